@@ -1,0 +1,90 @@
+# Every command of the project. `make` alone lists them.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+PYTHON ?= python3
+PORT ?= 5001
+BIN := .venv/bin
+# Modules are run through the interpreter: the scripts pip writes carry an absolute path and break in a moved folder.
+RUN := $(BIN)/python -m
+MANAGE := $(BIN)/python manage.py
+
+PYTEST := $(RUN) pytest
+PYTEST_ARGS ?=
+LOCAL_POSTGRES := postgresql://postgres@127.0.0.1:5432/cronsched_tests
+LOCAL_MARIADB := mysql://root@127.0.0.1:3306/cronsched_tests
+
+.PHONY: help
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: ## install, prepare the database and start web and scheduler (PORT=5001)
+	@PYTHON="$(PYTHON)" scripts/install requirements.txt
+	@PORT="$(PORT)" exec scripts/run
+
+# --- Tests -----------------------------------------------------------------------------------------------------------
+
+.PHONY: install-dev
+install-dev:
+	@PYTHON="$(PYTHON)" scripts/install requirements-dev.txt
+
+.PHONY: test
+test: install-dev ## install what the tests need and run the whole suite
+	@scripts/install-browser
+	$(PYTEST) -n 2 --dist worksteal $(PYTEST_ARGS)
+
+.PHONY: test-postgres
+test-postgres: install-dev ## run the tests about the database on PostgreSQL (TEST_POSTGRES_URL)
+	DATABASE_URL="$${TEST_POSTGRES_URL:-$(LOCAL_POSTGRES)}" $(PYTEST) -n 2 --dist worksteal -m "$(DATABASE_TESTS)" $(PYTEST_ARGS)
+
+.PHONY: test-mariadb
+test-mariadb: install-dev ## run the tests about the database on MariaDB or MySQL (TEST_MARIADB_URL)
+	DATABASE_URL="$${TEST_MARIADB_URL:-$(LOCAL_MARIADB)}" $(PYTEST) -n 2 --dist worksteal -m "$(DATABASE_TESTS)" $(PYTEST_ARGS)
+
+DATABASE_TESTS := database and not benchmark and not chaos and not fuzz
+
+.PHONY: bench
+bench: install-dev ## measure and print tables (PYTEST_ARGS="-k herd" for a part)
+	$(PYTEST) -n 0 -p no:randomly --timeout 0 -s -m benchmark $(PYTEST_ARGS)
+
+.PHONY: chaos
+chaos: install-dev ## kill, freeze and starve real processes for some minutes
+	$(PYTEST) -n 0 --timeout 0 -m chaos $(PYTEST_ARGS)
+
+.PHONY: fuzz
+fuzz: install-dev ## send generated input for some minutes
+	$(PYTEST) -n 2 --timeout 0 -m fuzz $(PYTEST_ARGS)
+
+# --- Checks ----------------------------------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: install-dev ## ruff: rules and format
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+.PHONY: format
+format: install-dev ## let ruff rewrite what it can
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+.PHONY: types
+types: install-dev ## mypy with the Django plugins
+	DEBUG=true $(RUN) mypy
+
+.PHONY: check
+check: install-dev ## missing migrations, and Django's checks under production settings
+	@scripts/check
+
+# --- Upkeep ----------------------------------------------------------------------------------------------------------
+
+.PHONY: lock
+lock: ## resolve requirements*.in again
+	@scripts/lock
+
+.PHONY: clean
+clean: ## remove what the tools leave behind; keeps .env, the database and .venv
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov staticfiles
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

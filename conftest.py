@@ -1,0 +1,71 @@
+"""What every test stands on: a known environment, a database as in production, seeded rows that survive a flush."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# Settings are read when the first test module is imported, so the environment is prepared here and not in a
+# fixture. Nothing of a developer's own `.env` may reach a test; only the database may be chosen from outside.
+TEST_ENVIRONMENT = {
+    "DJANGO_SETTINGS_MODULE": "cronsched.settings",
+    "ENV_FILE": os.devnull,
+    "DEBUG": "true",
+    "SECRET_KEY": "a-secret-for-tests-only-0123456789-abcdefghij",
+    "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1,[::1]",
+    "SCHEDULER_TIMEZONE": "Asia/Tokyo",
+}
+os.environ.update(TEST_ENVIRONMENT)
+
+OWN_APPS = ("accounts", "taxonomy", "jobs", "notifications")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Hash passwords in microseconds: the real hasher is slow on purpose and no test is about its cost."""
+    from django.test import override_settings
+
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Put SQLite's test database into a file, as in production.
+
+    Django's default is one database in memory with a cache shared by all threads: no WAL, no busy timeout, other
+    locks. Races would then be tested against something nobody runs.
+    """
+    from django.db import connections
+
+    for connection in connections.all():
+        if connection.vendor == "sqlite":
+            folder = tmp_path_factory.mktemp("database")
+            connection.settings_dict["TEST"]["NAME"] = str(folder / f"{connection.alias}.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Give the rows that the migrations seed back to the tables after every flush.
+
+    A test with real commits ends in a flush of all tables, which would leave later tests without the
+    default categories.
+    """
+    from django.apps import apps
+    from django.db.models.signals import post_migrate
+
+    models = [model for app in OWN_APPS for model in apps.get_app_config(app).get_models()]
+    with django_db_blocker.unblock():
+        seeded = {model: rows for model in models if (rows := list(model._default_manager.all()))}
+
+    def restore(using: str, **_: Any) -> None:
+        for model, rows in seeded.items():
+            model._default_manager.using(using).bulk_create(rows, ignore_conflicts=True)
+
+    last_app = list(apps.get_app_configs())[-1]
+    post_migrate.connect(restore, sender=last_app)
+    yield
+    post_migrate.disconnect(restore, sender=last_app)
