@@ -1,0 +1,25 @@
+"""Who may do what, by role. Ownership of a row is the row's own matter."""
+
+from typing import Any
+
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+
+ADMIN_REQUIRED = "Admin access required"
+WRITER_REQUIRED = "User or admin access required"
+
+
+class IsAdmin(IsAuthenticated):
+    message = ADMIN_REQUIRED
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return super().has_permission(request, view) and request.user.is_admin
+
+
+class IsWriter(IsAuthenticated):
+    """Admins and users; what a user may change is narrowed to its own by the service."""
+
+    message = WRITER_REQUIRED
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return super().has_permission(request, view) and request.user.can_write

@@ -1,0 +1,184 @@
+"""Shared wiring of the HTTP API: how bodies are read and how every refusal looks (contract, sections 1 and 2)."""
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+from rest_framework import exceptions
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from cronsched.lib.errors import DomainError
+
+logger = logging.getLogger(__name__)
+
+# Deeper than any real document, far from the interpreter's own limit.
+MAX_JSON_DEPTH = 64
+
+
+class AlwaysJSON(BaseContentNegotiation):
+    """Answer JSON whatever `Accept` says: existing clients send all kinds of values and expect JSON."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+# --- Bodies ----------------------------------------------------------------------------------------------------------
+
+
+def json_object(request: Request, *, empty_is_object: bool = False) -> dict[str, Any]:
+    """Return the JSON object in the body of `request`.
+
+    With `empty_is_object` an empty body of any content type counts as `{}`. Raises `DomainError` (400) for another
+    content type, for text that is no JSON and for JSON that is no object.
+    """
+    raw = request.body
+    if empty_is_object and not raw.strip():
+        return {}
+    if "application/json" not in request.META.get("CONTENT_TYPE", "").lower():
+        raise DomainError("Content-Type must be application/json")
+    document = parse_json(raw)
+    if not isinstance(document, dict):
+        raise DomainError("Invalid payload", "JSON body must be an object.")
+    return document
+
+
+def parse_json(raw: bytes | str) -> Any:
+    """Parse JSON strictly: UTF-8, no NaN, no duplicate keys, no NUL, at most `MAX_JSON_DEPTH` levels deep."""
+    try:
+        text = raw.decode() if isinstance(raw, bytes) else raw
+        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
+    except (ValueError, RecursionError):
+        raise DomainError("Invalid JSON") from None
+    _check_tree(document)
+    return document
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("duplicate keys")
+    return document
+
+
+def _check_tree(document: Any) -> None:
+    level = [document]
+    for _ in range(MAX_JSON_DEPTH):
+        if not level:
+            return
+        below: list[Any] = []
+        for node in level:
+            if isinstance(node, dict):
+                below.extend(node)
+                below.extend(node.values())
+            elif isinstance(node, list):
+                below.extend(node)
+            elif isinstance(node, str) and not _is_storable(node):
+                # PostgreSQL cannot store NUL, and no database a lone surrogate.
+                raise DomainError("Invalid payload", "Text must not contain NUL or incomplete characters.")
+            elif isinstance(node, float) and node in (float("inf"), float("-inf")):
+                raise DomainError("Invalid JSON")
+        level = below
+    raise DomainError("Invalid payload", f"JSON may be at most {MAX_JSON_DEPTH} levels deep.")
+
+
+def _is_storable(text: str) -> bool:
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+# --- Refusals --------------------------------------------------------------------------------------------------------
+
+
+def error_body(status: int, exception: BaseException | None = None) -> dict[str, Any]:
+    """Return the body for a refusal that no rule of the domain worded itself."""
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            return {"error": "Not found", "message": "Not Found", "detail": "Not Found"}
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            text = "Method Not Allowed"
+            return {"error": "Method not allowed", "message": text, "detail": text}
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return {"error": "Payload too large", "message": "The body is larger than this endpoint accepts."}
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return {"error": "Too many requests", "message": str(exception or "Try again later.")}
+        case HTTPStatus.BAD_REQUEST:
+            return {"error": "Bad request", "message": "The request could not be understood."}
+    text = str(exception) if settings.EXPOSE_ERROR_DETAILS and exception else "Internal server error"
+    return {"error": "Internal server error", "message": text or "Internal server error"}
+
+
+def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Response:
+    """Turn whatever a view raised into the one error shape. Unexpected ones are logged, never shown as a traceback."""
+    match exception:
+        case DomainError():
+            return _response(exception.body, exception.status)
+        case exceptions.NotAuthenticated():
+            return _response(_unauthorized("Not authenticated"), HTTPStatus.UNAUTHORIZED)
+        case exceptions.PermissionDenied():
+            text = str(exception.detail)
+            body = {"error": "Insufficient permissions", "message": text, "detail": text}
+            return _response(body, HTTPStatus.FORBIDDEN)
+        case exceptions.Throttled():
+            body = error_body(exception.status_code, exception)
+            return _response(body, exception.status_code, {"Retry-After": str(int(exception.wait or 1))})
+        case exceptions.MethodNotAllowed():
+            allow = ", ".join(context["view"].allowed_methods)
+            return _response(error_body(exception.status_code), exception.status_code, {"Allow": allow})
+        case Http404() | exceptions.NotFound():
+            return _response(error_body(HTTPStatus.NOT_FOUND), HTTPStatus.NOT_FOUND)
+        case RequestDataTooBig():
+            return _response(error_body(HTTPStatus.REQUEST_ENTITY_TOO_LARGE), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        case exceptions.APIException() if exception.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return _response(error_body(HTTPStatus.BAD_REQUEST), HTTPStatus.BAD_REQUEST)
+    logger.error("Unexpected error in %s", context["view"].__class__.__name__, exc_info=exception)
+    return _response(error_body(HTTPStatus.INTERNAL_SERVER_ERROR, exception), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _unauthorized(text: str) -> dict[str, str]:
+    return {"error": "Unauthorized", "message": text, "detail": text}
+
+
+def _response(body: dict[str, Any], status: int, headers: dict[str, str] | None = None) -> Response:
+    challenge = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
+    return Response(body, status=status, headers={**challenge, **(headers or {})})
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
+    """Answer paths no view knows (`handler404`)."""
+    return JsonResponse(error_body(HTTPStatus.NOT_FOUND), status=HTTPStatus.NOT_FOUND)
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
+    """Answer requests refused before any view saw them (`handler400`)."""
+    return JsonResponse(error_body(HTTPStatus.BAD_REQUEST), status=HTTPStatus.BAD_REQUEST)
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    """Answer for errors outside the API views (`handler500`)."""
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return JsonResponse(error_body(status), status=status)
+
+
+# --- Output ----------------------------------------------------------------------------------------------------------
+
+
+def utc_text(moment: datetime | None) -> str | None:
+    """Write an instant as UTC with exactly three decimals and `Z` (contract, section 1), or None for None."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -1,0 +1,82 @@
+"""Turn `DATABASE_URL` into Django's settings, with the session settings each database needs to be trusted.
+
+SQLite       WAL and `synchronous=FULL`: a committed row survives a power cut. Transactions take the write lock when
+             they begin (`IMMEDIATE`), so that none fails half-way because another wrote first.
+PostgreSQL   psycopg 3 with its own pool. Timeouts end statements and forgotten transactions: a stopped process that
+             holds a row lock must not keep a standby from taking over.
+MariaDB      PyMySQL, READ COMMITTED (no gap locks between claimers), `utf8mb4_bin` so that names are case-sensitive.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from cronsched.lib.env import BadSetting, integer
+
+BUSY_TIMEOUT_SECONDS = 20
+STATEMENT_TIMEOUT_MS = 30_000
+LOCK_TIMEOUT_MS = 10_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
+
+SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536;"
+
+
+def from_url(url: str, *, sqlite_file: Path) -> dict[str, Any]:
+    """Return the `DATABASES["default"]` for `url`; blank selects SQLite in `sqlite_file`."""
+    try:
+        config: dict[str, Any] = dict(environ.Env.db_url_config(url or f"sqlite:///{sqlite_file}"))
+    except (ValueError, environ.ImproperlyConfigured):
+        config = {}
+    match config.get("ENGINE"):
+        case "django.db.backends.sqlite3":
+            return _sqlite(config)
+        case "django.db.backends.postgresql":
+            return _postgresql(config)
+        case "django.db.backends.mysql":
+            return _mariadb(config)
+    raise BadSetting("DATABASE_URL", "expected sqlite:///file, postgresql://… or mysql://… (MariaDB and MySQL).")
+
+
+def _sqlite(config: dict[str, Any]) -> dict[str, Any]:
+    config["OPTIONS"] = {
+        "timeout": BUSY_TIMEOUT_SECONDS,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": SQLITE_PRAGMAS,
+    }
+    return config
+
+
+def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
+    timeouts = {
+        "statement_timeout": STATEMENT_TIMEOUT_MS,
+        "lock_timeout": LOCK_TIMEOUT_MS,
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT_MS,
+    }
+    config.setdefault("OPTIONS", {})
+    config["OPTIONS"] |= {
+        "pool": {"min_size": 1, "max_size": integer("DATABASE_POOL_SIZE", 20, at_least=2), "timeout": 10},
+        "options": " ".join(f"-c {name}={value}" for name, value in timeouts.items()),
+        "connect_timeout": 5,
+    }
+    return config
+
+
+def _mariadb(config: dict[str, Any]) -> dict[str, Any]:
+    import pymysql
+
+    pymysql.install_as_MySQLdb()
+    config.setdefault("OPTIONS", {})
+    config["OPTIONS"] |= {
+        "charset": "utf8mb4",
+        "isolation_level": "read committed",
+        "connect_timeout": 5,
+        "read_timeout": STATEMENT_TIMEOUT_MS // 1000,
+        "write_timeout": STATEMENT_TIMEOUT_MS // 1000,
+        "init_command": f"SET collation_connection=utf8mb4_bin, innodb_lock_wait_timeout={LOCK_TIMEOUT_MS // 1000},"
+        " sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
+    }
+    config["CONN_MAX_AGE"] = 60
+    config["CONN_HEALTH_CHECKS"] = True
+    config["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_bin"}
+    return config

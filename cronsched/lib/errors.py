@@ -1,0 +1,50 @@
+"""Refusals of the domain. `cronsched.api` turns them into answers, the admin and the commands into text."""
+
+from http import HTTPStatus
+from typing import Any
+
+
+class DomainError(Exception):
+    """A request the rules refuse: `error` is the stable title, `message` says it to a person.
+
+    `extra` holds further keys of the answer's body (`missing_fields`, `hint`, ...). `field` names the input at fault,
+    for forms; it is not part of the answer.
+    """
+
+    status: int = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, error: str, message: str | None = None, *, field: str | None = None, **extra: Any) -> None:
+        super().__init__(message or error)
+        self.error = error
+        self.message = message
+        self.field = field
+        self.extra = extra
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON object of the answer."""
+        message = {} if self.message is None else {"message": self.message}
+        return {"error": self.error, **message, **self.extra}
+
+
+class Forbidden(DomainError):
+    status = HTTPStatus.FORBIDDEN
+
+
+class NotFound(DomainError):
+    status = HTTPStatus.NOT_FOUND
+
+
+class Conflict(DomainError):
+    """The request is well formed but collides with what exists."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class Unauthorized(DomainError):
+    """The caller could not be recognised. The title is fixed, the text is repeated in `detail` (contract, section 2)."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, message: str, *, error: str = "Unauthorized") -> None:
+        super().__init__(error, message, detail=message)

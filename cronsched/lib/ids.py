@@ -1,0 +1,17 @@
+"""Time-ordered keys for tables that grow without end."""
+
+import os
+import time
+from uuid import UUID
+
+
+def uuid7() -> UUID:
+    """Return a UUID version 7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then random bits.
+
+    New rows land at the end of the primary key's index instead of all over it.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
+    value = (value & ~(0xF << 76)) | (0x7 << 76)
+    value = (value & ~(0x3 << 62)) | (0x2 << 62)
+    return UUID(int=value)

@@ -1,0 +1,215 @@
+"""Settings, read top to bottom. Every value an operator may set comes from the environment (see `.env.example`).
+
+The process environment wins over the `.env` file. A value that cannot be understood stops the boot with one line.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from cronsched.lib import databases, env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environ.Env.read_env(BASE_DIR / ".env", overwrite=False)
+
+VERSION = "2.0.0"
+SERVICE_NAME = "Cron Job Scheduler"
+
+# --- Mode and secrets ------------------------------------------------------------------------------------------------
+
+DEBUG = env.flag("DEBUG", False)
+DEVELOPMENT_SECRET = "development-only-secret-key-not-for-production-use"
+MINIMUM_SECRET_LENGTH = 32
+
+SECRET_KEY = env.text("SECRET_KEY", DEVELOPMENT_SECRET if DEBUG else "")
+JWT_SECRET_KEY = env.text("JWT_SECRET_KEY", SECRET_KEY)
+# Keys that still decrypt stored secrets after SECRET_KEY was changed.
+SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")
+
+if not DEBUG:
+    for _name, _secret in (("SECRET_KEY", SECRET_KEY), ("JWT_SECRET_KEY", JWT_SECRET_KEY)):
+        if not _secret:
+            raise env.BadSetting(_name, "is not set. Outside development (DEBUG=true) a secret of your own is needed.")
+        if _secret == DEVELOPMENT_SECRET or len(_secret) < MINIMUM_SECRET_LENGTH:
+            raise env.BadSetting(_name, f"needs a random value of at least {MINIMUM_SECRET_LENGTH} characters.")
+
+EXPOSE_ERROR_DETAILS = env.flag("EXPOSE_ERROR_DETAILS", DEBUG)
+ALLOW_DEFAULT_ADMIN = env.flag("ALLOW_DEFAULT_ADMIN", DEBUG)
+DEFAULT_ADMIN_USERNAME = env.text("DEFAULT_ADMIN_USERNAME", "admin")
+DEFAULT_ADMIN_PASSWORD = env.text("DEFAULT_ADMIN_PASSWORD")
+DEFAULT_ADMIN_EMAIL = env.text("DEFAULT_ADMIN_EMAIL", "admin@example.com")
+
+# --- Web -------------------------------------------------------------------------------------------------------------
+
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
+FRONTEND_BASE_URL = env.http_url("FRONTEND_BASE_URL", "http://localhost:5173")
+
+# Behind a proxy that ends TLS, the proxy must set X-Forwarded-Proto itself and drop the client's.
+BEHIND_TLS_PROXY = env.flag("BEHIND_TLS_PROXY", False)
+if BEHIND_TLS_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", False)
+SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("SECURE_COOKIES", not DEBUG)
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+
+CORS_ORIGINS = env.names("CORS_ORIGINS", ["*"])
+CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ORIGINS
+CORS_ALLOWED_ORIGINS = [] if CORS_ALLOW_ALL_ORIGINS else CORS_ORIGINS
+CORS_ALLOW_CREDENTIALS = not CORS_ALLOW_ALL_ORIGINS
+
+# The API answers both slash forms itself; a redirect would lose the body of a POST.
+APPEND_SLASH = False
+MAX_BODY_BYTES = env.integer("MAX_BODY_BYTES", 1024 * 1024, at_least=1024)
+MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_BYTES", 10 * 1024 * 1024, at_least=1024)
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+
+ROOT_URLCONF = "cronsched.urls"
+WSGI_APPLICATION = "cronsched.wsgi.application"
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "cronsched",
+    "accounts",
+    "taxonomy",
+    "notifications",
+    "jobs",
+]
+
+MIDDLEWARE = [
+    "corsheaders.middleware.CorsMiddleware",
+    "cronsched.middleware.SlashlessAPI",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+
+# --- Database --------------------------------------------------------------------------------------------------------
+
+DATABASES = {"default": databases.from_url(env.text("DATABASE_URL"), sqlite_file=BASE_DIR / "cronsched.sqlite3")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Accounts and API ------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.backends.UsernameOrEmailBackend"]
+MINIMUM_PASSWORD_LENGTH = 6
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": MINIMUM_PASSWORD_LENGTH},
+    }
+]
+LOGIN_URL = "admin:login"
+ACCESS_TOKEN_SECONDS = env.integer("JWT_ACCESS_TOKEN_EXPIRES", 3600, at_least=1)
+REFRESH_TOKEN_SECONDS = env.integer("JWT_REFRESH_TOKEN_EXPIRES", 2592000, at_least=1)
+# Failed sign-ins of one account from one address before it has to wait.
+SIGN_IN_ATTEMPTS = env.integer("SIGN_IN_ATTEMPTS", 10, at_least=1)
+SIGN_IN_LOCKOUT_SECONDS = env.integer("SIGN_IN_LOCKOUT_SECONDS", 300, at_least=1)
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SessionTokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    # Views read bodies by `cronsched.api.json_object`; the parser is named for the API description.
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "cronsched.api.AlwaysJSON",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "cronsched.api.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+
+# --- Scheduler -------------------------------------------------------------------------------------------------------
+
+SCHEDULER_ENABLED = env.flag("SCHEDULER_ENABLED", True)
+SCHEDULER_TIMEZONE = env.time_zone("SCHEDULER_TIMEZONE", "Asia/Tokyo")
+SCHEDULER_POLL_SECONDS = env.clamped("SCHEDULER_POLL_SECONDS", 60, low=10, high=300)
+MAX_IN_FLIGHT = env.integer("MAX_IN_FLIGHT", 1000, at_least=1, at_most=10000)
+PER_HOST_IN_FLIGHT = env.integer("PER_HOST_IN_FLIGHT", 0)
+DRAIN_TIMEOUT_SECONDS = env.integer("DRAIN_TIMEOUT_SECONDS", 30)
+MANUAL_RUN_WAIT_SECONDS = env.integer("MANUAL_RUN_WAIT_SECONDS", 20, at_least=1, at_most=28)
+# 0 keeps the history for ever.
+EXECUTION_RETENTION_DAYS = env.integer("EXECUTION_RETENTION_DAYS", 365)
+NOTIFICATION_RETENTION_DAYS = env.integer("NOTIFICATION_RETENTION_DAYS", 90)
+
+# --- Targets ---------------------------------------------------------------------------------------------------------
+
+WEBHOOK_ALLOW_PRIVATE_NETWORKS = env.flag("WEBHOOK_ALLOW_PRIVATE_NETWORKS", DEBUG)
+WEBHOOK_ALLOWED_CIDRS = env.networks("WEBHOOK_ALLOWED_CIDRS")
+MAX_RESPONSE_BYTES = env.integer("MAX_RESPONSE_BYTES", 64 * 1024, at_least=1024)
+GITHUB_API_URL = env.http_url("GITHUB_API_URL", "https://api.github.com")
+GITHUB_TOKEN = env.text("GITHUB_TOKEN")
+DEFAULT_GITHUB_OWNER = env.text("DEFAULT_GITHUB_OWNER")
+
+# --- Mail ------------------------------------------------------------------------------------------------------------
+
+MAIL_ENABLED = env.flag("MAIL_ENABLED", True)
+EMAIL_HOST = env.text("SMTP_HOST", "", "MAIL_SERVER")
+EMAIL_PORT = env.integer("SMTP_PORT", 587, "MAIL_PORT", at_least=1, at_most=65535)
+EMAIL_USE_TLS = env.flag("SMTP_USE_TLS", True, "MAIL_USE_TLS")
+EMAIL_USE_SSL = env.flag("SMTP_USE_SSL", False, "MAIL_USE_SSL")
+EMAIL_HOST_USER = env.text("SMTP_USERNAME", "", "MAIL_USERNAME")
+EMAIL_HOST_PASSWORD = env.text("SMTP_PASSWORD", "", "MAIL_PASSWORD")
+# Without a limit a silent mail server would hold a delivery thread for ever.
+EMAIL_TIMEOUT = env.integer("MAIL_TIMEOUT_SECONDS", 15, at_least=1)
+DEFAULT_FROM_EMAIL = env.text("MAIL_DEFAULT_SENDER", EMAIL_HOST_USER, "MAIL_FROM")
+
+# --- Language, time, logging -----------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+# The admin shows times in the zone the schedules are read in; everything is stored in UTC.
+TIME_ZONE = SCHEDULER_TIMEZONE
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO").upper()},
+    # APScheduler reports every run of every chore at INFO: one line a second.
+    "loggers": {"apscheduler": {"level": "WARNING"}},
+}

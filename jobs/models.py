@@ -1,0 +1,285 @@
+"""Jobs, their executions and the lease that says who schedules. Querysets speak, rows hold facts about themselves."""
+
+import uuid
+from datetime import date, datetime
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import User
+from cronsched.lib.ids import uuid7
+from taxonomy.models import JobCategory, PicTeam
+
+HOUR = 3600
+DAY = 24 * HOUR
+
+
+class CatchUp(models.TextChoices):
+    """What is run of the fire times that passed while nobody could fire them."""
+
+    LATEST = "latest", "Latest: one late run for all that was missed"
+    ALL = "all", "All: every fire time within the misfire grace time"
+    NONE = "none", "None: nothing late is run"
+
+
+class Overlap(models.TextChoices):
+    """What happens at a fire time while an earlier execution of the job is still going."""
+
+    ALLOW = "allow", "Allow: run beside it"
+    SKIP = "skip", "Skip: record the fire time as skipped"
+    QUEUE = "queue", "Queue: run when the earlier one has ended"
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def active(self) -> Self:
+        return self.filter(is_active=True)
+
+    def due(self, now: datetime) -> Self:
+        return self.filter(next_fire_at__lte=now).order_by("next_fire_at", "id")
+
+
+class Job(models.Model):
+    """A definition: when to fire (expression, zone, end date), what (target, metadata), whose it is."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=255, unique=True)
+    cron_expression = models.CharField(max_length=100)
+    target_url = models.CharField(max_length=500, null=True, blank=True)
+    github_owner = models.CharField(max_length=255, null=True, blank=True)
+    github_repo = models.CharField(max_length=255, null=True, blank=True)
+    github_workflow_name = models.CharField(max_length=255, null=True, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    category = models.ForeignKey(JobCategory, on_delete=models.PROTECT, related_name="jobs")
+    pic_team = models.ForeignKey(PicTeam, on_delete=models.PROTECT, related_name="jobs", verbose_name="PIC team")
+    end_date = models.DateField()
+    enable_email_notifications = models.BooleanField(default=False)
+    notification_emails = models.JSONField(default=list, blank=True)
+    notify_on_success = models.BooleanField(default=False)
+    created_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="jobs", verbose_name="owner"
+    )
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    # How to schedule. The defaults are what jobs of the older service did.
+    timezone = models.CharField(
+        max_length=64, null=True, blank=True, help_text="IANA zone the expression is read in; blank: the scheduler's."
+    )
+    misfire_grace_seconds = models.PositiveIntegerField(
+        default=HOUR,
+        validators=[MaxValueValidator(7 * DAY)],
+        help_text="How late a run may still start, in seconds.",
+    )
+    catch_up = models.CharField(max_length=10, choices=CatchUp, default=CatchUp.LATEST)
+    overlap = models.CharField(max_length=10, choices=Overlap, default=Overlap.ALLOW)
+    timeout_seconds = models.PositiveIntegerField(
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(HOUR)],
+        help_text="Seconds the whole request may take.",
+    )
+    max_attempts = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(20)],
+        help_text="1 never sends anything twice.",
+    )
+    backoff_seconds = models.PositiveIntegerField(
+        default=30,
+        validators=[MinValueValidator(1), MaxValueValidator(DAY)],
+        help_text="Wait before the second attempt; doubles with each further one.",
+    )
+    spread_seconds = models.PositiveIntegerField(
+        default=0,
+        validators=[MaxValueValidator(HOUR)],
+        help_text="Start at a fixed point of this job's own within so many seconds of each fire time.",
+    )
+
+    # Set if and only if the job is active, unexpired and computable. The only truth about what is owed.
+    next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Why `next_fire_at` cannot be computed; blank otherwise.
+    schedule_error = models.CharField(max_length=500, blank=True, default="", editable=False)
+    consecutive_failures = models.PositiveIntegerField(default=0, editable=False)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        db_table = "jobs"
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["next_fire_at", "id"], name="jobs_due"),
+            models.Index(fields=["-created_at", "-id"], name="jobs_newest"),
+            models.Index(fields=["is_active", "end_date"], name="jobs_ending"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="jobs_inactive_is_unscheduled", condition=Q(is_active=True) | Q(next_fire_at__isnull=True)
+            ),
+            models.CheckConstraint(name="jobs_catch_up_known", condition=Q(catch_up__in=CatchUp.values)),
+            models.CheckConstraint(name="jobs_overlap_known", condition=Q(overlap__in=Overlap.values)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def zone_name(self) -> str:
+        """The IANA zone the expression is read in."""
+        return self.timezone or settings.SCHEDULER_TIMEZONE
+
+    @property
+    def is_github(self) -> bool:
+        """Whether all three GitHub fields are set; such a job is dispatched, whatever URL stands beside them."""
+        return bool(self.github_owner and self.github_repo and self.github_workflow_name)
+
+    def has_expired(self, local_date: date) -> bool:
+        """Whether the end date lies before `local_date`; on the day itself the job still runs."""
+        return self.end_date < local_date
+
+    def belongs_to(self, user: User) -> bool:
+        return self.created_by_id is not None and self.created_by_id == user.pk
+
+    def may_be_changed_by(self, user: User) -> bool:
+        return user.is_admin or (user.can_write and self.belongs_to(user))
+
+
+class Status(models.TextChoices):
+    """How far an execution is. The first two are open, the rest final (`unknown` may still be corrected)."""
+
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    SUCCESS = "success", "Success"
+    FAILED = "failed", "Failed"
+    MISSED = "missed", "Missed"
+    SKIPPED = "skipped", "Skipped"
+    UNKNOWN = "unknown", "Unknown"
+
+
+OPEN_STATUSES = (Status.QUEUED, Status.RUNNING)
+# These never left the house, so they are no "last execution" of a job.
+NEVER_SENT_STATUSES = (Status.MISSED, Status.SKIPPED)
+
+
+class TriggerType(models.TextChoices):
+    SCHEDULED = "scheduled", "Scheduled"
+    MANUAL = "manual", "Manual"
+
+
+class ExecutionType(models.TextChoices):
+    WEBHOOK = "webhook", "Webhook"
+    GITHUB_ACTIONS = "github_actions", "GitHub Actions"
+
+
+class ExecutionQuerySet(models.QuerySet["JobExecution"]):
+    def newest_first(self) -> Self:
+        return self.order_by("-started_at", "-id")
+
+    def open(self) -> Self:
+        return self.filter(status__in=OPEN_STATUSES)
+
+
+class JobExecution(models.Model):
+    """One fire time or one manual run of a job, and what became of it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="executions")
+    status = models.CharField(max_length=10, choices=Status)
+    trigger_type = models.CharField(max_length=10, choices=TriggerType)
+    execution_type = models.CharField(max_length=20, choices=ExecutionType, null=True, blank=True)
+    target = models.CharField(max_length=500, null=True, blank=True)
+
+    # The fire time (UTC, whole minutes); null for manual runs.
+    scheduled_for = models.DateTimeField(null=True, blank=True)
+    queued_at = models.DateTimeField()
+    # When the (first) request left; until then the time of insertion, so that lists have one order.
+    started_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True, blank=True)
+    duration_seconds = models.FloatField(null=True, blank=True)
+
+    response_status = models.PositiveIntegerField(null=True, blank=True)
+    error_message = models.TextField(null=True, blank=True)
+    output = models.TextField(null=True, blank=True)
+    # Why it did not run, or why nobody knows: for missed, skipped and unknown.
+    reason = models.CharField(max_length=500, null=True, blank=True)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    # What became of the attempts before the current one.
+    earlier_attempts = models.JSONField(default=list, blank=True)
+    # What was sent, never with a secret.
+    request_snapshot = models.JSONField(null=True, blank=True)
+    # Overrides of a manual run, never with a secret; null for "as stored".
+    overrides = models.JSONField(null=True, blank=True)
+    # GitHub run id, address and the like: facts the target gave back.
+    details = models.JSONField(default=dict, blank=True)
+    # For one row that stands for many missed fire times: the first of them and how many.
+    missed_from = models.DateTimeField(null=True, blank=True)
+    missed_count = models.PositiveIntegerField(null=True, blank=True)
+
+    # Who may write the outcome of the current attempt, and until when it must be there.
+    sender = models.UUIDField(null=True, blank=True, editable=False)
+    deadline_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # A queued row is not sent before this (spread, retry).
+    not_before = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ExecutionQuerySet.as_manager()
+
+    class Meta:
+        db_table = "job_executions"
+        ordering = ["-started_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "scheduled_for"], name="executions_one_per_fire_time"),
+            models.CheckConstraint(name="executions_status_known", condition=Q(status__in=Status.values)),
+            models.CheckConstraint(name="executions_trigger_known", condition=Q(trigger_type__in=TriggerType.values)),
+        ]
+        indexes = [
+            models.Index(fields=["-started_at", "-id"], name="executions_newest"),
+            models.Index(fields=["job", "-started_at", "-id"], name="executions_of_job"),
+            models.Index(fields=["status", "-started_at", "-id"], name="executions_of_status"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job_id} at {self.scheduled_for or self.queued_at:%Y-%m-%d %H:%M:%S}Z: {self.status}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN_STATUSES
+
+    @property
+    def lateness_seconds(self) -> float | None:
+        """Seconds from the fire time to the first request; None for manual runs and rows that never left."""
+        if self.scheduled_for is None or self.status in (Status.QUEUED, *NEVER_SENT_STATUSES):
+            return None
+        return (self.started_at - self.scheduled_for).total_seconds()
+
+
+def empty_summary() -> dict[str, Any]:
+    return {}
+
+
+class SchedulerLease(models.Model):
+    """The one row that says which process schedules. It also publishes what that process does."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    # Blank while nobody leads.
+    holder = models.CharField(max_length=255, blank=True, default="")
+    # Grows by one with each change of holder; `seq` with each renewal.
+    fence = models.BigIntegerField(default=0)
+    seq = models.BigIntegerField(default=0)
+    leading_since = models.DateTimeField(null=True, blank=True)
+    renewed_at = models.DateTimeField(null=True, blank=True)
+
+    scheduled_jobs = models.PositiveIntegerField(default=0)
+    last_reconcile_at = models.DateTimeField(null=True, blank=True)
+    last_reconcile = models.JSONField(default=empty_summary, blank=True)
+    # A reconcile answers all requests counted before it began.
+    resync_requested = models.BigIntegerField(default=0)
+    resync_answered = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "scheduler_lease"
+        constraints = [models.CheckConstraint(name="scheduler_lease_is_one_row", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return self.holder or "nobody"
