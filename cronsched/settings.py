@@ -11,7 +11,7 @@ import environ
 from cronsched.lib import databases, env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-environ.Env.read_env(BASE_DIR / ".env", overwrite=False)
+environ.Env.read_env(env.text("ENV_FILE", str(BASE_DIR / ".env")), overwrite=False)
 
 VERSION = "2.0.0"
 SERVICE_NAME = "Cron Job Scheduler"
