@@ -19,7 +19,7 @@ SERVICE_NAME = "Cron Job Scheduler"
 # --- Mode and secrets ------------------------------------------------------------------------------------------------
 
 DEBUG = env.flag("DEBUG", False)
-DEVELOPMENT_SECRET = "development-only-secret-key-not-for-production-use"
+DEVELOPMENT_SECRET = "development-only-secret-key-not-for-production-use"  # noqa: S105 - refused outside DEBUG
 MINIMUM_SECRET_LENGTH = 32
 
 SECRET_KEY = env.text("SECRET_KEY", DEVELOPMENT_SECRET if DEBUG else "")
