@@ -1,0 +1,63 @@
+"""Say in one line why the processes could not start, before they try."""
+
+import socket
+from argparse import ArgumentParser
+from contextlib import closing
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
+
+
+class Command(BaseCommand):
+    help = "Check that the port is free and the database can be written; exits with 1 and one line if not."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--address", default="127.0.0.1", help="address the web process will listen on")
+        parser.add_argument("--port", required=True, help="port the web process will listen on")
+
+    def handle(self, *, address: str, port: str, **options: Any) -> None:
+        check_port(address, port)
+        check_database()
+
+
+def check_port(address: str, port: str) -> None:
+    """Raise CommandError unless `port` can be listened on at `address`."""
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise CommandError(f"PORT={port} is not a port number (1-65535).")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with closing(socket.socket(family)) as probe:
+        # As gunicorn does it, so that connections still dying from the last run do not count as "in use".
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.strip("[]"), int(port)))
+            probe.listen(1)
+        except OSError as error:
+            raise CommandError(
+                f"Port {port} on {address} cannot be used ({error.strerror}). "
+                f"Stop what listens there or choose another port: make run PORT={_another(int(port))}"
+            ) from None
+
+
+def _another(port: int) -> int:
+    return port + 1 if port < 65535 else port - 1
+
+
+def check_database() -> None:
+    """Raise CommandError unless a row could be written to the database now."""
+    probe = connection.copy()
+    # The pool would go on trying in the background and log each failure.
+    probe.settings_dict["OPTIONS"].pop("pool", None)
+    try:
+        with closing(probe), probe.cursor() as cursor:
+            if probe.vendor == "sqlite":
+                # Taking the write lock is not enough: SQLite grants it on a read-only file, too.
+                cursor.execute("BEGIN IMMEDIATE")
+                cursor.execute("CREATE TABLE preflight_probe (id INTEGER)")
+                cursor.execute("ROLLBACK")
+    except (DatabaseError, ImproperlyConfigured) as error:
+        reason = str(error).strip().splitlines()[0]
+        database = probe.settings_dict["NAME"]
+        raise CommandError(f"The database {database} cannot be used: {reason}. See DATABASE_URL.") from None

@@ -1,0 +1,36 @@
+"""How the web process is served. Read by `gunicorn --config gunicorn.conf.py cronsched.wsgi:application`."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cronsched.settings")
+
+# Settings that cannot work end the process here with their one line. Found by a worker instead, the same error
+# would be printed again and again while the master starts new workers for ever.
+from django.conf import settings
+
+from cronsched.lib import env
+
+_port = env.integer("PORT", 5001, at_least=1, at_most=65535)
+_on_sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
+
+bind = f"{env.text('BIND_ADDRESS', '127.0.0.1')}:{_port}"
+worker_class = "gthread"
+# SQLite has one writer at a time: a second worker process only adds waiting for its lock.
+workers = env.integer("WEB_CONCURRENCY", 1 if _on_sqlite else 2, at_least=1)
+# A manual run holds its thread for up to MANUAL_RUN_WAIT_SECONDS.
+threads = env.integer("WEB_THREADS", 16, at_least=1)
+preload_app = True
+
+# A worker whose main loop stands still this long is replaced. Long requests do not count: they have threads.
+timeout = 60
+# Requests in flight get as long as the scheduler's, so that both processes stop within the same time.
+graceful_timeout = settings.DRAIN_TIMEOUT_SECONDS
+# Longer than the idle timeout of usual proxies (60 s), which otherwise race a connection we have just closed.
+keepalive = 75
+if Path("/dev/shm").is_dir():
+    # The heartbeat file on a busy disk can block a worker long enough to be taken for dead.
+    worker_tmp_dir = "/dev/shm"
+# One shared path in the home directory: a second service of the same user would fight for it.
+control_socket_disable = True
+accesslog = "-" if settings.DEBUG else None

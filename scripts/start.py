@@ -1,0 +1,27 @@
+"""Start the Procfile's processes with honcho. A closed terminal stops them as Ctrl-C does.
+
+honcho gives each process a session of its own and does not know SIGHUP: closing the terminal would end honcho
+alone and leave web and scheduler running, unseen and holding the port.
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from honcho.command import main
+
+
+def stop(signum: int, frame: FrameType | None) -> None:
+    # The terminal is gone: a message written to it would raise before anything was stopped.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, stop)
+    # Without -e honcho would read .env itself and let it win over the process environment.
+    sys.argv[1:] = ["--env", os.devnull, "start", *sys.argv[1:]]
+    main()
