@@ -161,6 +161,18 @@ REST_FRAMEWORK: dict[str, Any] = {
     "UNAUTHENTICATED_USER": None,
 }
 
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": SERVICE_NAME,
+    "DESCRIPTION": "Schedules webhooks and GitHub Actions workflows by cron expressions.",
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v2",
+    "PREPROCESSING_HOOKS": ["cronsched.schema.only_canonical_paths"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
 # --- Scheduler -------------------------------------------------------------------------------------------------------
 
 SCHEDULER_ENABLED = env.flag("SCHEDULER_ENABLED", True)

@@ -1,7 +1,8 @@
 """Refusals of the domain. `cronsched.api` turns them into answers, the admin and the commands into text."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class DomainError(Exception):
@@ -42,9 +43,40 @@ class Conflict(DomainError):
 
 
 class Unauthorized(DomainError):
-    """The caller could not be recognised. The title is fixed, the text is repeated in `detail` (contract, section 2)."""
+    """The caller could not be recognised. The text is repeated in `detail` (contract, section 2)."""
 
     status = HTTPStatus.UNAUTHORIZED
 
     def __init__(self, message: str, *, error: str = "Unauthorized") -> None:
         super().__init__(error, message, detail=message)
+
+
+class Problem(NamedTuple):
+    """One broken field of a 422 answer. `field` is None for a rule over several fields."""
+
+    field: str | None
+    message: str
+    kind: str
+
+
+class SchemaError(DomainError):
+    """Several inputs do not have the form the endpoint declares (contract, section 2: 422).
+
+    `where` is `body` or `query`. Submitted values are not repeated: they may be passwords.
+    """
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __init__(self, where: str, problems: Sequence[Problem]) -> None:
+        details: dict[str, list[str]] = {}
+        for problem in problems:
+            details.setdefault(problem.field or where, []).append(problem.message)
+        super().__init__(
+            "Validation error",
+            "; ".join(f"{field}: {message}" if field else message for field, message, _ in problems),
+            detail=[
+                {"loc": [where, field] if field else [where], "msg": message, "type": kind}
+                for field, message, kind in problems
+            ],
+            details=details,
+        )

@@ -1,0 +1,62 @@
+"""Read numbers and booleans of a query string. All that are wrong are reported together, as 422 (contract)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cronsched.lib.env import FALSE_WORDS, TRUE_WORDS
+from cronsched.lib.errors import Problem, SchemaError
+
+# Enough for any page number; keeps int() away from digit strings that take it seconds.
+MAX_DIGITS = 18
+
+
+class Kind(Protocol):
+    """A form a parameter may have: its default, and how its text is read."""
+
+    default: Any
+
+    def read(self, name: str, text: str) -> Any | Problem: ...
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number within bounds; above `cut` it counts as `cut` instead of being refused."""
+
+    default: int
+    low: int
+    high: int | None = None
+    cut: int | None = None
+
+    def read(self, name: str, text: str) -> int | Problem:
+        digits = text.strip()
+        if not (digits.isascii() and digits.removeprefix("-").isdigit() and len(digits) <= MAX_DIGITS):
+            return Problem(name, "Input should be a valid integer", "int_parsing")
+        number = int(digits)
+        if number < self.low:
+            return Problem(name, f"Input should be greater than or equal to {self.low}", "greater_than_equal")
+        if self.high is not None and number > self.high:
+            return Problem(name, f"Input should be less than or equal to {self.high}", "less_than_equal")
+        return number if self.cut is None else min(number, self.cut)
+
+
+@dataclass(frozen=True)
+class Flag:
+    default: bool = False
+
+    def read(self, name: str, text: str) -> bool | Problem:
+        word = text.lower()
+        if word in TRUE_WORDS:
+            return True
+        if word in FALSE_WORDS:
+            return False
+        return Problem(name, "Input should be a valid boolean", "bool_parsing")
+
+
+def read(params: Mapping[str, str], **kinds: Kind) -> dict[str, Any]:
+    """Return the value of every parameter in `kinds`. Raises `SchemaError` naming all that cannot be read."""
+    values = {name: kind.read(name, params[name]) if name in params else kind.default for name, kind in kinds.items()}
+    problems = [value for value in values.values() if isinstance(value, Problem)]
+    if problems:
+        raise SchemaError("query", problems)
+    return values
