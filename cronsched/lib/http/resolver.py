@@ -1,0 +1,103 @@
+"""Name resolution that cannot hang its caller.
+
+`getaddrinfo` has no timeout of ours, so it runs in a bounded number of daemon threads and the caller waits no longer
+than its own deadline. One look-up serves all who ask for the same name at the same time, and its result a few seconds
+more: a herd of jobs on one host asks once. Keeping it is safe because the addresses kept are the ones connected to.
+"""
+
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from cronsched.lib.http.addresses import Address
+from cronsched.lib.http.deadline import Deadline
+from cronsched.lib.http.errors import DoorError, Kind
+
+MAX_THREADS = 32
+MAX_REMEMBERED = 2048
+REMEMBER_SECONDS = 5.0
+REMEMBER_FAILURE_SECONDS = 1.0
+
+Resolve = Callable[[str], list[str]]
+
+
+def system_addresses(host: str) -> list[str]:
+    """Ask the operating system. Raises OSError where the name is unknown."""
+    # Bytes keep Python's own IDNA codec out of it, which fails on labels the system would merely not find.
+    found = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
+    return [str(sockaddr[0]) for *_, sockaddr in found]
+
+
+class _Lookup:
+    """One question, asked once for everybody who waits for it."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.done = threading.Event()
+        self.addresses: tuple[Address, ...] = ()
+        self.fresh_until = float("inf")
+        self.wanted_until = 0.0
+
+
+class Resolver:
+    """Thread-safe. Threads are started when there is work for them, never more than MAX_THREADS."""
+
+    def __init__(self, resolve: Resolve = system_addresses) -> None:
+        self._resolve = resolve
+        self._lock = threading.Lock()
+        self._lookups: dict[str, _Lookup] = {}
+        self._waiting: queue.SimpleQueue[_Lookup] = queue.SimpleQueue()
+        self._threads = 0
+        self._unanswered = 0
+
+    def addresses(self, host: str, deadline: Deadline) -> tuple[Address, ...]:
+        """Return the addresses of `host`, at least one. Raises DoorError."""
+        lookup = self._lookups.get(host)
+        if lookup is None or not lookup.done.is_set() or lookup.fresh_until < time.monotonic():
+            lookup = self._ask(host, deadline.at)
+        if not lookup.done.is_set() and not lookup.done.wait(deadline.remaining):
+            raise deadline.missed("resolving the host name")
+        if not lookup.addresses:
+            raise DoorError(Kind.NOT_RESOLVED, "host name could not be resolved")
+        return lookup.addresses
+
+    def _ask(self, host: str, wanted_until: float) -> _Lookup:
+        with self._lock:
+            lookup = self._lookups.get(host)
+            if lookup is None or lookup.fresh_until < time.monotonic():
+                self._forget_old()
+                lookup = self._lookups[host] = _Lookup(host)
+                self._waiting.put(lookup)
+                self._unanswered += 1
+                if self._threads < min(self._unanswered, MAX_THREADS):
+                    self._threads += 1
+                    threading.Thread(target=self._work, name=f"resolver-{self._threads}", daemon=True).start()
+            lookup.wanted_until = max(lookup.wanted_until, wanted_until)
+            return lookup
+
+    def _forget_old(self) -> None:
+        if len(self._lookups) < MAX_REMEMBERED:
+            return
+        now = time.monotonic()
+        self._lookups = {host: lookup for host, lookup in self._lookups.items() if lookup.fresh_until >= now}
+
+    def _work(self) -> None:
+        while True:
+            lookup = self._waiting.get()
+            # Behind slow name servers a queue may build up; nobody waits for its old entries any more.
+            if lookup.wanted_until > time.monotonic():
+                lookup.addresses = self._look_up(lookup.host)
+            keep = REMEMBER_SECONDS if lookup.addresses else REMEMBER_FAILURE_SECONDS
+            with self._lock:
+                self._unanswered -= 1
+                lookup.fresh_until = time.monotonic() + keep
+                lookup.done.set()
+
+    def _look_up(self, host: str) -> tuple[Address, ...]:
+        try:
+            return tuple(dict.fromkeys(ip_address(address) for address in self._resolve(host)))
+        except (OSError, ValueError):
+            return ()

@@ -1,0 +1,94 @@
+"""From the text of a URL to where and what to ask. `requests` does the quoting and the international names."""
+
+import base64
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+from urllib.parse import unquote
+
+from requests import PreparedRequest, RequestException
+from urllib3.exceptions import LocationValueError
+from urllib3.util import parse_url
+
+from cronsched.lib.http.addresses import Address
+from cronsched.lib.http.errors import DoorError, Kind
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+MAX_URL_LENGTH = 8192
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"(?!.{{255}}){_LABEL}(?:\.{_LABEL})*\.?")
+_IPV6 = re.compile(r"\[[0-9a-f:.]+\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A parsed URL. `host` is what is resolved and what a certificate must name, without brackets."""
+
+    scheme: str
+    host: str
+    literal: Address | None
+    port: int
+    authority: str
+    path: str
+    authorization: str | None
+
+    @property
+    def origin(self) -> tuple[str, int]:
+        """What slots are counted by."""
+        return (self.host.rstrip("."), self.port)
+
+
+@lru_cache(maxsize=4096)
+def parse(url: str) -> Location:
+    """Parse an http(s) URL strictly. Raises DoorError; its reason does not repeat the URL, which may hold a secret."""
+    if len(url) > MAX_URL_LENGTH:
+        raise _bad("it is too long")
+    if url != url.strip() or _CONTROL.search(url):
+        raise _bad("it contains blanks or control characters")
+    # Browsers take a backslash for a slash, other parsers do not; nobody means one here.
+    if "\\" in url.partition("?")[0]:
+        raise _bad("it contains a backslash")
+    if not url.lower().startswith(("http://", "https://")):
+        raise _bad("it must start with http:// or https://")
+    prepared = PreparedRequest()
+    try:
+        prepared.prepare_url(url, None)
+        parts = parse_url(str(prepared.url))
+    except (RequestException, LocationValueError, UnicodeError):
+        raise _bad("the host or port is not valid") from None
+    host = (parts.host or "").lower()
+    if not (_NAME.fullmatch(host) or _IPV6.fullmatch(host)):
+        raise _bad("the host is not valid")
+    scheme = str(parts.scheme)
+    port = DEFAULT_PORTS[scheme] if parts.port is None else parts.port
+    if port == 0:
+        raise _bad("the port is not valid")
+    return Location(
+        scheme=scheme,
+        host=host.strip("[]"),
+        literal=_literal(host.strip("[]")),
+        port=port,
+        authority=host if port == DEFAULT_PORTS[scheme] else f"{host}:{port}",
+        path=parts.request_uri,
+        authorization=_basic(parts.auth) if parts.auth else None,
+    )
+
+
+def _literal(host: str) -> Address | None:
+    """Return the address `host` plainly is. Odd spellings (0x7f.1, 2130706433) are left to the resolver."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _basic(userinfo: str) -> str:
+    user, _, password = userinfo.partition(":")
+    return "Basic " + base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+
+
+def _bad(why: str) -> DoorError:
+    return DoorError(Kind.BAD_REQUEST, f"invalid URL: {why}")
