@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import django
 import pytest
 
-# Settings are read when the first test module is imported, so the environment is prepared here and not in a
-# fixture. Nothing of a developer's own `.env` may reach a test; only the database may be chosen from outside.
+# Nothing of a developer's own `.env` may reach a test; only the database may be chosen from outside.
 TEST_ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "cronsched.settings",
     "ENV_FILE": os.devnull,
@@ -17,6 +17,8 @@ TEST_ENVIRONMENT = {
     "SCHEDULER_TIMEZONE": "Asia/Tokyo",
 }
 os.environ.update(TEST_ENVIRONMENT)
+# Test modules import models when they are collected, which is before any fixture could prepare this.
+django.setup()
 
 OWN_APPS = ("accounts", "taxonomy", "jobs", "notifications")
 

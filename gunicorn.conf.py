@@ -17,7 +17,7 @@ _on_sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
 bind = f"{env.text('BIND_ADDRESS', '127.0.0.1')}:{_port}"
 worker_class = "gthread"
 # SQLite has one writer at a time: a second worker process only adds waiting for its lock.
-workers = env.integer("WEB_CONCURRENCY", 1 if _on_sqlite else 2, at_least=1)
+workers = env.integer("WEB_WORKERS", 1 if _on_sqlite else 2, at_least=1)
 # A manual run holds its thread for up to MANUAL_RUN_WAIT_SECONDS.
 threads = env.integer("WEB_THREADS", 16, at_least=1)
 preload_app = True

@@ -1,0 +1,168 @@
+"""Who may know whom. The arrows are only true as long as somebody reads the imports."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+APPS = ("accounts", "cronsched", "jobs", "notifications", "taxonomy")
+
+# Room -> the other rooms it may import. `cronsched.lib` knows nothing of ours.
+MAY_IMPORT = {
+    "cronsched.lib": set[str](),
+    "cronsched": {"cronsched.lib"},
+    "accounts": {"cronsched", "cronsched.lib"},
+    "taxonomy": {"cronsched", "cronsched.lib", "accounts"},
+    "notifications": {"cronsched", "cronsched.lib", "accounts"},
+    "jobs": {"cronsched", "cronsched.lib", "accounts", "taxonomy", "notifications"},
+}
+
+# Inside jobs a room imports only rooms of smaller numbers; equals do not know each other.
+JOBS_LAYERS = {
+    "cron": 0,
+    "executors": 0,
+    "models": 1,
+    "dispatch": 2,
+    "statistics": 2,
+    "services": 3,
+    "scheduler": 4,
+    "api": 4,
+    "admin": 4,
+    "management": 5,
+}
+WIRING = {"apps"}
+
+MACHINE_PATH = re.compile(r"(?<![\w.:/-])/(?:work|root|home|Users|opt/(?:pypi|wheels)|tmp/\w)[\w/-]*")
+REGISTRY_HOST = re.compile(r"(?:--index-url|--extra-index-url|pythonhosted|pypi\.org/simple)")
+
+
+def modules() -> Iterator[Path]:
+    """Yield our production modules; tests may look over every wall, migrations are generated."""
+    for app in APPS:
+        for path in sorted((ROOT / app).rglob("*.py")):
+            if not {"tests", "migrations"} & set(path.relative_to(ROOT).parts):
+                yield path
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the dotted names a module imports, wherever in it and whether or not only for types."""
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{name}.{alias.name}" for alias in node.names)
+
+
+def room(name: str) -> str | None:
+    """Return the room a dotted name lies in, None if it is not ours."""
+    if name == "cronsched.lib" or name.startswith("cronsched.lib."):
+        return "cronsched.lib"
+    first = name.partition(".")[0]
+    return first if first in APPS else None
+
+
+def jobs_room(name: str) -> str:
+    """Return the part of jobs a dotted name lies in, an empty string for the package itself."""
+    return (name.split(".") + [""])[1]
+
+
+def forbidden_arrows(name: str, imported: list[str]) -> list[str]:
+    if name == "cronsched.urls":
+        return []
+    here = room(name)
+    assert here is not None
+    return [
+        f"{name} imports {other}"
+        for other in imported
+        if (there := room(other)) and there != here and there not in MAY_IMPORT[here]
+    ]
+
+
+def forbidden_arrows_inside_jobs(name: str, imported: list[str]) -> list[str]:
+    here = jobs_room(name)
+    if here in WIRING or not here:
+        return []
+    found = []
+    for other in imported:
+        there = jobs_room(other) if room(other) == "jobs" else here
+        if there not in {here, ""} and JOBS_LAYERS[there] >= JOBS_LAYERS[here]:
+            found.append(f"{name} imports {other}")
+    return found
+
+
+def test_every_room_of_jobs_has_its_place_in_the_order():
+    rooms = {jobs_room(dotted(path)) for path in modules() if room(dotted(path)) == "jobs"} - {""}
+    assert rooms - WIRING <= set(JOBS_LAYERS), "say in JOBS_LAYERS where the new room stands"
+
+
+def test_apps_import_only_along_the_arrows():
+    assert [line for path in modules() for line in forbidden_arrows(dotted(path), list(imports(path)))] == []
+
+
+def test_rooms_of_jobs_import_leftwards_only():
+    inside = [path for path in modules() if room(dotted(path)) == "jobs"]
+    assert [line for path in inside for line in forbidden_arrows_inside_jobs(dotted(path), list(imports(path)))] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("cronsched.lib.http", "cronsched.settings"),
+        ("accounts.views", "jobs.models"),
+        ("notifications.services", "jobs.models.Job"),
+        ("cronsched.api", "accounts.models"),
+    ],
+)
+def test_an_import_against_the_arrows_is_found(module, imported):
+    assert forbidden_arrows(module, [imported, "json"]) == [f"{module} imports {imported}"]
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("jobs.models", "jobs.services"),
+        ("jobs.executors.github", "jobs.cron"),
+        ("jobs.scheduler.claim", "jobs.api.filters"),
+    ],
+)
+def test_an_import_against_the_order_inside_jobs_is_found(module, imported):
+    assert forbidden_arrows_inside_jobs(module, [imported, "json"]) == [f"{module} imports {imported}"]
+
+
+def test_relative_imports_are_read_like_absolute_ones(tmp_path, monkeypatch):
+    module = tmp_path / "jobs" / "scheduler" / "claim.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("from . import lease\nfrom ..models import Job\nimport jobs.cron\n")
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    assert list(imports(module)) == ["jobs.scheduler.lease", "jobs.models.Job", "jobs.cron"]
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    """Yield what the project is made of and says of itself."""
+    top = [path for path in ROOT.iterdir() if path.is_file()]
+    folders = [*APPS, "scripts", "templates", "docs", ".ci"]
+    below = [path for folder in folders for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
+    for path in top + below:
+        if path.suffix in {"", ".py", ".in", ".txt", ".md", ".html", ".toml", ".ini", ".example", ".sh", ".yml"}:
+            # The owner's own settings are not part of the project.
+            if path.name != ".env" and "__pycache__" not in path.parts:
+                yield path, path.read_text(encoding="utf-8")
+
+
+def test_no_file_names_a_path_of_one_machine():
+    assert [(path.name, match) for path, text in texts() for match in MACHINE_PATH.findall(text)] == []
+
+
+def test_no_file_names_a_package_index():
+    own = Path(__file__).name
+    assert [path.name for path, text in texts() if path.name != own and REGISTRY_HOST.search(text)] == []

@@ -1,0 +1,224 @@
+"""What `make run` stands on: each piece is run as the Makefile runs it."""
+
+import os
+import shutil
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError
+
+from cronsched.management.commands.preflight import check_port
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def write_env(path: Path) -> subprocess.CompletedProcess[str]:
+    return run(sys.executable, "-I", ROOT / "scripts/write_env.py", path)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with the installation script and an empty lock, so that nothing has to be downloaded."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts/install", tmp_path / "scripts/install")
+    (tmp_path / "requirements.txt").touch()
+    return tmp_path
+
+
+def python_that_says(folder: Path, script: str) -> str:
+    """Put an interpreter into `folder` that answers the installation script's questions with `script`."""
+    fake = folder / "python"
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    return str(fake)
+
+
+# --- .env ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_development_settings_are_readable_by_their_owner_only(tmp_path):
+    old = os.umask(0)
+    try:
+        write_env(tmp_path / ".env")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+
+
+def test_the_development_settings_are_written_once(tmp_path):
+    assert "Wrote" in write_env(tmp_path / ".env").stdout
+    first = (tmp_path / ".env").read_text()
+    again = write_env(tmp_path / ".env")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert (tmp_path / ".env").read_text() == first
+
+
+def test_of_two_starts_at_once_one_writes_the_settings_and_no_draft_is_left(tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: write_env(tmp_path / ".env"), range(4)))
+    assert [result.returncode for result in results] == [0] * 4
+    assert sum("Wrote" in result.stdout for result in results) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+def test_two_checkouts_get_different_secrets(tmp_path):
+    write_env(tmp_path / "one")
+    write_env(tmp_path / "two")
+    secrets = [
+        line for name in ("one", "two") for line in (tmp_path / name).read_text().splitlines() if "SECRET_KEY=" in line
+    ]
+    assert len(set(secrets)) == len(secrets) == 4
+
+
+def test_settings_that_cannot_be_written_end_in_one_line(tmp_path):
+    result = write_env(tmp_path / "absent" / ".env")
+    assert result.returncode == 1
+    assert result.stderr == f"Cannot write {tmp_path}/absent/.env: No such file or directory.\n"
+
+
+def test_the_project_starts_in_development_with_the_settings_written(tmp_path):
+    write_env(tmp_path / ".env")
+    code = "from django.conf import settings as s; print(s.DEBUG, s.WEBHOOK_ALLOW_PRIVATE_NETWORKS, len(s.SECRET_KEY))"
+    result = run(
+        sys.executable, "-c", code, ENV_FILE=str(tmp_path / ".env"), DJANGO_SETTINGS_MODULE="cronsched.settings"
+    )
+    assert result.stdout == "True True 64\n", result.stderr
+
+
+# --- Installation ----------------------------------------------------------------------------------------------------
+
+
+def test_a_python_that_is_too_old_is_named_with_its_version(checkout):
+    old = python_that_says(checkout, '[ "$1" = -V ] && echo Python 3.9.2 || exit 1')
+    result = run("scripts/install", "requirements.txt", cwd=checkout, PYTHON=old)
+    assert result.returncode == 1
+    assert "Python 3.11 or newer is needed" in result.stderr
+    assert "3.9.2" in result.stderr
+
+
+def test_a_python_without_ensurepip_names_the_package_to_install(checkout):
+    bare = python_that_says(checkout, 'case "$2" in *ensurepip*) exit 1;; esac')
+    result = run("scripts/install", "requirements.txt", cwd=checkout, PYTHON=bare)
+    assert result.returncode == 1
+    assert "apt-get install python3-venv" in result.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_missing_python_names_the_packages_to_install(checkout):
+    result = run("scripts/install", "requirements.txt", cwd=checkout, PYTHON="python-of-nobody")
+    assert result.returncode == 1
+    assert "python-of-nobody is not installed" in result.stderr
+
+
+def test_a_lock_is_installed_after_it_changed_and_until_it_succeeded(checkout):
+    def install(lock: str) -> subprocess.CompletedProcess[str]:
+        (checkout / "requirements.txt").write_text(lock)
+        return run("scripts/install", "requirements.txt", cwd=checkout, PYTHON=sys.executable)
+
+    assert "Installing requirements.txt" in install("").stdout
+    assert install("").stdout == ""
+    broken = [install("./no-such-package\n") for _ in range(2)]
+    assert [result.returncode for result in broken] == [1, 1]
+    assert all("Installing requirements.txt failed" in result.stderr for result in broken)
+    assert install("# repaired\n").stdout == "Installing requirements.txt\n"
+
+
+# --- Port and database -----------------------------------------------------------------------------------------------
+
+
+def test_a_port_in_use_is_refused_with_a_way_out():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(CommandError, match=rf"Port {port} .* make run PORT={port + 1}"):
+            check_port("127.0.0.1", str(port))
+
+
+def test_a_free_port_is_accepted_and_stays_free():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    check_port("127.0.0.1", port)
+    check_port("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("port", ["", "http", "0", "65536", "-1", "٥٠٠١"])
+def test_what_is_no_port_number_is_refused(port):
+    with pytest.raises(CommandError, match="is not a port number"):
+        check_port("127.0.0.1", port)
+
+
+def test_a_database_that_works_is_left_as_it_was(tmp_path):
+    result = preflight(f"sqlite:///{tmp_path}/new.sqlite3")
+    assert (result.returncode, result.stderr) == (0, "")
+    with closing(sqlite3.connect(tmp_path / "new.sqlite3")) as database:
+        assert database.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite:////proc/cronsched.sqlite3", "unable to open database file"),
+        ("sqlite:///{tmp_path}/text.sqlite3", "file is not a database"),
+        ("sqlite:///{tmp_path}/absent/cronsched.sqlite3", "unable to open database file"),
+        ("postgresql://nobody@127.0.0.1:1/nothing", "Connection refused"),
+        ("mysql://nobody@127.0.0.1:1/nothing", "Connection refused"),
+    ],
+)
+def test_a_database_that_cannot_be_written_ends_in_one_line(url, reason, tmp_path):
+    (tmp_path / "text.sqlite3").write_text("this is a letter, not a database\n" * 100)
+    result = preflight(url.format(tmp_path=tmp_path))
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("CommandError: The database")
+    assert reason in line
+
+
+def preflight(database_url: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "manage.py", "preflight", "--port", free_port())
+    return run(*command, DEBUG="true", DATABASE_URL=database_url)
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
+# --- Web process -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({"SECRET_KEY": "short"}, "Configuration error: SECRET_KEY: "),
+        ({"DEBUG": "true", "SCHEDULER_TIMEZONE": "Tokio"}, "Configuration error: SCHEDULER_TIMEZONE: "),
+        ({"DEBUG": "true", "WEB_WORKERS": "many"}, "Configuration error: WEB_WORKERS: "),
+        ({"DEBUG": "true", "PORT": "70000"}, "Configuration error: PORT: "),
+    ],
+)
+def test_a_wrong_setting_stops_the_web_process_with_one_line(environment, line):
+    result = run(*gunicorn(), **environment)
+    assert result.returncode == 1
+    assert result.stderr.startswith(line)
+    assert len(result.stderr.splitlines()) == 1
+
+
+def gunicorn() -> list[str]:
+    return [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "cronsched.wsgi:application"]

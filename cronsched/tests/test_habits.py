@@ -1,0 +1,45 @@
+"""What the root conftest promises every other test."""
+
+import os
+import socket
+
+import pytest
+import pytest_socket
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+
+from taxonomy.models import JobCategory
+
+
+def test_sockets_to_other_machines_are_refused():
+    with (
+        socket.socket() as outside,
+        pytest.warns(UserWarning, match="192.0.2.1"),
+        pytest.raises(pytest_socket.SocketConnectBlockedError),
+    ):
+        outside.connect(("192.0.2.1", 80))
+
+
+def test_sockets_to_this_machine_are_open():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(server.getsockname()).close()
+
+
+def test_settings_do_not_come_from_the_developers_own_file():
+    assert os.environ["ENV_FILE"] == os.devnull
+    assert settings.SECRET_KEY == os.environ["SECRET_KEY"]
+
+
+def test_seeded_rows_are_back_after_a_flush(transactional_db):
+    before = set(JobCategory.objects.values_list("slug", flat=True))
+    call_command("flush", interactive=False, verbosity=0)
+    assert "general" in before
+    assert set(JobCategory.objects.values_list("slug", flat=True)) == before
+
+
+@pytest.mark.skipif("sqlite" not in settings.DATABASES["default"]["ENGINE"], reason="is about SQLite")
+def test_the_test_database_locks_as_in_production(transactional_db):
+    with connection.cursor() as cursor:
+        assert cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert cursor.execute("PRAGMA database_list").fetchone()[2].endswith(".sqlite3")
