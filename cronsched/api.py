@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -159,19 +160,23 @@ def _response(body: dict[str, Any], status: int, headers: dict[str, str] | None 
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
-    """Answer paths no view knows (`handler404`)."""
-    return JsonResponse(error_body(HTTPStatus.NOT_FOUND), status=HTTPStatus.NOT_FOUND)
+    """Answer paths no view knows. The last route, and `handler404`."""
+    return _plain_response(HTTPStatus.NOT_FOUND)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
     """Answer requests refused before any view saw them (`handler400`)."""
-    return JsonResponse(error_body(HTTPStatus.BAD_REQUEST), status=HTTPStatus.BAD_REQUEST)
+    too_large = isinstance(exception, RequestDataTooBig)
+    return _plain_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST)
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """Answer for errors outside the API views (`handler500`)."""
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return JsonResponse(error_body(status), status=status)
+    """Answer for errors outside the API views (`handler500`). Called while the exception is being handled."""
+    return _plain_response(HTTPStatus.INTERNAL_SERVER_ERROR, sys.exc_info()[1])
+
+
+def _plain_response(status: int, exception: BaseException | None = None) -> JsonResponse:
+    return JsonResponse(error_body(status, exception), status=status)
 
 
 # --- Output ----------------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ DEFAULT_ADMIN_EMAIL = env.text("DEFAULT_ADMIN_EMAIL", "admin@example.com")
 
 # --- Web -------------------------------------------------------------------------------------------------------------
 
+BIND_ADDRESS = env.text("BIND_ADDRESS", "127.0.0.1")
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 FRONTEND_BASE_URL = env.http_url("FRONTEND_BASE_URL", "http://localhost:5173")
@@ -93,7 +94,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
-    "cronsched.middleware.SlashlessAPI",
+    "cronsched.middleware.JSONErrors",
+    "cronsched.middleware.SlashlessPaths",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -148,6 +150,11 @@ REFRESH_TOKEN_SECONDS = env.integer("JWT_REFRESH_TOKEN_EXPIRES", 2592000, at_lea
 # Failed sign-ins of one account from one address before it has to wait.
 SIGN_IN_ATTEMPTS = env.integer("SIGN_IN_ATTEMPTS", 10, at_least=1)
 SIGN_IN_LOCKOUT_SECONDS = env.integer("SIGN_IN_LOCKOUT_SECONDS", 300, at_least=1)
+
+# Claims and lifetimes are set by `accounts.tokens`; the library only needs to know the name of this claim.
+SIMPLE_JWT = {"TOKEN_TYPE_CLAIM": "type", "SIGNING_KEY": JWT_SECRET_KEY}
+# How many proxies of ours append to X-Forwarded-For. With 0 the header is a client's own claim and not looked at.
+PROXY_COUNT = env.integer("PROXY_COUNT", 1 if BEHIND_TLS_PROXY else 0)
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SessionTokenAuthentication"],
@@ -216,12 +223,17 @@ USE_TZ = True
 # The admin shows times in the zone the schedules are read in; everything is stored in UTC.
 TIME_ZONE = SCHEDULER_TIMEZONE
 
+LOG_LEVEL = env.one_of("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO").upper()},
-    # APScheduler reports every run of every chore at INFO: one line a second.
-    "loggers": {"apscheduler": {"level": "WARNING"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        # APScheduler reports every run of every chore at INFO: one line a second.
+        "apscheduler": {"level": "WARNING"},
+        # Django's own handlers would write each of its lines a second time.
+        "django": {"handlers": []},
+    },
 }

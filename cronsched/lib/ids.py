@@ -1,6 +1,7 @@
-"""Time-ordered keys for tables that grow without end."""
+"""Keys: time-ordered ones for tables that grow without end, and reading those that callers send."""
 
 import os
+import re
 import time
 from uuid import UUID
 
@@ -15,3 +16,23 @@ def uuid7() -> UUID:
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return UUID(int=value)
+
+
+_WRITTEN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def known_id(text: str) -> UUID | None:
+    """Return the id written in `text`, or None where no row can have it.
+
+    Only the form the API itself writes counts (lower case, hyphens); UUID() would also take braces and URNs.
+    """
+    return UUID(text) if _WRITTEN_ID.fullmatch(text) else None
+
+
+def parse_id(text: str) -> UUID | None:
+    """Return the UUID written as `text`, None unless it is the canonical form: 36 characters, lower case."""
+    try:
+        value = UUID(text)
+    except ValueError:
+        return None
+    return value if str(value) == text else None
