@@ -73,7 +73,7 @@ def room(name: str) -> str | None:
 
 def jobs_room(name: str) -> str:
     """Return the part of jobs a dotted name lies in, an empty string for the package itself."""
-    return (name.split(".") + [""])[1]
+    return name.partition(".")[2].partition(".")[0]
 
 
 def forbidden_arrows(name: str, imported: list[str]) -> list[str]:
@@ -147,16 +147,17 @@ def test_relative_imports_are_read_like_absolute_ones(tmp_path, monkeypatch):
     assert list(imports(module)) == ["jobs.scheduler.lease", "jobs.models.Job", "jobs.cron"]
 
 
+TEXT_SUFFIXES = {"", ".py", ".in", ".txt", ".md", ".html", ".toml", ".ini", ".example", ".sh", ".yml", ".yaml"}
+
+
 def texts() -> Iterator[tuple[Path, str]]:
-    """Yield what the project is made of and says of itself."""
-    top = [path for path in ROOT.iterdir() if path.is_file()]
+    """Yield what the project is made of and says of itself; the owner's own settings are no part of it."""
+    top = [path for path in ROOT.iterdir() if path.name != ".env"]
     folders = [*APPS, "scripts", "templates", "docs", ".ci"]
-    below = [path for folder in folders for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
+    below = [path for folder in folders for path in sorted((ROOT / folder).rglob("*"))]
     for path in top + below:
-        if path.suffix in {"", ".py", ".in", ".txt", ".md", ".html", ".toml", ".ini", ".example", ".sh", ".yml"}:
-            # The owner's own settings are not part of the project.
-            if path.name != ".env" and "__pycache__" not in path.parts:
-                yield path, path.read_text(encoding="utf-8")
+        if path.is_file() and path.suffix in TEXT_SUFFIXES:
+            yield path, path.read_text(encoding="utf-8")
 
 
 def test_no_file_names_a_path_of_one_machine():

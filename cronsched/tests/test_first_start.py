@@ -209,6 +209,7 @@ def free_port() -> str:
     [
         ({"SECRET_KEY": "short"}, "Configuration error: SECRET_KEY: "),
         ({"DEBUG": "true", "SCHEDULER_TIMEZONE": "Tokio"}, "Configuration error: SCHEDULER_TIMEZONE: "),
+        ({"DEBUG": "true", "LOG_LEVEL": "loud"}, "Configuration error: LOG_LEVEL: "),
         ({"DEBUG": "true", "WEB_WORKERS": "many"}, "Configuration error: WEB_WORKERS: "),
         ({"DEBUG": "true", "PORT": "70000"}, "Configuration error: PORT: "),
     ],

@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from contextlib import closing
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
@@ -15,11 +16,10 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--address", default="127.0.0.1", help="address the web process will listen on")
         parser.add_argument("--port", required=True, help="port the web process will listen on")
 
-    def handle(self, *, address: str, port: str, **options: Any) -> None:
-        check_port(address, port)
+    def handle(self, *, port: str, **options: Any) -> None:
+        check_port(settings.BIND_ADDRESS, port)
         check_database()
 
 
