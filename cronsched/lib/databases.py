@@ -7,6 +7,7 @@ PostgreSQL   psycopg 3 with its own pool. Timeouts end statements and forgotten 
 MariaDB      PyMySQL, READ COMMITTED (no gap locks between claimers), `utf8mb4_bin` so that names are case-sensitive.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ def from_url(url: str, *, sqlite_file: Path) -> dict[str, Any]:
     raise BadSetting("DATABASE_URL", "expected sqlite:///file, postgresql://… or mysql://… (MariaDB and MySQL).")
 
 
+def _require(driver: str) -> None:
+    """Stop the boot in words where the server's driver is missing: the plain installation brings SQLite alone."""
+    if not find_spec(driver):
+        raise BadSetting("DATABASE_URL", f"needs {driver}: pip install -r requirements-prod.txt.")
+
+
 def _sqlite(config: dict[str, Any]) -> dict[str, Any]:
     config["OPTIONS"] = {
         "timeout": BUSY_TIMEOUT_SECONDS,
@@ -48,6 +55,7 @@ def _sqlite(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
+    _require("psycopg")
     timeouts = {
         "statement_timeout": STATEMENT_TIMEOUT_MS,
         "lock_timeout": LOCK_TIMEOUT_MS,
@@ -63,6 +71,7 @@ def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mariadb(config: dict[str, Any]) -> dict[str, Any]:
+    _require("pymysql")
     import pymysql
 
     pymysql.install_as_MySQLdb()

@@ -5,7 +5,7 @@ absent: compose files and unit files often pass a variable through without a val
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
@@ -64,6 +64,14 @@ def names(name: str, default: Iterable[str] = ()) -> list[str]:
     """Return the items of a comma list, blanks dropped."""
     value = text(name)
     return [item.strip() for item in value.split(",") if item.strip()] if value else list(default)
+
+
+def one_of(name: str, default: str, choices: Sequence[str]) -> str:
+    """Return the choice that was named, in any case."""
+    value = text(name, default).upper()
+    if value not in choices:
+        raise BadSetting(name, f"{value!r} is none of {', '.join(choices)}.")
+    return value
 
 
 def time_zone(name: str, default: str) -> str:
