@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from typing import ClassVar, Self, TypeVar
 
 from django.db import models
 from django.utils import timezone
@@ -15,6 +16,35 @@ def slugify(value: str) -> str:
     Unlike Django's, non-ASCII letters are not transliterated: `Über` becomes `ber` (contract, section 13).
     """
     return re.sub(r"[^a-z0-9]+", "-", value.strip().lower()).strip("-")
+
+
+def name_key(name: str) -> str:
+    """Return what two names have in common when they differ only in case."""
+    return name.strip().casefold()
+
+
+AnyLabel = TypeVar("AnyLabel", bound="Label")
+
+
+class LabelQuerySet(models.QuerySet[AnyLabel]):
+    def active(self) -> Self:
+        return self.filter(is_active=True)
+
+    def by_name(self) -> list[AnyLabel]:
+        """Return the rows by name ignoring case. Sorted here: each database would do it in its own way."""
+        return sorted(self, key=lambda label: (name_key(label.name), label.name, label.slug))
+
+    def find(self, value: str) -> AnyLabel | None:
+        """Return the label `value` means, enabled or not: by slug, else by name ignoring case (contract, section 6).
+
+        Of several with that name the oldest counts.
+        """
+        if label := self.filter(slug=slugify(value)).first():
+            return label
+        wanted = name_key(value)
+        # Compared here for the same reason, and there are few.
+        by_age = self.order_by("created_at", "id")
+        return next((label for label in by_age if wanted and name_key(label.name) == wanted), None)
 
 
 class Label(models.Model):
@@ -36,6 +66,8 @@ class Label(models.Model):
 
 
 class JobCategory(Label):
+    objects: ClassVar[LabelQuerySet["JobCategory"]] = LabelQuerySet.as_manager()  # type: ignore[assignment]
+
     class Meta(Label.Meta):
         db_table = "job_categories"
         verbose_name_plural = "job categories"
@@ -45,6 +77,8 @@ class PicTeam(Label):
     """The team in charge of a job ("person in charge"), with the Slack handle that alerts mention."""
 
     slack_handle = models.CharField(max_length=255)
+
+    objects: ClassVar[LabelQuerySet["PicTeam"]] = LabelQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta(Label.Meta):
         db_table = "pic_teams"
