@@ -20,6 +20,8 @@ os.environ.update(TEST_ENVIRONMENT)
 # Test modules import models when they are collected, which is before any fixture could prepare this.
 django.setup()
 
+pytest_plugins = ["accounts.tests.fixtures"]
+
 OWN_APPS = ("accounts", "taxonomy", "jobs", "notifications")
 
 

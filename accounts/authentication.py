@@ -1,5 +1,53 @@
+"""Who is calling: from the `Authorization` header to an account and its session."""
+
+from datetime import datetime
+
+from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from accounts.models import LoginSession, User
+from accounts.tokens import AccessToken, SessionToken
+from cronsched.lib.errors import Unauthorized
+
+USER_NOT_FOUND = "User not found"
+USER_INACTIVE = "User account is deactivated"
+REVOKED = "Token has been revoked"
+
+
+def bearer_token(request: Request) -> str | None:
+    """Return what follows `Bearer` in the header, None without a header, with another scheme or with nothing after."""
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+    return (token.strip() or None) if scheme.lower() == "bearer" else None
+
+
+def open_session(text: str, kind: type[SessionToken], *, now: datetime) -> LoginSession:
+    """Return the open session, with its account, that the token `text` of type `kind` belongs to.
+
+    One query where all is well. Raises `Unauthorized` with the contract's text otherwise.
+    """
+    token = kind.read(text, now=now)
+    session = LoginSession.objects.select_related("user").filter(id=token.session_id, user=token.user_id).first()
+    user = session.user if session else User.objects.filter(id=token.user_id).first()
+    if user is None:
+        raise Unauthorized(USER_NOT_FOUND)
+    if not user.is_active:
+        raise Unauthorized(USER_INACTIVE)
+    if session is None:
+        raise Unauthorized(REVOKED)
+    return session
 
 
 class SessionTokenAuthentication(BaseAuthentication):
-    pass
+    """Accept access tokens. `request.auth` is the `LoginSession`, `request.user` its account."""
+
+    def authenticate(self, request: Request) -> tuple[User, LoginSession] | None:
+        text = bearer_token(request)
+        if text is None:
+            return None
+        session = open_session(text, AccessToken, now=timezone.now())
+        return session.user, session
+
+    def authenticate_header(self, request: Request) -> str:
+        # Without it a missing token would be answered with 403.
+        return "Bearer"

@@ -1,12 +1,13 @@
 """Accounts, their sign-ins and their preferences. Knows no other app."""
 
 import uuid
-from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
+
+from accounts.validators import EMAIL_LENGTH, USERNAME_LENGTH, validate_email, validate_username
 
 
 class Role(models.TextChoices):
@@ -17,7 +18,8 @@ class Role(models.TextChoices):
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, username: str, email: str, password: str | None = None, **fields: object) -> "User":
-        user = self.model(username=username.strip().lower(), email=email.strip().lower(), **fields)
+        user = self.model(username=username, email=email, **fields)
+        user.normalize()
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -30,14 +32,28 @@ class User(AbstractBaseUser):
     """A person or script that signs in. The role alone decides what it may do."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    username = models.CharField(max_length=80, unique=True)
-    email = models.EmailField(max_length=120, unique=True)
+    username = models.CharField(
+        max_length=USERNAME_LENGTH[1],
+        unique=True,
+        validators=[validate_username],
+        error_messages={"unique": "Username already exists"},
+    )
+    email = models.CharField(
+        max_length=EMAIL_LENGTH,
+        unique=True,
+        validators=[validate_email],
+        error_messages={"unique": "Email already exists"},
+    )
     role = models.CharField(max_length=10, choices=Role, default=Role.VIEWER)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     objects: ClassVar[UserManager] = UserManager()
+
+    # Django's own: the new password between `set_password` and the save that stores it.
+    _password: str | None
+    _kept_session: uuid.UUID | None = None
 
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"
@@ -50,6 +66,29 @@ class User(AbstractBaseUser):
 
     def __str__(self) -> str:
         return self.username
+
+    def normalize(self) -> None:
+        """Bring name and address into the form they are stored and compared in."""
+        self.username = self.username.strip().lower()
+        self.email = self.email.strip().lower()
+
+    def clean(self) -> None:
+        self.normalize()
+
+    def set_password(self, raw_password: str | None, *, keep_session: uuid.UUID | None = None) -> None:
+        """Hash a new password. The save that stores it ends every API session but `keep_session`."""
+        super().set_password(raw_password)
+        self._kept_session = keep_session
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        # Here and not in a service: the admin site and `manage.py changepassword` save the model themselves. A hash
+        # that was only renewed at sign-in is no change, Django keeps no password for it. Cookies of the admin site
+        # end by themselves: they carry a digest of the password's hash.
+        password_changed = self._password is not None and not self._state.adding
+        with transaction.atomic(using=kwargs.get("using")):
+            super().save(*args, **kwargs)
+            if password_changed:
+                self.login_sessions.exclude(id__in=[self._kept_session] if self._kept_session else []).delete()
 
     @property
     def is_admin(self) -> bool:
@@ -78,14 +117,16 @@ class User(AbstractBaseUser):
 
 
 class LoginSession(models.Model):
-    """One sign-in over the API. Its id is the `sid` claim of every token the sign-in led to."""
+    """One sign-in over the API. Its id is the `sid` claim of every token the sign-in led to.
+
+    The row lives as long as the session: ending a session deletes it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")
     created_at = models.DateTimeField(default=timezone.now)
     # The expiry of the newest refresh token: after it the row is of no use to anybody.
     expires_at = models.DateTimeField(db_index=True)
-    ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "user_sessions"
@@ -93,8 +134,20 @@ class LoginSession(models.Model):
     def __str__(self) -> str:
         return str(self.id)
 
-    def is_open(self, now: datetime) -> bool:
-        return self.ended_at is None and now < self.expires_at
+
+class FailedSignIns(models.Model):
+    """How often one identifier was tried in vain from one address. Forgotten at `expires_at`."""
+
+    # A digest: people also type their password into the field of the name.
+    key = models.CharField(primary_key=True, max_length=64)
+    failures = models.PositiveIntegerField(default=0)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "failed_sign_ins"
+
+    def __str__(self) -> str:
+        return f"{self.failures} failures until {self.expires_at}"
 
 
 class NotificationPreferences(models.Model):

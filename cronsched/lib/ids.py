@@ -27,12 +27,3 @@ def known_id(text: str) -> UUID | None:
     Only the form the API itself writes counts (lower case, hyphens); UUID() would also take braces and URNs.
     """
     return UUID(text) if _WRITTEN_ID.fullmatch(text) else None
-
-
-def parse_id(text: str) -> UUID | None:
-    """Return the UUID written as `text`, None unless it is the canonical form: 36 characters, lower case."""
-    try:
-        value = UUID(text)
-    except ValueError:
-        return None
-    return value if str(value) == text else None
