@@ -1,13 +1,19 @@
 """What every test stands on: a known environment, a database as in production, seeded rows that survive a flush."""
 
 import os
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import django
 import pytest
 
-# Nothing of a developer's own `.env` may reach a test; only the database may be chosen from outside.
+ROOT = Path(__file__).parent
+OWN_APPS = ("accounts", "taxonomy", "jobs", "notifications")
+
+# Nothing of a developer's own settings may reach a test; only the database may be chosen from outside.
+DOCUMENTED_VARIABLES = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
 TEST_ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "cronsched.settings",
     "ENV_FILE": os.devnull,
@@ -16,13 +22,13 @@ TEST_ENVIRONMENT = {
     "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1,[::1]",
     "SCHEDULER_TIMEZONE": "Asia/Tokyo",
 }
+for variable in {*DOCUMENTED_VARIABLES} - {"DATABASE_URL"}:
+    os.environ.pop(variable, None)
 os.environ.update(TEST_ENVIRONMENT)
 # Test modules import models when they are collected, which is before any fixture could prepare this.
 django.setup()
 
 pytest_plugins = ["accounts.tests.fixtures"]
-
-OWN_APPS = ("accounts", "taxonomy", "jobs", "notifications")
 
 
 @pytest.fixture(scope="session", autouse=True)

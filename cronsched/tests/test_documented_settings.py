@@ -1,0 +1,71 @@
+"""`.env.example` is the only list of settings an operator sees, so it has to be complete and true."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+READERS = ("cronsched/settings.py", "cronsched/lib/databases.py", "gunicorn.conf.py")
+VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{2,}")
+# Names the file itself; it cannot stand in it.
+ELSEWHERE = {"ENV_FILE"}
+
+
+def variables_read() -> set[str]:
+    """Return the names given to the readers of `cronsched.lib.env`: the first argument and the aliases."""
+    found = set()
+    for module in READERS:
+        for node in ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and is_reader(node.func):
+                words = [arg.value for arg in node.args[:1] + node.args[2:] if isinstance(arg, ast.Constant)]
+                found |= {word for word in words if isinstance(word, str) and VARIABLE.fullmatch(word)}
+    return found
+
+
+def is_reader(function: ast.expr) -> bool:
+    if isinstance(function, ast.Attribute):
+        return isinstance(function.value, ast.Name) and function.value.id == "env" and function.attr != "BadSetting"
+    return isinstance(function, ast.Name) and function.id in {"integer", "text", "flag"}
+
+
+def lines_with_a_default() -> dict[str, str]:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    return dict(re.findall(r"^#?([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE))
+
+
+def settings_with(env_file: str | Path, **environment: str) -> str:
+    code = "import cronsched.settings as s; print({k: v for k, v in vars(s).items() if k.isupper()})"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"SECRET_KEY": "x" * 40, "ENV_FILE": str(env_file), "PYTHONHASHSEED": "0", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_every_setting_is_documented_and_nothing_else():
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    assert variables_read() - ELSEWHERE - set(re.findall(VARIABLE, text)) == set()
+    assert set(lines_with_a_default()) - variables_read() == set()
+
+
+def test_the_documented_defaults_are_the_real_ones(tmp_path):
+    spelled_out = tmp_path / "env"
+    spelled_out.write_text("".join(f"{name}={value}\n" for name, value in lines_with_a_default().items()))
+    assert settings_with(spelled_out) == settings_with(os.devnull)
+
+
+def test_the_process_environment_wins_over_the_file(tmp_path):
+    (tmp_path / "env").write_text("SCHEDULER_TIMEZONE=UTC\n")
+    assert "'SCHEDULER_TIMEZONE': 'UTC'" in settings_with(tmp_path / "env")
+    assert "'SCHEDULER_TIMEZONE': 'Europe/Berlin'" in settings_with(
+        tmp_path / "env", SCHEDULER_TIMEZONE="Europe/Berlin"
+    )
