@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cronsched.lib.errors import DomainError
+from cronsched.lib.errors import DomainError, TooManyRequests
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,17 @@ def json_object(request: Request, *, empty_is_object: bool = False) -> dict[str,
     raw = request.body
     if empty_is_object and not raw.strip():
         return {}
-    if "application/json" not in request.META.get("CONTENT_TYPE", "").lower():
-        raise DomainError("Content-Type must be application/json")
+    require_json(request)
     document = parse_json(raw)
     if not isinstance(document, dict):
         raise DomainError("Invalid payload", "JSON body must be an object.")
     return document
+
+
+def require_json(request: Request) -> None:
+    """Refuse another content type, for the endpoints that look at it before they look for the object."""
+    if "application/json" not in request.META.get("CONTENT_TYPE", "").lower():
+        raise DomainError("Content-Type must be application/json")
 
 
 def parse_json(raw: bytes | str) -> Any:
@@ -126,6 +132,8 @@ def error_body(status: int, exception: BaseException | None = None) -> dict[str,
 def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Response:
     """Turn whatever a view raised into the one error shape. Unexpected ones are logged, never shown as a traceback."""
     match exception:
+        case TooManyRequests():
+            return _response(exception.body, exception.status, {"Retry-After": str(exception.retry_after)})
         case DomainError():
             return _response(exception.body, exception.status)
         case exceptions.NotAuthenticated():
@@ -136,7 +144,7 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Respo
             return _response(body, HTTPStatus.FORBIDDEN)
         case exceptions.Throttled():
             body = error_body(exception.status_code, exception)
-            return _response(body, exception.status_code, {"Retry-After": str(int(exception.wait or 1))})
+            return _response(body, exception.status_code, {"Retry-After": str(math.ceil(exception.wait or 1))})
         case exceptions.MethodNotAllowed():
             allow = ", ".join(context["view"].allowed_methods)
             return _response(error_body(exception.status_code), exception.status_code, {"Allow": allow})

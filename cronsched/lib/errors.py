@@ -51,6 +51,16 @@ class Unauthorized(DomainError):
         super().__init__(error, message, detail=message)
 
 
+class TooManyRequests(DomainError):
+    """The caller has to wait `retry_after` seconds before it is listened to again."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__("Too many requests", message)
+        self.retry_after = retry_after
+
+
 class Problem(NamedTuple):
     """One broken field of a 422 answer. `field` is None for a rule over several fields."""
 
