@@ -91,15 +91,6 @@ class Answer(NamedTuple):
     def location(self) -> str | None:
         return self.headers["Location"] if 300 <= self.status < 400 else None
 
-    @property
-    def text(self) -> str:
-        """The body in the charset it names, else UTF-8; what cannot be decoded is replaced."""
-        charset = self.headers.get_content_charset("utf-8")
-        try:
-            return self.body.decode(charset, "replace")
-        except (LookupError, ValueError):
-            return self.body.decode("utf-8", "replace")
-
 
 class Door:
     """Sends requests of users to places users may reach. Thread-safe; one per process, so that it can keep connections.

@@ -1,0 +1,76 @@
+"""Calling out. A frozen request in, a frozen outcome out; no model, no database, no exception for what a target does.
+
+    outcome = executors.run(WebhookRequest(url="https://..."))
+
+`run` uses the process's door and the credentials of the settings. Tests and other doors build their own executors.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from cronsched.door import door
+from jobs.executors.base import Failure, Outcome, Run
+from jobs.executors.github import (
+    GitHub,
+    GitHubExecutor,
+    GitHubRequest,
+    StaticToken,
+    Transport,
+    ref_of_run,
+    ref_of_test_run,
+)
+from jobs.executors.webhook import WebhookExecutor, WebhookRequest
+
+__all__ = [
+    "Failure",
+    "GitHubRequest",
+    "NoTarget",
+    "Outcome",
+    "Request",
+    "Run",
+    "WebhookRequest",
+    "github",
+    "ref_of_run",
+    "ref_of_test_run",
+    "run",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class NoTarget:
+    """A job that names nothing to call."""
+
+    job_name: str
+
+
+Request = WebhookRequest | GitHubRequest | NoTarget
+
+
+def run(request: Request) -> Outcome:
+    """Call out once. Blocks until the answer or the request's timeout."""
+    match request:
+        case WebhookRequest():
+            return WebhookExecutor(door()).run(request)
+        case GitHubRequest():
+            return GitHubExecutor(github()).run(request)
+        case NoTarget():
+            message = f"Job '{request.job_name}' has invalid configuration (neither GitHub Actions nor webhook URL)"
+            return Outcome("failed", None, None, error_message=message, failure=Failure.NO_TARGET, reason=message)
+
+
+@lru_cache(maxsize=1)
+def github() -> GitHub:
+    """Return GitHub as the settings name it."""
+    return GitHub(Transport(door(), settings.GITHUB_API_URL), StaticToken(settings.GITHUB_TOKEN))
+
+
+def _forget(**_: Any) -> None:
+    # Any setting may be behind the door or the credentials, and settings change in tests only.
+    github.cache_clear()
+
+
+setting_changed.connect(_forget)

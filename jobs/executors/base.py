@@ -1,0 +1,139 @@
+"""What every executor takes and gives back: plain values, so that a sender holds neither a model nor a connection."""
+
+import codecs
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from cronsched.lib.http import Answer, DoorError
+
+MAX_TARGET_LENGTH = 500
+MAX_OUTPUT_LENGTH = 1000
+DEFAULT_TIMEOUT = timedelta(seconds=10)
+
+# 425 and 429 ask for a later try, 408 says the target never got the request whole.
+RETRYABLE_STATUSES = frozenset(
+    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS, *range(500, 600)}
+)
+
+# Charsets a target may name. Python knows many more, some of which decode to text no database takes.
+EAST_ASIAN = frozenset({"big5", "cp932", "euc_jp", "euc_kr", "gb18030", "gb2312", "gbk", "iso2022_jp", "shift_jis"})
+WESTERN = frozenset({"ascii", "cp1250", "cp1251", "cp1252", "iso8859-1", "iso8859-15", "iso8859-2", "koi8-r"})
+CHARSETS = EAST_ASIAN | WESTERN | {"utf-8", "utf-16"}
+
+
+def utc_now() -> datetime:
+    """Return the time; the executors' clock unless a test sets another."""
+    return datetime.now(UTC)
+
+
+class Failure(StrEnum):
+    """Why an attempt failed, for those who word it differently (the test run) or act on it (pacing, lookup)."""
+
+    NO_TARGET = "no_target"
+    NO_CREDENTIALS = "no_credentials"
+    INVALID = "invalid"
+    NO_ANSWER = "no_answer"
+    BAD_ANSWER = "bad_answer"
+    RATE_LIMITED = "rate_limited"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Which run a request belongs to. `fire_time` is None for a manual run."""
+
+    job_id: UUID
+    job_name: str
+    execution_id: UUID
+    fire_time: datetime | None = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one attempt came to.
+
+    `reason` is the bare text behind `Request failed: ...`. `retryable` is the executor's judgement: whether the same
+    request may do better later; whether to try is the job's. `retry_after` is what the target asked for. Where
+    `request_sent` is False, certainly nothing reached the target.
+    """
+
+    status: str
+    execution_type: str | None
+    target: str | None
+    response_status: int | None = None
+    error_message: str | None = None
+    output: str | None = None
+    failure: Failure | None = None
+    reason: str | None = None
+    retryable: bool = False
+    retry_after: timedelta | None = None
+    request_sent: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == "success"
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether the target may have acted although no answer came."""
+        return self.failure is Failure.NO_ANSWER and self.request_sent
+
+
+Request_contra = TypeVar("Request_contra", contravariant=True)
+
+
+class Executor(Protocol[Request_contra]):
+    """Knows one kind of target. Never raises for what a target or the network does: that is an Outcome."""
+
+    def run(self, request: Request_contra) -> Outcome: ...
+
+
+def unanswered(
+    error: DoorError, *, execution_type: str, target: str, details: Mapping[str, Any] | None = None
+) -> Outcome:
+    """Return the outcome of an attempt that got no usable answer."""
+    return Outcome(
+        status="failed",
+        execution_type=execution_type,
+        target=storable(target, MAX_TARGET_LENGTH),
+        error_message=f"Request failed: {storable(error.reason)}",
+        failure=Failure.NO_ANSWER,
+        reason=storable(error.reason),
+        retryable=error.retryable,
+        request_sent=error.request_sent,
+    )
+
+
+def invalid(reason: str, *, execution_type: str, target: str) -> Outcome:
+    """Return the outcome of an attempt that could not even be put together."""
+    return Outcome(
+        status="failed",
+        execution_type=execution_type,
+        target=storable(target, MAX_TARGET_LENGTH),
+        error_message=f"Request failed: {storable(reason)}",
+        failure=Failure.INVALID,
+        reason=storable(reason),
+    )
+
+
+def storable(text: str, length: int | None = None) -> str:
+    """Return the first `length` characters without what a database refuses: NUL and lone surrogates."""
+    return text[:length].replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def output_of(answer: Answer) -> str:
+    """Return the first 1,000 characters of the body, in the charset it names if that is a common one, else UTF-8."""
+    charset = "utf-8"
+    try:
+        name = codecs.lookup(answer.headers.get_content_charset("utf-8")).name
+        charset = name if name in CHARSETS else charset
+    except (LookupError, ValueError):
+        pass
+    # Stripping comes before cutting, so that padding with NUL does not hide the text behind it.
+    return storable(answer.body.decode(charset, "replace").replace("\x00", ""), MAX_OUTPUT_LENGTH)

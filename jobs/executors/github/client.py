@@ -1,0 +1,62 @@
+"""GitHub with credentials: the calls of the dispatcher, the tracker and the target check."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from cronsched.lib.http import Answer
+from jobs.executors.github.api import Transport, path_of
+from jobs.executors.github.credentials import Credentials, CredentialsMissing, lane_of
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository and, where a run brings its own, the token to use for it (stored nowhere)."""
+
+    owner: str
+    name: str
+    token: str | None = field(default=None, repr=False)
+
+
+class GitHub:
+    """Thread-safe."""
+
+    def __init__(self, transport: Transport, credentials: Credentials) -> None:
+        self._transport = transport
+        self._credentials = credentials
+
+    def lane(self, repository: Repository) -> str:
+        """Return the name of the credential whose limits a call to `repository` counts against."""
+        if repository.token:
+            return lane_of(repository.token)
+        return self._credentials.lane(repository.owner, repository.name)
+
+    def send(
+        self,
+        method: str,
+        repository: Repository,
+        *segments: str | int,
+        query: str = "",
+        ends_at: float,
+        body: Mapping[str, Any] | None = None,
+        etag: str | None = None,
+        max_bytes: int | None = None,
+    ) -> Answer:
+        """Call `/repos/{owner}/{repo}/{segments}`. Raises DoorError, CredentialsMissing."""
+        path = path_of("repos", repository.owner, repository.name, *segments) + query
+        token = self._token(repository, ends_at)
+        answer = self._transport.send(method, path, token, ends_at=ends_at, body=body, etag=etag, max_bytes=max_bytes)
+        if answer.status == HTTPStatus.UNAUTHORIZED and self._credentials.withdraw(token):
+            # An installation token can end before its time. The refused call did nothing, so it may be made again.
+            token = self._token(repository, ends_at)
+            answer = self._transport.send(
+                method, path, token, ends_at=ends_at, body=body, etag=etag, max_bytes=max_bytes
+            )
+        return answer
+
+    def _token(self, repository: Repository, ends_at: float) -> str:
+        token = repository.token or self._credentials.token(repository.owner, repository.name, ends_at=ends_at)
+        if not token:
+            raise CredentialsMissing("GitHub token not configured")
+        return token
