@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from rest_framework import exceptions
@@ -22,8 +22,8 @@ from cronsched.lib.errors import DomainError, TooManyRequests
 
 logger = logging.getLogger(__name__)
 
-# Deeper than any real document, far from the interpreter's own limit.
-MAX_JSON_DEPTH = 64
+# Deeper than any real document. MariaDB takes no JSON of more than 31 levels, and what is stored may wrap what came.
+MAX_JSON_DEPTH = 24
 
 
 class AlwaysJSON(BaseContentNegotiation):
@@ -66,10 +66,20 @@ def parse_json(raw: bytes | str) -> Any:
     try:
         text = raw.decode() if isinstance(raw, bytes) else raw
         document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
-    except (ValueError, RecursionError):
-        raise DomainError("Invalid JSON") from None
+    except (ValueError, RecursionError) as error:
+        raise DomainError("Invalid JSON", _cause(error)) from None
     _check_tree(document)
     return document
+
+
+def _cause(error: Exception) -> str:
+    """Word why the parser gave up, without repeating what was sent."""
+    match error:
+        case UnicodeDecodeError():
+            return f"Not UTF-8 at byte {error.start}."
+        case RecursionError():
+            return f"JSON may be at most {MAX_JSON_DEPTH} levels deep."
+    return str(error)
 
 
 def _refuse_constant(name: str) -> None:
@@ -152,6 +162,9 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Respo
             return _response(error_body(HTTPStatus.NOT_FOUND), HTTPStatus.NOT_FOUND)
         case RequestDataTooBig():
             return _response(error_body(HTTPStatus.REQUEST_ENTITY_TOO_LARGE), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        case SuspiciousOperation():
+            # Forms with too many fields or files, and the like: Django's own guards.
+            return _response(error_body(HTTPStatus.BAD_REQUEST), HTTPStatus.BAD_REQUEST)
         case exceptions.APIException() if exception.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return _response(error_body(HTTPStatus.BAD_REQUEST), HTTPStatus.BAD_REQUEST)
     logger.error("Unexpected error in %s", context["view"].__class__.__name__, exc_info=exception)
