@@ -78,6 +78,14 @@ types: install-dev ## mypy with the Django plugins
 check: install-dev ## missing migrations, and Django's checks under production settings
 	@scripts/check
 
+.PHONY: openapi
+openapi: install-dev ## write the API's description to openapi.json
+	DEBUG=true $(MANAGE) spectacular --format openapi-json --validate --fail-on-warn --file openapi.json
+
+.PHONY: coverage
+coverage: install-dev ## run the suite and list the lines it never reached
+	$(PYTEST) -n 2 --dist worksteal --cov --cov-report=term $(PYTEST_ARGS)
+
 # --- Upkeep ----------------------------------------------------------------------------------------------------------
 
 .PHONY: lock
@@ -86,5 +94,5 @@ lock: ## resolve requirements*.in again
 
 .PHONY: clean
 clean: ## remove what the tools leave behind; keeps .env, the database and .venv
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov staticfiles
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov staticfiles openapi.json
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
