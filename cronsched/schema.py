@@ -1,7 +1,8 @@
 """The API description: one decorator for operations, and the forms that all refusals share.
 
 A view says with `@operation` what only it knows: its own answers, examples and refusals. What follows from the rules
-of the whole API (401, role 403, unreadable bodies, 413, 500) is added here.
+of the whole API (401, role 403, unreadable bodies, 413, 500) is added here; what would stand word for word under every
+operation is stated once, among the components.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse, extend_schema
 from rest_framework import serializers
@@ -92,21 +94,24 @@ BAD_RANGE = (
     Refusal(400, "Invalid date", "Invalid date"),
     Refusal(400, "Invalid date range", '"from" must be earlier than "to".'),
 )
-BAD_QUERY = Refusal(
-    422,
-    "Validation error",
-    "page: Input should be greater than or equal to 1",
-    {
-        "detail": [
-            {
-                "loc": ["query", "page"],
-                "msg": "Input should be greater than or equal to 1",
-                "type": "greater_than_equal",
-            }
-        ],
-        "details": {"page": ["Input should be greater than or equal to 1"]},
-    },
-)
+
+
+def _bad_query(name: str, text: str, kind: str) -> Refusal:
+    return Refusal(
+        422,
+        "Validation error",
+        f"{name}: {text}",
+        {"detail": [{"loc": ["query", name], "msg": text, "type": kind}], "details": {name: [text]}},
+    )
+
+
+def bad_number(name: str) -> Refusal:
+    """Return the refusal of a query number that is none or is too small."""
+    return _bad_query(name, "Input should be greater than or equal to 1", "greater_than_equal")
+
+
+def bad_boolean(name: str) -> Refusal:
+    return _bad_query(name, "Input should be a valid boolean", "bool_parsing")
 
 
 # --- Parameters that several operations share -------------------------------------------------------------------------
@@ -129,6 +134,23 @@ def whole_number(name: str, *, default: int, low: int, high: int | None = None, 
 def flag(name: str, *, default: bool = False, text: str = "") -> OpenApiParameter:
     """Return the description of a query boolean."""
     return OpenApiParameter(name, bool, default=default, description=text)
+
+
+SEARCH = OpenApiParameter(
+    "search", {"type": "string", "maxLength": 255}, description="Text to look for; case is ignored."
+)
+BAD_SEARCH = Refusal(400, "Invalid search", "search must be text of at most 255 characters.")
+
+
+def ordering(*fields: str) -> OpenApiParameter:
+    """Return the description of `ordering` by one of `fields`, each also reversed."""
+    allowed = [sign + field for field in fields for sign in ("", "-")]
+    return OpenApiParameter("ordering", str, enum=allowed, description="Order of the rows; `-` reverses it.")
+
+
+def bad_ordering(*fields: str) -> Refusal:
+    allowed = ", ".join(sign + field for field in fields for sign in ("", "-"))
+    return Refusal(400, "Invalid ordering", f"ordering must be one of: {allowed}.")
 
 
 def path_id(name: str, what: str) -> OpenApiParameter:
@@ -157,6 +179,9 @@ class Body:
     media_type: str = JSON
 
 
+ACCESS_KEY = "x-access"
+BODY_KEY = "x-has-body"
+
 Access = str
 PUBLIC: Access = "public"
 ACCOUNT: Access = "account"
@@ -175,6 +200,7 @@ def operation(
     description: str = "",
     access: Access = ACCOUNT,
     body: Body | None = None,
+    path: Sequence[OpenApiParameter] = (),
     query: Sequence[OpenApiParameter] = (),
     refusals: Sequence[Refusal] = (),
 ) -> Callable[[View], View]:
@@ -193,31 +219,28 @@ def operation(
         )
         for status, answer in answers.items()
     }
-    responses |= _refusal_responses([*_shared_refusals(access, body), *refusals, UNEXPECTED])
+    responses |= _refusal_responses([*_shared_refusals(access, body), *refusals])
     return extend_schema(
         operation_id=name,
         tags=[tag],
         summary=summary,
         description=description or summary,
-        parameters=list(query),
+        parameters=[*path, *query],
         request=request,
         responses=responses,
         auth=[] if access == PUBLIC else None,
+        extensions={ACCESS_KEY: access, BODY_KEY: body is not None},
     )
 
 
 def _shared_refusals(access: Access, body: Body | None) -> list[Refusal]:
     shared: list[Refusal] = []
-    if access != PUBLIC:
-        shared += UNAUTHORIZED
     if access == WRITER:
         shared.append(WRITERS_ONLY)
     if access == ADMIN:
         shared.append(ADMINS_ONLY)
-    if body is not None:
-        shared.append(TOO_LARGE)
-        if body.media_type == JSON:
-            shared += BAD_JSON
+    if body is not None and body.media_type == JSON:
+        shared += BAD_JSON
     return shared
 
 
@@ -230,18 +253,31 @@ def _refusal_responses(refusals: Sequence[Refusal]) -> dict[tuple[int, str], Ope
         (status, JSON): OpenApiResponse(
             SchemaErrorSerializer if status == HTTPStatus.UNPROCESSABLE_ENTITY else ErrorSerializer,
             HTTPStatus(status).phrase,
-            [_example(number, refusal) for number, refusal in enumerate(same, start=1)],
+            [OpenApiExample(name, **shown, response_only=True) for name, shown in _examples(same).items()],
         )
         for status, same in sorted(by_status.items())
     }
 
 
-def _example(number: int, refusal: Refusal) -> OpenApiExample:
-    title = refusal.error if refusal.message in (None, refusal.error) else f"{refusal.error}: {refusal.message}"
-    return OpenApiExample(f"{number}. {title[:80]}", refusal.body, response_only=True)
+def _examples(refusals: Sequence[Refusal]) -> dict[str, dict[str, Any]]:
+    """Return the examples of one status by name, each with its body and a title for the pages."""
+    return {
+        f"refusal{number}": {
+            "summary": refusal.error if refusal.message in (None, refusal.error) else refusal.message,
+            "value": refusal.body,
+        }
+        for number, refusal in enumerate(refusals, start=1)
+    }
 
 
 # --- Hooks of the generator ------------------------------------------------------------------------------------------
+
+
+class OperationSchema(AutoSchema):
+    """Takes every form as it is declared: an action called `list` answers an object, not an array."""
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        return isinstance(serializer, serializers.ListSerializer)
 
 
 class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -255,3 +291,39 @@ class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 def only_canonical_paths(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
     """Leave out what is served for older clients only: the prefix `/api` and its other names."""
     return [endpoint for endpoint in endpoints if endpoint[0].startswith(DOCUMENTED_PREFIX)]
+
+
+SHARED_RESPONSES = {
+    "Unauthorized": UNAUTHORIZED,
+    "PayloadTooLarge": (TOO_LARGE,),
+    "InternalServerError": (UNEXPECTED,),
+}
+
+
+def shared_responses() -> dict[str, Any]:
+    """Return the response components that operations refer to."""
+    form = {"$ref": "#/components/schemas/Error"}
+    return {
+        name: {
+            "description": HTTPStatus(refusals[0].status).phrase,
+            "content": {JSON: {"schema": form, "examples": _examples(refusals)}},
+        }
+        for name, refusals in SHARED_RESPONSES.items()
+    }
+
+
+def refer_to_shared_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Give every operation the responses that follow from its access and body."""
+    for methods in result["paths"].values():
+        for described in methods.values():
+            names = ["InternalServerError"]
+            if described.get(ACCESS_KEY, ACCOUNT) != PUBLIC:
+                names.append("Unauthorized")
+            if described.pop(BODY_KEY, False):
+                names.append("PayloadTooLarge")
+            for name in names:
+                status = str(SHARED_RESPONSES[name][0].status)
+                described["responses"].setdefault(status, {"$ref": f"#/components/responses/{name}"})
+            described["responses"] = dict(sorted(described["responses"].items()))
+    result["components"]["responses"] = shared_responses()
+    return result

@@ -4,6 +4,7 @@ import re
 import uuid
 from typing import ClassVar, Self, TypeVar
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
@@ -66,6 +67,26 @@ class Label(models.Model):
 
 
 class JobCategory(Label):
+    """What kind of job it is, and what holds for its jobs unless they say otherwise themselves."""
+
+    notify_after_failures = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Alert from so many failures in a row on.",
+    )
+    notify_on_recovery = models.BooleanField(default=False, help_text="Tell when a failing job succeeds again.")
+    remind_every_hours = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(7 * 24)],
+        help_text="While a job keeps failing, alert only every so many hours; 0 alerts at each failure.",
+    )
+    max_extension_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(3660)],
+        help_text="How far from today a renewal may set the end date, in days. Blank: no limit.",
+    )
+
     objects: ClassVar[LabelQuerySet["JobCategory"]] = LabelQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta(Label.Meta):
@@ -77,6 +98,14 @@ class PicTeam(Label):
     """The team in charge of a job ("person in charge"), with the Slack handle that alerts mention."""
 
     slack_handle = models.CharField(max_length=255)
+    emails = models.JSONField(
+        default=list, blank=True, help_text="Addresses of the team: reminders of end dates, digests of its members."
+    )
+    quiet_from = models.TimeField(
+        null=True, blank=True, help_text="From this time of day mail and Slack wait. In the team's zone."
+    )
+    quiet_until = models.TimeField(null=True, blank=True, help_text="Until this time of day.")
+    timezone = models.CharField(max_length=64, blank=True, default="", help_text="IANA zone; blank: the scheduler's.")
 
     objects: ClassVar[LabelQuerySet["PicTeam"]] = LabelQuerySet.as_manager()  # type: ignore[assignment]
 

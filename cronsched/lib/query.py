@@ -1,14 +1,19 @@
-"""Read numbers and booleans of a query string. All that are wrong are reported together, as 422 (contract)."""
+"""Read query strings.
 
-from collections.abc import Mapping
+Numbers and booleans that the contract names are 422 when wrong, all reported together. Parameters beyond it (`search`,
+`ordering`) are 400: the existing frontend takes 422 for the end of its session.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cronsched.lib.env import FALSE_WORDS, TRUE_WORDS
-from cronsched.lib.errors import Problem, SchemaError
+from cronsched.lib.errors import DomainError, Problem, SchemaError
 
 # Enough for any page number; keeps int() away from digit strings that take it seconds.
 MAX_DIGITS = 18
+MAX_SEARCH = 255
 
 
 class Kind(Protocol):
@@ -60,3 +65,22 @@ def read(params: Mapping[str, str], **kinds: Kind) -> dict[str, Any]:
     if problems:
         raise SchemaError("query", problems)
     return values
+
+
+def search(params: Mapping[str, str]) -> str:
+    """Return the trimmed `search`, blank for none. Raises `DomainError` (400)."""
+    text = params.get("search", "").strip()
+    if "\x00" in text or len(text) > MAX_SEARCH:
+        raise DomainError("Invalid search", f"search must be text of at most {MAX_SEARCH} characters.")
+    return text
+
+
+def ordering(params: Mapping[str, str], fields: Sequence[str]) -> str | None:
+    """Return `ordering`, one of `fields` or its reverse (`-field`); None for none. Raises `DomainError` (400)."""
+    text = params.get("ordering", "").strip()
+    if not text:
+        return None
+    allowed = [sign + field for field in fields for sign in ("", "-")]
+    if text not in allowed:
+        raise DomainError("Invalid ordering", f"ordering must be one of: {', '.join(allowed)}.")
+    return text

@@ -1,0 +1,124 @@
+"""The verbs of categories and teams, with the rules of section 13 in its order. The API and the admin both act here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from django.db import IntegrityError, transaction
+
+from cronsched.lib import payload
+from cronsched.lib.errors import Conflict, DomainError
+from taxonomy.models import GENERAL_SLUG, AnyLabel, JobCategory, Label, PicTeam, slugify
+
+MAX_NAME = 255
+MAX_SLUG = 100
+
+
+def title(model: type[Label]) -> str:
+    """Return what the answers call a label of this kind."""
+    return "PIC team" if model is PicTeam else "Category"
+
+
+def noun(model: type[Label]) -> str:
+    """Return the same inside a sentence."""
+    return "PIC team" if model is PicTeam else "category"
+
+
+@dataclass(frozen=True)
+class Change(Generic[AnyLabel]):
+    """A label after a change. `jobs_updated` counts the jobs that now answer with another slug."""
+
+    label: AnyLabel
+    jobs_updated: int
+
+
+def create_label(model: type[AnyLabel], data: Mapping[str, Any]) -> AnyLabel:
+    """Create a label from `name`, `slug` and, for teams, `slack_handle`. Raises `DomainError`."""
+    name = payload.text(data, "name")
+    if name is None:
+        raise DomainError("Missing required fields", '"name" is required.', field="name")
+    fields: dict[str, Any] = {"name": name}
+    if model is PicTeam:
+        fields["slack_handle"] = payload.text(data, "slack_handle")
+        if fields["slack_handle"] is None:
+            raise DomainError("Missing required fields", '"slack_handle" is required.', field="slack_handle")
+    fields["slug"] = _usable_slug(payload.text(data, "slug") or name)
+    _check_lengths(fields)
+    label = model(**fields)
+    _save(label)
+    return label
+
+
+def change_label(label: AnyLabel, data: Mapping[str, Any]) -> Change[AnyLabel]:
+    """Apply the keys present in `data`; a sent name derives the slug anew. Raises `DomainError`, changing nothing."""
+    fields: dict[str, Any] = {}
+    if "name" in data:
+        fields["name"] = _required(data, "name", "Invalid name", "Name cannot be empty.")
+        _keep_general(label, fields["name"])
+        fields["slug"] = _usable_slug(fields["name"])
+    if "slug" in data:
+        raise DomainError("Invalid payload", "Slug cannot be edited directly; it is derived from name.", field="slug")
+    if "is_active" in data:
+        fields["is_active"] = payload.flag(data, "is_active", label.is_active)
+    if isinstance(label, PicTeam) and "slack_handle" in data:
+        text = "slack_handle cannot be empty."
+        fields["slack_handle"] = _required(data, "slack_handle", "Invalid slack_handle", text)
+    _check_lengths(fields)
+
+    moves = fields.get("slug", label.slug) != label.slug
+    for field, value in fields.items():
+        setattr(label, field, value)
+    # Only what was sent, so that two people changing different fields do not undo each other.
+    _save(label, only=[*fields, "updated_at"])
+    # Jobs refer to the row, so there is nothing to rewrite; clients only want to know how many are concerned.
+    return Change(label, _jobs_of(label) if moves else 0)
+
+
+def disable_label(label: Label) -> None:
+    """Take a label out of the choices. Jobs that have it keep it."""
+    label.is_active = False
+    label.save(update_fields=["is_active", "updated_at"])
+
+
+def _required(data: Mapping[str, Any], field: str, error: str, text: str) -> str:
+    value = payload.text(data, field)
+    if value is None:
+        raise DomainError(error, text, field=field)
+    return value
+
+
+def _keep_general(label: Label, name: str) -> None:
+    if isinstance(label, JobCategory) and label.slug == GENERAL_SLUG and name != label.name:
+        raise DomainError("Invalid category", 'The "General" category cannot be renamed.', field="name")
+
+
+def _usable_slug(text: str) -> str:
+    slug = slugify(text)
+    if not slug:
+        raise DomainError("Invalid slug", "Unable to generate a valid slug from name.", field="name")
+    return slug
+
+
+def _check_lengths(fields: Mapping[str, Any]) -> None:
+    if len(fields.get("name", "")) > MAX_NAME:
+        raise DomainError("Invalid name", f"Name must be at most {MAX_NAME} characters.", field="name")
+    if len(fields.get("slack_handle", "")) > MAX_NAME:
+        text = f"slack_handle must be at most {MAX_NAME} characters."
+        raise DomainError("Invalid slack_handle", text, field="slack_handle")
+    if len(fields.get("slug", "")) > MAX_SLUG:
+        raise DomainError("Invalid slug", f"Slug must be at most {MAX_SLUG} characters.", field="name")
+
+
+def _save(label: Label, only: list[str] | None = None) -> None:
+    try:
+        with transaction.atomic():
+            label.save(update_fields=only)
+    except IntegrityError:
+        # The constraint decides, so two requests at once cannot both win. It is the only one these rows can break.
+        text = f'{title(type(label))} slug "{label.slug}" already exists.'
+        raise Conflict("Duplicate slug", text, field="name") from None
+
+
+def _jobs_of(label: AnyLabel) -> int:
+    assert isinstance(label, JobCategory | PicTeam)
+    return label.jobs.count()

@@ -1,0 +1,220 @@
+"""Endpoints of categories and teams (contract, section 13). Both kinds behave alike; only names and words differ."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema_view
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from accounts.permissions import IsAdmin
+from cronsched import schema
+from cronsched.api import json_object
+from cronsched.lib import query
+from cronsched.lib.errors import NotFound
+from cronsched.lib.ids import known_id
+from cronsched.schema import Answer, Body, Refusal, operation
+from cronsched.viewsets import APIViewSet
+from taxonomy import serializers, services
+from taxonomy.models import JobCategory, PicTeam, name_key
+
+ORDERINGS = ("name", "created_at")
+
+
+class LabelViewSet(APIViewSet):
+    """What both kinds do. Reading is for every account, changing for admins."""
+
+    model: ClassVar[type[JobCategory] | type[PicTeam]]
+    serializer: ClassVar[type[BaseSerializer[Any]]]
+    key: ClassVar[str]
+    list_key: ClassVar[str]
+
+    def get_permissions(self) -> Sequence[BasePermission]:
+        return [IsAuthenticated() if self.action == "list" else IsAdmin()]
+
+    def list(self, request: Request) -> Response:
+        options = query.read(request.query_params, include_inactive=query.Flag(False))
+        wanted = name_key(query.search(request.query_params))
+        order = query.ordering(request.query_params, ORDERINGS) or "name"
+        shows_all = options["include_inactive"] and request.user.is_admin
+        labels = (self.model.objects.all() if shows_all else self.model.objects.active()).by_name()
+        if order.endswith("created_at"):
+            labels = sorted(labels, key=lambda label: label.created_at)
+        if order.startswith("-"):
+            labels.reverse()
+        found = [label for label in labels if wanted in name_key(label.name) or wanted in label.slug]
+        return Response({self.list_key: self.serializer(found, many=True).data})
+
+    def create(self, request: Request) -> Response:
+        label = services.create_label(self.model, json_object(request))
+        return self._answer("created", label, status=201)
+
+    def update(self, request: Request, label_id: str) -> Response:
+        data = json_object(request)
+        change = services.change_label(self._label(label_id), data)
+        return self._answer("updated", change.label, jobs_updated=change.jobs_updated)
+
+    def destroy(self, request: Request, label_id: str) -> Response:
+        label = self._label(label_id)
+        services.disable_label(label)
+        return self._answer("disabled", label)
+
+    def _label(self, text: str) -> JobCategory | PicTeam:
+        label_id = known_id(text)
+        label = self.model.objects.filter(id=label_id).first() if label_id else None
+        if label is None:
+            raise NotFound("Not found", f"No {services.noun(self.model)} found with ID: {text}")
+        return label
+
+    def _answer(self, verb: str, label: JobCategory | PicTeam, *, status: int = 200, **more: Any) -> Response:
+        message = f"{services.title(self.model)} {verb}"
+        return Response({"message": message, self.key: self.serializer(label).data, **more}, status=status)
+
+
+def _described(
+    *,
+    plural: str,
+    noun: str,
+    example: dict[str, Any],
+    key: str,
+    list_key: str,
+    sent: dict[str, Any],
+    forms: dict[str, type[BaseSerializer[Any]]],
+) -> Any:
+    """Return the decorator that describes one kind. `forms` by what they are for."""
+    title = noun[0].upper() + noun[1:]
+    tag = "Categories and teams"
+    slug = example["slug"]
+    unknown = Refusal(404, "Not found", f"No {noun} found with ID: 00000000-0000-4000-8000-000000000000")
+    taken = Refusal(409, "Duplicate slug", f'{title} slug "{slug}" already exists.')
+    no_slug = Refusal(400, "Invalid slug", "Unable to generate a valid slug from name.")
+    long_name = Refusal(400, "Invalid name", "Name must be at most 255 characters.")
+    not_text = Refusal(400, "Invalid payload", '"name" must be a string.')
+    label_id = schema.path_id("label_id", noun)
+    name = list_key if key == "pic_team" else "job_categories"
+    single = key if key == "pic_team" else "job_category"
+    return extend_schema_view(
+        list=operation(
+            f"list_{name}",
+            tag=tag,
+            summary=f"List {plural}",
+            description="By name, ignoring case. Disabled ones only for admins who ask for them.",
+            query=[
+                schema.flag("include_inactive", text="Also disabled ones; ignored unless the caller is an admin."),
+                schema.SEARCH,
+                schema.ordering(*ORDERINGS),
+            ],
+            answers={200: Answer(forms["list"], {list_key: [example]})},
+            refusals=[schema.bad_boolean("include_inactive"), schema.BAD_SEARCH, schema.bad_ordering(*ORDERINGS)],
+        ),
+        create=operation(
+            f"create_{single}",
+            tag=tag,
+            summary=f"Create a {noun}",
+            access=schema.ADMIN,
+            body=Body(forms["new"], {"Usual": sent}),
+            answers={201: Answer(forms["answer"], {"message": f"{title} created", key: example}, "Created.")},
+            refusals=[
+                Refusal(400, "Missing required fields", '"name" is required.'),
+                not_text,
+                no_slug,
+                long_name,
+                Refusal(400, "Invalid slug", "Slug must be at most 100 characters."),
+                taken,
+            ],
+        ),
+        update=operation(
+            f"update_{single}",
+            tag=tag,
+            summary=f"Update a {noun}",
+            description="Only the keys sent count. Sending the name derives the slug anew; jobs follow by themselves.",
+            access=schema.ADMIN,
+            path=[label_id],
+            body=Body(forms["changed"], {"Rename": sent, "Disable": {"is_active": False}}),
+            answers={
+                200: Answer(forms["change"], {"message": f"{title} updated", key: example, "jobs_updated": 3}),
+            },
+            refusals=[
+                Refusal(400, "Invalid name", "Name cannot be empty."),
+                not_text,
+                no_slug,
+                long_name,
+                Refusal(400, "Invalid payload", "Slug cannot be edited directly; it is derived from name."),
+                unknown,
+                taken,
+            ],
+        ),
+        destroy=operation(
+            f"disable_{single}",
+            tag=tag,
+            summary=f"Disable a {noun}",
+            description="Takes it out of the choices; jobs that have it keep it. Doing it again changes nothing.",
+            access=schema.ADMIN,
+            path=[label_id],
+            answers={
+                200: Answer(forms["answer"], {"message": f"{title} disabled", key: {**example, "is_active": False}})
+            },
+            refusals=[unknown],
+        ),
+    )
+
+
+@_described(
+    plural="categories",
+    noun="category",
+    key="category",
+    list_key="categories",
+    sent={"name": "Maintenance"},
+    example={
+        "id": "6f0f4c3e-6f3c-4a53-9a55-0c5d3b6a2f10",
+        "slug": "maintenance",
+        "name": "Maintenance",
+        "is_active": True,
+        "created_at": "2026-01-15T10:30:00.000Z",
+        "updated_at": "2026-01-15T10:30:00.000Z",
+    },
+    forms={
+        "list": serializers.CategoryListSerializer,
+        "new": serializers.NewCategorySerializer,
+        "answer": serializers.CategoryAnswerSerializer,
+        "changed": serializers.ChangedCategorySerializer,
+        "change": serializers.CategoryChangeSerializer,
+    },
+)
+class CategoryViewSet(LabelViewSet):
+    model = JobCategory
+    serializer = serializers.CategorySerializer
+    key = "category"
+    list_key = "categories"
+
+
+@_described(
+    plural="PIC teams",
+    noun="PIC team",
+    key="pic_team",
+    list_key="pic_teams",
+    sent={"name": "DevOps", "slack_handle": "@devops"},
+    example={
+        "id": "2b0d3c1a-0f52-4a0e-8f0c-7f6f0e1d9c11",
+        "slug": "devops",
+        "name": "DevOps",
+        "slack_handle": "@devops",
+        "is_active": True,
+        "created_at": "2026-01-15T10:30:00.000Z",
+        "updated_at": "2026-01-15T10:30:00.000Z",
+    },
+    forms={
+        "list": serializers.TeamListSerializer,
+        "new": serializers.NewTeamSerializer,
+        "answer": serializers.TeamAnswerSerializer,
+        "changed": serializers.ChangedTeamSerializer,
+        "change": serializers.TeamChangeSerializer,
+    },
+)
+class TeamViewSet(LabelViewSet):
+    model = PicTeam
+    serializer = serializers.TeamSerializer
+    key = "pic_team"
+    list_key = "pic_teams"
