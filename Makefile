@@ -13,6 +13,7 @@ MANAGE := $(BIN)/python manage.py
 
 PYTEST := $(RUN) pytest
 PYTEST_ARGS ?=
+SUITE = $(PYTEST) -n 2 --dist worksteal $(PYTEST_ARGS)
 LOCAL_POSTGRES := postgresql://postgres@127.0.0.1:5432/cronsched_tests
 LOCAL_MARIADB := mysql://root@127.0.0.1:3306/cronsched_tests
 
@@ -34,17 +35,15 @@ install-dev:
 .PHONY: test
 test: install-dev ## install what the tests need and run the whole suite
 	@scripts/install-browser
-	$(PYTEST) -n 2 --dist worksteal $(PYTEST_ARGS)
+	$(SUITE)
 
 .PHONY: test-postgres
-test-postgres: install-dev ## run the tests about the database on PostgreSQL (TEST_POSTGRES_URL)
-	DATABASE_URL="$${TEST_POSTGRES_URL:-$(LOCAL_POSTGRES)}" $(PYTEST) -n 2 --dist worksteal -m "$(DATABASE_TESTS)" $(PYTEST_ARGS)
+test-postgres: install-dev ## run the whole suite on PostgreSQL (TEST_POSTGRES_URL)
+	DATABASE_URL="$${TEST_POSTGRES_URL:-$(LOCAL_POSTGRES)}" $(SUITE)
 
 .PHONY: test-mariadb
-test-mariadb: install-dev ## run the tests about the database on MariaDB or MySQL (TEST_MARIADB_URL)
-	DATABASE_URL="$${TEST_MARIADB_URL:-$(LOCAL_MARIADB)}" $(PYTEST) -n 2 --dist worksteal -m "$(DATABASE_TESTS)" $(PYTEST_ARGS)
-
-DATABASE_TESTS := database and not benchmark and not chaos and not fuzz
+test-mariadb: install-dev ## run the whole suite on MariaDB or MySQL (TEST_MARIADB_URL)
+	DATABASE_URL="$${TEST_MARIADB_URL:-$(LOCAL_MARIADB)}" $(SUITE)
 
 .PHONY: bench
 bench: install-dev ## measure and print tables (PYTEST_ARGS="-k herd" for a part)
@@ -79,12 +78,12 @@ check: install-dev ## missing migrations, and Django's checks under production s
 	@scripts/check
 
 .PHONY: openapi
-openapi: install-dev ## write the API's description to openapi.json
-	DEBUG=true $(MANAGE) spectacular --format openapi-json --validate --fail-on-warn --file openapi.json
+openapi: install-dev ## write the API's description to docs/openapi.yaml
+	@scripts/openapi docs/openapi.yaml
 
 .PHONY: coverage
 coverage: install-dev ## run the suite and list the lines it never reached
-	$(PYTEST) -n 2 --dist worksteal --cov --cov-report=term $(PYTEST_ARGS)
+	$(SUITE) --cov --cov-report=term
 
 # --- Upkeep ----------------------------------------------------------------------------------------------------------
 
@@ -94,5 +93,5 @@ lock: ## resolve requirements*.in again
 
 .PHONY: clean
 clean: ## remove what the tools leave behind; keeps .env, the database and .venv
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov staticfiles openapi.json
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov staticfiles
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
