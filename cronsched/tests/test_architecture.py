@@ -25,13 +25,15 @@ JOBS_LAYERS = {
     "cron": 0,
     "executors": 0,
     "models": 1,
+    "definition": 2,
     "dispatch": 2,
     "statistics": 2,
-    "services": 3,
-    "scheduler": 4,
-    "api": 4,
-    "admin": 4,
-    "management": 5,
+    "csv_import": 3,
+    "services": 4,
+    "scheduler": 5,
+    "api": 5,
+    "admin": 5,
+    "management": 6,
 }
 WIRING = {"apps"}
 

@@ -1,0 +1,448 @@
+"""Decide what a job definition may say: the one place for API, CSV rows and admin (contract, sections 6 and 10).
+
+A `Draft` holds what was sent beside what is stored and is checked field by field, in the contract's order: the first
+thing that is wrong is the answer. Doors differ in some texts (`Wording`), rows of a CSV file in the order as well.
+What comes out are values for the model's own fields; nothing is written here.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, validate_email
+from django.db import models
+
+from cronsched.lib import payload
+from cronsched.lib.errors import DomainError, Forbidden
+from cronsched.lib.http import DoorError
+from cronsched.lib.http import urls as door_urls
+from jobs import cron
+from jobs.models import CatchUp, Job, Overlap
+from taxonomy.lookup import LabelIndex
+from taxonomy.models import GENERAL_SLUG, JobCategory, PicTeam
+
+REQUIRED_KEYS = ("name", "cron_expression", "end_date")
+GITHUB_FIELDS = ("github_owner", "github_repo", "github_workflow_name")
+CHOICE_FIELDS = {"catch_up": CatchUp, "overlap": Overlap}
+NUMBER_FIELDS = ("misfire_grace_seconds", "timeout_seconds", "max_attempts", "backoff_seconds", "spread_seconds")
+OPTION_FIELDS = ("timezone", *CHOICE_FIELDS, *NUMBER_FIELDS)
+
+MAX_NAME_LENGTH = 255
+MAX_URL_LENGTH = 500
+MAX_GITHUB_LENGTH = 255
+
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# GitHub's own names of owners contain no dot, so a host in the first place is never taken for one.
+_PARTS = r"(?P<github_owner>[^/\s?#.]+)/(?P<github_repo>[^/\s?#]+)"
+_WORKFLOW = r"(?P<github_workflow_name>[^/\s?#]+)"
+DISPATCH_FORMS = tuple(
+    re.compile(form)
+    for form in (
+        rf"{_PARTS}/{_WORKFLOW}",
+        rf"/?{_PARTS}/actions/workflows/{_WORKFLOW}",
+        rf"(?i:(?:https://)?github\.com)/{_PARTS}/actions/workflows/{_WORKFLOW}",
+        rf"(?i:https://api\.github\.com)/repos/{_PARTS}/actions/workflows/{_WORKFLOW}/dispatches",
+    )
+)
+BAD_DISPATCH_URL = (
+    "Invalid dispatch URL format. Expected one of: <owner>/<repo>/<workflow>, "
+    "/<owner>/<repo>/actions/workflows/<workflow>, or https://github.com/<owner>/<repo>/actions/workflows/<workflow>."
+)
+JOB_EXPIRED = "Job expired"
+
+Values = dict[str, Any]
+
+
+class Wording(NamedTuple):
+    """What the doors say differently. `duplicate_name` takes the name."""
+
+    duplicate_name: str
+    bad_target_url: str
+    no_end_date: tuple[str, str]
+    no_target: str
+
+
+NEEDS_SCHEME = "target_url must include scheme (http:// or https://)."
+CREATE = Wording(
+    duplicate_name='A job with the name "{}" already exists. Please use a unique name.',
+    bad_target_url=NEEDS_SCHEME
+    + " For GitHub dispatch, use github_owner/github_repo/github_workflow_name or provide owner/repo/workflow.",
+    no_end_date=("Missing required fields", '"end_date" is required (YYYY-MM-DD).'),
+    no_target='Please provide either "target_url" or GitHub Actions configuration '
+    "(github_owner, github_repo, github_workflow_name)",
+)
+UPDATE = Wording(
+    duplicate_name='A job with the name "{}" already exists.',
+    bad_target_url=NEEDS_SCHEME,
+    no_end_date=("Invalid end_date", "end_date is required (YYYY-MM-DD)."),
+    no_target="Job must have either target_url or complete GitHub Actions configuration",
+)
+ROW = Wording(
+    duplicate_name='A job with the name "{}" already exists.',
+    bad_target_url=CREATE.bad_target_url,
+    no_end_date=("Missing required fields", "end_date (YYYY-MM-DD) is required."),
+    no_target="Provide target_url or GitHub config (github_owner, github_repo, github_workflow_name).",
+)
+
+
+def for_create(sent: Mapping[str, Any], *, now: datetime) -> Values:
+    """Return the fields of a new job. Raises `DomainError` for the first thing that is wrong."""
+    missing = [key for key in REQUIRED_KEYS if key not in sent]
+    if missing:
+        raise DomainError("Missing required fields", field=missing[0], missing_fields=missing)
+    return _checked(Draft(sent, CREATE, Rules(today=local_date(now))))
+
+
+def for_update(job: Job, sent: Mapping[str, Any], *, now: datetime) -> Values:
+    """Return the fields of `job` that the keys in `sent` decide. Raises `DomainError` for the first thing wrong."""
+    return _checked(Draft(sent, UPDATE, Rules(today=local_date(now)), job))
+
+
+def _checked(draft: "Draft") -> Values:
+    draft.check_name()
+    draft.check_name_is_free()
+    draft.check_cron_expression()
+    draft.check_target_url()
+    draft.check_github_fields()
+    draft.check_category()
+    draft.check_metadata()
+    draft.check_mail()
+    draft.check_end_date()
+    draft.check_team()
+    draft.check_activity()
+    draft.fill_owner()
+    draft.check_target()
+    draft.check_options()
+    return draft.values
+
+
+# --- What a definition is judged against -----------------------------------------------------------------------------
+
+
+def local_date(now: datetime) -> date:
+    """Return the date in the scheduler's zone, which end dates are meant in."""
+    return now.astimezone(ZoneInfo(settings.SCHEDULER_TIMEZONE)).date()
+
+
+@dataclass
+class Rules:
+    """The day and what there is on it. Labels are read once, when first asked for."""
+
+    today: date
+    default_owner: str = field(default_factory=lambda: settings.DEFAULT_GITHUB_OWNER)
+
+    @cached_property
+    def categories(self) -> LabelIndex[JobCategory]:
+        return LabelIndex(JobCategory.objects.all())
+
+    @cached_property
+    def teams(self) -> LabelIndex[PicTeam]:
+        return LabelIndex(PicTeam.objects.all())
+
+
+# --- The checks ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Draft:
+    """A definition under examination: what was `sent`, the stored `job` it changes (None: a new one), what was found.
+
+    For a new job an absent field counts as blank; for a stored one it is left alone.
+    """
+
+    sent: Mapping[str, Any]
+    wording: Wording
+    rules: Rules
+    job: Job | None = None
+    values: Values = field(default_factory=dict)
+
+    def is_asked(self, *fields: str) -> bool:
+        return self.job is None or any(name in self.sent for name in fields)
+
+    def outcome(self, name: str) -> Any:
+        """Return what the model's field `name` will hold."""
+        return self.values[name] if name in self.values else getattr(self.job, name, None)
+
+    def check_name(self) -> None:
+        if not self.is_asked("name"):
+            return
+        name = payload.text(self.sent, "name")
+        if name is None:
+            raise DomainError("Job name cannot be empty", field="name")
+        self.values["name"] = name
+        self.check_name_length()
+
+    def check_name_length(self) -> None:
+        if len(self.values["name"]) > MAX_NAME_LENGTH:
+            raise DomainError("Invalid name", f"Job name must be at most {MAX_NAME_LENGTH} characters.", field="name")
+
+    def check_name_is_free(self) -> None:
+        if "name" not in self.values:
+            return
+        namesakes = Job.objects.filter(name=self.values["name"])
+        if self.job is not None:
+            namesakes = namesakes.exclude(pk=self.job.pk)
+        if namesakes.exists():
+            raise duplicate_name(self.values["name"], self.wording)
+
+    def check_cron_expression(self) -> None:
+        if not self.is_asked("cron_expression"):
+            return
+        expression = payload.text(self.sent, "cron_expression") or ""
+        check_cron(expression)
+        self.values["cron_expression"] = expression
+
+    def check_target_url(self) -> None:
+        if not self.is_asked("target_url"):
+            return
+        text = payload.text(self.sent, "target_url")
+        if text and (shorthand := _read_shorthand(text)):
+            self.values |= {**shorthand, "target_url": None}
+            return
+        if text:
+            self._check_url(text)
+        self.values["target_url"] = text
+
+    def _check_url(self, text: str) -> None:
+        if not _has_scheme_and_host(text):
+            raise _bad_target_url(self.wording.bad_target_url)
+        if len(text) > MAX_URL_LENGTH:
+            raise _bad_target_url(f"target_url must be at most {MAX_URL_LENGTH} characters.")
+        try:
+            door_urls.parse(text)
+        except DoorError as error:
+            # Whatever could never be requested is refused now and not at its first fire time.
+            raise _bad_target_url(f"target_url cannot be requested: {error.reason}.") from None
+
+    def check_github_fields(self) -> None:
+        for name in GITHUB_FIELDS:
+            text = payload.text(self.sent, name)
+            # owner/repo/workflow in place of the URL has named all three.
+            if name not in self.values and self.is_asked(name):
+                self.values[name] = text
+            if len(self.values.get(name) or "") > MAX_GITHUB_LENGTH:
+                raise DomainError(
+                    f"Invalid {name}", f"{name} must be at most {MAX_GITHUB_LENGTH} characters.", field=name
+                )
+
+    def check_category(self) -> None:
+        if not self.is_asked("category"):
+            return
+        category = self.rules.categories.find(payload.text(self.sent, "category") or GENERAL_SLUG)
+        if category is None:
+            message = "Unknown category. Create it in Settings → Categories first, or choose General."
+            raise DomainError("Invalid category", message, field="category")
+        self.values["category"] = category
+
+    def check_metadata(self) -> None:
+        if not self.is_asked("metadata"):
+            return
+        metadata = self.sent.get("metadata")
+        if metadata is None:
+            metadata = {}
+        if not isinstance(metadata, dict):
+            raise DomainError("Invalid metadata", "metadata must be a JSON object", field="metadata")
+        self.values["metadata"] = metadata
+
+    def check_mail(self) -> None:
+        """Check the three mail fields. While mails are off, no address and no wish is kept."""
+        enabled = self._flag("enable_email_notifications")
+        addresses = self._addresses()
+        on_success = self._flag("notify_on_success")
+        self.values |= {
+            "enable_email_notifications": enabled,
+            "notification_emails": addresses if enabled else [],
+            "notify_on_success": enabled and on_success,
+        }
+
+    def _flag(self, name: str) -> bool:
+        return payload.flag(self.sent, name, bool(self.outcome(name)))
+
+    def _addresses(self) -> list[str]:
+        name = "notification_emails"
+        if name not in self.sent:
+            return self.outcome(name) or []
+        items = self.sent[name]
+        if items is None and self.job is not None:
+            return []
+        if not isinstance(items, list):
+            raise DomainError("Invalid notification_emails", "notification_emails must be a list", field=name)
+        addresses = [item.strip() if isinstance(item, str) else "" for item in items]
+        if not all(_is_address(address) for address in addresses):
+            message = "notification_emails must contain valid email addresses."
+            raise DomainError("Invalid notification_emails", message, field=name)
+        return addresses
+
+    def check_end_date(self) -> None:
+        if not self.is_asked("end_date"):
+            return
+        text = payload.text(self.sent, "end_date")
+        if text is None:
+            error, message = self.wording.no_end_date
+            raise DomainError(error, message, field="end_date")
+        end_date = read_date(text)
+        if end_date is None:
+            raise DomainError("Invalid end_date", "Invalid end_date. Use YYYY-MM-DD.", field="end_date")
+        if end_date < self.rules.today:
+            raise DomainError("Invalid end_date", "end_date must be today or in the future (JST).", field="end_date")
+        self.values["end_date"] = end_date
+
+    def check_team(self) -> None:
+        if not self.is_asked("pic_team", "pic_team_slug"):
+            return
+        text = payload.text(self.sent, "pic_team") or payload.text(self.sent, "pic_team_slug")
+        if text is None:
+            raise _bad_team("PIC team is required. Create one in Settings → PIC Teams.")
+        team = self.rules.teams.find(text)
+        if team is None:
+            raise _bad_team("Unknown PIC team. Create it in Settings → PIC Teams first.")
+        if not team.is_active:
+            raise _bad_team("PIC team is disabled. Enable it in Settings → PIC Teams or choose another.")
+        self.values["pic_team"] = team
+
+    def check_activity(self) -> None:
+        """Check `is_active` against the end date as it will be."""
+        stored = True if self.job is None else self.job.is_active
+        self.values["is_active"] = payload.flag(self.sent, "is_active", stored)
+        if self.values["is_active"] and self.outcome("end_date") < self.rules.today:
+            message = "Job cannot be enabled after end_date has passed. Update end_date first."
+            raise DomainError(JOB_EXPIRED, message, field="is_active")
+
+    def fill_owner(self) -> None:
+        """Take the default owner where repository and workflow are all a job without a URL has."""
+        owner, repository, workflow = (self.outcome(name) for name in GITHUB_FIELDS)
+        if not self.outcome("target_url") and repository and workflow and not owner:
+            self.values["github_owner"] = self.rules.default_owner or None
+
+    def check_target(self) -> None:
+        if not (self.outcome("target_url") or all(self.outcome(name) for name in GITHUB_FIELDS)):
+            raise DomainError("Missing target configuration", self.wording.no_target, field="target_url")
+
+    def check_options(self) -> None:
+        """Check how the job is scheduled. Null and blank mean the default."""
+        for name in OPTION_FIELDS:
+            if self.is_asked(name):
+                self.values[name] = self._option(name)
+
+    def _option(self, name: str) -> Any:
+        value = self.sent.get(name)
+        if isinstance(value, str):
+            value = value.strip()
+        if value is None or value == "":
+            return _model_field(name).get_default()
+        if name == "timezone":
+            return _read_zone(value)
+        if name in CHOICE_FIELDS:
+            return _read_choice(name, value)
+        return _read_number(name, value)
+
+
+def duplicate_name(name: str, wording: Wording) -> DomainError:
+    return DomainError("Duplicate job name", wording.duplicate_name.format(name), field="name")
+
+
+def check_cron(expression: str) -> cron.Schedule:
+    """Read an expression for a caller of the API. Raises `DomainError` with the engine's reason and hint."""
+    try:
+        return cron.parse(expression)
+    except cron.CronError as error:
+        hint = {"hint": error.hint} if error.hint else {}
+        raise DomainError("Invalid cron expression", error.message, field="cron_expression", **hint) from None
+
+
+def read_date(text: str) -> date | None:
+    """Return the date `text` writes as YYYY-MM-DD, None for anything else."""
+    try:
+        return date.fromisoformat(text) if DATE.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def dispatch_target(text: str, error: str) -> dict[str, str]:
+    """Return the GitHub fields a dispatch URL names (contract, section 9).
+
+    Raises `DomainError` titled `error` for text of another form.
+    """
+    matches = (form.fullmatch(text) for form in DISPATCH_FORMS)
+    target = next((match.groupdict() for match in matches if match), None)
+    if target is None:
+        raise DomainError(error, BAD_DISPATCH_URL, field="dispatch_url")
+    return target
+
+
+def not_yours(act: str) -> Forbidden:
+    """Word that the caller may not `act` on ("update", "delete", "execute") this job."""
+    return Forbidden("Insufficient permissions", f"You can only {act} your own jobs")
+
+
+def _read_shorthand(text: str) -> dict[str, str] | None:
+    parts = [part.strip() for part in text.split("/")]
+    if "://" in text or len(parts) != len(GITHUB_FIELDS) or not all(parts) or "." in parts[0]:
+        return None
+    return dict(zip(GITHUB_FIELDS, parts, strict=True))
+
+
+def _has_scheme_and_host(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and "://" in text and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def _bad_target_url(message: str) -> DomainError:
+    return DomainError("Invalid target_url", message, field="target_url")
+
+
+def _bad_team(message: str) -> DomainError:
+    return DomainError("Invalid PIC team", message, field="pic_team")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _read_zone(value: Any) -> str:
+    try:
+        return cron.zone(value).key
+    except cron.ZoneError as error:
+        raise DomainError("Invalid timezone", str(error), field="timezone") from None
+
+
+def _read_choice(name: str, value: Any) -> str:
+    choices = CHOICE_FIELDS[name].values
+    if not isinstance(value, str) or value.lower() not in choices:
+        raise DomainError(f"Invalid {name}", f"{name} must be one of: {', '.join(choices)}.", field=name)
+    return value.lower()
+
+
+def _read_number(name: str, value: Any) -> int:
+    low, high = limits(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise DomainError(f"Invalid {name}", f"{name} must be a whole number from {low} to {high}.", field=name)
+    return value
+
+
+def limits(name: str) -> tuple[int, int]:
+    """Return the least and greatest value of a number field, as the model declares them."""
+    validators = _model_field(name).validators
+    low = max([0, *(item.limit_value for item in validators if isinstance(item, MinValueValidator))])
+    high = min(item.limit_value for item in validators if isinstance(item, MaxValueValidator))
+    return low, high
+
+
+def _model_field(name: str) -> models.Field[Any, Any]:
+    found = Job._meta.get_field(name)
+    assert isinstance(found, models.Field)
+    return found
