@@ -16,6 +16,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
+from cronsched.lib.errors import Problem, SchemaError
+
 JSON = "application/json"
 DOCUMENTED_PREFIX = "/api/v2/"
 
@@ -96,22 +98,19 @@ BAD_RANGE = (
 )
 
 
-def _bad_query(name: str, text: str, kind: str) -> Refusal:
-    return Refusal(
-        422,
-        "Validation error",
-        f"{name}: {text}",
-        {"detail": [{"loc": ["query", name], "msg": text, "type": kind}], "details": {name: [text]}},
-    )
+def schema_refusal(where: str, *problems: Problem) -> Refusal:
+    """Return the 422 that `where` (`body` or `query`) gets for `problems`."""
+    error = SchemaError(where, problems)
+    return Refusal(error.status, error.error, error.message, error.extra)
 
 
 def bad_number(name: str) -> Refusal:
     """Return the refusal of a query number that is none or is too small."""
-    return _bad_query(name, "Input should be greater than or equal to 1", "greater_than_equal")
+    return schema_refusal("query", Problem(name, "Input should be greater than or equal to 1", "greater_than_equal"))
 
 
 def bad_boolean(name: str) -> Refusal:
-    return _bad_query(name, "Input should be a valid boolean", "bool_parsing")
+    return schema_refusal("query", Problem(name, "Input should be a valid boolean", "bool_parsing"))
 
 
 # --- Parameters that several operations share -------------------------------------------------------------------------
@@ -172,11 +171,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Body:
-    """What is sent. `examples` by name; the first is shown."""
+    """What is sent. `examples` by name; the first is shown. `unreadable` are the refusals of what is no JSON object."""
 
     form: Any
     examples: Mapping[str, Any]
     media_type: str = JSON
+    unreadable: Sequence[Refusal] = BAD_JSON
 
 
 ACCESS_KEY = "x-access"
@@ -240,7 +240,7 @@ def _shared_refusals(access: Access, body: Body | None) -> list[Refusal]:
     if access == ADMIN:
         shared.append(ADMINS_ONLY)
     if body is not None and body.media_type == JSON:
-        shared += BAD_JSON
+        shared += body.unreadable
     return shared
 
 
