@@ -46,6 +46,8 @@ BIND_ADDRESS = env.text("BIND_ADDRESS", "127.0.0.1")
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 FRONTEND_BASE_URL = env.http_url("FRONTEND_BASE_URL", "http://localhost:5173")
+# Where this service itself is reached: mails link to its admin site and to pages that act by a signed link.
+PUBLIC_BASE_URL = env.http_url("PUBLIC_BASE_URL", "http://localhost:5001")
 
 # Behind a proxy that ends TLS, the proxy must set X-Forwarded-Proto itself and drop the client's.
 BEHIND_TLS_PROXY = env.flag("BEHIND_TLS_PROXY", False)

@@ -98,6 +98,24 @@ class Job(models.Model):
         help_text="Start at a fixed point of this job's own within so many seconds of each fire time.",
     )
 
+    # When a failing job is heard of. Blank: as its category says.
+    notify_after_failures = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Alert from so many failures in a row on. Blank: as the category says.",
+    )
+    notify_on_recovery = models.BooleanField(
+        null=True, blank=True, help_text="Tell when it succeeds again. Blank: as the category says."
+    )
+    remind_every_hours = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(7 * 24)],
+        help_text="While it keeps failing, alert only every so many hours; 0 alerts at each failure."
+        " Blank: as the category says.",
+    )
+
     # Set if and only if the job is active, unexpired and computable. The only truth about what is owed.
     next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Why `next_fire_at` cannot be computed; blank otherwise.
@@ -144,6 +162,27 @@ class Job(models.Model):
 
     def may_be_changed_by(self, user: User) -> bool:
         return user.is_admin or (user.can_write and self.belongs_to(user))
+
+
+class JobRenewal(models.Model):
+    """One extension of a job's end date: by whom, how far and why."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="renewals")
+    old_end_date = models.DateField()
+    new_end_date = models.DateField()
+    reason = models.CharField(max_length=500)
+    # The account that asked; null for the signed link, which names the address it was mailed to.
+    renewed_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    renewed_by_address = models.EmailField(max_length=254, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        db_table = "job_renewals"
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.old_end_date} to {self.new_end_date}"
 
 
 class Status(models.TextChoices):

@@ -101,11 +101,11 @@ class PicTeam(Label):
     emails = models.JSONField(
         default=list, blank=True, help_text="Addresses of the team: reminders of end dates, digests of its members."
     )
-    quiet_from = models.TimeField(
-        null=True, blank=True, help_text="From this time of day mail and Slack wait. In the team's zone."
-    )
+    quiet_from = models.TimeField(null=True, blank=True, help_text="From this time of day mail and Slack wait.")
     quiet_until = models.TimeField(null=True, blank=True, help_text="Until this time of day.")
-    timezone = models.CharField(max_length=64, blank=True, default="", help_text="IANA zone; blank: the scheduler's.")
+    quiet_timezone = models.CharField(
+        max_length=64, blank=True, default="", help_text="IANA zone of the quiet hours; blank: the scheduler's."
+    )
 
     objects: ClassVar[LabelQuerySet["PicTeam"]] = LabelQuerySet.as_manager()  # type: ignore[assignment]
 

@@ -24,7 +24,7 @@ MAY_IMPORT = {
 JOBS_ORDER = (
     {"cron", "executors"},
     {"models"},
-    {"definition", "facts", "plan", "statistics"},
+    {"definition", "facts", "messages", "plan", "statistics"},
     {"csv_import", "dispatch"},
     {"services"},
     {"scheduler", "api", "admin"},

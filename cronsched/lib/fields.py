@@ -1,0 +1,31 @@
+"""Model fields that are ours."""
+
+import logging
+from typing import Any
+
+from django.db import models
+
+from cronsched.lib import crypto
+
+logger = logging.getLogger(__name__)
+
+
+class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
+    """Text that is readable in Python and encrypted in the database. It cannot be searched for.
+
+    A value whose key is lost reads as None, with a line in the log: the rest of the row stays usable, and saving a new
+    value mends it.
+    """
+
+    def get_prep_value(self, value: Any) -> Any:
+        text = super().get_prep_value(value)
+        return text if text is None else crypto.encrypt(text)
+
+    def from_db_value(self, value: str | None, expression: object, connection: object) -> str | None:
+        if value is None:
+            return None
+        try:
+            return crypto.decrypt(value)
+        except crypto.Undecipherable:
+            logger.error("%s cannot be decrypted: was SECRET_KEY changed without SECRET_KEY_FALLBACKS?", self)
+            return None

@@ -1,0 +1,445 @@
+"""Word the events of jobs: who hears of what, in which words (contract, sections 12 and 15).
+
+Each function returns the message of one event for `notifications.services.notify`. Those that may wake somebody take
+`now`, because their mail and post wait for the end of the team's quiet hours. Jobs come with `pic_team` and `category`
+loaded (`select_related`), or each message costs two queries.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from django.conf import settings
+
+from accounts.models import User
+from jobs import cron
+from jobs.models import Job, JobExecution, Status, TriggerType
+from notifications.message import NOBODY, Alarm, Audience, Mail, Message, Recovery, SlackPost
+from notifications.models import Level
+from notifications.slack_markup import escape, link, mention
+from taxonomy.models import PicTeam
+
+SLACK_ERROR_LENGTH = 300
+# What a mail shows of a target's answer; the whole of it is behind the link.
+MAIL_OUTPUT_LENGTH = 1000
+
+
+# --- What people did to a job ----------------------------------------------------------------------------------------
+
+
+def job_created(job: Job, actor: User | None) -> Message:
+    return _edited(job, actor, "job_created", "New Job Created", "created")
+
+
+def job_updated(job: Job, actor: User | None) -> Message:
+    return _edited(job, actor, "job_updated", "Job Updated", "updated")
+
+
+def job_enabled(job: Job, actor: User | None) -> Message:
+    return _edited(job, actor, "job_enabled", "Job Enabled", "enabled")
+
+
+def job_disabled(job: Job, actor: User | None) -> Message:
+    text = f'Job "{job.name}" was disabled by {_name(actor)}.'
+    return Message(
+        "job_disabled", "Job Disabled", text, Level.WARNING, job_id=job.pk, mail=_disabled_mail(job, because=text)
+    )
+
+
+def job_deleted(name: str, actor: User | None) -> Message:
+    return Message("job_deleted", "Job Deleted", f'Job "{name}" was deleted by {_name(actor)}.', Level.WARNING)
+
+
+def job_renewed(job: Job, *, by: str, old_end_date: date, reason: str) -> Message:
+    text = f'Job "{job.name}" now ends on {job.end_date} JST (before: {old_end_date}). Renewed by {by}: {reason}'
+    return Message("job_renewed", "Job Renewed", text, Level.INFO, job_id=job.pk)
+
+
+def _edited(job: Job, actor: User | None, event: str, title: str, done: str) -> Message:
+    return Message(event, title, f'Job "{job.name}" was {done} by {_name(actor)}.', Level.INFO, job_id=job.pk)
+
+
+def _name(actor: User | None) -> str:
+    return (actor and (actor.email or actor.username)) or "Unknown"
+
+
+# --- Runs ------------------------------------------------------------------------------------------------------------
+
+
+def run_finished(job: Job, execution: JobExecution, *, now: datetime) -> Message:
+    """Word the end of a run: success or failure. One that ends neither way has words of its own below."""
+    if execution.status == Status.SUCCESS:
+        return _succeeded(job, execution, now)
+    return _failed(job, execution, now)
+
+
+def _succeeded(job: Job, execution: JobExecution, now: datetime) -> Message:
+    return Message(
+        "run_succeeded",
+        "Job Completed",
+        f'Job "{job.name}" completed successfully.',
+        Level.SUCCESS,
+        job_id=job.pk,
+        execution_id=execution.pk,
+        mail=_run_mail(job, execution, "job_success", "Success") if job.notify_on_success else None,
+        alarm=Alarm(
+            job.pk,
+            failing=False,
+            tell_recovery=_own_or_category(job, "notify_on_recovery"),
+            recovered=partial(_recovered, job, execution, now),
+        ),
+        hold_until=quiet_until(job.pic_team, now),
+    )
+
+
+def _failed(job: Job, execution: JobExecution, now: datetime) -> Message:
+    error = execution.error_message or ""
+    return Message(
+        "run_failed",
+        "Job Failed",
+        f'Job "{job.name}" failed: {error}',
+        Level.ERROR,
+        job_id=job.pk,
+        execution_id=execution.pk,
+        mail=_run_mail(job, execution, "job_failure", "Failure"),
+        slack=_post(job, "x", "Job failed: ", f": {escape(error[:SLACK_ERROR_LENGTH])}", _run_facts(job, execution)),
+        alarm=_failing(job),
+        hold_until=quiet_until(job.pic_team, now),
+    )
+
+
+def unknown(job: Job, execution: JobExecution, *, now: datetime) -> Message:
+    """Word a run whose outcome nobody knows: the sender died while the request was out."""
+    reason = execution.reason or "nobody knows whether the request arrived"
+    return Message(
+        "run_unknown",
+        "Job Outcome Unknown",
+        f'Job "{job.name}" has an unknown outcome: {reason}',
+        Level.ERROR,
+        job_id=job.pk,
+        execution_id=execution.pk,
+        mail=_run_mail(job, execution, "job_unknown", "Outcome Unknown"),
+        slack=_post(job, "grey_question", "Job outcome unknown: ", f": {escape(reason)}", _run_facts(job, execution)),
+        alarm=_failing(job),
+        hold_until=quiet_until(job.pic_team, now),
+    )
+
+
+def missed(
+    job: Job, *, first: datetime, last: datetime, count: int, reason: str, execution_id: UUID | None, now: datetime
+) -> Message:
+    """Word the fire times of one outage that were not run. `execution_id` is the row of the last of them."""
+    when = _local(job, first) if count == 1 else f"{_local(job, first)} to {_local(job, last)}"
+    runs = "1 run" if count == 1 else f"{count} runs"
+    text = f'Job "{job.name}" missed {runs} ({when}): {reason}'
+    mail = None
+    if _has_list(job):
+        context = _job_context(job) | {"missed": {"runs": runs, "when": when, "reason": reason}}
+        addresses = tuple(job.notification_emails)
+        mail = Mail("job_missed", f"Job Missed: {job.name}", addresses, context, "email_on_job_failure")
+    return Message(
+        "run_missed",
+        "Job Missed",
+        text,
+        Level.WARNING,
+        job_id=job.pk,
+        execution_id=execution_id,
+        mail=mail,
+        slack=_post(job, "warning", f"Job missed {runs}: ", f" ({escape(when)}): {escape(reason)}"),
+        hold_until=quiet_until(job.pic_team, now),
+    )
+
+
+def run_concluded(
+    job: Job, execution: JobExecution, *, conclusion: str, url: str, failed_step: str | None, now: datetime
+) -> Message:
+    """Word how a tracked GitHub run ended. `failed_step` names job and step that failed, where that is known."""
+    succeeded = conclusion == "success"
+    where = f" at {failed_step}" if failed_step else ""
+    text = f'Job "{job.name}": the GitHub run ended with {conclusion}{where}.'
+    facts = (*_run_facts(job, execution), ("Run", link(url, "on GitHub")))
+    outcome = {"conclusion": conclusion, "url": url, "failed_step": failed_step}
+    mail = None
+    if not succeeded:
+        mail = _run_mail(job, execution, "job_failure", "Failure", run=outcome)
+    elif job.notify_on_success:
+        mail = _run_mail(job, execution, "job_success", "Success", run=outcome)
+    recovery = partial(_recovered, job, execution, now)
+    return Message(
+        "run_concluded",
+        "GitHub Run Concluded",
+        text,
+        Level.SUCCESS if succeeded else Level.ERROR,
+        job_id=job.pk,
+        execution_id=execution.pk,
+        mail=mail,
+        slack=None
+        if succeeded
+        else _post(job, "x", "GitHub run failed: ", f": {escape(conclusion)}{escape(where)}", facts),
+        alarm=Alarm(job.pk, False, tell_recovery=_own_or_category(job, "notify_on_recovery"), recovered=recovery)
+        if succeeded
+        else _failing(job),
+        hold_until=quiet_until(job.pic_team, now),
+    )
+
+
+def target_check(job: Job, *, finding: str, now: datetime) -> Message:
+    """Word what a check of the job's target found wrong before its next run. Owner and administrators see it."""
+    return Message(
+        "target_check",
+        "Job Target Problem",
+        f'Job "{job.name}": {finding}',
+        Level.WARNING,
+        job_id=job.pk,
+        audience=_owner(job),
+        and_admins=True,
+        slack=_post(job, "warning", "Job target problem: ", f": {escape(finding[:SLACK_ERROR_LENGTH])}"),
+        hold_until=quiet_until(job.pic_team, now),
+    )
+
+
+def paused_after_failures(job: Job, *, failures: int, now: datetime) -> Message:
+    """Word that a job was paused because it failed so often in a row."""
+    text = f'Job "{job.name}" failed {failures} times in a row and was paused.'
+    return Message(
+        "job_paused_after_failures",
+        "Job paused (too many failures)",
+        text,
+        Level.WARNING,
+        job_id=job.pk,
+        audience=_owner(job),
+        and_admins=True,
+        mail=_disabled_mail(job, because=text),
+        slack=_post(job, "warning", f"Job paused after {failures} failures: ", ""),
+        hold_until=quiet_until(job.pic_team, now),
+    )
+
+
+def _failing(job: Job) -> Alarm:
+    return Alarm(
+        job.pk,
+        failing=True,
+        after=_own_or_category(job, "notify_after_failures"),
+        remind_hours=_own_or_category(job, "remind_every_hours"),
+    )
+
+
+def _own_or_category(job: Job, setting: str) -> Any:
+    own = getattr(job, setting)
+    return getattr(job.category, setting) if own is None else own
+
+
+def _recovered(job: Job, execution: JobExecution, now: datetime, recovery: Recovery) -> Message:
+    failures = "1 failure" if recovery.failures == 1 else f"{recovery.failures} failures"
+    since = _local(job, recovery.failing_since)
+    mail = _run_mail(job, execution, "job_recovered", "Recovered", recovery={"failures": failures, "since": since})
+    return Message(
+        "job_recovered",
+        "Job Recovered",
+        f'Job "{job.name}" succeeded again after {failures} (failing since {since}).',
+        Level.SUCCESS,
+        job_id=job.pk,
+        execution_id=execution.pk,
+        mail=mail,
+        slack=_post(job, "white_check_mark", "Job recovered: ", f" after {failures} (failing since {since})"),
+        hold_until=quiet_until(job.pic_team, now),
+    )
+
+
+# --- End dates -------------------------------------------------------------------------------------------------------
+
+
+def auto_paused(job: Job, *, now: datetime, with_team: bool = False) -> Message:
+    """Word the pause of a job whose end date has passed. The weekly task names the team."""
+    text = f'Job "{job.name}" passed its end_date ({job.end_date} JST) and was auto-paused.'
+    return Message(
+        "job_auto_paused",
+        "Job auto-paused (end date passed)",
+        text + (f" PIC Team: {_slug(job)}" if with_team else ""),
+        Level.WARNING,
+        job_id=job.pk,
+        audience=_owner(job),
+        and_admins=True,
+        mail=_disabled_mail(job, because=text),
+        slack=_post(job, "warning", "Job auto-paused (end date passed): ", f" (end_date {job.end_date} JST)"),
+        hold_until=quiet_until(job.pic_team, now),
+    )
+
+
+def ending_soon(job: Job, days: int, *, now: datetime) -> Message:
+    """Word the weekly warning: `days` are left until the end date, 0 on the day itself."""
+    return Message(
+        "job_ending_soon",
+        "Job ending soon",
+        f'Job "{job.name}" ends on {job.end_date} JST ({days} day(s) left). PIC Team: {_slug(job)}',
+        Level.WARNING,
+        job_id=job.pk,
+        audience=_owner(job),
+        and_admins=True,
+        slack=_post(job, "warning", f"Job ending soon ({days}d): ", f" (end_date {job.end_date} JST)"),
+        hold_until=quiet_until(job.pic_team, now),
+    )
+
+
+def end_date_reminder(job: Job, days: int, *, to: str, renew_url: str, now: datetime) -> Message:
+    """Word the reminder to one address, with its own signed link; said once for this end date and number of days."""
+    left = "1 day" if days == 1 else f"{days} days"
+    context = _job_context(job) | {"days_left": left, "renew_url": renew_url}
+    return Message(
+        "end_date_reminder",
+        "Job ending soon",
+        f'Job "{job.name}" ends on {job.end_date} JST ({left} left).',
+        Level.WARNING,
+        job_id=job.pk,
+        audience=NOBODY,
+        mail=Mail("job_ending", f"Job Ending in {left}: {job.name}", (to,), context),
+        hold_until=quiet_until(job.pic_team, now),
+        once=f"ending/{job.pk}/{job.end_date}/{days}/{to.lower()}",
+    )
+
+
+def _owner(job: Job) -> Audience:
+    return (job.created_by_id,) if job.created_by_id else NOBODY
+
+
+def _slug(job: Job) -> str:
+    return job.pic_team.slug or "-"
+
+
+# --- Quiet hours -----------------------------------------------------------------------------------------------------
+
+
+def quiet_until(team: PicTeam, now: datetime) -> datetime | None:
+    """Return when the team's quiet hours end, None outside them. They may span midnight."""
+    start, end = team.quiet_from, team.quiet_until
+    if start is None or end is None or start == end:
+        return None
+    zone = _zone(team.quiet_timezone or settings.SCHEDULER_TIMEZONE)
+    local = now.astimezone(zone)
+    clock = local.time()
+    if start < end:
+        return _at(local.date(), end, zone) if start <= clock < end else None
+    if clock >= start:
+        return _at(local.date() + timedelta(days=1), end, zone)
+    return _at(local.date(), end, zone) if clock < end else None
+
+
+def _at(day: date, clock: time, zone: tzinfo) -> datetime:
+    return datetime.combine(day, clock, tzinfo=zone).astimezone(UTC)
+
+
+# --- Slack -----------------------------------------------------------------------------------------------------------
+
+
+def _post(job: Job, icon: str, before: str, after: str, facts: tuple[tuple[str, str], ...] = ()) -> SlackPost:
+    handle = mention(job.pic_team.slack_handle)
+    text = f":{icon}: {handle + ' ' if handle else ''}{before}{link(job_url(job), job.name)}{after}"
+    return SlackPost(text, handle, facts)
+
+
+def _run_facts(job: Job, execution: JobExecution) -> tuple[tuple[str, str], ...]:
+    fire_time = execution.scheduled_for
+    return (
+        ("Fire time", escape(_local(job, fire_time)) if fire_time else "manual run"),
+        ("Team", escape(job.pic_team.name)),
+        ("Execution", link(execution_url(execution.pk), str(execution.pk))),
+    )
+
+
+# --- Mail ------------------------------------------------------------------------------------------------------------
+
+
+def _run_mail(job: Job, execution: JobExecution, kind: str, subject: str, **more: Any) -> Mail | None:
+    if not _has_list(job):
+        return None
+    preference = "email_on_job_success" if kind == "job_success" else "email_on_job_failure"
+    context = _job_context(job) | {"execution": _execution_context(job, execution)} | more
+    return Mail(kind, f"Job {subject}: {job.name}", tuple(job.notification_emails), context, preference)
+
+
+def _disabled_mail(job: Job, *, because: str) -> Mail | None:
+    """Return the mail for listed accounts that asked for it; other addresses of the list do not get it."""
+    if not _has_list(job):
+        return None
+    context = _job_context(job) | {"because": because}
+    subject = f"Job Disabled: {job.name}"
+    return Mail(
+        "job_disabled", subject, tuple(job.notification_emails), context, "email_on_job_disabled", accounts_only=True
+    )
+
+
+def _has_list(job: Job) -> bool:
+    return bool(job.enable_email_notifications and job.notification_emails)
+
+
+def _job_context(job: Job) -> dict[str, Any]:
+    return {
+        "job": {
+            "id": str(job.pk),
+            "name": job.name,
+            "schedule": job.cron_expression,
+            "schedule_in_words": _in_words(job.cron_expression),
+            "timezone": job.zone_name,
+            "category": job.category.name,
+            "team": job.pic_team.name,
+            "end_date": str(job.end_date),
+            "url": job_url(job),
+        }
+    }
+
+
+def _execution_context(job: Job, execution: JobExecution) -> dict[str, Any]:
+    seconds = execution.duration_seconds
+    late = execution.lateness_seconds
+    return {
+        "id": str(execution.pk),
+        "trigger": "manual" if execution.trigger_type == TriggerType.MANUAL else "scheduled",
+        "fire_time": _local(job, execution.scheduled_for) if execution.scheduled_for else None,
+        "started": _local(job, execution.started_at, seconds=True),
+        "lateness": f"{late:.1f}s" if late is not None else None,
+        "duration": f"{seconds:.2f}s" if seconds is not None else None,
+        "attempt": execution.attempt,
+        "target": execution.target,
+        "response_status": execution.response_status,
+        "error": execution.error_message,
+        "reason": execution.reason,
+        "output": (execution.output or "")[:MAIL_OUTPUT_LENGTH],
+        "url": execution_url(execution.pk),
+    }
+
+
+def _in_words(expression: str) -> str:
+    try:
+        return cron.describe(expression)
+    except cron.CronError:
+        # Broken by hand in the database; the mail must go out all the same.
+        return expression
+
+
+def _local(job: Job, moment: datetime, *, seconds: bool = False) -> str:
+    """Write an instant in the job's own zone, with the zone's abbreviation."""
+    local = moment.astimezone(_zone(job.zone_name))
+    return local.strftime("%Y-%m-%d %H:%M:%S %Z" if seconds else "%Y-%m-%d %H:%M %Z")
+
+
+def _zone(name: str) -> tzinfo:
+    """Return the zone, UTC where it is unknown (it vanished from the zone data): a notice goes out all the same."""
+    try:
+        return cron.zone(name)
+    except cron.ZoneError:
+        return UTC
+
+
+# --- Links -----------------------------------------------------------------------------------------------------------
+
+
+def job_url(job: Job) -> str:
+    """Return where the web frontend shows the job."""
+    return f"{settings.FRONTEND_BASE_URL.rstrip('/')}/jobs/{job.pk}/edit"
+
+
+def execution_url(execution_id: UUID) -> str:
+    """Return where the execution is shown: the admin site, since the web frontend has no page of one execution."""
+    return f"{settings.PUBLIC_BASE_URL.rstrip('/')}/admin/jobs/jobexecution/{quote(str(execution_id))}/change/"

@@ -1,0 +1,188 @@
+"""Write what happened: the in-app rows, and the deliveries that leave later. Sends nothing itself."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts.models import NotificationPreferences, Role, User
+from cronsched.lib.ids import uuid7
+from notifications import incidents
+from notifications.message import Everyone, Mail, Message
+from notifications.models import Channel, Delivery, Notification, Once, SlackSettings, Tally
+
+# What the accounts behind addresses (in lower case) chose; None where an account never chose.
+Preferences: TypeAlias = Mapping[str, NotificationPreferences | None]
+
+BATCH = 500
+SUMMARY_LENGTH = 255
+
+
+def notify(messages: Iterable[Message], *, now: datetime) -> int:
+    """Write the in-app rows and the delivery rows of `messages` in the caller's transaction; return the in-app rows.
+
+    The number of statements does not depend on how many messages, recipients or accounts there are (beyond 500 rows
+    they are inserted in portions). Call it once per transaction and last in it.
+    """
+    batch = list(messages)
+    if not batch:
+        return 0
+    with transaction.atomic():
+        batch = _not_said_before(batch, now)
+        slack = _slack(batch)
+        batch = incidents.settle(batch, now=now, post_every=slack.post_every if slack else 1)
+        written = _write_notices(batch, now)
+        _write_deliveries(batch, slack, now)
+    return written
+
+
+def mail_is_configured() -> bool:
+    """Whether mail leaves at all; otherwise nothing is queued for it either (contract, section 15)."""
+    return bool(settings.MAIL_ENABLED and settings.EMAIL_HOST and settings.DEFAULT_FROM_EMAIL)
+
+
+# --- What is not said twice ------------------------------------------------------------------------------------------
+
+
+def _not_said_before(batch: list[Message], now: datetime) -> list[Message]:
+    """Drop messages whose key was said before, and remember the keys of the others.
+
+    Two processes that say the same thing at the same time meet at the unique key: one of them fails as a whole, and
+    finds the key when it tries again.
+    """
+    keys = {message.once for message in batch if message.once}
+    if not keys:
+        return batch
+    said = set(Once.objects.filter(key__in=keys).values_list("key", flat=True))
+    Once.objects.bulk_create([Once(key=key, created_at=now) for key in sorted(keys - said)], batch_size=BATCH)
+    kept = []
+    for message in batch:
+        if message.once and message.once in said:
+            continue
+        if message.once:
+            said.add(message.once)
+        kept.append(message)
+    return kept
+
+
+# --- In the application ----------------------------------------------------------------------------------------------
+
+
+def _write_notices(batch: Sequence[Message], now: datetime) -> int:
+    admins = _active_admins() if any(message.and_admins for message in batch) else ()
+    rows = []
+    to_everyone = 0
+    for message in batch:
+        if isinstance(message.audience, Everyone):
+            to_everyone += 1
+            rows.append(_notice(message, None, now))
+        else:
+            rows.extend(_notice(message, user_id, now) for user_id in _accounts(message, message.audience, admins))
+    Notification.objects.bulk_create(rows, batch_size=BATCH)
+    if to_everyone:
+        Tally.objects.create(hour=now.replace(minute=0, second=0, microsecond=0), count=to_everyone)
+    return len(rows)
+
+
+def _accounts(message: Message, ids: tuple[UUID, ...], admins: Sequence[UUID]) -> Iterable[UUID]:
+    return dict.fromkeys((*ids, *admins) if message.and_admins else ids)
+
+
+def _notice(message: Message, user_id: UUID | None, now: datetime) -> Notification:
+    return Notification(
+        id=uuid7(),
+        user_id=user_id,
+        event=message.event,
+        title=message.title,
+        message=message.text,
+        type=message.level,
+        related_job_id=message.job_id,
+        related_execution_id=message.execution_id,
+        created_at=now,
+    )
+
+
+def _active_admins() -> list[UUID]:
+    return list(User.objects.filter(role=Role.ADMIN, is_active=True).order_by("pk").values_list("pk", flat=True))
+
+
+# --- What leaves the house -------------------------------------------------------------------------------------------
+
+
+def _slack(batch: Sequence[Message]) -> SlackSettings | None:
+    """Return the Slack settings where they matter: something is to be posted and posting is on."""
+    if not any(message.slack or message.alarm for message in batch):
+        return None
+    found = SlackSettings.objects.first()
+    return found if found and found.posts else None
+
+
+def _write_deliveries(batch: Sequence[Message], slack: SlackSettings | None, now: datetime) -> None:
+    rows = [_post(message, now) for message in batch if message.slack] if slack else []
+    if mail_is_configured() and (mailed := [message for message in batch if message.mail]):
+        preferences = _preferences(mailed)
+        for message in mailed:
+            rows.extend(_mails(message, preferences, now))
+    Delivery.objects.bulk_create(rows, batch_size=BATCH)
+
+
+def _post(message: Message, now: datetime) -> Delivery:
+    post = message.slack
+    assert post is not None
+    payload = {"text": post.text, "mention": post.mention, "facts": post.facts, "link": post.link}
+    return _delivery(message, Channel.SLACK, message.event, message.title, payload, now)
+
+
+def _mails(message: Message, preferences: Preferences, now: datetime) -> list[Delivery]:
+    mail = message.mail
+    assert mail is not None
+    rows = []
+    for address in _addresses(mail, preferences):
+        row = _delivery(message, Channel.EMAIL, mail.kind, mail.headline, {**mail.context}, now)
+        row.recipient = address
+        rows.append(row)
+    return rows
+
+
+def _delivery(
+    message: Message, channel: Channel, kind: str, summary: str, payload: dict[str, object], now: datetime
+) -> Delivery:
+    return Delivery(
+        channel=channel,
+        kind=kind,
+        summary=summary[:SUMMARY_LENGTH],
+        payload=payload,
+        thread=message.thread,
+        not_before=max(now, message.hold_until or now),
+        created_at=now,
+        related_job_id=message.job_id,
+        related_execution_id=message.execution_id,
+    )
+
+
+def _preferences(batch: Sequence[Message]) -> Preferences:
+    """Return the preferences of the accounts behind all addresses of `batch`."""
+    addresses = {address.lower() for message in batch if message.mail for address in message.mail.recipients}
+    accounts = User.objects.filter(email__in=addresses).select_related("notification_preferences")
+    return {user.email.lower(): getattr(user, "notification_preferences", None) for user in accounts}
+
+
+def _addresses(mail: Mail, preferences: Preferences) -> Iterable[str]:
+    """Return the recipients, each once, less those whose own preference says no."""
+    chosen: dict[str, str] = {}
+    for address in mail.recipients:
+        key = address.lower()
+        if _wants(mail, key, preferences):
+            chosen.setdefault(key, address)
+    return chosen.values()
+
+
+def _wants(mail: Mail, address: str, preferences: Preferences) -> bool:
+    if address not in preferences:
+        return not mail.accounts_only
+    if mail.preference is None:
+        return True
+    return bool(getattr(preferences[address] or NotificationPreferences(), mail.preference))
