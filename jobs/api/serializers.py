@@ -1,0 +1,399 @@
+"""How jobs and executions look from outside, and the forms of requests and answers for the API description.
+
+Jobs are written from plain rows, not from models: clients poll the whole list, and a thousand models with their
+relations cost more than everything else about that answer.
+"""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from rest_framework import serializers
+
+from cronsched.api import utc_text
+from jobs import cron
+from jobs.definition import MAX_GITHUB_LENGTH, MAX_NAME_LENGTH, MAX_URL_LENGTH, OPTION_FIELDS, limits
+from jobs.models import NEVER_SENT_STATUSES, CatchUp, Job, JobExecution, Overlap, Status, TriggerType
+
+# --- Jobs ------------------------------------------------------------------------------------------------------------
+
+PLAIN_COLUMNS = (
+    "id",
+    "name",
+    "cron_expression",
+    "target_url",
+    "github_owner",
+    "github_repo",
+    "github_workflow_name",
+    "metadata",
+    "enable_email_notifications",
+    "notification_emails",
+    "notify_on_success",
+    "is_active",
+    "created_at",
+    "updated_at",
+    *OPTION_FIELDS,
+)
+
+
+def last_execution_of(job: OuterRef) -> QuerySet[JobExecution]:
+    """Return the newest execution of a job that left the house, by the index over (job, started_at)."""
+    sent = JobExecution.objects.filter(job=job).exclude(status__in=NEVER_SENT_STATUSES)
+    return sent.order_by("-started_at", "-id")
+
+
+def job_objects(jobs: QuerySet[Job], *, now: datetime) -> list[dict[str, Any]]:
+    """Return `jobs` in their order as the contract's job objects. One query, whatever their number."""
+    rows = jobs.annotate(
+        category_slug=F("category__slug"),
+        team_slug=F("pic_team__slug"),
+        last_execution_at=Subquery(last_execution_of(OuterRef("pk")).values("started_at")[:1]),
+    ).values(*PLAIN_COLUMNS, "end_date", "created_by_id", "category_slug", "team_slug", "last_execution_at")
+    return [_job_object(row, now) for row in rows]
+
+
+def job_object(job: Job, *, now: datetime) -> dict[str, Any]:
+    """Return one job as it is stored now."""
+    return job_objects(Job.objects.filter(pk=job.pk), now=now)[0]
+
+
+def _job_object(row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    owner = row["created_by_id"]
+    return {
+        "id": str(row["id"]),
+        "name": row["name"],
+        "cron_expression": row["cron_expression"],
+        "target_url": row["target_url"],
+        "github_owner": row["github_owner"],
+        "github_repo": row["github_repo"],
+        "github_workflow_name": row["github_workflow_name"],
+        "metadata": row["metadata"],
+        "category": row["category_slug"],
+        "pic_team": row["team_slug"],
+        "end_date": row["end_date"].isoformat(),
+        "enable_email_notifications": row["enable_email_notifications"],
+        "notification_emails": row["notification_emails"],
+        "notify_on_success": row["notify_on_success"],
+        "created_by": None if owner is None else str(owner),
+        "is_active": row["is_active"],
+        "created_at": utc_text(row["created_at"]),
+        "updated_at": utc_text(row["updated_at"]),
+        "last_execution_at": utc_text(row["last_execution_at"]),
+        "next_execution_at": _next_execution_at(row, now),
+        **{name: row[name] for name in OPTION_FIELDS},
+    }
+
+
+def _next_execution_at(row: dict[str, Any], now: datetime) -> str | None:
+    if not row["is_active"]:
+        return None
+    zone = row["timezone"] or settings.SCHEDULER_TIMEZONE
+    try:
+        return local_text(cron.next_fire_time(row["cron_expression"], zone, after=now))
+    except (cron.CronError, cron.ZoneError):
+        # Written before the rules became what they are, or around them: the job says so in its schedule error.
+        return None
+
+
+def local_text(moment: datetime | None, zone: str | None = None) -> str | None:
+    """Write an instant with the offset of `zone`, the scheduler's unless given, without decimals."""
+    if moment is None:
+        return None
+    return moment.astimezone(ZoneInfo(zone or settings.SCHEDULER_TIMEZONE)).isoformat(timespec="seconds")
+
+
+def execution_object(execution: JobExecution) -> dict[str, Any]:
+    """Return the contract's execution object, with the keys this service adds at the end."""
+    return {
+        "id": str(execution.id),
+        "job_id": str(execution.job_id),
+        "status": execution.status,
+        "trigger_type": execution.trigger_type,
+        "started_at": utc_text(execution.started_at),
+        "completed_at": utc_text(execution.completed_at),
+        "duration_seconds": execution.duration_seconds,
+        "execution_type": execution.execution_type,
+        "target": execution.target,
+        "response_status": execution.response_status,
+        "error_message": execution.error_message,
+        "output": execution.output,
+        "scheduled_for": utc_text(execution.scheduled_for),
+        "queued_at": utc_text(execution.queued_at),
+        "attempt": execution.attempt,
+        "lateness_seconds": execution.lateness_seconds,
+        "reason": execution.reason,
+    }
+
+
+# --- Forms, for the description only: `jobs.definition` reads what is sent --------------------------------------------
+
+
+class Form(serializers.Serializer[Any]):
+    """A form nobody validates by."""
+
+
+def _text(limit: int | None = None, **options: Any) -> serializers.CharField:
+    return serializers.CharField(max_length=limit, **options)
+
+
+def _optional_text(limit: int | None = None, help_text: str = "") -> serializers.CharField:
+    return _text(limit, required=False, allow_null=True, allow_blank=True, help_text=help_text)
+
+
+def _number(name: str, **options: Any) -> serializers.IntegerField:
+    low, high = limits(name)
+    return serializers.IntegerField(min_value=low, max_value=high, help_text=_help(name), **options)
+
+
+def _help(name: str) -> str:
+    return str(getattr(Job._meta.get_field(name), "help_text", ""))
+
+
+class OptionsForm(Form):
+    """How a job is scheduled and sent, beyond its expression."""
+
+    timezone = _optional_text(64, "IANA zone the expression is read in; null: the scheduler's.")
+    misfire_grace_seconds = _number("misfire_grace_seconds", required=False, allow_null=True)
+    catch_up = serializers.ChoiceField(CatchUp.choices, required=False, allow_null=True)
+    overlap = serializers.ChoiceField(Overlap.choices, required=False, allow_null=True)
+    timeout_seconds = _number("timeout_seconds", required=False, allow_null=True)
+    max_attempts = _number("max_attempts", required=False, allow_null=True)
+    backoff_seconds = _number("backoff_seconds", required=False, allow_null=True)
+    spread_seconds = _number("spread_seconds", required=False, allow_null=True)
+
+
+class ChangedJobSerializer(OptionsForm):
+    """What may be sent about a job. Absent keys are left alone."""
+
+    name = _text(MAX_NAME_LENGTH, required=False)
+    cron_expression = _text(cron.MAX_LENGTH, required=False, help_text="Five fields, as in crontab(5).")
+    end_date = serializers.DateField(required=False, help_text="The last day on which the job runs.")
+    pic_team = _text(required=False, help_text="Slug or name of an enabled team.")
+    pic_team_slug = _text(required=False, help_text="Other name of `pic_team`.")
+    category = _optional_text(None, "Slug or name; blank: `general`.")
+    target_url = _optional_text(MAX_URL_LENGTH, "http(s) address, or `owner/repo/workflow`.")
+    github_owner = _optional_text(MAX_GITHUB_LENGTH)
+    github_repo = _optional_text(MAX_GITHUB_LENGTH)
+    github_workflow_name = _optional_text(MAX_GITHUB_LENGTH, "File name or id; the extension may be left out.")
+    metadata = serializers.DictField(
+        required=False, allow_null=True, help_text="Sent as JSON body to a webhook, as inputs to a workflow."
+    )
+    enable_email_notifications = serializers.BooleanField(required=False)
+    notification_emails = serializers.ListField(child=serializers.EmailField(), required=False)
+    notify_on_success = serializers.BooleanField(required=False)
+    is_active = serializers.BooleanField(required=False)
+
+
+class NewJobSerializer(ChangedJobSerializer):
+    """A new job. It needs a team and a target besides what is marked as required."""
+
+    name = _text(MAX_NAME_LENGTH)
+    cron_expression = _text(cron.MAX_LENGTH, help_text="Five fields, as in crontab(5).")
+    end_date = serializers.DateField(help_text="The last day on which the job runs, today or later.")
+
+
+class JobSerializer(Form):
+    """A job as every answer shows it."""
+
+    id = serializers.UUIDField()
+    name = _text()
+    cron_expression = _text()
+    target_url = _text(allow_null=True)
+    github_owner = _text(allow_null=True)
+    github_repo = _text(allow_null=True)
+    github_workflow_name = _text(allow_null=True)
+    metadata = serializers.DictField()
+    category = _text(help_text="Slug.")
+    pic_team = _text(help_text="Slug.")
+    end_date = serializers.DateField()
+    enable_email_notifications = serializers.BooleanField()
+    notification_emails = serializers.ListField(child=_text())
+    notify_on_success = serializers.BooleanField()
+    created_by = serializers.UUIDField(allow_null=True)
+    is_active = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    last_execution_at = serializers.DateTimeField(allow_null=True)
+    next_execution_at = serializers.DateTimeField(allow_null=True, help_text="In the scheduler's zone.")
+    timezone = _text(allow_null=True)
+    misfire_grace_seconds = _number("misfire_grace_seconds")
+    catch_up = serializers.ChoiceField(CatchUp.choices)
+    overlap = serializers.ChoiceField(Overlap.choices)
+    timeout_seconds = _number("timeout_seconds")
+    max_attempts = _number("max_attempts")
+    backoff_seconds = _number("backoff_seconds")
+    spread_seconds = _number("spread_seconds")
+
+
+class JobAnswerSerializer(Form):
+    job = JobSerializer()
+
+
+class JobWrittenSerializer(JobAnswerSerializer):
+    message = _text()
+
+
+class JobListSerializer(Form):
+    count = serializers.IntegerField(help_text="Jobs in this answer.")
+    jobs = JobSerializer(many=True)
+    total = serializers.IntegerField(required=False, help_text="Jobs on all pages; with paging only.")
+    page = serializers.IntegerField(required=False)
+    limit = serializers.IntegerField(required=False)
+    total_pages = serializers.IntegerField(required=False)
+
+
+class NamedJobSerializer(Form):
+    id = serializers.UUIDField()
+    name = _text()
+
+
+class JobDeletedSerializer(Form):
+    message = _text()
+    deleted_job = NamedJobSerializer()
+
+
+class ExecutionSerializer(Form):
+    """One run, or one fire time that did not become a run."""
+
+    id = serializers.UUIDField()
+    job_id = serializers.UUIDField()
+    status = serializers.ChoiceField(Status.choices)
+    trigger_type = serializers.ChoiceField(TriggerType.choices)
+    started_at = serializers.DateTimeField()
+    completed_at = serializers.DateTimeField(allow_null=True)
+    duration_seconds = serializers.FloatField(allow_null=True)
+    execution_type = serializers.ChoiceField(["webhook", "github_actions"], allow_null=True)
+    target = _text(allow_null=True, help_text="The URL, or `owner/repo/workflow`.")
+    response_status = serializers.IntegerField(allow_null=True)
+    error_message = _text(allow_null=True)
+    output = _text(allow_null=True)
+    scheduled_for = serializers.DateTimeField(allow_null=True, help_text="The fire time; null for manual runs.")
+    queued_at = serializers.DateTimeField()
+    attempt = serializers.IntegerField()
+    lateness_seconds = serializers.FloatField(allow_null=True)
+    reason = _text(allow_null=True, help_text="Why it did not run, or why nobody knows.")
+
+
+class RunOverridesSerializer(Form):
+    """What holds for this run only. Nothing of it is stored."""
+
+    metadata = serializers.DictField(required=False, allow_null=True, help_text="Instead of the stored metadata.")
+    inputs = serializers.DictField(required=False, allow_null=True, help_text="Other name of `metadata`.")
+    target_url = _optional_text(None, "For jobs with a stored URL.")
+    dispatch_url = _optional_text(None, "For the others: `owner/repo/workflow` or GitHub's address of the workflow.")
+    github_owner = _optional_text()
+    github_repo = _optional_text()
+    github_workflow_name = _optional_text()
+    github_token = _optional_text(None, "Used instead of the server's own.")
+
+
+class RunAnswerSerializer(Form):
+    message = _text()
+    job_id = serializers.UUIDField()
+    execution = ExecutionSerializer()
+
+
+class TestRunSerializer(Form):
+    """A target to try out."""
+
+    target_url = _optional_text()
+    github_owner = _optional_text()
+    github_repo = _optional_text()
+    github_workflow_name = _optional_text()
+    metadata = serializers.DictField(required=False, allow_null=True)
+    timeout_seconds = serializers.FloatField(required=False, allow_null=True, help_text="1 to 30, default 10.")
+
+
+class TestRunAnswerSerializer(Form):
+    ok = serializers.BooleanField()
+    type = serializers.ChoiceField(["webhook", "github"])
+    message = _text()
+    status_code = serializers.IntegerField(required=False)
+    error = _text(required=False)
+
+
+class UploadSerializer(Form):
+    file = serializers.FileField(help_text="CSV: UTF-8, commas, a header row.")
+    default_github_owner = _optional_text(MAX_GITHUB_LENGTH, "Owner for rows that name none.")
+    dry_run = _optional_text(None, "`true`: only check the rows.")
+    update_existing = _optional_text(None, "`true`: rows that name an existing job change it.")
+
+
+class UploadStatsSerializer(Form):
+    original_column_count = serializers.IntegerField()
+    original_row_count = serializers.IntegerField()
+    removed_column_count = serializers.IntegerField()
+    removed_empty_row_count = serializers.IntegerField()
+
+
+class UploadErrorSerializer(Form):
+    """A row that was left out. Some errors add keys of their own."""
+
+    row = serializers.IntegerField(help_text="Counts the header as 1 and leaves blank rows out.")
+    job_name = _text(allow_null=True)
+    name = _text(allow_null=True)
+    error = _text()
+    message = _text()
+    pic_team = _text(required=False, allow_null=True)
+    pic_team_slug = _text(required=False, allow_null=True)
+    hint = _text(required=False)
+
+
+class UploadedJobSerializer(Form):
+    id = serializers.UUIDField(required=False, help_text="Not in a dry run.")
+    name = _text()
+    is_active = serializers.BooleanField()
+    cron_expression = _text(required=False)
+    end_date = serializers.DateField(required=False)
+    pic_team = _text(required=False)
+
+
+class UploadAnswerSerializer(Form):
+    message = _text()
+    dry_run = serializers.BooleanField()
+    stats = UploadStatsSerializer()
+    created_count = serializers.IntegerField()
+    error_count = serializers.IntegerField()
+    created = serializers.IntegerField()
+    updated = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    # DRF takes declared fields off the class, so its own `errors` stays what it is.
+    errors = UploadErrorSerializer(many=True)  # type: ignore[assignment]
+    jobs = UploadedJobSerializer(many=True)
+
+
+class RefusedUploadSerializer(UploadAnswerSerializer):
+    """An upload without one good row. The keys besides `error` and `message` are absent where no row was read."""
+
+    error = _text()
+
+
+class ExpressionSerializer(Form):
+    """One of the two names of the expression is enough."""
+
+    expression = _optional_text()
+    cron_expression = _optional_text()
+
+
+class CronVerdictSerializer(Form):
+    valid = serializers.BooleanField()
+    message = _text()
+    cron_expression = _text(allow_blank=True)
+    description = _text(required=False, allow_null=True)
+    warnings = serializers.ListField(child=_text(), required=False)
+    error = _text(required=False)
+    hint = _text(required=False)
+
+
+class PreviewSerializer(ExpressionSerializer):
+    count = serializers.IntegerField(required=False, allow_null=True, help_text="At most 20, default 5.")
+    timezone = _optional_text(64, "IANA zone to preview in; blank: the scheduler's.")
+
+
+class PreviewAnswerSerializer(Form):
+    cron_expression = _text()
+    timezone = _text()
+    count = serializers.IntegerField()
+    next_runs = serializers.ListField(child=serializers.DateTimeField())
