@@ -30,7 +30,8 @@ def door() -> Door:
 
 
 def _forget(*, setting: str, **_: Any) -> None:
-    if setting in _SETTINGS:
+    if setting in _SETTINGS and door.cache_info().currsize:
+        door().close()
         door.cache_clear()
 
 

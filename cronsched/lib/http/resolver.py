@@ -34,12 +34,12 @@ def system_addresses(host: str) -> list[str]:
 class _Lookup:
     """One question, asked once for everybody who waits for it."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, wanted_until: float) -> None:
         self.host = host
+        self.wanted_until = wanted_until
         self.done = threading.Event()
         self.addresses: tuple[Address, ...] = ()
         self.fresh_until = float("inf")
-        self.wanted_until = 0.0
 
 
 class Resolver:
@@ -67,15 +67,16 @@ class Resolver:
     def _ask(self, host: str, wanted_until: float) -> _Lookup:
         with self._lock:
             lookup = self._lookups.get(host)
-            if lookup is None or lookup.fresh_until < time.monotonic():
-                self._forget_old()
-                lookup = self._lookups[host] = _Lookup(host)
-                self._waiting.put(lookup)
-                self._unanswered += 1
-                if self._threads < min(self._unanswered, MAX_THREADS):
-                    self._threads += 1
-                    threading.Thread(target=self._work, name=f"resolver-{self._threads}", daemon=True).start()
-            lookup.wanted_until = max(lookup.wanted_until, wanted_until)
+            if lookup is not None and lookup.fresh_until >= time.monotonic():
+                lookup.wanted_until = max(lookup.wanted_until, wanted_until)
+                return lookup
+            self._forget_old()
+            lookup = self._lookups[host] = _Lookup(host, wanted_until)
+            self._waiting.put(lookup)
+            self._unanswered += 1
+            if self._threads < min(self._unanswered, MAX_THREADS):
+                self._threads += 1
+                threading.Thread(target=self._work, name=f"resolver-{self._threads}", daemon=True).start()
             return lookup
 
     def _forget_old(self) -> None:
@@ -87,14 +88,21 @@ class Resolver:
     def _work(self) -> None:
         while True:
             lookup = self._waiting.get()
-            # Behind slow name servers a queue may build up; nobody waits for its old entries any more.
-            if lookup.wanted_until > time.monotonic():
-                lookup.addresses = self._look_up(lookup.host)
-            keep = REMEMBER_SECONDS if lookup.addresses else REMEMBER_FAILURE_SECONDS
+            found = self._look_up(lookup.host) if self._is_wanted(lookup) else ()
             with self._lock:
                 self._unanswered -= 1
-                lookup.fresh_until = time.monotonic() + keep
+                lookup.addresses = found
+                lookup.fresh_until = time.monotonic() + (REMEMBER_SECONDS if found else REMEMBER_FAILURE_SECONDS)
                 lookup.done.set()
+
+    def _is_wanted(self, lookup: _Lookup) -> bool:
+        """Whether anybody still waits: behind slow name servers a queue builds up that has outlived its callers."""
+        with self._lock:
+            if lookup.wanted_until > time.monotonic():
+                return True
+            # Whoever asks from now on starts a look-up of its own.
+            self._lookups.pop(lookup.host, None)
+            return False
 
     def _look_up(self, host: str) -> tuple[Address, ...]:
         try:
