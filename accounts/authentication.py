@@ -51,3 +51,15 @@ class SessionTokenAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         # Without it a missing token would be answered with 403.
         return "Bearer"
+
+
+def caller(request: Request) -> User:
+    """Return the account of a request that has passed the permission check."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def current_session(request: Request) -> LoginSession:
+    """Return the session of a request that has passed the permission check."""
+    assert isinstance(request.auth, LoginSession)
+    return request.auth

@@ -1,10 +1,33 @@
-"""How a name and a password become an account, for the API and the admin site alike."""
+"""How a name and a password become an account on the admin site: by the same check as in the API."""
 
 from typing import Any
 
-from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.backends import BaseBackend
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.services import check_credentials
+from accounts.throttle import client_address
+from cronsched.lib.errors import Unauthorized
 
 
-class UsernameOrEmailBackend(ModelBackend):
-    def user_can_authenticate(self, user: Any) -> bool:
-        return super().user_can_authenticate(user)
+class UsernameOrEmailBackend(BaseBackend):
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        """Return the account these belong to, also an inactive one: the sign-in form says so and lets nobody in.
+
+        Raises `TooManyRequests` like the API.
+        """
+        if username is None or password is None:
+            return None
+        address = client_address(request) if request else ""
+        try:
+            return check_credentials(username.strip(), password, address=address, now=timezone.now())
+        except Unauthorized:
+            return None
+
+    def get_user(self, user_id: Any) -> User | None:
+        """Return the account of a cookie, None once it is gone or inactive."""
+        return User.objects.filter(id=user_id, is_active=True).first()

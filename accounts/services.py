@@ -1,13 +1,71 @@
 """What can be done with accounts and sessions, for the API, the admin site and the commands alike."""
 
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 
-from accounts.models import LoginSession, User
+from accounts import throttle
+from accounts.authentication import REVOKED, USER_NOT_FOUND, open_session
+from accounts.models import LoginSession, NotificationPreferences, Role, UiPreferences, User
+from accounts.tokens import RefreshToken, TokenPair, issue_pair
+from cronsched.lib.errors import Conflict, DomainError, NotFound, Unauthorized
 
-# --- Sessions --------------------------------------------------------------------------------------------------------
+BAD_CREDENTIALS = "Invalid email/username or password"
+INACTIVE = "Account is inactive. Contact administrator."
+USERNAME_TAKEN = "Username already exists"
+EMAIL_TAKEN = "Email already exists"
+
+
+# --- Signing in ------------------------------------------------------------------------------------------------------
+
+
+class SignIn(NamedTuple):
+    user: User
+    tokens: TokenPair
+
+
+def sign_in(identifier: str, password: str, *, address: str, now: datetime) -> SignIn:
+    """Open a session. Raises `Unauthorized` or `TooManyRequests`; an inactive account is told only to its owner."""
+    while True:
+        user = check_credentials(identifier, password, address=address, now=now)
+        if not user.is_active:
+            raise Unauthorized(INACTIVE, error="Account inactive")
+        if session := start_session(user, now=now):
+            return SignIn(user, issue_pair(session, now=now))
+
+
+def check_credentials(identifier: str, password: str, *, address: str, now: datetime) -> User:
+    """Return the account, active or not, whose name or e-mail and password these are.
+
+    Raises `Unauthorized`, after as much work for an unknown account as for a wrong password, and `TooManyRequests`
+    once `address` has failed too often with `identifier`.
+    """
+    key = throttle.key_of(identifier, address)
+    throttle.refuse_locked(key, now=now)
+    user = find_account(identifier)
+    if user is None:
+        # Without it the time of the answer would tell which accounts exist.
+        make_password(password)
+    if user is None or not user.check_password(password):
+        throttle.count_failure(key, now=now)
+        raise Unauthorized(BAD_CREDENTIALS, error="Invalid credentials")
+    throttle.forget_failures(key, now=now)
+    return user
+
+
+def find_account(identifier: str) -> User | None:
+    """Return the account of this username (case-sensitive) or else of this e-mail (in any case)."""
+    by_name = User.objects.filter(username=identifier).first()
+    return by_name or User.objects.filter(email=identifier.lower()).first()
 
 
 def start_session(user: User, *, now: datetime) -> LoginSession | None:
@@ -21,10 +79,160 @@ def start_session(user: User, *, now: datetime) -> LoginSession | None:
         current = User.objects.select_for_update().filter(id=user.id).first()
         if current is None or current.password != user.password:
             return None
+        User.objects.filter(id=user.id).update(last_login=now)
         return LoginSession.objects.create(user=user, created_at=now, expires_at=expires_at)
+
+
+def refresh(token: str, *, now: datetime) -> TokenPair:
+    """Exchange a refresh token for a new pair of the same session. The one used stays valid. Raises `Unauthorized`."""
+    session = open_session(token, RefreshToken, now=now)
+    expires_at = now + timedelta(seconds=settings.REFRESH_TOKEN_SECONDS)
+    if not LoginSession.objects.filter(id=session.id).update(expires_at=expires_at):
+        raise Unauthorized(REVOKED)
+    return issue_pair(session, now=now)
+
+
+def sign_out(session: LoginSession) -> None:
+    session.delete()
 
 
 def prune_sessions(now: datetime) -> int:
     """Delete the sessions whose last token has expired. Returns how many there were."""
     deleted, _ = LoginSession.objects.filter(expires_at__lte=now).delete()
     return deleted
+
+
+# --- Accounts --------------------------------------------------------------------------------------------------------
+
+
+def create_account(
+    *, username: str, email: str, password: str, role: str = Role.VIEWER, is_active: bool = True
+) -> User:
+    """Create an account from values of the right form. Raises `Conflict` for a taken name or address."""
+    user = User(username=username, email=email, role=role, is_active=is_active)
+    user.normalize()
+    _refuse_taken_username(user)
+    refuse_taken_email(user.email, but=user)
+    # Hashing takes a good part of a second; no transaction waits for it.
+    user.set_password(password)
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError:
+        # Somebody else was faster. The constraint decided, these only find the words.
+        _refuse_taken_username(user)
+        refuse_taken_email(user.email, but=user)
+        raise
+    return user
+
+
+@dataclass(frozen=True)
+class AccountChanges:
+    """What to change about an account; None leaves a field alone."""
+
+    email: str | None = None
+    password: str | None = None
+    role: str | None = None
+    is_active: bool | None = None
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of what changes, in the contract's order."""
+        return [field.name for field in dataclasses.fields(self) if getattr(self, field.name) is not None]
+
+
+def update_account(user: User, changes: AccountChanges, *, keep_session: UUID | None) -> None:
+    """Apply `changes`. A new password ends the account's sessions, in API and admin, but `keep_session`.
+
+    Raises `Conflict` for a taken address and `NotFound` if the account has been deleted meanwhile.
+    """
+    for name in changes.fields:
+        if name == "password":
+            user.set_password(changes.password, keep_session=keep_session)
+        else:
+            setattr(user, name, getattr(changes, name))
+    user.normalize()
+    try:
+        with transaction.atomic():
+            _lock(user)
+            user.save(update_fields=[*changes.fields, "updated_at"])
+    except IntegrityError:
+        refuse_taken_email(user.email, but=user)
+        raise
+
+
+def delete_account(user: User, *, by: User) -> None:
+    """Delete `user`. Raises `DomainError` for one's own account."""
+    if user.id == by.id:
+        raise DomainError("Cannot delete your own account")
+    with transaction.atomic():
+        # Locked first, so that no row that refers to the account can appear while the others are being collected.
+        _lock(user)
+        User.objects.filter(id=user.id).delete()
+
+
+def refuse_taken_email(email: str, *, but: User) -> None:
+    if User.objects.filter(email=email).exclude(id=but.id).exists():
+        raise Conflict(EMAIL_TAKEN, EMAIL_TAKEN, field="email", detail=EMAIL_TAKEN)
+
+
+def _refuse_taken_username(user: User) -> None:
+    if User.objects.filter(username=user.username).exclude(id=user.id).exists():
+        raise Conflict(USERNAME_TAKEN, USERNAME_TAKEN, field="username", detail=USERNAME_TAKEN)
+
+
+def _lock(user: User) -> None:
+    """Lock the account's row until the transaction ends. Raises `NotFound` if it has been deleted meanwhile."""
+    if User.objects.select_for_update().filter(id=user.id).first() is None:
+        raise NotFound(USER_NOT_FOUND)
+
+
+def create_first_admin(*, username: str, email: str, password: str) -> User | None:
+    """Create the first administrator, or return None where there is one already.
+
+    Raises `django.core.exceptions.ValidationError` for values no account may have. Of several processes that try at
+    once with the same name, one creates the account.
+    """
+    if User.objects.filter(role=Role.ADMIN).exists():
+        return None
+    user = User(username=username, email=email, role=Role.ADMIN)
+    user.clean()
+    user.clean_fields(exclude=["password"])
+    validate_password(password, user)
+    try:
+        user.validate_unique()
+        user.set_password(password)
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except (IntegrityError, ValidationError):
+        if User.objects.filter(role=Role.ADMIN).exists():
+            return None
+        raise
+    return user
+
+
+# --- Preferences -----------------------------------------------------------------------------------------------------
+
+
+Preferences = TypeVar("Preferences", NotificationPreferences, UiPreferences)
+
+
+def preferences_of(user: User, kind: type[Preferences]) -> Preferences:
+    """Return the account's preferences, made with the defaults when they are first asked for."""
+    try:
+        with transaction.atomic():
+            preferences, _ = kind._default_manager.get_or_create(user=user)
+    except IntegrityError:
+        raise NotFound(USER_NOT_FOUND) from None
+    return preferences
+
+
+def set_preferences(user: User, kind: type[Preferences], values: Mapping[str, Any], *, now: datetime) -> Preferences:
+    """Store `values` and return the preferences as they are then."""
+    preferences = preferences_of(user, kind)
+    changes = {**values, "updated_at": now}
+    # Only what was sent, so that two forms saved at once do not undo each other.
+    kind._default_manager.filter(id=preferences.id).update(**changes)
+    for name, value in changes.items():
+        setattr(preferences, name, value)
+    return preferences

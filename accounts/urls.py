@@ -1,3 +1,19 @@
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from accounts.views.preferences import PreferencesViewSet, UiPreferencesViewSet
+from accounts.views.sign_in import SessionViewSet, SignInViewSet
+from accounts.views.users import UserViewSet
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("auth/login", SignInViewSet.as_view({"post": "login"})),
+    path("auth/login/form", SignInViewSet.as_view({"post": "login_form"})),
+    path("auth/refresh", SignInViewSet.as_view({"post": "refresh"})),
+    path("auth/me", SessionViewSet.as_view({"get": "me"})),
+    path("auth/verify", SessionViewSet.as_view({"get": "verify"})),
+    path("auth/logout", SessionViewSet.as_view({"post": "logout"})),
+    path("auth/register", UserViewSet.as_view({"post": "register"})),
+    path("auth/users", UserViewSet.as_view({"get": "list"})),
+    path("auth/users/<str:user_id>", UserViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
+    path("auth/users/<str:user_id>/preferences", PreferencesViewSet.as_view({"get": "retrieve", "put": "update"})),
+    path("auth/users/<str:user_id>/ui-preferences", UiPreferencesViewSet.as_view({"get": "retrieve", "put": "update"})),
+]

@@ -35,3 +35,11 @@ def validate_email(value: str) -> None:
         _check_form(value)
     except ValidationError:
         raise ValidationError(INVALID_EMAIL, code="value_error") from None
+
+
+def is_email(value: str) -> bool:
+    try:
+        validate_email(value)
+    except ValidationError:
+        return False
+    return True

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -152,9 +151,6 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Respo
             text = str(exception.detail)
             body = {"error": "Insufficient permissions", "message": text, "detail": text}
             return _response(body, HTTPStatus.FORBIDDEN)
-        case exceptions.Throttled():
-            body = error_body(exception.status_code, exception)
-            return _response(body, exception.status_code, {"Retry-After": str(math.ceil(exception.wait or 1))})
         case exceptions.MethodNotAllowed():
             allow = ", ".join(context["view"].allowed_methods)
             return _response(error_body(exception.status_code), exception.status_code, {"Allow": allow})
