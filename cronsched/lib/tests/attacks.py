@@ -267,7 +267,8 @@ RESOLVED: dict[str, list[list[str]]] = {
 
 def counts() -> dict[str, int]:
     """Return how many attacks each category holds."""
-    return {category: len(attacks) for category, attacks in {**URLS, **RESOLVED}.items()}
+    by_url = {category: len(attacks) for category, attacks in URLS.items()}
+    return by_url | {category: len(attacks) for category, attacks in RESOLVED.items()}
 
 
 if __name__ == "__main__":

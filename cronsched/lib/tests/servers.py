@@ -67,7 +67,7 @@ class Visit:
         return body
 
 
-Behaviour = Callable[[Visit], None]
+Behaviour = Callable[[Visit], object]
 
 
 class Target:
@@ -95,7 +95,7 @@ class Target:
         self._listener.close()
         for sock in list(self._open):
             with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
 
@@ -112,17 +112,19 @@ class Target:
             thread.start()
 
     def _serve(self, sock: socket.socket) -> None:
-        plain = sock
         try:
             if self._tls:
-                sock = self._tls.wrap_socket(sock, server_side=True)
+                self._open.discard(sock)
+                sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                self._open.add(sock)
+                sock.do_handshake()
             self._behave(Visit(sock, self))
         except OSError:
             # The caller has gone, which is what most tests are about.
             return
         finally:
             sock.close()
-            self._open.discard(plain)
+            self._open.discard(sock)
 
 
 @contextmanager

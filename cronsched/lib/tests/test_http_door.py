@@ -1,0 +1,712 @@
+"""The door against real targets: good ones are served quickly, broken and hostile ones end in time and in bounds."""
+
+import gzip
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+
+import pytest
+import trustme
+
+from cronsched.lib.http import AddressRules, Door, DoorError, DoorPolicy, Kind, OutRequest
+from cronsched.lib.http import resolver as resolver_module
+from cronsched.lib.tests.servers import OK, Visit, answering, closing_after, target
+
+LOOPBACK = AddressRules(allowed=(ip_network("127.0.0.0/8"),))
+SHORT = timedelta(seconds=0.3)
+# Far above the deadlines of these tests, far below what their targets would take.
+SOON = 5.0
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+def door_to_loopback(names: dict[str, list[str]] | None = None, **policy) -> Door:
+    def resolve(host: str) -> list[str]:
+        return (names or {})[host]
+
+    return Door(DoorPolicy(LOOPBACK, **policy), resolve=resolve)
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    door = door_to_loopback()
+    yield door
+    door.close()
+
+
+def failure_of(door: Door, url: str, *, method: str = "GET", timeout: timedelta = SHORT, **fields) -> DoorError:
+    started = time.monotonic()
+    with pytest.raises(DoorError) as failure:
+        door.send(OutRequest(method, url, timeout=timeout, **fields))
+    assert time.monotonic() - started < SOON
+    return failure.value
+
+
+# --- What is sent
+
+
+def test_a_request_leaves_exactly_as_asked(door):
+    with target(answering(OK)) as server:
+        request = OutRequest("POST", server.url("/hook?a=b c"), {"Content-Type": "application/json"}, b'{"a": 1}')
+        answer = door.send(request)
+    assert (answer.status, answer.body, answer.truncated) == (200, b"ok", False)
+    assert server.requests == [
+        b"POST /hook?a=b%20c HTTP/1.1\r\n"
+        b"Host: 127.0.0.1:" + str(server.port).encode() + b"\r\n"
+        b"Accept-Encoding: identity\r\n"
+        b"User-Agent: cronsched\r\n"
+        b"Accept: */*\r\n"
+        b"Content-Type: application/json\r\n"
+        b"Content-Length: 8\r\n\r\n"
+        b'{"a": 1}'
+    ]
+
+
+def test_a_get_has_no_body_and_no_length(door):
+    with target(answering(OK)) as server:
+        door.send(OutRequest("GET", server.url()))
+    assert b"Content-Length" not in server.requests[0]
+
+
+def test_the_name_is_kept_while_the_vetted_address_is_connected_to():
+    door = door_to_loopback({"hooks.test": ["127.0.0.1"]})
+    with target(answering(OK)) as server:
+        door.send(OutRequest("GET", server.url(host="hooks.test")))
+    assert f"Host: hooks.test:{server.port}".encode() in server.requests[0]
+    door.close()
+
+
+def test_credentials_in_a_url_become_a_header_unless_one_is_given(door):
+    with target(answering(OK)) as server:
+        url = server.url().replace("//", "//user:p%40ss@")
+        door.send(OutRequest("GET", url))
+        door.send(OutRequest("GET", url, {"Authorization": "Bearer x"}))
+    assert b"Authorization: Basic dXNlcjpwQHNz\r\n" in server.requests[0]
+    assert b"Basic" not in server.requests[1]
+    assert b"Host: 127.0.0.1" in server.requests[0]
+
+
+def test_the_environment_proxies_and_netrc_are_not_looked_at(door, monkeypatch, tmp_path):
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password secret\n")
+    with target(answering(OK)) as server:
+        assert door.send(OutRequest("GET", server.url())).status == 200
+    assert b"Authorization" not in server.requests[0]
+
+
+@pytest.mark.parametrize(
+    "method, headers",
+    [
+        ("GET / HTTP/1.1\r\nX: y", {}),
+        ("", {}),
+        ("GET", {"Host": "other.test"}),
+        ("POST", {"content-length": "1"}),
+        ("POST", {"Transfer-Encoding": "chunked"}),
+        ("GET", {"Connection": "close"}),
+        ("GET", {"Accept-Encoding": "gzip"}),
+        ("GET", {"X-A\r\nX-B": "1"}),
+        ("GET", {"X A": "1"}),
+        ("GET", {"": "1"}),
+        ("GET", {"X-A": "1\r\nX-B: 2"}),
+        ("GET", {"X-A": "1\n 2"}),
+        ("GET", {"X-A": "1\x00"}),
+        ("GET", {"X-A": "名"}),
+    ],
+)
+def test_no_header_or_method_can_change_the_framing(door, method, headers):
+    with target(answering(OK)) as server:
+        failure = failure_of(door, server.url(), method=method, headers=headers)
+    assert (failure.kind, failure.request_sent, failure.retryable) == (Kind.BAD_REQUEST, False, False)
+    assert server.connections == 0
+
+
+def test_a_failure_never_repeats_the_url(door):
+    for url in ("http://user:secret@127.0.0.1:x/", "http://user:secret@127.0.0.1:1/token", "http://user:secret@[::1]/"):
+        assert "secret" not in failure_of(door, url).reason
+
+
+# --- Answers
+
+
+@pytest.mark.parametrize(
+    "answer, body",
+    [
+        (HEAD + b"Content-Length: 5\r\n\r\nhello", b"hello"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nTrailer: 1\r\n\r\n", b"hello"),
+        (HEAD + b"Connection: close\r\n\r\nhello", b"hello"),
+        (b"HTTP/1.0 200 OK\r\n\r\nhello", b"hello"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+        (HEAD + b"Content-Length: 0\r\n\r\n", b""),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, b"ok"),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + OK, b"ok"),
+        (HEAD + b"content-length: 2\r\nX-Odd: caf\xe9\r\n\r\nok", b"ok"),
+    ],
+)
+def test_every_framing_of_an_answer_is_read(door, answer, body):
+    with target(closing_after(answer)) as server:
+        assert door.send(OutRequest("POST", server.url(), body=b"x")).body == body
+
+
+def test_a_redirect_is_recorded_and_not_followed(door):
+    def behave(visit: Visit) -> None:
+        while visit.read_request():
+            visit.send(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
+
+    with target(behave) as server:
+        answer = door.send(OutRequest("GET", server.url("/loop")))
+    assert (answer.status, answer.location) == (302, "/again")
+    assert len(server.requests) == 1
+
+
+def test_headers_of_an_answer_ignore_case(door):
+    with target(answering(HEAD + b"retry-after: 7\r\nContent-Length: 0\r\n\r\n")) as server:
+        assert door.send(OutRequest("GET", server.url())).headers["Retry-After"] == "7"
+
+
+def test_a_body_is_cut_at_the_limit_and_the_connection_given_up(door):
+    with target(answering(HEAD + b"Content-Length: 100000\r\n\r\n" + b"x" * 100_000)) as server:
+        answer = door.send(OutRequest("GET", server.url(), max_bytes=1000))
+        assert (len(answer.body), answer.truncated) == (1000, True)
+        whole = door.send(OutRequest("GET", server.url(), max_bytes=100_000))
+        assert (len(whole.body), whole.truncated) == (100_000, False)
+    assert server.connections == 2
+
+
+def test_an_answer_before_the_whole_request_was_read_counts(door):
+    def behave(visit: Visit) -> None:
+        visit.sock.recv(1024)
+        visit.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        visit.stall()
+
+    with target(behave) as server:
+        request = OutRequest("POST", server.url(), body=b"x" * 200_000, timeout=timedelta(seconds=5))
+        assert door.send(request).status == 413
+
+
+# --- Targets that take their time
+
+
+def dripping_handshake(visit: Visit) -> None:
+    visit.sock.recv(1024)
+    # The head of a TLS record that announces more than ever comes.
+    visit.drip(b"\x16\x03\x03\x40\x00" + b"\x02" * 10_000)
+
+
+TAKING_THEIR_TIME = {
+    "silent": lambda visit: visit.stall(),
+    "silent after the request": lambda visit: (visit.read_request(), visit.stall()),
+    "dripping status": lambda visit: visit.drip(HEAD * 100),
+    "dripping headers": lambda visit: (visit.send(HEAD), visit.drip(b"X-A: b\r\n" * 1000)),
+    "dripping body": lambda visit: (visit.send(HEAD + b"Content-Length: 9999\r\n\r\n"), visit.drip(b"x" * 9999)),
+    "dripping chunks": lambda visit: (
+        visit.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
+        visit.drip(b"1\r\nx\r\n" * 1000),
+    ),
+    "dripping trailers": lambda visit: (
+        visit.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"),
+        visit.drip(b"X-A: b\r\n" * 1000),
+    ),
+    "dripping endless body": lambda visit: (visit.send(HEAD + b"\r\n"), visit.drip(b"x" * 9999)),
+    "dripping interim answers": lambda visit: visit.drip(b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+    "stalling in the body": lambda visit: (visit.send(HEAD + b"Content-Length: 10\r\n\r\nhal"), visit.stall()),
+}
+
+
+@pytest.mark.parametrize("behaviour", TAKING_THEIR_TIME)
+def test_the_deadline_ends_a_target_that_takes_its_time(door, behaviour):
+    with target(TAKING_THEIR_TIME[behaviour]) as server:
+        failure = failure_of(door, server.url(), method="POST")
+    assert (failure.kind, failure.request_sent, failure.retryable) == (Kind.TIMEOUT, True, True)
+    assert failure.reason.startswith("timed out after 0.3 s while ")
+
+
+@pytest.mark.parametrize("handshake", [dripping_handshake, lambda visit: visit.stall()])
+def test_the_deadline_ends_a_handshake(door, handshake):
+    with target(handshake) as server:
+        failure = failure_of(door, server.url().replace("http:", "https:"))
+    assert failure.reason == "timed out after 0.3 s while negotiating TLS"
+    assert failure.request_sent is False
+
+
+def test_the_deadline_ends_a_connection_that_never_comes_about(door):
+    # A full backlog drops packets, as a firewall does.
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+        for _ in range(4):
+            filler = waiting.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        failure = failure_of(door, f"http://127.0.0.1:{full.getsockname()[1]}/")
+    assert failure.reason == "timed out after 0.3 s while connecting"
+    assert failure.request_sent is False
+
+
+def test_the_deadline_ends_a_target_that_does_not_read(door):
+    with target(lambda visit: visit._target.stopped.wait(30)) as server:
+        failure = failure_of(door, server.url(), method="POST", body=b"x" * 20_000_000)
+    assert failure.reason == "timed out after 0.3 s while sending the request"
+    assert failure.request_sent is True
+
+
+def test_two_hundred_dripping_targets_do_not_delay_a_good_one(door):
+    with (
+        target(TAKING_THEIR_TIME["dripping headers"]) as bad,
+        target(answering(OK)) as good,
+        ThreadPoolExecutor(200) as pool,
+    ):
+        held = [pool.submit(failure_of, door, bad.url(), timeout=timedelta(seconds=2)) for _ in range(200)]
+        while bad.connections < 200 and not all(failure.done() for failure in held):
+            time.sleep(0.01)
+        answer = door.send(OutRequest("GET", good.url()))
+        kinds = {failure.result().kind for failure in held}
+    assert kinds == {Kind.TIMEOUT}
+    assert answer.elapsed < timedelta(seconds=2)
+
+
+# --- Targets that break
+
+
+@pytest.mark.parametrize(
+    "behaviour, reason, status",
+    [
+        (lambda v: None, "the target closed the connection without an answer", None),
+        (lambda v: v.reset(), "the target closed the connection without an answer", None),
+        (lambda v: (v.read_request(), v.reset()), "the target closed the connection without an answer", None),
+        (lambda v: (v.read_request(), v.send(HEAD + b"Content-Le")), "the answer ended early", 200),
+        (lambda v: (v.read_request(), v.send(HEAD + b"Content-Length: 9\r\n\r\nhal")), "the answer ended early", 200),
+        (
+            lambda v: (v.read_request(), v.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n9\r\nhal")),
+            "the answer ended early",
+            200,
+        ),
+        (
+            lambda v: (v.read_request(), v.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhal")),
+            "the answer ended early",
+            200,
+        ),
+        (
+            lambda v: (v.read_request(), v.send(HEAD + b"Content-Length: 9\r\n\r\nhal"), v.reset()),
+            "the answer ended early",
+            200,
+        ),
+        (lambda v: (v.read_request(), v.send(b"SSH-2.0-OpenSSH_9.2\r\n")), "the answer is not valid HTTP", None),
+        (lambda v: (v.read_request(), v.send(b"HTTP/1.1 abc OK\r\n\r\n")), "the answer is not valid HTTP", None),
+        (lambda v: (v.read_request(), v.send(b"HTTP/2 200\r\n\r\n")), "the answer is not valid HTTP", None),
+        (lambda v: (v.read_request(), v.send(b"\x00\xff" * 100)), "the answer is not valid HTTP", None),
+    ],
+)
+def test_an_exchange_that_breaks_off_is_a_failure_that_may_have_acted(door, behaviour, reason, status):
+    with target(behaviour) as server:
+        failure = failure_of(door, server.url(), method="POST", timeout=timedelta(seconds=5))
+    assert (failure.reason, failure.status) == (reason, status)
+    assert failure.request_sent is True
+    assert failure.retryable is True
+    assert server.connections == 1
+
+
+def test_a_closed_port_is_a_failure_that_certainly_did_nothing(door):
+    with target(answering(OK)) as server:
+        url = server.url()
+    failure = failure_of(door, url)
+    assert (failure.kind, failure.reason, failure.request_sent) == (Kind.CONNECT, "connection refused", False)
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        HEAD + b"X-A: b\r\n" * 20_000,
+        HEAD + b"X-A: " + b"b" * 200_000,
+        HEAD + b"X-A: " + b"b" * 60_000 + b"\r\nX-B: " + b"b" * 60_000 + b"\r\n\r\n",
+        b"HTTP/1.1 " + b"2" * 200_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000,
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20_000,
+    ],
+)
+def test_a_head_without_end_is_given_up(door, flood):
+    with target(closing_after(flood)) as server:
+        failure = failure_of(door, server.url(), timeout=timedelta(seconds=5))
+    assert (failure.kind, failure.request_sent) == (Kind.TOO_LARGE, True)
+
+
+def test_more_than_announced_is_not_taken_for_the_next_answer(door):
+    forged = HEAD + b"Content-Length: 6\r\n\r\nforged"
+    with target(answering(HEAD + b"Content-Length: 2\r\n\r\nok" + forged, OK)) as server:
+        first = door.send(OutRequest("GET", server.url()))
+        second = door.send(OutRequest("GET", server.url()))
+    assert (first.body, second.body) == (b"ok", b"ok")
+
+
+def test_a_compressed_body_is_never_expanded(door):
+    bomb = gzip.compress(b"\0" * 10_000_000)
+    head = HEAD + b"Content-Encoding: gzip\r\nContent-Length: " + str(len(bomb)).encode() + b"\r\n\r\n"
+    with target(answering(head + bomb)) as server:
+        answer = door.send(OutRequest("GET", server.url()))
+    assert answer.body == bomb[: 64 * 1024]
+
+
+HOSTILE_BODIES = {
+    "/endless": HEAD + b"\r\n",
+    "/huge": HEAD + b"Content-Length: 99999999999999\r\n\r\n",
+    "/chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\nffffffffffff\r\n",
+    "/negative-chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n",
+    "/extension": HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;",
+    "/trailer": HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n",
+    "/header": HEAD,
+    "/gzip": HEAD + b"Content-Encoding: gzip\r\nContent-Length: 999999999\r\n\r\n",
+}
+VISITOR = """
+import resource, sys
+from datetime import timedelta
+from cronsched.lib.http import AddressRules, Door, DoorError, DoorPolicy, OutRequest
+
+door = Door(DoorPolicy(AddressRules(allow_private=True)))
+def visit(path):
+    try:
+        door.send(OutRequest("GET", sys.argv[1] + path, timeout=timedelta(seconds=5)))
+    except DoorError as error:
+        assert "timed out" not in error.reason, error.reason
+visit("/plain")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[2:]:
+    visit(path)
+sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+
+
+def test_no_hostile_answer_makes_the_process_grow_by_twenty_megabytes():
+    flood = (b"x: " + b"y" * 60 + b"\r\n") * 16_384
+
+    def behave(visit: Visit) -> None:
+        path = visit.read_request().split()[1].decode()
+        if path == "/plain":
+            visit.send(OK)
+            return
+        visit.send(HOSTILE_BODIES[path])
+        for _ in range(200):
+            visit.send(flood)
+
+    with target(behave) as server:
+        visitor = [sys.executable, "-c", VISITOR, server.url("")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run([*visitor, *HOSTILE_BODIES], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 20 * 1024
+
+
+# --- Connections that are kept
+
+
+def test_a_connection_is_used_again(door):
+    with target(answering(OK)) as server:
+        for _ in range(5):
+            door.send(OutRequest("POST", server.url(), body=b"x"))
+    assert (server.connections, len(server.requests)) == (1, 5)
+
+
+@pytest.mark.parametrize(
+    "answer", [HEAD + b"Connection: close\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"]
+)
+def test_a_target_that_closes_is_connected_to_anew(door, answer):
+    with target(closing_after(answer)) as server:
+        for _ in range(3):
+            assert door.send(OutRequest("POST", server.url(), body=b"x")).status == 200
+    assert (server.connections, len(server.requests)) == (3, 3)
+
+
+def test_a_kept_connection_that_was_closed_meanwhile_is_noticed(door):
+    closed = threading.Event()
+
+    def behave(visit: Visit) -> None:
+        visit.read_request()
+        visit.send(OK)
+        visit.sock.shutdown(2)
+        closed.set()
+
+    with target(behave) as server:
+        door.send(OutRequest("POST", server.url(), body=b"1"))
+        assert closed.wait(5)
+        door.send(OutRequest("POST", server.url(), body=b"2"))
+    assert (server.connections, len(server.requests)) == (2, 2)
+
+
+def test_a_post_that_dies_on_a_kept_connection_is_not_sent_again(door):
+    def behave(visit: Visit) -> None:
+        visit.read_request()
+        visit.send(OK)
+        visit.read_request()
+
+    with target(behave) as server:
+        door.send(OutRequest("POST", server.url(), body=b"1"))
+        failure = failure_of(door, server.url(), method="POST", body=b"2")
+    assert failure.request_sent is True
+    assert len(server.requests) == 2
+
+
+def test_idle_connections_are_given_up_after_a_moment(door, monkeypatch):
+    with target(answering(OK)) as server:
+        door.send(OutRequest("GET", server.url()))
+        monkeypatch.setattr("cronsched.lib.http.keepalive.IDLE_SECONDS", 0.0)
+        door.close_idle()
+        assert len(door._idle) == 0
+        door.send(OutRequest("GET", server.url()))
+    assert server.connections == 2
+
+
+def test_no_more_connections_are_kept_than_allowed():
+    door = door_to_loopback(idle_connections=2)
+    with target(answering(OK)) as one, target(answering(OK)) as two, target(answering(OK)) as three:
+        for server in (one, two, three):
+            door.send(OutRequest("GET", server.url()))
+        assert len(door._idle) == 2
+        for server in (two, three):
+            door.send(OutRequest("GET", server.url()))
+        assert (one.connections, two.connections, three.connections) == (1, 1, 1)
+        door.close()
+
+
+def test_many_threads_share_the_door(door):
+    with target(answering(OK)) as server, ThreadPoolExecutor(50) as pool:
+        request = OutRequest("POST", server.url(), body=b"x", timeout=timedelta(seconds=20))
+        statuses = list(pool.map(lambda _: door.send(request).status, range(1000)))
+    assert statuses == [200] * 1000
+    assert len(server.requests) == 1000
+    assert server.connections <= 50
+
+
+# --- Names
+
+
+def test_a_name_is_asked_for_once_by_many():
+    asked = []
+
+    def resolve(host: str) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    door = Door(DoorPolicy(LOOPBACK), resolve=resolve)
+    with target(answering(OK)) as server, ThreadPoolExecutor(20) as pool:
+        request = OutRequest("GET", server.url(host="hooks.test"))
+        assert {answer.status for answer in pool.map(door.send, [request] * 100)} == {200}
+    assert asked == ["hooks.test"]
+    door.close()
+
+
+def test_a_name_server_that_hangs_costs_the_deadline_and_nobody_else():
+    hanging = threading.Event()
+
+    def resolve(host: str) -> list[str]:
+        if host == "slow.test":
+            hanging.wait(30)
+        return ["127.0.0.1"]
+
+    door = Door(DoorPolicy(LOOPBACK), resolve=resolve)
+    try:
+        with target(answering(OK)) as server:
+            failure = failure_of(door, server.url(host="slow.test"))
+            assert failure.reason == "timed out after 0.3 s while resolving the host name"
+            assert failure.request_sent is False
+            assert door.send(OutRequest("GET", server.url(host="quick.test"))).status == 200
+    finally:
+        hanging.set()
+        door.close()
+
+
+def test_hanging_look_ups_use_a_bounded_number_of_threads(monkeypatch):
+    monkeypatch.setattr(resolver_module, "MAX_THREADS", 4)
+    hanging = threading.Event()
+    asked = []
+
+    def resolve(host: str) -> list[str]:
+        asked.append(host)
+        hanging.wait(30)
+        return ["127.0.0.1"]
+
+    door = Door(DoorPolicy(LOOPBACK), resolve=resolve)
+    try:
+        with ThreadPoolExecutor(20) as pool:
+            failures = list(pool.map(lambda n: failure_of(door, f"http://slow{n}.test/"), range(20)))
+        assert {failure.kind for failure in failures} == {Kind.TIMEOUT}
+        assert len(asked) == 4
+    finally:
+        hanging.set()
+
+
+def test_an_unknown_name_is_a_failure_that_certainly_did_nothing():
+    def resolve(host: str) -> list[str]:
+        raise OSError
+
+    failure = failure_of(Door(DoorPolicy(LOOPBACK), resolve=resolve), "http://nobody.test/")
+    assert (failure.kind, failure.reason) == (Kind.NOT_RESOLVED, "host name could not be resolved")
+    assert failure.request_sent is False
+
+
+def test_a_name_that_moves_inside_after_it_was_vetted_is_refused(monkeypatch):
+    monkeypatch.setattr(resolver_module, "REMEMBER_SECONDS", 0.0)
+    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
+    door = Door(DoorPolicy(LOOPBACK), resolve=lambda host: next(answers))
+    with target(answering(OK)) as server:
+        assert door.send(OutRequest("GET", server.url(host="rebind.test"))).status == 200
+        assert failure_of(door, server.url(host="rebind.test")).kind is Kind.REFUSED
+    assert len(server.requests) == 1
+    door.close()
+
+
+def test_the_next_address_is_tried_where_nothing_has_left_yet():
+    rules = AddressRules(allowed=(ip_network("127.0.0.0/8"), ip_network("::1/128")))
+    door = Door(DoorPolicy(rules), resolve=lambda host: ["::1", "127.0.0.1"])
+    with target(answering(OK)) as server:
+        assert door.send(OutRequest("POST", server.url(host="both.test"), body=b"x")).status == 200
+    door.close()
+
+
+def test_a_trusted_url_is_not_vetted():
+    door = Door(DoorPolicy())
+    with target(answering(OK)) as server:
+        assert failure_of(door, server.url()).kind is Kind.REFUSED
+        assert door.send(OutRequest("GET", server.url(), trusted=True)).status == 200
+    door.close()
+
+
+# --- TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_file(authority, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+def server_side(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+@pytest.mark.parametrize("host, written", [("hooks.test", "hooks.test"), ("hooks.test.", "hooks.test.")])
+def test_a_certificate_is_verified_for_the_name_not_the_address(authority, ca_file, host, written):
+    door = door_to_loopback({host: ["127.0.0.1"]}, ca_file=ca_file)
+    with target(answering(OK), server_side(authority.issue_cert("hooks.test"))) as server:
+        for _ in range(2):
+            assert door.send(OutRequest("POST", server.url(host=written), body=b"x" * 100_000)).status == 200
+    assert server.connections == 1
+    door.close()
+
+
+def test_a_certificate_for_the_address_is_enough_for_the_address(authority, ca_file):
+    door = door_to_loopback(ca_file=ca_file)
+    with target(answering(OK), server_side(authority.issue_cert("127.0.0.1"))) as server:
+        assert door.send(OutRequest("GET", server.url())).status == 200
+    door.close()
+
+
+def bad_certificates(authority: trustme.CA) -> dict[str, trustme.LeafCert]:
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    far_off = datetime(2098, 1, 1, tzinfo=UTC)
+    return {
+        "unable to get local issuer certificate": trustme.CA().issue_cert("hooks.test"),
+        "Hostname mismatch": authority.issue_cert("other.test"),
+        "certificate has expired": authority.issue_cert("hooks.test", not_before=long_ago, not_after=long_ago),
+        "certificate is not yet valid": authority.issue_cert("hooks.test", not_before=far_off),
+    }
+
+
+@pytest.mark.parametrize(
+    "flaw",
+    [
+        "unable to get local issuer certificate",
+        "Hostname mismatch",
+        "certificate has expired",
+        "certificate is not yet valid",
+    ],
+)
+def test_a_bad_certificate_is_refused_before_anything_is_sent(authority, ca_file, flaw):
+    door = door_to_loopback({"hooks.test": ["127.0.0.1"]}, ca_file=ca_file)
+    with target(answering(OK), server_side(bad_certificates(authority)[flaw])) as server:
+        failure = failure_of(door, server.url(host="hooks.test"), method="POST", timeout=timedelta(seconds=5))
+    assert failure.kind is Kind.TLS
+    assert failure.reason.startswith(f"TLS certificate is not valid: {flaw}")
+    assert failure.request_sent is False
+    assert server.requests == []
+
+
+def test_an_unknown_authority_is_refused_without_configuration(authority):
+    door = door_to_loopback({"hooks.test": ["127.0.0.1"]})
+    with target(answering(OK), server_side(authority.issue_cert("hooks.test"))) as server:
+        assert failure_of(door, server.url(host="hooks.test"), timeout=timedelta(seconds=5)).kind is Kind.TLS
+
+
+def test_plain_http_on_a_tls_port_is_refused(authority, ca_file):
+    def behave(visit: Visit) -> None:
+        visit.sock.recv(1024)
+        visit.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    door = door_to_loopback({"hooks.test": ["127.0.0.1"]}, ca_file=ca_file)
+    with target(behave) as plain:
+        url = plain.url(host="hooks.test").replace("http:", "https:")
+        failure = failure_of(door, url, timeout=timedelta(seconds=5))
+    assert (failure.kind, failure.reason, failure.request_sent) == (Kind.TLS, "TLS handshake failed", False)
+
+
+@pytest.mark.parametrize("behaviour", ["dripping headers", "dripping body", "stalling in the body", "silent"])
+def test_the_deadline_holds_above_tls(authority, ca_file, behaviour):
+    door = door_to_loopback({"hooks.test": ["127.0.0.1"]}, ca_file=ca_file)
+    with target(TAKING_THEIR_TIME[behaviour], server_side(authority.issue_cert("hooks.test"))) as server:
+        failure = failure_of(door, server.url(host="hooks.test"), timeout=timedelta(seconds=1))
+    assert (failure.kind, failure.request_sent) == (Kind.TIMEOUT, True)
+
+
+# --- Slots
+
+
+def test_a_host_has_so_many_slots_and_its_neighbours_their_own():
+    door = door_to_loopback(per_host=2)
+    with target(TAKING_THEIR_TIME["silent"]) as slow, target(answering(OK)) as quick, ThreadPoolExecutor(2) as pool:
+        held = [pool.submit(failure_of, door, slow.url(), timeout=timedelta(seconds=1)) for _ in range(2)]
+        while slow.connections < 2:
+            time.sleep(0.01)
+        assert not door.has_free_slot(slow.url("/other"))
+        assert door.has_free_slot(quick.url())
+        busy = failure_of(door, slow.url(), slot_wait=timedelta(seconds=0.05))
+        assert (busy.kind, busy.request_sent, busy.retryable) == (Kind.BUSY, False, True)
+        assert door.send(OutRequest("GET", quick.url())).status == 200
+        assert [failure.result().kind for failure in held] == [Kind.TIMEOUT] * 2
+        assert door.has_free_slot(slow.url())
+    door.close()
+
+
+def test_a_herd_on_one_host_does_not_time_out_in_our_own_queue():
+    answering_slowly = threading.Semaphore(1)
+
+    def behave(visit: Visit) -> None:
+        while visit.read_request():
+            with answering_slowly:
+                visit._target.stopped.wait(0.1)
+                visit.send(OK)
+
+    door = door_to_loopback(per_host=1)
+    with target(behave) as server, ThreadPoolExecutor(12) as pool:
+        request = OutRequest("POST", server.url(), body=b"x", timeout=timedelta(seconds=0.8))
+        answers = list(pool.map(lambda _: door.send(request), range(12)))
+    assert [answer.status for answer in answers] == [200] * 12
+    assert server.connections == 1
+    door.close()
+
+
+def test_no_limit_per_host_unless_asked_for(door):
+    assert door.has_free_slot("http://127.0.0.1/")
+    assert door.has_free_slot("not a url")
