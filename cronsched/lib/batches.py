@@ -1,0 +1,222 @@
+"""Write many rows with few statements, on each database in its own words.
+
+A batch travels as one parameter, a JSON document, and the database unfolds it into a table. That costs the process a
+single encoding in C and one round trip, however many rows there are; values bound one by one would cost more than
+everything else the scheduler does for a row. All differences between the databases in this stand here.
+
+Columns are described by `Column(name, kind)`; rows are sequences in the order of the columns, holding plain Python
+values: UUID, str, int, float, bool, aware datetime, date and, for JSON columns, anything `json.dumps` takes.
+"""
+
+# Names of tables and columns come from our own models; whatever comes from outside is a parameter.
+# ruff: noqa: S608
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model, QuerySet
+
+M = TypeVar("M", bound=Model)
+
+
+class Kind(StrEnum):
+    """What a column holds."""
+
+    UUID = "uuid"
+    TEXT = "text"
+    INTEGER = "integer"
+    REAL = "real"
+    INSTANT = "instant"
+    DAY = "day"
+    JSON = "json"
+
+
+class Column(NamedTuple):
+    name: str
+    kind: Kind
+
+
+Row = Sequence[Any]
+
+_POSTGRESQL_TYPES = {
+    Kind.UUID: "uuid",
+    Kind.TEXT: "text",
+    Kind.INTEGER: "bigint",
+    Kind.REAL: "double precision",
+    Kind.INSTANT: "timestamptz",
+    Kind.DAY: "date",
+    Kind.JSON: "jsonb",
+}
+_MARIADB_TYPES = {
+    Kind.UUID: "CHAR(36)",
+    Kind.TEXT: "LONGTEXT",
+    Kind.INTEGER: "BIGINT",
+    Kind.REAL: "DOUBLE",
+    Kind.INSTANT: "DATETIME(6)",
+    Kind.DAY: "DATE",
+    Kind.JSON: "LONGTEXT",
+}
+
+
+def insert(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    columns: Sequence[Column],
+    rows: Iterable[Row],
+    *,
+    same: Sequence[tuple[Column, Any]] = (),
+    unless_exists: Sequence[str] = (),
+) -> int:
+    """Insert `rows` in one statement and return how many went in.
+
+    `same` are columns with one value for all rows: they travel once.
+
+    With `unless_exists` a row whose values in these columns stand in the table already is left out. That is a look,
+    not a lock: the caller holds one that keeps others from inserting the same, or lives with an IntegrityError.
+    """
+    names = [column.name for column in columns]
+    targets = ", ".join([*names, *(column.name for column, _ in same)])
+    sources = ", ".join([*(f"v.{name}" for name in names), *(_parameter(connection, column) for column, _ in same)])
+    condition = ""
+    if unless_exists:
+        equal = " AND ".join(f"old.{name} = v.{name}" for name in unless_exists)
+        condition = f" WHERE NOT EXISTS (SELECT 1 FROM {table} old WHERE {equal})"
+    sql = f"INSERT INTO {table} ({targets}) SELECT {sources} FROM {_unfolded(connection, columns)}{condition}"
+    constants = [_stored(connection, value, column) for column, value in same]
+    return _execute(connection, sql, [*constants, _document(connection, columns, rows)])
+
+
+def update(
+    connection: BaseDatabaseWrapper,
+    table: str,
+    columns: Sequence[Column],
+    rows: Iterable[Row],
+    *,
+    condition: str = "",
+    parameters: Sequence[Any] = (),
+) -> int:
+    """Set the columns of each row, found by the first column, in one statement; return how many rows were found.
+
+    `condition` is further SQL about the row, which goes by the name of the table.
+    """
+    key, values = columns[0].name, [column.name for column in columns[1:]]
+    source, document = _unfolded(connection, columns), _document(connection, columns, rows)
+    where = f"{table}.{key} = v.{key}" + (f" AND {condition}" if condition else "")
+    if connection.vendor == "mysql":
+        assignments = ", ".join(f"{table}.{name} = v.{name}" for name in values)
+        sql = f"UPDATE {table} JOIN {source} ON {table}.{key} = v.{key} SET {assignments} WHERE {where}"
+    else:
+        assignments = ", ".join(f"{name} = v.{name}" for name in values)
+        sql = f"UPDATE {table} SET {assignments} FROM {source} WHERE {where}"
+    return _execute(connection, sql, [document, *parameters])
+
+
+def add(
+    connection: BaseDatabaseWrapper, table: str, key: Sequence[Column], amounts: Sequence[Column], rows: Iterable[Row]
+) -> None:
+    """Add each row's amounts to the row with the same key, which is made where there is none.
+
+    Rows are taken in the order given; callers sort them, so that two batches never wait for each other in a ring.
+    """
+    columns = [*key, *amounts]
+    names = ", ".join(column.name for column in columns)
+    # SQLite reads the ON of an upsert as a join's unless a WHERE stands between.
+    select = f"INSERT INTO {table} ({names}) SELECT {names} FROM {_unfolded(connection, columns)} WHERE 1=1"
+    if connection.vendor == "mysql":
+        sums = ", ".join(f"{table}.{column.name} = {table}.{column.name} + VALUES({column.name})" for column in amounts)
+        sql = f"{select} ON DUPLICATE KEY UPDATE {sums}"
+    else:
+        sums = ", ".join(f"{column.name} = {table}.{column.name} + excluded.{column.name}" for column in amounts)
+        sql = f"{select} ON CONFLICT ({', '.join(column.name for column in key)}) DO UPDATE SET {sums}"
+    _execute(connection, sql, [_document(connection, columns, rows)])
+
+
+def keys(connection: BaseDatabaseWrapper, ids: Iterable[UUID]) -> tuple[str, str]:
+    """Return the SQL of a table `v` with the one column `id`, and its parameter: for a join with many keys."""
+    columns = [Column("id", Kind.UUID)]
+    return _unfolded(connection, columns), _document(connection, columns, ([key] for key in ids))
+
+
+def _unfolded(connection: BaseDatabaseWrapper, columns: Sequence[Column]) -> str:
+    """Return the SQL that turns the document, its one parameter, into a table named `v`."""
+    # The % of a LIKE or a path would be taken for a placeholder; there is none in here.
+    match connection.vendor:
+        case "postgresql":
+            names = ", ".join(f"(e->>{i})::{_POSTGRESQL_TYPES[c.kind]} AS {c.name}" for i, c in enumerate(columns))
+            return f"(SELECT {names} FROM jsonb_array_elements(%s::jsonb) e) v"
+        case "mysql":
+            paths = ", ".join(f"{c.name} {_MARIADB_TYPES[c.kind]} PATH '$[{i}]'" for i, c in enumerate(columns))
+            return f"JSON_TABLE(%s, '$[*]' COLUMNS ({paths})) v"
+        case "sqlite":
+            names = ", ".join(f"json_extract(value, '$[{i}]') AS {c.name}" for i, c in enumerate(columns))
+            return f"(SELECT {names} FROM json_each(%s)) v"
+    raise NotImplementedError(f"No batches on {connection.vendor}.")
+
+
+def _parameter(connection: BaseDatabaseWrapper, column: Column) -> str:
+    return f"%s::{_POSTGRESQL_TYPES[column.kind]}" if connection.vendor == "postgresql" else "%s"
+
+
+def _document(connection: BaseDatabaseWrapper, columns: Sequence[Column], rows: Iterable[Row]) -> str:
+    as_json = frozenset(index for index, column in enumerate(columns) if column.kind is Kind.JSON)
+    if as_json:
+        rows = [
+            [json.dumps(value) if index in as_json and value is not None else value for index, value in enumerate(row)]
+            for row in rows
+        ]
+    # Instants repeat from row to row.
+    seen: dict[Any, str] = {}
+
+    def plain(value: Any) -> str:
+        if (text := seen.get(value)) is None:
+            text = seen[value] = _plain(connection, value)
+        return text
+
+    return json.dumps(rows if isinstance(rows, list | tuple) else list(rows), default=plain, separators=(",", ":"))
+
+
+def _stored(connection: BaseDatabaseWrapper, value: Any, column: Column) -> Any:
+    if column.kind is Kind.JSON and value is not None:
+        return json.dumps(value)
+    return value if value is None or isinstance(value, str | int | float) else _plain(connection, value)
+
+
+def _plain(connection: BaseDatabaseWrapper, value: Any) -> str:
+    """Return the text in which Django stores `value`."""
+    match value:
+        case datetime():
+            moment = value.astimezone(UTC)
+            return str(moment if connection.vendor == "postgresql" else moment.replace(tzinfo=None))
+        case UUID():
+            return str(value) if connection.features.has_native_uuid_field else value.hex
+        case date():
+            return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is no value of a batch.")
+
+
+def _execute(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return int(cursor.rowcount)
+
+
+def locked(rows: QuerySet[M], *, skip: bool = True) -> QuerySet[M]:
+    """Lock what `rows` reads, also through its inner joins, until the transaction ends.
+
+    With `skip` rows that another holds are left out: a process that stopped in the middle of a transaction must not
+    hold up those who have other rows to deal with. On SQLite the transaction itself is the lock. The lock lets others
+    insert rows that refer to these.
+    """
+    features = connections[rows.db].features
+    if not features.has_select_for_update:
+        return rows
+    return rows.select_for_update(
+        skip_locked=skip and features.has_select_for_update_skip_locked,
+        no_key=features.has_select_for_no_key_update,
+    )

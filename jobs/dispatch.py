@@ -1,0 +1,440 @@
+"""What happens to one execution between being owed and being settled: start, execute, record.
+
+    start    queued -> running, by a conditional UPDATE that is committed before anything leaves the house
+    execute  calls out: no connection, no model, a frozen request in and a frozen outcome out
+    record   running -> success or failed (or back to queued, where the job asks for attempts), with the notices
+
+A row belongs to the sender whose token it carries: only that one may say what became of it. Batches are the rule here;
+the one-row case is `run_manually`, which does the same three steps for a person who waits.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q
+
+from accounts.models import User
+from cronsched.lib import backoff, batches
+from cronsched.lib.batches import Column, Kind
+from cronsched.lib.ids import uuid7
+from jobs import executors, messages
+from jobs.executors import GitHubRequest, NoTarget, Outcome, Request, Run, WebhookRequest, ref_of_run
+from jobs.executors.base import storable
+from jobs.facts import JobFacts, Overrides
+from jobs.models import Job, JobExecution, Status, TriggerType
+from jobs.plan import end_of
+from jobs.schedule import PAUSED, NewExecution, end_zone, insert_executions
+from notifications.message import Message
+from notifications.services import notify
+
+logger = logging.getLogger(__name__)
+
+# How long after its timeout an attempt may still be on its way to the row before somebody else calls it unknown.
+DEADLINE_MARGIN = timedelta(seconds=5)
+# An attempt that would start later than this after the first is no retry of the same run any more.
+RETRY_MAX_AGE = timedelta(hours=24)
+# Manual runs that are out at the same time in one web process.
+MANUAL_IN_FLIGHT = 64
+
+
+class Prepared(NamedTuple):
+    """A request that may leave now: its row is committed as `running` for its sender."""
+
+    execution_id: UUID
+    job: JobFacts
+    request: Request
+    attempt: int = 1
+    fire_time: datetime | None = None
+
+
+class Result(NamedTuple):
+    """What one attempt came to, and when."""
+
+    prepared: Prepared
+    outcome: Outcome
+    completed_at: datetime
+
+
+# --- Start -----------------------------------------------------------------------------------------------------------
+
+STARTED = (
+    Column("id", Kind.UUID),
+    Column("execution_type", Kind.TEXT),
+    Column("target", Kind.TEXT),
+    Column("started_at", Kind.INSTANT),
+    Column("deadline_at", Kind.INSTANT),
+    Column("request_snapshot", Kind.JSON),
+    Column("status", Kind.TEXT),
+    Column("sender", Kind.UUID),
+    Column("not_before", Kind.INSTANT),
+)
+_EXECUTION_FIELDS = ("id", "attempt", "trigger_type", "scheduled_for", "started_at", "overrides")
+
+
+def prepare(
+    execution_id: UUID,
+    job: JobFacts,
+    *,
+    fire_time: datetime | None,
+    attempt: int = 1,
+    overrides: Overrides | None = None,
+) -> Prepared:
+    """Put together what is sent for an execution, from the definition as it stands now."""
+    definition = job.overridden(overrides) if overrides else job
+    token = overrides.github_token if overrides else None
+    run = Run(job.id, job.name, execution_id, fire_time, attempt)
+    return Prepared(execution_id, job, _request(definition, run, token), attempt, fire_time)
+
+
+def _request(job: JobFacts, run: Run, token: str | None) -> Request:
+    timeout = timedelta(seconds=job.timeout_seconds)
+    if job.is_github:
+        assert job.github_owner
+        assert job.github_repo
+        assert job.github_workflow_name
+        return GitHubRequest(
+            owner=job.github_owner,
+            repo=job.github_repo,
+            workflow=job.github_workflow_name,
+            job_name=job.name,
+            ref=ref_of_run(job.metadata),
+            inputs=job.metadata,
+            token=token,
+            timeout=timeout,
+            run=run,
+        )
+    if job.target_url:
+        return WebhookRequest(url=job.target_url, metadata=job.metadata, timeout=timeout, run=run)
+    return NoTarget(job.name)
+
+
+def snapshot(request: Request) -> dict[str, Any] | None:
+    """Return what is kept of a request: enough to see what was sent, never a secret."""
+    match request:
+        case GitHubRequest():
+            return {
+                "owner": request.owner,
+                "repo": request.repo,
+                "workflow": request.workflow,
+                "ref": request.ref,
+                "inputs": dict(request.inputs),
+                "timeout_seconds": request.timeout.total_seconds(),
+            }
+        case WebhookRequest():
+            return {
+                "url": request.url,
+                "metadata": dict(request.metadata),
+                "timeout_seconds": request.timeout.total_seconds(),
+            }
+        case NoTarget():
+            return None
+
+
+def target_of(request: Request) -> tuple[str | None, str | None]:
+    """Return the execution type and the target as the execution shows them."""
+    match request:
+        case GitHubRequest():
+            return "github_actions", request.target
+        case WebhookRequest():
+            return "webhook", storable(request.url, 500)
+        case NoTarget():
+            return None, None
+
+
+def deadline(job: JobFacts, now: datetime) -> datetime:
+    return now + timedelta(seconds=job.timeout_seconds) + DEADLINE_MARGIN
+
+
+def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list[Prepared]:
+    """Take the queued ones of `execution_ids` for `sender` and return what may be sent.
+
+    Rows that another took, that wait for their time or whose row or job somebody holds at the moment are left out
+    without a word. Scheduled runs of a paused job are settled instead.
+    """
+    with transaction.atomic(durable=True):
+        rows = JobExecution.objects.filter(id__in=list(execution_ids), status=Status.QUEUED)
+        rows = rows.filter(Q(not_before=None) | Q(not_before__lte=now))
+        job_fields = (f"job__{name}" for name in JobFacts._fields)
+        values = batches.locked(rows).order_by().values_list(*_EXECUTION_FIELDS, *job_fields)
+        prepared, stopped = [], []
+        updates: list[Sequence[Any]] = []
+        for execution_id, attempt, trigger, fire_time, started_at, overrides, *job_values in values:
+            job = JobFacts._make(job_values)
+            if trigger == TriggerType.SCHEDULED and not job.is_active and not _ran_out(job, fire_time, now):
+                stopped.append(execution_id)
+                continue
+            item = prepare(
+                execution_id,
+                job,
+                fire_time=fire_time,
+                attempt=attempt,
+                overrides=Overrides(**overrides) if overrides else None,
+            )
+            prepared.append(item)
+            first = now if attempt == 1 else started_at
+            updates.append(_started(item, first, sender, now))
+        _settle_stopped(stopped, now)
+        if updates:
+            condition = "job_executions.status = 'queued'"
+            batches.update(connection, JobExecution._meta.db_table, STARTED, updates, condition=condition)
+    return prepared
+
+
+def _ran_out(job: JobFacts, fire_time: datetime, now: datetime) -> bool:
+    """Whether the job is paused because its end date has passed, and this fire time came before that.
+
+    A person who pauses a job settles its queued runs in the same transaction, so such a row cannot be meant here.
+    """
+    ends_at = end_of(job.end_date, end_zone())
+    return fire_time < ends_at <= now
+
+
+def _started(item: Prepared, started_at: datetime, sender: UUID, now: datetime) -> Sequence[Any]:
+    kind, target = target_of(item.request)
+    return (
+        item.execution_id,
+        kind,
+        target,
+        started_at,
+        deadline(item.job, now),
+        snapshot(item.request),
+        Status.RUNNING.value,
+        sender,
+        None,
+    )
+
+
+def _settle_stopped(execution_ids: Sequence[UUID], now: datetime) -> None:
+    queued = JobExecution.objects.filter(id__in=execution_ids, status=Status.QUEUED)
+    queued.filter(attempt=1).update(status=Status.SKIPPED, reason=PAUSED, completed_at=now)
+    queued.update(status=Status.FAILED, reason=PAUSED, completed_at=now)
+
+
+# --- Execute ---------------------------------------------------------------------------------------------------------
+
+
+def execute(prepared: Prepared) -> Outcome:
+    """Call out once. Never raises: whatever goes wrong is an outcome, or the row would wait for it for ever."""
+    try:
+        return executors.run(prepared.request)
+    except Exception:
+        # An executor's own bug. The traceback belongs to the log, the row says that it was not the target.
+        logger.exception("Execution %s ended in an internal error", prepared.execution_id)
+        kind, target = target_of(prepared.request)
+        return Outcome("failed", kind, target, error_message="Request failed: internal error", request_sent=True)
+
+
+# --- Record ----------------------------------------------------------------------------------------------------------
+
+RECORDED = (
+    Column("id", Kind.UUID),
+    Column("status", Kind.TEXT),
+    Column("execution_type", Kind.TEXT),
+    Column("target", Kind.TEXT),
+    Column("completed_at", Kind.INSTANT),
+    Column("duration_seconds", Kind.REAL),
+    Column("response_status", Kind.INTEGER),
+    Column("error_message", Kind.TEXT),
+    Column("output", Kind.TEXT),
+    Column("reason", Kind.TEXT),
+    Column("attempt", Kind.INTEGER),
+    Column("earlier_attempts", Kind.JSON),
+    Column("details", Kind.JSON),
+    Column("not_before", Kind.INSTANT),
+    Column("deadline_at", Kind.INSTANT),
+)
+
+
+def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
+    """Write the outcomes of rows that still belong to `sender`, with their notices; return how many were written.
+
+    A row that somebody settled otherwise keeps what it says. One that was called `unknown` gets its true outcome.
+    """
+    by_id = {result.prepared.execution_id: result for result in results}
+    with transaction.atomic(durable=True):
+        own = JobExecution.objects.filter(
+            id__in=by_id, sender=sender, status__in=(Status.RUNNING, Status.UNKNOWN)
+        ).order_by("id")
+        fields = ("id", "status", "started_at", "earlier_attempts", "trigger_type")
+        recorded = [_recorded(by_id[row[0]], *row[1:]) for row in batches.locked(own, skip=False).values_list(*fields)]
+        if not recorded:
+            return 0
+        condition = "job_executions.sender = %s AND job_executions.status IN ('running', 'unknown')"
+        token = JobExecution._meta.get_field("sender").get_db_prep_value(sender, connection)
+        updates = [[getattr(execution, column.name) for column in RECORDED] for execution in recorded]
+        table = JobExecution._meta.db_table
+        batches.update(connection, table, RECORDED, updates, condition=condition, parameters=[token])
+        settled = [execution for execution in recorded if not execution.is_open]
+        _count_failures(settled)
+        notify(_notices(settled, now), now=now)
+    return len(recorded)
+
+
+def _notices(settled: Sequence[JobExecution], now: datetime) -> list[Message]:
+    jobs = Job.objects.select_related("category", "pic_team").in_bulk({execution.job_id for execution in settled})
+    return [messages.run_finished(jobs[execution.job_id], execution, now=now) for execution in settled]
+
+
+def _count_failures(settled: Sequence[JobExecution]) -> None:
+    """Keep each job's number of failures in a row. Written only where it changes: most runs succeed after a success."""
+    ended_well: set[UUID] = set()
+    failures: Counter[UUID] = Counter()
+    for execution in settled:
+        if execution.status == Status.SUCCESS:
+            ended_well.add(execution.job_id)
+            del failures[execution.job_id]
+        else:
+            failures[execution.job_id] += 1
+    Job.objects.filter(id__in=ended_well, consecutive_failures__gt=0).update(consecutive_failures=0)
+    for count in set(failures.values()):
+        failed = [job for job, failed in failures.items() if failed == count]
+        Job.objects.filter(id__in=failed).update(consecutive_failures=F("consecutive_failures") + count)
+
+
+def _recorded(result: Result, status: str, started_at: datetime, earlier: list[Any], trigger: str) -> JobExecution:
+    """Return the row as it is to be; it is not saved as a model."""
+    prepared, outcome, completed_at = result
+    again_at = _next_attempt_at(result, status, started_at)
+    final = again_at is None
+    return JobExecution(
+        id=prepared.execution_id,
+        job_id=prepared.job.id,
+        status=outcome.status if final else Status.QUEUED.value,
+        trigger_type=trigger,
+        execution_type=outcome.execution_type,
+        target=outcome.target,
+        scheduled_for=prepared.fire_time,
+        started_at=started_at,
+        completed_at=completed_at if final else None,
+        duration_seconds=(completed_at - started_at).total_seconds() if final else None,
+        response_status=outcome.response_status,
+        error_message=_storable(outcome.error_message),
+        output=_storable(outcome.output),
+        reason=None,
+        attempt=prepared.attempt if final else prepared.attempt + 1,
+        earlier_attempts=earlier if final else [*earlier, attempt_facts(result)],
+        details=dict(outcome.details),
+        not_before=again_at,
+        deadline_at=None,
+    )
+
+
+def _next_attempt_at(result: Result, status: str, started_at: datetime) -> datetime | None:
+    """Return when to try again, None where this attempt was the last."""
+    prepared, outcome, completed_at = result
+    job = prepared.job
+    # An outcome that came after the row was called unknown corrects it, no more.
+    if outcome.succeeded or not outcome.retryable or status != Status.RUNNING or prepared.attempt >= job.max_attempts:
+        return None
+    key = f"{job.id}/{prepared.fire_time or prepared.execution_id}"
+    wait = backoff.delay(prepared.attempt, first=timedelta(seconds=job.backoff_seconds), key=key)
+    at = completed_at + max(wait, outcome.retry_after or timedelta())
+    return at if at - started_at <= RETRY_MAX_AGE else None
+
+
+def attempt_facts(result: Result) -> dict[str, Any]:
+    """Return what is kept of an attempt that is followed by another."""
+    outcome = result.outcome
+    return {
+        "attempt": result.prepared.attempt,
+        "completed_at": result.completed_at.astimezone(UTC).isoformat(),
+        "response_status": outcome.response_status,
+        "error_message": _storable(outcome.error_message),
+    }
+
+
+def _storable(text: str | None) -> str | None:
+    return None if text is None else storable(text)
+
+
+# --- By hand ---------------------------------------------------------------------------------------------------------
+
+_manual_slots = threading.BoundedSemaphore(MANUAL_IN_FLIGHT)
+
+
+def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now: datetime) -> JobExecution:
+    """Run `job` in this process and return its execution: final, or as it is when the bounded wait ends.
+
+    Works without a scheduler. After the wait the run goes on and is recorded by its own thread. Where this process
+    has too many such runs out, the run is queued for the leader instead.
+    """
+    facts = JobFacts.read(Job.objects.filter(pk=job.pk))[0]
+    if not _manual_slots.acquire(blocking=False):
+        return queue_run(job, overrides=overrides, by=by, now=now)
+    run = _ManualRun(prepare(uuid7(), facts, fire_time=None, overrides=overrides), sender=uuid4())
+    try:
+        run.insert(overrides, now)
+    except BaseException:
+        _manual_slots.release()
+        raise
+    threading.Thread(target=run.execute, name="manual run", daemon=True).start()
+    run.wait(settings.MANUAL_RUN_WAIT_SECONDS)
+    return JobExecution.objects.get(pk=run.prepared.execution_id)
+
+
+def queue_run(job: Job, *, overrides: Overrides | None = None, by: User | None, now: datetime) -> JobExecution:
+    """Record a manual run of `job` as queued, for the leader to send."""
+    facts = JobFacts.read(Job.objects.filter(pk=job.pk))[0]
+    row = NewExecution(
+        uuid7(), facts.id, Status.QUEUED.value, facts.execution_type, facts.target, None,
+        overrides=overrides.stored() if overrides else None,
+    )  # fmt: skip
+    insert_executions([row], trigger=TriggerType.MANUAL, now=now)
+    return JobExecution.objects.get(pk=row.id)
+
+
+class _ManualRun:
+    """One run by hand. Whoever is there when the outcome comes records it: the caller who waits, else the thread."""
+
+    def __init__(self, prepared: Prepared, *, sender: UUID) -> None:
+        self.prepared = prepared
+        self._sender = sender
+        self._lock = threading.Lock()
+        self._arrived = threading.Event()
+        self._caller_waits = True
+        self._result: Result | None = None
+
+    def insert(self, overrides: Overrides | None, now: datetime) -> None:
+        kind, target = target_of(self.prepared.request)
+        row = NewExecution(
+            self.prepared.execution_id, self.prepared.job.id, Status.RUNNING.value, kind, target, None,
+            sender=self._sender,
+            deadline_at=deadline(self.prepared.job, now),
+            request_snapshot=snapshot(self.prepared.request),
+            overrides=overrides.stored() if overrides else None,
+        )  # fmt: skip
+        with transaction.atomic(durable=True):
+            insert_executions([row], trigger=TriggerType.MANUAL, now=now)
+
+    def execute(self) -> None:
+        """Run in the thread: call out, and record where nobody waits any more."""
+        try:
+            result = Result(self.prepared, execute(self.prepared), datetime.now(UTC))
+            with self._lock:
+                self._result = result
+                alone = not self._caller_waits
+                self._arrived.set()
+            if alone:
+                self._record(result)
+        finally:
+            connection.close()
+            _manual_slots.release()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the outcome and record it; after `seconds` leave that to the thread."""
+        self._arrived.wait(seconds)
+        with self._lock:
+            self._caller_waits = False
+            result = self._result
+        if result is not None:
+            self._record(result)
+
+    def _record(self, result: Result) -> None:
+        record([result], sender=self._sender, now=result.completed_at)

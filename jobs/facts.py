@@ -1,0 +1,89 @@
+"""What the scheduler reads of a job: one tuple per row instead of a model, because a herd has thousands of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from jobs.executors.base import MAX_TARGET_LENGTH, storable
+from jobs.models import ExecutionType, Job
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What one manual run does differently. None means as stored; `metadata={}` means none.
+
+    `github_token` is for the request alone: it is stored nowhere and never logged.
+    """
+
+    metadata: Mapping[str, Any] | None = None
+    target_url: str | None = None
+    github_owner: str | None = None
+    github_repo: str | None = None
+    github_workflow_name: str | None = None
+    github_token: str | None = field(default=None, repr=False)
+
+    def stored(self) -> dict[str, Any] | None:
+        """Return what may stand in the execution's row, None where nothing was overridden."""
+        names = ("metadata", "target_url", "github_owner", "github_repo", "github_workflow_name")
+        values = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return values or None
+
+
+class JobFacts(NamedTuple):
+    """A job's definition as it stands in the row, in the order of `JobFacts._fields`."""
+
+    id: UUID
+    name: str
+    is_active: bool
+    cron_expression: str
+    timezone: str | None
+    next_fire_at: datetime | None
+    end_date: date
+    catch_up: str
+    overlap: str
+    misfire_grace_seconds: int
+    spread_seconds: int
+    target_url: str | None
+    github_owner: str | None
+    github_repo: str | None
+    github_workflow_name: str | None
+    metadata: dict[str, Any]
+    timeout_seconds: int
+    max_attempts: int
+    backoff_seconds: int
+
+    @classmethod
+    def read(cls, jobs: QuerySet[Job]) -> list[Self]:
+        return [cls._make(row) for row in jobs.values_list(*cls._fields)]
+
+    @property
+    def zone_name(self) -> str:
+        return self.timezone or settings.SCHEDULER_TIMEZONE
+
+    @property
+    def is_github(self) -> bool:
+        """Whether all three GitHub fields are set; they win over a URL."""
+        return bool(self.github_owner and self.github_repo and self.github_workflow_name)
+
+    @property
+    def execution_type(self) -> str | None:
+        if self.is_github:
+            return ExecutionType.GITHUB_ACTIONS.value
+        return ExecutionType.WEBHOOK.value if self.target_url else None
+
+    @property
+    def target(self) -> str | None:
+        """What the execution shows: the URL, or `owner/repo/workflow`."""
+        if self.is_github:
+            target = f"{self.github_owner}/{self.github_repo}/{self.github_workflow_name}"
+            return storable(target, MAX_TARGET_LENGTH)
+        return storable(self.target_url, MAX_TARGET_LENGTH) if self.target_url else None
+
+    def overridden(self, overrides: Overrides) -> Self:
+        """Return the definition with what one run changes."""
+        return self._replace(**(overrides.stored() or {}))

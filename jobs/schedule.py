@@ -1,0 +1,227 @@
+"""Keep the one truth about what is owed: `next_fire_at`, and a row for every fire time that came.
+
+`settle` turns due jobs into executions. The claim pass of the scheduler calls it for batches, `reschedule` for one job
+before a definition changes: nobody moves `next_fire_at` on without recording what lies before it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Count
+
+from cronsched.lib import batches
+from cronsched.lib.batches import Column, Kind
+from cronsched.lib.ids import uuid7
+from jobs import cron
+from jobs.facts import JobFacts
+from jobs.models import Job, JobExecution, Overlap, Status, TriggerType
+from jobs.plan import Plan, Timing, not_before, overlap_refusal, plan
+
+LATE = "Nobody could start it in time."
+PAUSED = "The job was paused before the run could start."
+ERROR_LENGTH = 500
+
+
+class NewExecution(NamedTuple):
+    """A row of `job_executions` to be inserted; the fields are those of `INSERTED`."""
+
+    id: UUID
+    job_id: UUID
+    status: str
+    execution_type: str | None
+    target: str | None
+    scheduled_for: datetime | None
+    completed_at: datetime | None = None
+    reason: str | None = None
+    missed_from: datetime | None = None
+    missed_count: int | None = None
+    not_before: datetime | None = None
+    sender: UUID | None = None
+    deadline_at: datetime | None = None
+    request_snapshot: dict[str, Any] | None = None
+    overrides: dict[str, Any] | None = None
+
+
+INSERTED = (
+    Column("id", Kind.UUID),
+    Column("job_id", Kind.UUID),
+    Column("status", Kind.TEXT),
+    Column("execution_type", Kind.TEXT),
+    Column("target", Kind.TEXT),
+    Column("scheduled_for", Kind.INSTANT),
+    Column("completed_at", Kind.INSTANT),
+    Column("reason", Kind.TEXT),
+    Column("missed_from", Kind.INSTANT),
+    Column("missed_count", Kind.INTEGER),
+    Column("not_before", Kind.INSTANT),
+    Column("sender", Kind.UUID),
+    Column("deadline_at", Kind.INSTANT),
+    Column("request_snapshot", Kind.JSON),
+    Column("overrides", Kind.JSON),
+)
+MOVED = (Column("id", Kind.UUID), Column("next_fire_at", Kind.INSTANT), Column("schedule_error", Kind.TEXT))
+
+
+@dataclass(slots=True)
+class Settlement:
+    """What due jobs came to: rows to insert, and when each job is due again.
+
+    `runs` holds the facts of a queued row's job beside the row, for whoever sends it at once. `missed` counts per job
+    what was not run. `expired` jobs are to be paused, `broken` ones cannot be computed.
+    """
+
+    runs: list[tuple[JobFacts, NewExecution]] = field(default_factory=list)
+    others: list[NewExecution] = field(default_factory=list)
+    moves: list[tuple[UUID, datetime | None, str]] = field(default_factory=list)
+    missed: list[tuple[JobFacts, Plan]] = field(default_factory=list)
+    expired: list[JobFacts] = field(default_factory=list)
+    broken: list[tuple[JobFacts, str]] = field(default_factory=list)
+
+
+def end_zone() -> ZoneInfo:
+    """Return the zone whose calendar end dates are read in (contract, section 15)."""
+    return cron.zone(settings.SCHEDULER_TIMEZONE)
+
+
+def settle(due: Iterable[JobFacts], *, now: datetime) -> Settlement:
+    """Decide about every fire time of `due` jobs up to `now`. The caller holds the jobs' rows and writes the result."""
+    due = list(due)
+    settlement = Settlement()
+    going = open_executions(job.id for job in due if job.overlap != Overlap.ALLOW)
+    plans: dict[Timing, Plan] = {}
+    for job in due:
+        assert job.next_fire_at is not None
+        timing = Timing(
+            job.cron_expression,
+            job.zone_name,
+            job.next_fire_at,
+            job.end_date,
+            job.catch_up,
+            job.misfire_grace_seconds,
+        )
+        try:
+            planned = plans.get(timing) or plans.setdefault(timing, plan(timing, now=now, end_zone=end_zone()))
+        except (cron.CronError, cron.ZoneError) as error:
+            _give_up(settlement, job, error)
+            continue
+        _add(settlement, job, planned, going, now)
+    return settlement
+
+
+def open_executions(jobs: Iterable[UUID]) -> Counter[UUID]:
+    """Count the executions of each job that are queued or running, retry-waiting ones among them."""
+    wanted = list(jobs)
+    if not wanted:
+        return Counter()
+    rows = JobExecution.objects.open().filter(job_id__in=wanted).order_by().values_list("job_id")
+    return Counter(dict(rows.annotate(count=Count("id"))))
+
+
+def _add(settlement: Settlement, job: JobFacts, planned: Plan, going: Counter[UUID], now: datetime) -> None:
+    for missed in planned.missed:
+        many = missed.number > 1
+        row = _execution(job, Status.MISSED, missed.last, completed_at=now, reason=LATE)
+        if many:
+            row = row._replace(missed_from=missed.first, missed_count=missed.number)
+        settlement.others.append(row)
+    for fire_time in planned.runs:
+        refusal = overlap_refusal(job.overlap, going[job.id])
+        if refusal is not None:
+            settlement.others.append(_execution(job, Status.SKIPPED, fire_time, completed_at=now, reason=refusal))
+            continue
+        going[job.id] += 1
+        wait = not_before(job.id, fire_time, job.spread_seconds)
+        row = _execution(job, Status.QUEUED, fire_time, not_before=wait)
+        settlement.runs.append((job, row))
+    if planned.missed:
+        settlement.missed.append((job, planned))
+    if planned.expired:
+        settlement.expired.append(job)
+    settlement.moves.append((job.id, None if planned.expired else planned.next_fire_at, ""))
+
+
+def _give_up(settlement: Settlement, job: JobFacts, error: Exception) -> None:
+    reason = str(error)[:ERROR_LENGTH]
+    settlement.broken.append((job, reason))
+    settlement.moves.append((job.id, None, reason))
+
+
+def _execution(job: JobFacts, status: Status, fire_time: datetime, **fields: Any) -> NewExecution:
+    return NewExecution(uuid7(), job.id, status.value, job.execution_type, job.target, fire_time, **fields)
+
+
+def insert_executions(rows: Sequence[NewExecution], *, trigger: TriggerType, now: datetime) -> int:
+    """Insert `rows`, leaving out fire times that have a row already; return how many went in.
+
+    The caller holds the rows of the jobs, so that nobody inserts the same fire time meanwhile.
+    """
+    if not rows:
+        return 0
+    same = [
+        (Column("trigger_type", Kind.TEXT), trigger.value),
+        (Column("queued_at", Kind.INSTANT), now),
+        (Column("started_at", Kind.INSTANT), now),
+        (Column("attempt", Kind.INTEGER), 1),
+        (Column("earlier_attempts", Kind.JSON), []),
+        (Column("details", Kind.JSON), {}),
+    ]
+    unless_exists = ("job_id", "scheduled_for") if trigger == TriggerType.SCHEDULED else ()
+    table = JobExecution._meta.db_table
+    return batches.insert(connection, table, INSERTED, rows, same=same, unless_exists=unless_exists)
+
+
+def move_on(moves: Sequence[tuple[UUID, datetime | None, str]]) -> None:
+    """Store when each job is due again."""
+    if moves:
+        batches.update(connection, Job._meta.db_table, MOVED, moves)
+
+
+def reschedule(job: Job, *, now: datetime, ended: bool = False) -> None:
+    """Set `job.next_fire_at` and `job.schedule_error` from its definition, for the caller to save.
+
+    Call it inside the transaction of every change, before `job.save()`: what the stored definition owed until `now`
+    is recorded first. A run that was due and not yet claimed stays queued and is sent by the new definition, or is
+    recorded as skipped where the job is paused now; so are its other queued runs. With `ended` it is the end date that
+    pauses the job, and queued runs stay: they were due while it was still to run.
+    """
+    with transaction.atomic():
+        stored = JobFacts.read(batches.locked(Job.objects.filter(pk=job.pk), skip=False))
+        if stored:
+            _record_owed(stored[0], now)
+        if stored and not job.is_active and not ended:
+            skip_queued(job.pk, now)
+    job.next_fire_at, job.schedule_error = next_fire(job, now)
+
+
+def next_fire(job: Job, now: datetime) -> tuple[datetime | None, str]:
+    """Return the first fire time after `now` and, where there can be none, why: a blank reason for a job at rest."""
+    if not job.is_active:
+        return None, ""
+    try:
+        moment = cron.next_fire_time(job.cron_expression, job.zone_name, after=now)
+    except (cron.CronError, cron.ZoneError) as error:
+        return None, str(error)[:ERROR_LENGTH]
+    return moment, ""
+
+
+def _record_owed(stored: JobFacts, now: datetime) -> None:
+    if not stored.is_active or stored.next_fire_at is None or stored.next_fire_at > now:
+        return
+    settlement = settle([stored], now=now)
+    rows = [*settlement.others, *(row for _, row in settlement.runs)]
+    insert_executions(rows, trigger=TriggerType.SCHEDULED, now=now)
+
+
+def skip_queued(job_id: UUID, now: datetime) -> int:
+    """Give up the scheduled runs of a paused job that have not been sent; return how many."""
+    queued = JobExecution.objects.filter(job_id=job_id, status=Status.QUEUED, trigger_type=TriggerType.SCHEDULED)
+    # What was sent before and waits for another attempt has failed; only what never left was skipped.
+    never_sent = queued.filter(attempt=1).update(status=Status.SKIPPED, reason=PAUSED, completed_at=now)
+    return never_sent + queued.update(status=Status.FAILED, reason=PAUSED, completed_at=now)
