@@ -280,7 +280,7 @@ class OperationSchema(AutoSchema):
         return isinstance(serializer, serializers.ListSerializer)
 
 
-class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class BearerToken(OpenApiAuthenticationExtension):
     target_class = "accounts.authentication.SessionTokenAuthentication"
     name = "accessToken"
 

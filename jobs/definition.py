@@ -365,6 +365,15 @@ def read_date(text: str) -> date | None:
         return None
 
 
+def checked_default_owner(text: str) -> str:
+    """Return the owner that fills gaps in an upload. Raises `DomainError` for one no job could store."""
+    owner = text.strip()
+    if len(owner) > MAX_GITHUB_LENGTH or "\x00" in owner:
+        message = f"default_github_owner must be text of at most {MAX_GITHUB_LENGTH} characters."
+        raise DomainError("Invalid default_github_owner", message, field="default_github_owner")
+    return owner
+
+
 def dispatch_target(text: str, error: str) -> dict[str, str]:
     """Return the GitHub fields a dispatch URL names (contract, section 9).
 
@@ -442,7 +451,7 @@ def limits(name: str) -> tuple[int, int]:
     return low, high
 
 
-def _model_field(name: str) -> models.Field[Any, Any]:
+def _model_field(name: str) -> "models.Field[Any, Any]":
     found = Job._meta.get_field(name)
     assert isinstance(found, models.Field)
     return found

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
+from accounts.authentication import caller
 from accounts.permissions import IsAdmin
 from cronsched import schema
 from cronsched.api import json_object
@@ -38,8 +39,8 @@ class LabelViewSet(APIViewSet):
         options = query.read(request.query_params, include_inactive=query.Flag(False))
         wanted = name_key(query.search(request.query_params))
         order = query.ordering(request.query_params, ORDERINGS) or "name"
-        shows_all = options["include_inactive"] and request.user.is_admin
-        labels = (self.model.objects.all() if shows_all else self.model.objects.active()).by_name()
+        shows_all = options["include_inactive"] and caller(request).is_admin
+        labels: list[Any] = (self.model.objects.all() if shows_all else self.model.objects.active()).by_name()
         if order.endswith("created_at"):
             labels = sorted(labels, key=lambda label: label.created_at)
         if order.startswith("-"):

@@ -19,7 +19,8 @@ MAX_SEARCH = 255
 class Kind(Protocol):
     """A form a parameter may have: its default, and how its text is read."""
 
-    default: Any
+    @property
+    def default(self) -> Any: ...
 
     def read(self, name: str, text: str) -> Any | Problem: ...
 

@@ -124,6 +124,9 @@ def execution_object(execution: JobExecution) -> dict[str, Any]:
         "attempt": execution.attempt,
         "lateness_seconds": execution.lateness_seconds,
         "reason": execution.reason,
+        "details": execution.details,
+        "missed_from": utc_text(execution.missed_from),
+        "missed_count": execution.missed_count,
     }
 
 
@@ -274,6 +277,11 @@ class ExecutionSerializer(Form):
     attempt = serializers.IntegerField()
     lateness_seconds = serializers.FloatField(allow_null=True)
     reason = _text(allow_null=True, help_text="Why it did not run, or why nobody knows.")
+    details = serializers.DictField(help_text="Facts the target gave back, such as the id of a GitHub run.")
+    missed_from = serializers.DateTimeField(
+        allow_null=True, help_text="For one row that stands for many missed fire times: the first of them."
+    )
+    missed_count = serializers.IntegerField(allow_null=True, help_text="How many it stands for.")
 
 
 class RunOverridesSerializer(Form):

@@ -1,0 +1,392 @@
+"""Endpoints of the history (contract, section 11): over all jobs, and of one job."""
+
+from dataclasses import replace
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from cronsched import schema
+from cronsched.lib import query
+from cronsched.lib.errors import NotFound
+from cronsched.schema import BAD_RANGE, FROM, TO, Answer, Refusal, operation
+from cronsched.viewsets import APIViewSet
+from jobs import statistics
+from jobs.api import filters
+from jobs.api.lookup import JOB_NOT_FOUND, UNKNOWN_ID, by_id, find_job
+from jobs.api.serializers import ExecutionSerializer, NamedJobSerializer, execution_object
+from jobs.models import Job, JobExecution, Status
+
+TAG = "Executions"
+MAX_PAGE = 200
+ORDERINGS = ("started_at",)
+# Counted apart from the runs.
+OTHER_COUNTS = (Status.MISSED, Status.SKIPPED, Status.UNKNOWN)
+
+
+# --- Objects ---------------------------------------------------------------------------------------------------------
+
+
+def listed_object(execution: JobExecution) -> dict[str, Any]:
+    """Return a row of the global list: what the job is called now stands beside it."""
+    job = execution.job
+    return {**execution_object(execution), "job_name": job.name, "github_repo": job.github_repo}
+
+
+def detailed(execution: JobExecution) -> dict[str, Any]:
+    """Return what only a single execution shows: what was sent, and what became of earlier attempts."""
+    return {"request": execution.request_snapshot, "earlier_attempts": execution.earlier_attempts}
+
+
+# --- Forms, for the description only ---------------------------------------------------------------------------------
+
+
+class Form(serializers.Serializer[Any]):
+    """A form nobody validates by."""
+
+
+class ListedExecutionSerializer(ExecutionSerializer):
+    job_name = serializers.CharField()
+    github_repo = serializers.CharField(allow_null=True)
+
+
+class Detail(Form):
+    request = serializers.DictField(allow_null=True, help_text="What was sent, without secrets.")
+    earlier_attempts = serializers.ListField(child=serializers.DictField())
+
+
+class ExecutionDetailSerializer(ExecutionSerializer, Detail):
+    pass
+
+
+class ListedExecutionDetailSerializer(ListedExecutionSerializer, Detail):
+    pass
+
+
+class ExecutionPageSerializer(Form):
+    executions = ListedExecutionSerializer(many=True)
+    total = serializers.IntegerField(help_text="Executions on all pages.")
+    page = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    total_pages = serializers.IntegerField()
+
+
+class ExecutionAnswerSerializer(Form):
+    execution = ListedExecutionDetailSerializer()
+
+
+class RangeSerializer(Form):
+    to = serializers.DateTimeField(allow_null=True)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        # `from` is no name Python lets a class have.
+        return {"from": serializers.DateTimeField(allow_null=True), **super().get_fields()}
+
+
+class StatisticsSerializer(Form):
+    """Rates and totals are about runs; what never ran, or is not known, is counted apart."""
+
+    total_executions = serializers.IntegerField()
+    successful_executions = serializers.IntegerField()
+    failed_executions = serializers.IntegerField()
+    running_executions = serializers.IntegerField(help_text="Running and queued.")
+    success_rate = serializers.FloatField(help_text="Per cent of all runs.")
+    average_duration_seconds = serializers.FloatField()
+    missed_executions = serializers.IntegerField()
+    skipped_executions = serializers.IntegerField()
+    unknown_executions = serializers.IntegerField()
+    range = RangeSerializer()
+
+
+class JobExecutionsSerializer(Form):
+    job_id = serializers.UUIDField()
+    job_name = serializers.CharField()
+    total_executions = serializers.IntegerField(help_text="Executions in this answer.")
+    executions = ExecutionSerializer(many=True)
+
+
+class JobExecutionSerializer(Form):
+    job = NamedJobSerializer()
+    execution = ExecutionDetailSerializer()
+
+
+class JobStatisticsSerializer(Form):
+    total_executions = serializers.IntegerField()
+    success_count = serializers.IntegerField()
+    failed_count = serializers.IntegerField()
+    running_count = serializers.IntegerField(help_text="Running and queued.")
+    success_rate = serializers.FloatField()
+    average_duration_seconds = serializers.FloatField(allow_null=True, help_text="Of successful runs.")
+    missed_count = serializers.IntegerField()
+    skipped_count = serializers.IntegerField()
+    unknown_count = serializers.IntegerField()
+
+
+class JobStatisticsAnswerSerializer(Form):
+    job_id = serializers.UUIDField()
+    job_name = serializers.CharField()
+    latest_execution = ExecutionSerializer(allow_null=True)
+    statistics = JobStatisticsSerializer()
+
+
+EXAMPLE = {
+    "id": "0199c2a4-5f40-7c3e-9a55-0c5d3b6a2f10",
+    "job_id": "2b0d3c1a-0f52-4a0e-8f0c-7f6f0e1d9c11",
+    "status": "success",
+    "trigger_type": "scheduled",
+    "started_at": "2026-01-15T12:00:00.000Z",
+    "completed_at": "2026-01-15T12:00:10.000Z",
+    "duration_seconds": 10.0,
+    "execution_type": "webhook",
+    "target": "https://hooks.example.com/backup",
+    "response_status": 200,
+    "error_message": None,
+    "output": "OK",
+    "scheduled_for": "2026-01-15T12:00:00.000Z",
+    "queued_at": "2026-01-15T12:00:00.000Z",
+    "attempt": 1,
+    "lateness_seconds": 0.4,
+    "reason": None,
+    "details": {},
+    "missed_from": None,
+    "missed_count": None,
+}
+LISTED_EXAMPLE = {**EXAMPLE, "job_name": "Daily backup", "github_repo": None}
+DETAIL_EXAMPLE = {
+    "request": {"method": "POST", "url": "https://hooks.example.com/backup"},
+    "earlier_attempts": [],
+}
+EXECUTION_NOT_FOUND = Refusal(404, "Execution not found", f"No execution found with ID: {UNKNOWN_ID}")
+JOB_ID = schema.path_id("job_id", "job")
+EXECUTION_ID = schema.path_id("execution_id", "execution")
+LIMIT = schema.whole_number("limit", default=50, low=1, high=MAX_PAGE, text="Rows to return.")
+
+
+# --- Endpoints -------------------------------------------------------------------------------------------------------
+
+
+class ExecutionViewSet(APIViewSet):
+    """The history of all jobs."""
+
+    @operation(
+        "list_executions",
+        tag=TAG,
+        summary="List executions",
+        description="Newest first. Blank filters are ignored, unknown values match nothing.",
+        query=[
+            schema.whole_number("page", default=1, low=1),
+            schema.whole_number("limit", default=20, low=1, high=MAX_PAGE, text="Rows of a page."),
+            filters.JOB_ID,
+            filters.EXECUTION_TYPE,
+            *filters.COMMON,
+            filters.SEARCH,
+            schema.ordering(*ORDERINGS),
+        ],
+        answers={
+            200: Answer(
+                ExecutionPageSerializer,
+                {"executions": [LISTED_EXAMPLE], "total": 1250, "page": 1, "limit": 20, "total_pages": 63},
+            )
+        },
+        refusals=[*BAD_RANGE, schema.BAD_SEARCH, schema.bad_ordering(*ORDERINGS), schema.bad_number("page")],
+    )
+    def list(self, request: Request) -> Response:
+        params = request.query_params
+        asked = query.read(params, page=query.Whole(1, low=1), limit=query.Whole(20, low=1, high=MAX_PAGE))
+        selection = filters.selection(params)
+        oldest_first = query.ordering(params, ORDERINGS) == "started_at"
+        page, limit = asked["page"], asked["limit"]
+        total = statistics.count(selection)
+        offset = (page - 1) * limit
+        rows = []
+        # Beyond the end nobody needs to look; a huge offset would not even fit into the database's numbers.
+        if offset < total:
+            rows = statistics.page(selection, offset=offset, limit=limit, oldest_first=oldest_first)
+        return Response(
+            {
+                "executions": [listed_object(row) for row in rows],
+                "total": total,
+                "page": page,
+                "limit": limit,
+                "total_pages": -(-total // limit),
+            }
+        )
+
+    @operation(
+        "get_execution",
+        tag=TAG,
+        summary="Read an execution",
+        path=[EXECUTION_ID],
+        answers={200: Answer(ExecutionAnswerSerializer, {"execution": {**LISTED_EXAMPLE, **DETAIL_EXAMPLE}})},
+        refusals=[EXECUTION_NOT_FOUND],
+    )
+    def retrieve(self, request: Request, execution_id: str) -> Response:
+        execution = by_id(JobExecution.objects.select_related("job"), execution_id)
+        if execution is None:
+            raise NotFound("Execution not found", f"No execution found with ID: {execution_id}")
+        return Response({"execution": {**listed_object(execution), **detailed(execution)}})
+
+    @operation(
+        "get_execution_statistics",
+        tag=TAG,
+        summary="Count executions",
+        description="Missed, skipped and unknown ones have counts of their own and are not part of total and rate.",
+        query=[filters.JOB_ID, FROM, TO],
+        answers={
+            200: Answer(
+                StatisticsSerializer,
+                {
+                    "total_executions": 1250,
+                    "successful_executions": 1180,
+                    "failed_executions": 65,
+                    "running_executions": 5,
+                    "success_rate": 94.4,
+                    "average_duration_seconds": 12.5,
+                    "missed_executions": 2,
+                    "skipped_executions": 0,
+                    "unknown_executions": 0,
+                    "range": {"from": "2026-01-01T00:00:00Z", "to": None},
+                },
+            )
+        },
+        refusals=BAD_RANGE,
+    )
+    def statistics(self, request: Request) -> Response:
+        selection = filters.selection_of_period(request.query_params)
+        totals = statistics.totals(selection)
+        return Response(
+            {
+                "total_executions": totals.runs,
+                "successful_executions": totals.count(Status.SUCCESS),
+                "failed_executions": totals.count(Status.FAILED),
+                "running_executions": totals.running,
+                "success_rate": totals.success_rate,
+                "average_duration_seconds": totals.average_seconds(*Status.values) or 0.0,
+                **{f"{status}_executions": totals.count(status) for status in OTHER_COUNTS},
+                "range": selection.period.echo(),
+            }
+        )
+
+
+class JobExecutionViewSet(APIViewSet):
+    """The history of one job."""
+
+    @operation(
+        "list_executions_of_job",
+        tag=TAG,
+        summary="List the executions of a job",
+        description="Newest first. Blank filters are ignored, unknown values match nothing.",
+        path=[JOB_ID],
+        query=[LIMIT, *filters.COMMON],
+        answers={
+            200: Answer(
+                JobExecutionsSerializer,
+                {
+                    "job_id": EXAMPLE["job_id"],
+                    "job_name": "Daily backup",
+                    "total_executions": 1,
+                    "executions": [EXAMPLE],
+                },
+            )
+        },
+        refusals=[*BAD_RANGE, JOB_NOT_FOUND, schema.bad_number("limit")],
+    )
+    def list(self, request: Request, job_id: str) -> Response:
+        limit = query.read(request.query_params, limit=query.Whole(50, low=1, high=MAX_PAGE))["limit"]
+        job = find_job(job_id)
+        selection = replace(filters.common_selection(request.query_params), jobs=frozenset({job.id}))
+        rows = statistics.page(selection, offset=0, limit=limit)
+        return Response(
+            {
+                **_named(job),
+                "total_executions": len(rows),
+                "executions": [execution_object(row) for row in rows],
+            }
+        )
+
+    @operation(
+        "get_execution_of_job",
+        tag=TAG,
+        summary="Read an execution of a job",
+        path=[JOB_ID, EXECUTION_ID],
+        answers={
+            200: Answer(
+                JobExecutionSerializer,
+                {
+                    "job": {"id": EXAMPLE["job_id"], "name": "Daily backup"},
+                    "execution": {**EXAMPLE, **DETAIL_EXAMPLE},
+                },
+            )
+        },
+        refusals=[
+            JOB_NOT_FOUND,
+            Refusal(
+                404,
+                "Execution not found",
+                f"No execution found with ID: {UNKNOWN_ID} for job: {EXAMPLE['job_id']}",
+            ),
+        ],
+    )
+    def retrieve(self, request: Request, job_id: str, execution_id: str) -> Response:
+        job = find_job(job_id)
+        execution = by_id(JobExecution.objects.filter(job=job), execution_id)
+        if execution is None:
+            text = f"No execution found with ID: {execution_id} for job: {job_id}"
+            raise NotFound("Execution not found", text)
+        answer = {**execution_object(execution), **detailed(execution)}
+        return Response({"job": {"id": str(job.id), "name": job.name}, "execution": answer})
+
+    @operation(
+        "get_statistics_of_job",
+        tag=TAG,
+        summary="Count the executions of a job",
+        description="Missed, skipped and unknown ones have counts of their own and are not part of total and rate.",
+        path=[JOB_ID],
+        answers={
+            200: Answer(
+                JobStatisticsAnswerSerializer,
+                {
+                    "job_id": EXAMPLE["job_id"],
+                    "job_name": "Daily backup",
+                    "latest_execution": EXAMPLE,
+                    "statistics": {
+                        "total_executions": 10,
+                        "success_count": 8,
+                        "failed_count": 2,
+                        "running_count": 0,
+                        "success_rate": 80.0,
+                        "average_duration_seconds": 12.34,
+                        "missed_count": 0,
+                        "skipped_count": 0,
+                        "unknown_count": 0,
+                    },
+                },
+            )
+        },
+        refusals=[JOB_NOT_FOUND],
+    )
+    def stats(self, request: Request, job_id: str) -> Response:
+        job = find_job(job_id)
+        latest = statistics.latest_of(job)
+        totals = statistics.totals(statistics.Selection(jobs=frozenset({job.id})))
+        average = totals.average_seconds(Status.SUCCESS)
+        return Response(
+            {
+                **_named(job),
+                "latest_execution": None if latest is None else execution_object(latest),
+                "statistics": {
+                    "total_executions": totals.runs,
+                    "success_count": totals.count(Status.SUCCESS),
+                    "failed_count": totals.count(Status.FAILED),
+                    "running_count": totals.running,
+                    "success_rate": round(totals.success_rate, 2),
+                    "average_duration_seconds": None if average is None else round(average, 2),
+                    **{f"{status}_count": totals.count(status) for status in OTHER_COUNTS},
+                },
+            }
+        )
+
+
+def _named(job: Job) -> dict[str, str]:
+    return {"job_id": str(job.id), "job_name": job.name}
