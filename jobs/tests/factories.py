@@ -1,0 +1,41 @@
+"""Jobs and executions for tests. Every field has a value that works; a test names only what it is about."""
+
+from datetime import UTC, date, datetime
+from itertools import count
+from typing import Any
+
+from jobs.models import ExecutionType, Job, JobExecution, Status, TriggerType
+from taxonomy.models import PicTeam
+from taxonomy.tests.factories import general, make_team
+
+NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+
+_numbers = count(1)
+
+
+def make_job(**fields: Any) -> Job:
+    """Make an active webhook job that fires daily. Its schedule is not computed."""
+    defaults = {
+        "name": f"Job {next(_numbers)}",
+        "cron_expression": "0 2 * * *",
+        "target_url": "https://hooks.example.com/",
+        "end_date": date(2099, 12, 31),
+    }
+    if "category" not in fields:
+        defaults["category"] = general()
+    if "pic_team" not in fields:
+        defaults["pic_team"] = PicTeam.objects.filter(slug="ops").first() or make_team(name="Ops")
+    return Job.objects.create(**{**defaults, **fields})
+
+
+def make_execution(job: Job | None = None, **fields: Any) -> JobExecution:
+    """Make a manual run that succeeded after ten seconds; `started_at` also fills the times that follow from it."""
+    started_at = fields.setdefault("started_at", NOON)
+    defaults = {
+        "status": Status.SUCCESS,
+        "trigger_type": TriggerType.MANUAL,
+        "execution_type": ExecutionType.WEBHOOK,
+        "target": "https://hooks.example.com/",
+        "queued_at": started_at,
+    }
+    return JobExecution.objects.create(job=job or make_job(), **{**defaults, **fields})
