@@ -80,6 +80,12 @@ class User(AbstractBaseUser):
         super().set_password(raw_password)
         self._kept_session = keep_session
 
+    def set_unusable_password(self) -> None:
+        super().set_unusable_password()
+        # Counts as a new password, for `save` below.
+        self._password = ""
+        self._kept_session = None
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         # Here and not in a service: the admin site and `manage.py changepassword` save the model themselves. A hash
         # that was only renewed at sign-in is no change, Django keeps no password for it. Cookies of the admin site

@@ -43,3 +43,14 @@ def is_email(value: str) -> bool:
     except ValidationError:
         return False
     return True
+
+
+class NotBlankValidator:
+    """Refuse passwords made of blanks alone, which the API's sign-in does not accept."""
+
+    def validate(self, password: str, user: object | None = None) -> None:
+        if not password.strip():
+            raise ValidationError("Password must not be blank.", code="password_blank")
+
+    def get_help_text(self) -> str:
+        return "Your password must not consist of blanks alone."

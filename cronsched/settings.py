@@ -144,9 +144,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": MINIMUM_PASSWORD_LENGTH},
-    }
+    },
+    {"NAME": "accounts.validators.NotBlankValidator"},
 ]
 LOGIN_URL = "admin:login"
+UNFOLD: dict[str, Any] = {"LOGIN": {"form": "accounts.forms.SignInForm"}}
 ACCESS_TOKEN_SECONDS = env.integer("JWT_ACCESS_TOKEN_EXPIRES", 3600, at_least=1)
 REFRESH_TOKEN_SECONDS = env.integer("JWT_REFRESH_TOKEN_EXPIRES", 2592000, at_least=1)
 # Failed sign-ins of one account from one address before it has to wait.

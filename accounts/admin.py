@@ -1,0 +1,125 @@
+"""Accounts on the admin site: administrators manage all of them, everybody else sees their own."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin, StackedInline
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminEmailInputWidget
+
+from accounts import services
+from accounts.forms import NewPasswordForm, NewUserForm
+from accounts.models import NotificationPreferences, Role, User
+
+# Rights follow from the role alone.
+admin.site.unregister(Group)
+
+
+class OwnOrAdmin:
+    """View rights of a page about accounts: the caller's own, and all for administrators."""
+
+    def has_view_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return request.user.is_active and (obj is None or obj == request.user or _is_admin(request))
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return _is_admin(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return _is_admin(request)
+
+
+class NotificationPreferencesInline(OwnOrAdmin, StackedInline):
+    model = NotificationPreferences
+    can_delete = False
+    verbose_name_plural = "notifications by e-mail"
+    fields = [
+        ("email_on_job_success", "email_on_job_failure", "email_on_job_disabled"),
+        ("daily_digest", "weekly_report", "browser_notifications"),
+    ]
+
+
+@admin.register(User)
+class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
+    # Django's own shows the beginning of the password's hash.
+    form = ModelForm
+    add_form = NewUserForm
+    change_password_form = NewPasswordForm
+    inlines = [NotificationPreferencesInline]
+    list_display = ["username", "email", "shown_role", "is_active", "last_login", "created_at"]
+    list_filter = ["role", "is_active"]
+    list_filter_submit = False
+    search_fields = ["username", "email"]
+    ordering = ["username"]
+    filter_horizontal = ()
+    fieldsets = [
+        (None, {"fields": ["username", "email", "password_link"]}),
+        ("Rights", {"fields": ["role", "is_active"]}),
+        ("Times", {"fields": ["last_login", "created_at", "updated_at"]}),
+    ]
+    # Whoever is no administrator changes the own password by the menu, where the old one is asked for.
+    own_fieldsets = [(None, {"fields": ["username", "email", "role", "last_login", "created_at"]})]
+    add_fieldsets = [(None, {"fields": ["username", "email", "role", "is_active", "password1", "password2"]})]
+
+    @display(
+        description="role",
+        ordering="role",
+        label={Role.ADMIN: "danger", Role.USER: "info", Role.VIEWER: "success"},
+    )
+    def shown_role(self, user: User) -> tuple[str, str]:
+        return user.role, user.get_role_display()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        users = super().get_queryset(request)
+        return users if _is_admin(request) else users.filter(pk=request.user.pk)
+
+    @display(description="password")
+    def password_link(self, user: User) -> str:
+        address = reverse("admin:auth_user_password_change", args=[user.pk])
+        return format_html('<a href="{}" class="text-primary-600">Set a new password</a>', address)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if obj is None or _is_admin(request):
+            return super().get_fieldsets(request, obj)
+        return self.own_fieldsets
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        # As in the API, a name is for ever.
+        return ["password_link", "last_login", "created_at", "updated_at", *(["username"] if obj else [])]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "email":
+            kwargs["widget"] = UnfoldAdminEmailInputWidget
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return _is_admin(request) and obj != request.user
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Ask for the accounts only: what belongs to them goes along, whatever the rights to delete it alone."""
+        refused = {"own account" for user in objs if not self.has_delete_permission(request, user)}
+        return [str(user) for user in objs], {"users": len(objs)}, refused, []
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        services.delete_account(obj, by=_account(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            services.delete_account(user, by=_account(request))
+
+
+def _account(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def _is_admin(request: HttpRequest) -> bool:
+    return request.user.is_active and isinstance(request.user, User) and request.user.is_admin

@@ -1,0 +1,47 @@
+import secrets
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.services import create_first_admin
+
+RANDOM_PASSWORD_BYTES = 12
+# Which variable holds the value that a field refuses.
+VARIABLES = {"username": "DEFAULT_ADMIN_USERNAME", "email": "DEFAULT_ADMIN_EMAIL"}
+
+
+class Command(BaseCommand):
+    help = (
+        "Create the first administrator from DEFAULT_ADMIN_* where there is none and ALLOW_DEFAULT_ADMIN is on. "
+        "Does nothing otherwise, so it can run at every start."
+    )
+
+    def handle(self, **options: Any) -> None:
+        if not settings.ALLOW_DEFAULT_ADMIN:
+            self.stdout.write("ALLOW_DEFAULT_ADMIN is off: no administrator is created.")
+            return
+        given = settings.DEFAULT_ADMIN_PASSWORD
+        password = given or secrets.token_urlsafe(RANDOM_PASSWORD_BYTES)
+        try:
+            user = create_first_admin(
+                username=settings.DEFAULT_ADMIN_USERNAME, email=settings.DEFAULT_ADMIN_EMAIL, password=password
+            )
+        except ValidationError as error:
+            raise CommandError(f"The first administrator cannot be created: {_words(error)}") from None
+        if user is None:
+            self.stdout.write("There is an administrator already.")
+        elif given:
+            self.stdout.write(f'Administrator "{user.username}" created with the password of DEFAULT_ADMIN_PASSWORD.')
+        else:
+            self.stdout.write(f'Administrator "{user.username}" created. Password, shown only now: {password}')
+
+
+def _words(error: ValidationError) -> str:
+    """Return one line that names the variables at fault."""
+    if not hasattr(error, "error_dict"):
+        return f"DEFAULT_ADMIN_PASSWORD: {' '.join(error.messages)}"
+    return " ".join(
+        f"{VARIABLES.get(field, field)}: {' '.join(messages)}." for field, messages in error.message_dict.items()
+    )
