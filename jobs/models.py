@@ -7,7 +7,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
 from accounts.models import User
@@ -40,6 +40,15 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def due(self, now: datetime) -> Self:
         return self.filter(next_fire_at__lte=now).order_by("next_fire_at", "id")
+
+    def with_last_execution(self, **columns: str) -> Self:
+        """Add columns of the newest execution that left the house: `last_status="status"`.
+
+        Walks the index over (job, started_at), so its cost does not grow with the history.
+        """
+        sent = JobExecution.objects.filter(job=OuterRef("pk")).exclude(status__in=NEVER_SENT_STATUSES)
+        newest = sent.newest_first()
+        return self.annotate(**{name: Subquery(newest.values(column)[:1]) for name, column in columns.items()})
 
 
 class Job(models.Model):

@@ -9,13 +9,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import F
 from rest_framework import serializers
 
 from cronsched.api import utc_text
 from jobs import cron
 from jobs.definition import MAX_GITHUB_LENGTH, MAX_NAME_LENGTH, MAX_URL_LENGTH, OPTION_FIELDS, limits
-from jobs.models import NEVER_SENT_STATUSES, CatchUp, Job, JobExecution, Overlap, Status, TriggerType
+from jobs.models import CatchUp, Job, JobExecution, JobQuerySet, Overlap, Status, TriggerType
 
 # --- Jobs ------------------------------------------------------------------------------------------------------------
 
@@ -38,18 +38,10 @@ PLAIN_COLUMNS = (
 )
 
 
-def last_execution_of(job: OuterRef) -> QuerySet[JobExecution]:
-    """Return the newest execution of a job that left the house, by the index over (job, started_at)."""
-    sent = JobExecution.objects.filter(job=job).exclude(status__in=NEVER_SENT_STATUSES)
-    return sent.order_by("-started_at", "-id")
-
-
-def job_objects(jobs: QuerySet[Job], *, now: datetime) -> list[dict[str, Any]]:
+def job_objects(jobs: JobQuerySet, *, now: datetime) -> list[dict[str, Any]]:
     """Return `jobs` in their order as the contract's job objects. One query, whatever their number."""
-    rows = jobs.annotate(
-        category_slug=F("category__slug"),
-        team_slug=F("pic_team__slug"),
-        last_execution_at=Subquery(last_execution_of(OuterRef("pk")).values("started_at")[:1]),
+    rows = jobs.with_last_execution(last_execution_at="started_at").annotate(
+        category_slug=F("category__slug"), team_slug=F("pic_team__slug")
     ).values(*PLAIN_COLUMNS, "end_date", "created_by_id", "category_slug", "team_slug", "last_execution_at")
     return [_job_object(row, now) for row in rows]
 
