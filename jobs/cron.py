@@ -30,7 +30,9 @@ REQUIRED = "Cron expression is required."
 FIVE_FIELDS = "Cron expression must have exactly 5 fields (minute hour day month day-of-week)."
 
 _MINUTE = timedelta(minutes=1)
-_FIRST_YEAR, _LAST_YEAR = MINYEAR + 1, MAXYEAR - 1  # a zone's offset must not lead out of the calendar
+# A zone's offset must not lead out of Python's calendar, so its first and last year are left out.
+_FIRST_YEAR, _LAST_YEAR = MINYEAR + 1, MAXYEAR - 1
+_EARLIEST, _LATEST = datetime(_FIRST_YEAR, 1, 1) - _MINUTE, datetime(_LAST_YEAR + 1, 1, 1)  # noqa: DTZ001 naive UTC
 
 
 class CronError(ValueError):
@@ -134,14 +136,14 @@ def _first_instant_of(offset: timedelta, zone: ZoneInfo, low: datetime, high: da
 
 def _spans_onward(zone: ZoneInfo, instant: datetime) -> Iterator[_Span]:
     """Yield the span that holds the instant, then the later ones."""
-    for year in range(instant.year, _LAST_YEAR + 1):
+    for year in range(max(instant.year, _FIRST_YEAR), _LAST_YEAR + 1):
         for span in _spans_of_year(zone, year):
             if span.ends > instant:
                 yield span
 
 
 def _spans_backward(zone: ZoneInfo, instant: datetime) -> Iterator[_Span]:
-    for year in range(instant.year, _FIRST_YEAR - 1, -1):
+    for year in range(min(instant.year, _LAST_YEAR), _FIRST_YEAR - 1, -1):
         for span in reversed(_spans_of_year(zone, year)):
             if span.starts <= instant:
                 yield span
@@ -327,9 +329,7 @@ def previous_fire_time(expression: str | Schedule, tz: str | ZoneInfo, *, at: da
     return None
 
 
-def count_fire_times(
-    expression: str | Schedule, tz: str | ZoneInfo, *, after: datetime, until: datetime
-) -> int:
+def count_fire_times(expression: str | Schedule, tz: str | ZoneInfo, *, after: datetime, until: datetime) -> int:
     """Count the fire times with after < fire time <= until, without walking through them.
 
     Raises CronError and ZoneError.
@@ -364,12 +364,14 @@ def _both(expression: str | Schedule, tz: str | ZoneInfo) -> tuple[Schedule, Zon
 
 
 def _minute_of(instant: datetime) -> datetime:
-    """Return the UTC minute an aware instant lies in, naive, kept where every zone has a calendar."""
+    """Return the UTC minute an aware instant lies in, naive and within the years we know spans of."""
     if instant.tzinfo is None:
         raise ValueError("An instant without a time zone cannot be compared with a fire time.")
-    if not _FIRST_YEAR < instant.year < _LAST_YEAR:
-        instant = datetime(_FIRST_YEAR + 1 if instant.year <= _FIRST_YEAR else _LAST_YEAR, 1, 1, tzinfo=UTC)
-    return instant.astimezone(UTC).replace(tzinfo=None, second=0, microsecond=0)
+    if instant.year < _FIRST_YEAR:
+        return _EARLIEST
+    if instant.year > _LAST_YEAR:
+        return _LATEST
+    return max(_EARLIEST, instant.astimezone(UTC).replace(tzinfo=None, second=0, microsecond=0))
 
 
 class _Field(NamedTuple):
@@ -482,9 +484,7 @@ def _read(field: _Field, text: str) -> _Reading:
         first, last, step = _read_item(field, text, item)
         ranges.append((first, last, step))
         if "/" in item and step > last - first:
-            warnings.append(
-                f'The step of {field.name} "{item}" leads beyond the field: it means {first} only.'
-            )
+            warnings.append(f'The step of {field.name} "{item}" leads beyond the field: it means {first} only.')
     return _Reading(_expand(field, ranges), tuple(sorted(nth)), tuple(warnings))
 
 
@@ -538,9 +538,7 @@ def _read_number(field: _Field, text: str, value: str) -> int:
     if number is None:
         _refuse(field, text, *_explain(field, value))
     if not field.first <= number <= field.last:
-        _refuse(
-            field, text, f"{value} is out of range {field.first}-{field.last}", f"Write {_bounds(field)}."
-        )
+        _refuse(field, text, f"{value} is out of range {field.first}-{field.last}", f"Write {_bounds(field)}.")
     return number
 
 
@@ -556,7 +554,7 @@ def _bounds(field: _Field) -> str:
 def _forwards(field: _Field, low: int, high: int, step: int) -> str:
     """Write a range that passes the end of its field as crontab can read it."""
     if field is _WEEKDAYS and low == 7:
-        return _as_range(0, high)
+        return f"{_as_range(0, high)}/{step}" if high and step > 1 else _as_range(0, high)
     if step > 1:
         last = 6 if field is _WEEKDAYS else field.last
         around = [*range(low, last + 1), *range(field.first, high + 1)]
@@ -604,9 +602,7 @@ def _refuse_odd_characters(text: str) -> None:
     odd = _ODD_CHARACTER.search(text)
     if not odd:
         return
-    plain = "".join(
-        str(unicodedata.digit(sign, sign)) for sign in unicodedata.normalize("NFKC", text)
-    ).split()
+    plain = "".join(str(unicodedata.digit(sign, sign)) for sign in unicodedata.normalize("NFKC", text)).split()
     # Only what is plain now may be proposed: refusing the proposal must not lead back to here.
     hint = _proposal(plain) if not _ODD_CHARACTER.search("".join(plain)) else None
     columns = _split(text)
@@ -745,9 +741,7 @@ def _even_step(values: tuple[int, ...], cycle: int) -> int | None:
 def _hour_window_words(minutes: tuple[int, ...], hours: tuple[int, ...]) -> str:
     runs = _runs(hours)
     if len(runs) <= 3:
-        return _listed(
-            [f"from {_clock(first, minutes[0])} to {_clock(last, minutes[-1])}" for first, last in runs]
-        )
+        return _listed([f"from {_clock(first, minutes[0])} to {_clock(last, minutes[-1])}" for first, last in runs])
     return f"in the hours that start at {_listed(_in_runs(hours, _full_hour))}"
 
 
