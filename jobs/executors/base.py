@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from cronsched.lib.http import Answer, DoorError
+from cronsched.lib.http import Answer, DoorError, Kind
 
 MAX_TARGET_LENGTH = 500
 MAX_OUTPUT_LENGTH = 1000
@@ -103,7 +103,7 @@ def unanswered(
         execution_type=execution_type,
         target=storable(target, MAX_TARGET_LENGTH),
         error_message=f"Request failed: {storable(error.reason)}",
-        failure=Failure.NO_ANSWER,
+        failure=Failure.INVALID if error.kind is Kind.BAD_REQUEST else Failure.NO_ANSWER,
         reason=storable(error.reason),
         retryable=error.retryable,
         request_sent=error.request_sent,

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http import HTTPMethod
 from typing import Any
 from urllib.parse import quote
@@ -23,20 +23,37 @@ from jobs.executors.base import (
     unanswered,
     utc_now,
 )
+from jobs.executors.rules import ANY_2XX, BODYLESS_METHODS, SuccessRule
+from jobs.executors.signing import signature
+from jobs.executors.template import fire_time_text, render
 
 EXECUTION_TYPE = "webhook"
 JSON_TYPE = "application/json"
+ALWAYS_WITH_BODY = frozenset({HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.PATCH})
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
-    """A webhook to call. Without a `method` it is a POST of the metadata as JSON, or a GET where there is none."""
+    """A webhook to call. Without a `method` it is a POST of the metadata as JSON, or a GET where there is none.
+
+    `body` is a template that replaces the metadata. Of several `signing_secrets` the receiver accepts any. `run` is
+    None for a test run, which belongs to no job.
+    """
 
     url: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    method: str | None = None
+    method: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    secret_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: str = ""
+    success: SuccessRule = ANY_2XX
+    signing_secrets: tuple[str, ...] = field(default=(), repr=False)
     timeout: timedelta = DEFAULT_TIMEOUT
     run: Run | None = None
+
+    @property
+    def effective_method(self) -> str:
+        return self.method or (HTTPMethod.POST if self.metadata or self.body else HTTPMethod.GET)
 
 
 class WebhookExecutor:
@@ -49,9 +66,8 @@ class WebhookExecutor:
     def run(self, request: WebhookRequest) -> Outcome:
         try:
             out = self._out(request)
-        except ValueError:
-            reason = "the metadata holds a number that JSON cannot carry"
-            return invalid(reason, execution_type=EXECUTION_TYPE, target=request.url)
+        except ValueError as error:
+            return invalid(str(error), execution_type=EXECUTION_TYPE, target=request.url)
         try:
             answer = self._door.send(out)
         except DoorError as error:
@@ -59,40 +75,100 @@ class WebhookExecutor:
         return self._outcome(request, answer)
 
     def _out(self, request: WebhookRequest) -> OutRequest:
-        method = request.method or (HTTPMethod.POST if request.metadata else HTTPMethod.GET)
-        headers = dict(self._run_headers(request.run)) if request.run else {}
-        body = None
-        if method != HTTPMethod.GET:
-            body = json.dumps(dict(request.metadata), allow_nan=False).encode()
-            headers["Content-Type"] = JSON_TYPE
-        return OutRequest(method, request.url, headers, body, request.timeout)
+        """Raises ValueError where the request cannot be put together."""
+        body, content_type = _body(request)
+        headers = {} if content_type is None else {"Content-Type": content_type}
+        headers = _merged(headers, request.headers, request.secret_headers)
+        if request.run is not None:
+            headers |= self._run_headers(request, request.run, body or b"")
+        return OutRequest(request.effective_method, request.url, headers, body, request.timeout)
 
-    def _run_headers(self, run: Run) -> Mapping[str, str]:
+    def _run_headers(self, request: WebhookRequest, run: Run, body: bytes) -> dict[str, str]:
+        message_id = str(run.execution_id)
+        timestamp = int(self._clock().timestamp())
         headers = {
-            "webhook-id": str(run.execution_id),
-            "webhook-timestamp": str(int(self._clock().timestamp())),
-            "Idempotency-Key": str(run.execution_id),
-            # Header values are ASCII in practice; a name in another script arrives percent-encoded.
+            # The same on every attempt, so that a receiver can tell a repetition from a new run.
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp),
+            "Idempotency-Key": message_id,
+            # ASCII is all that arrives everywhere; a name in another script comes percent-encoded.
             "X-Cron-Job": quote(run.job_name, safe=" !#$&'()*+,/:;=?@[]"),
             "X-Cron-Job-Id": str(run.job_id),
             "X-Cron-Attempt": str(run.attempt),
         }
         if run.fire_time is not None:
-            headers["X-Cron-Scheduled-For"] = f"{run.fire_time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            headers["X-Cron-Scheduled-For"] = fire_time_text(run)
+        if request.signing_secrets:
+            headers["webhook-signature"] = signature(
+                request.signing_secrets, message_id=message_id, timestamp=timestamp, body=body
+            )
         return headers
 
     def _outcome(self, request: WebhookRequest, answer: Answer) -> Outcome:
-        succeeded = 200 <= answer.status < 300
+        complaint = _complaint(request.success, answer)
         return Outcome(
-            status="success" if succeeded else "failed",
+            status="failed" if complaint else "success",
             execution_type=EXECUTION_TYPE,
             target=storable(request.url, MAX_TARGET_LENGTH),
             response_status=answer.status,
-            error_message=None if succeeded else f"Webhook returned status {answer.status}",
+            error_message=complaint,
             output=output_of(answer),
-            failure=None if succeeded else Failure.BAD_ANSWER,
-            retryable=answer.status in RETRYABLE_STATUSES,
+            failure=Failure.BAD_ANSWER if complaint else None,
+            # A right status with the wrong text is a target that is up but not done.
+            retryable=complaint is not None
+            and (answer.status in RETRYABLE_STATUSES or request.success.accepts_status(answer.status)),
             retry_after=retry_after(answer.headers["Retry-After"], now=self._clock()),
             request_sent=True,
             details={"location": storable(answer.location, MAX_TARGET_LENGTH)} if answer.location else {},
         )
+
+
+def snapshot(request: WebhookRequest) -> dict[str, Any]:
+    """Return what is sent, for the history: no secret header's value, no credentials of the URL."""
+    return {
+        "method": str(request.effective_method),
+        "url": _without_password(request.url),
+        "headers": {**request.headers, **dict.fromkeys(request.secret_headers, "***")},
+        "body": request.body or dict(request.metadata),
+        "signed": bool(request.signing_secrets),
+    }
+
+
+def _body(request: WebhookRequest) -> tuple[bytes | None, str | None]:
+    method = request.effective_method
+    if method in BODYLESS_METHODS:
+        return None, None
+    if request.body:
+        given = {name.lower(): value for name, value in {**request.headers, **request.secret_headers}.items()}
+        text, content_type = render(request.body, request.run, content_type=given.get("content-type"))
+        return text.encode("utf-8", "replace"), content_type
+    if not request.metadata and method not in ALWAYS_WITH_BODY:
+        return None, None
+    try:
+        return json.dumps(dict(request.metadata), allow_nan=False).encode(), JSON_TYPE
+    except ValueError:
+        raise ValueError("the metadata holds a number that JSON cannot carry") from None
+
+
+def _merged(*layers: Mapping[str, str]) -> dict[str, str]:
+    """Lay headers over each other, the later ones winning whatever their case."""
+    merged: dict[str, tuple[str, str]] = {}
+    for layer in layers:
+        merged |= {name.lower(): (name, value) for name, value in layer.items()}
+    return dict(merged.values())
+
+
+def _complaint(rule: SuccessRule, answer: Answer) -> str | None:
+    if not rule.accepts_status(answer.status):
+        return f"Webhook returned status {answer.status}"
+    if rule.contains and rule.contains.encode() not in answer.body:
+        return f"Webhook answer does not contain {rule.contains[:100]!r}"
+    return None
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    userinfo, at, host = authority.rpartition("@")
+    user, colon, _ = userinfo.partition(":")
+    return f"{scheme}{separator}{user}{colon}{'***' if colon else ''}{at}{host}{slash}{path}"

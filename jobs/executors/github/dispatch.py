@@ -172,7 +172,7 @@ def _run_details(answer: Answer) -> dict[str, Any]:
     if not isinstance(run_id, int) or isinstance(run_id, bool):
         return {}
     url = told.get("html_url")
-    return {"run_id": run_id, "run_url": url if isinstance(url, str) else None}
+    return {"run_id": run_id, "run_url": storable(url) if isinstance(url, str) else None}
 
 
 def _without_token(request: GitHubRequest, missing: CredentialsMissing) -> Outcome:
