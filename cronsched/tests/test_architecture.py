@@ -24,7 +24,7 @@ MAY_IMPORT = {
 JOBS_ORDER = (
     {"cron", "executors"},
     {"models"},
-    {"definition", "facts", "messages", "plan", "statistics"},
+    {"definition", "facts", "leadership", "messages", "plan", "statistics", "trial"},
     {"csv_import", "schedule"},
     {"dispatch"},
     {"services"},
