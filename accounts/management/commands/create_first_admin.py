@@ -42,6 +42,5 @@ def _words(error: ValidationError) -> str:
     """Return one line that names the variables at fault."""
     if not hasattr(error, "error_dict"):
         return f"DEFAULT_ADMIN_PASSWORD: {' '.join(error.messages)}"
-    return " ".join(
-        f"{VARIABLES.get(field, field)}: {' '.join(messages)}." for field, messages in error.message_dict.items()
-    )
+    problems = (f"{VARIABLES.get(field, field)}: {' '.join(texts)}" for field, texts in error.message_dict.items())
+    return "; ".join(problems)
