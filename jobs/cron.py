@@ -508,18 +508,18 @@ def _read_item(field: _Field, text: str, item: str) -> tuple[int, int, int]:
         _refuse(field, text, "a list has an empty item", "Remove the extra comma.")
     if not base:
         _refuse(field, text, "a step needs something before it", f"Write *{item}.")
+    if base == "*":
+        low, high = field.first, field.last
+    else:
+        low_text, dash, high_text = base.partition("-")
+        low = _read_number(field, text, low_text)
+        alone = field.last if slash else low
+        high = _read_number(field, text, high_text) if dash else alone
     if slash and not step_text.isdigit():
         _refuse(field, text, f'"{step_text}" is not a step', f"Write a whole number, for example {base}/5.")
     step = int(step_text) if slash else 1
     if step == 0:
         _refuse(field, text, "a step of 0 leads nowhere", f"Write {base}, or a step of at least 1.")
-    if base == "*":
-        return field.first, field.last, step
-    low_text, dash, high_text = base.partition("-")
-    low = _read_number(field, text, low_text)
-    if not dash:
-        return low, field.last if slash else low, step
-    high = _read_number(field, text, high_text)
     if high < low:
         _refuse(field, text, f'"{item}" runs backwards', f"Write {_forwards(field, low, high, step)}.")
     return low, high, step
@@ -634,10 +634,10 @@ def _hint_for_count(columns: list[str]) -> str:
     if re.match(r"(CRON_)?TZ=", columns[0]):
         return "The time zone is a setting beside the expression, not a part of it."
     if count < len(_FIELDS):
-        return f"Found {count} of 5; write * where anything goes, for example 0 2 * * * for 02:00 every day."
+        return f"Found {count} of 5 fields; write * where anything goes, for example 0 2 * * * for 02:00 every day."
     stars = ["*" if column == "?" else column for column in columns]
     proposal = _proposal(stars[1:6]) or _proposal(stars[:5])
-    found = f"Found {count}; seconds and years are not supported."
+    found = f"Found {count} fields; seconds and years are not supported."
     return f"{found} {proposal}" if proposal else found
 
 
@@ -696,14 +696,17 @@ def describe(expression: str | Schedule) -> str:
     `*/7` is no "every 7 minutes", because the last step of each hour is shorter.
     """
     schedule = expression if isinstance(expression, Schedule) else parse(expression)
-    days = _day_words(schedule)
+    times, days, months = _time_words(schedule), _day_words(schedule), _month_words(schedule)
     if days == "every day" and len(schedule.hours) == 24:
-        days = ""
-    words = (_time_words(schedule.minutes, schedule.hours), days, _month_words(schedule))
-    return " ".join(filter(None, words))
+        return f"{times} {months}".rstrip()
+    if months and " or " in days:
+        # At the end the month would seem to belong to the weekday alone.
+        return f"{times} {months}, {days}"
+    return f"{times} {days} {months}".rstrip()
 
 
-def _time_words(minutes: tuple[int, ...], hours: tuple[int, ...]) -> str:
+def _time_words(schedule: Schedule) -> str:
+    minutes, hours = schedule.minutes, schedule.hours
     if len(minutes) * len(hours) <= 3:
         return _moment_words(minutes, hours)
     if pace := _pace_words(minutes):

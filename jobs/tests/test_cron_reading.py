@@ -43,8 +43,8 @@ def test_an_expression_has_at_most_100_characters():
 @pytest.mark.parametrize(
     "expression, hint",
     [
-        ("0 2 * *", "Found 4 of 5"),
-        ("every night", "Found 2 of 5"),
+        ("0 2 * *", "Found 4 of 5 fields"),
+        ("every night", "Found 2 of 5 fields"),
         ("0 0 2 * * *", "seconds and years are not supported. Write 0 2 * * *"),
         ("0 0 2 * * ?", "Write 0 2 * * *"),
         ("0 0 2 ? * MON 2026", "Write 0 2 * * MON"),
@@ -111,6 +111,8 @@ def test_another_number_of_fields_gets_the_contracts_sentence_and_a_way_out(expr
         ("/5 * * * *", "minute", "*/5"),
         ("*/ * * * *", "minute", "*/5"),
         ("*/x * * * *", "minute", "whole number"),
+        ("x/y * * * *", "minute", "0-59"),
+        ("0 22-2/x * * *", "hour", "whole number"),
         ("*/-5 * * * *", "minute", "whole number"),
         ("*/2.5 * * * *", "minute", "whole number"),
         ("*/5/5 * * * *", "minute", "whole number"),

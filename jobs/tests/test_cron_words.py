@@ -97,7 +97,7 @@ from jobs import cron
         ("0 0 1 */3 *", "At 12:00 AM on day 1 of the month in January, April, July and October"),
         ("0 0 1 1,2 *", "At 12:00 AM on day 1 of the month in January and February"),
         ("0 0 * 1-12 *", "At 12:00 AM every day"),
-        ("0 0 13 6 5", "At 12:00 AM on day 13 of the month or on Friday in June"),
+        ("0 0 13 6 5", "At 12:00 AM in June, on day 13 of the month or on Friday"),
     ],
 )
 def test_description_says_what_the_schedule_does(expression, words):
