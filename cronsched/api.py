@@ -1,5 +1,6 @@
 """Shared wiring of the HTTP API: how bodies are read and how every refusal looks (contract, sections 1 and 2)."""
 
+import hashlib
 import json
 import logging
 import sys
@@ -10,8 +11,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
@@ -204,3 +206,19 @@ def utc_text(moment: datetime | None) -> str | None:
     if moment is None:
         return None
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def with_etag(request: Request, response: Response) -> Response:
+    """Let clients that poll revalidate `response`: with an unchanged body they get 304 and no body.
+
+    The tag is weak, because servers on the way may compress the body.
+    """
+
+    def revalidate(rendered: HttpResponse) -> HttpResponseBase | None:
+        rendered.headers.setdefault("Cache-Control", "private, no-cache")
+        tag = f'W/"{hashlib.blake2b(rendered.content, digest_size=16).hexdigest()}"'
+        rendered.headers["ETag"] = tag
+        return get_conditional_response(request._request, etag=tag, response=rendered)
+
+    response.add_post_render_callback(revalidate)
+    return response

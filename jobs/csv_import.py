@@ -7,7 +7,7 @@ file -> `read_table` -> `Table` of rows whose cells are named by what they mean
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -43,6 +43,7 @@ ALIASES = {
 }
 INACTIVE_WORDS = frozenset({"disable", "disabled", "inactive", "false", "0", "no", "n", "off"})
 BRANCH_KEY = "branchDetails"
+PREVIEWED = ("name", "is_active", "cron_expression", "end_date", "pic_team")
 
 # Stands behind the last line. It becomes a row of its own unless a quoted cell is still open there.
 END = "\x00"
@@ -62,6 +63,10 @@ class Row(NamedTuple):
 class Table:
     rows: list[Row]
     stats: Mapping[str, int]
+
+    @property
+    def names(self) -> list[str]:
+        return [name for row in self.rows if (name := row.cells["name"])]
 
 
 def read_table(content: bytes) -> Table:
@@ -150,6 +155,10 @@ class Verdict:
     job: Job | None = None
     values: Values | None = None
     error: DomainError | None = None
+
+    @property
+    def is_good(self) -> bool:
+        return self.error is None
 
 
 @dataclass
@@ -328,6 +337,26 @@ class Report:
         return {"error": "CSV validation failed", "message": "CSV validation failed"}
 
 
+def report(table: Table, verdicts: Sequence[Verdict], jobs: list[dict[str, Any]], *, dry_run: bool) -> Report:
+    """Return the report on `verdicts`; `jobs` are the items of the good ones."""
+    good = [verdict for verdict in verdicts if verdict.is_good]
+    created = sum(verdict.job is None for verdict in good)
+    errors = [error_item(verdict.row, verdict.error) for verdict in verdicts if verdict.error]
+    return Report(dry_run, table.stats, created, len(good) - created, jobs, errors)
+
+
 def error_item(row: Row, error: DomainError) -> dict[str, Any]:
     name = row.cells["name"] or None
     return {"row": row.number, "job_name": name, "name": name, **error.body}
+
+
+def imported_item(job: Job) -> dict[str, Any]:
+    return {"id": str(job.pk), "name": job.name, "is_active": job.is_active}
+
+
+def preview_item(verdict: Verdict) -> dict[str, Any]:
+    """Return what a good row would become."""
+    draft = verdict.job or Job()
+    values = verdict.values or {}
+    outcome = {name: values[name] if name in values else getattr(draft, name) for name in PREVIEWED}
+    return {**outcome, "end_date": outcome["end_date"].isoformat(), "pic_team": outcome["pic_team"].slug}

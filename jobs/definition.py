@@ -338,7 +338,7 @@ class Draft:
         if value is None or value == "":
             return _model_field(name).get_default()
         if name == "timezone":
-            return _read_zone(value)
+            return check_zone(value)
         if name in CHOICE_FIELDS:
             return _read_choice(name, value)
         return _read_number(name, value)
@@ -422,7 +422,8 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _read_zone(value: Any) -> str:
+def check_zone(value: Any) -> str:
+    """Return the name of an IANA zone. Raises `DomainError` for anything else."""
     try:
         return cron.zone(value).key
     except cron.ZoneError as error:

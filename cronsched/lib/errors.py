@@ -51,6 +51,15 @@ class Unauthorized(DomainError):
         super().__init__(error, message, detail=message)
 
 
+class PayloadTooLarge(DomainError):
+    """The body is larger than the endpoint accepts. The title is fixed (contract, section 2)."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+    def __init__(self, message: str) -> None:
+        super().__init__("Payload too large", message)
+
+
 class TooManyRequests(DomainError):
     """The caller has to wait `retry_after` seconds before it is listened to again."""
 

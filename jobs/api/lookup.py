@@ -4,10 +4,10 @@ from typing import TypeVar
 
 from django.db.models import Model, QuerySet
 
-from cronsched.lib.errors import NotFound
 from cronsched.lib.ids import known_id
 from cronsched.schema import Refusal
 from jobs.models import Job
+from jobs.services import job_not_found
 
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 JOB_NOT_FOUND = Refusal(404, "Job not found", f"No job found with ID: {UNKNOWN_ID}")
@@ -25,5 +25,5 @@ def find_job(text: str, jobs: QuerySet[Job] | None = None) -> Job:
     """Return the job with the id written in `text`. Raises `NotFound` with the contract's text."""
     job = by_id(Job.objects.all() if jobs is None else jobs, text)
     if job is None:
-        raise NotFound("Job not found", f"No job found with ID: {text}")
+        raise job_not_found(text)
     return job

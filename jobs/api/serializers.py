@@ -40,15 +40,12 @@ PLAIN_COLUMNS = (
 
 def job_objects(jobs: JobQuerySet, *, now: datetime) -> list[dict[str, Any]]:
     """Return `jobs` in their order as the contract's job objects. One query, whatever their number."""
-    rows = jobs.with_last_execution(last_execution_at="started_at").annotate(
-        category_slug=F("category__slug"), team_slug=F("pic_team__slug")
-    ).values(*PLAIN_COLUMNS, "end_date", "created_by_id", "category_slug", "team_slug", "last_execution_at")
+    rows = (
+        jobs.with_last_execution(last_execution_at="started_at")
+        .annotate(category_slug=F("category__slug"), team_slug=F("pic_team__slug"))
+        .values(*PLAIN_COLUMNS, "end_date", "created_by_id", "category_slug", "team_slug", "last_execution_at")
+    )
     return [_job_object(row, now) for row in rows]
-
-
-def job_object(job: Job, *, now: datetime) -> dict[str, Any]:
-    """Return one job as it is stored now."""
-    return job_objects(Job.objects.filter(pk=job.pk), now=now)[0]
 
 
 def _job_object(row: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -1,12 +1,27 @@
 from django.urls import URLPattern, URLResolver, path
+from rest_framework.parsers import MultiPartParser
 
+from jobs.api.cron_tools import CronToolsViewSet
 from jobs.api.executions import ExecutionViewSet, JobExecutionViewSet
+from jobs.api.jobs import JobViewSet
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("jobs", JobViewSet.as_view({"get": "list", "post": "create"})),
+    path("jobs/validate-cron", CronToolsViewSet.as_view({"post": "validate"})),
+    path("jobs/cron-preview", CronToolsViewSet.as_view({"post": "preview"})),
+    path("jobs/test-run", JobViewSet.as_view({"post": "test_run"})),
+    path("jobs/bulk-upload", JobViewSet.as_view({"post": "bulk_upload"}, parser_classes=[MultiPartParser])),
+    path("jobs/<str:job_id>", JobViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
+    path("jobs/<str:job_id>/execute", JobViewSet.as_view({"post": "execute"})),
     path("jobs/<str:job_id>/executions", JobExecutionViewSet.as_view({"get": "list"})),
     path("jobs/<str:job_id>/executions/stats", JobExecutionViewSet.as_view({"get": "stats"})),
     path("jobs/<str:job_id>/executions/<str:execution_id>", JobExecutionViewSet.as_view({"get": "retrieve"})),
     path("executions", ExecutionViewSet.as_view({"get": "list"})),
     path("executions/statistics", ExecutionViewSet.as_view({"get": "statistics"})),
     path("executions/<str:execution_id>", ExecutionViewSet.as_view({"get": "retrieve"})),
+]
+
+# Served under the older prefix only.
+older_urlpatterns: list[URLPattern | URLResolver] = [
+    path("jobs/<str:job_id>/trigger", JobViewSet.as_view({"post": "execute"})),
 ]

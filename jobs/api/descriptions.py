@@ -1,0 +1,362 @@
+"""How the endpoints of jobs describe themselves in OpenAPI; each constant decorates the view method of its name."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter
+
+from cronsched import schema
+from cronsched.schema import ACCOUNT, WRITER, Answer, Body, Refusal, operation, path_id
+from jobs import definition
+from jobs.api import serializers
+from jobs.api.listing import MAX_LIMIT, ORDERS
+from jobs.api.lookup import JOB_NOT_FOUND
+
+JOBS = "Jobs"
+CRON = "Cron expressions"
+
+JOB_ID = path_id("job_id", "job")
+JOB: dict[str, Any] = {
+    "id": "0b6d0c1e-4f0a-4c0e-9d53-6f1f0b6c9d22",
+    "name": "Daily backup",
+    "cron_expression": "0 2 * * *",
+    "target_url": None,
+    "github_owner": "myorg",
+    "github_repo": "myrepo",
+    "github_workflow_name": "backup.yml",
+    "metadata": {"env": "production"},
+    "category": "maintenance",
+    "pic_team": "devops",
+    "end_date": "2026-12-31",
+    "enable_email_notifications": True,
+    "notification_emails": ["ops@example.com"],
+    "notify_on_success": False,
+    "created_by": "7d0f2c1e-6d0b-4d6e-9a53-2f1f0b6c9d11",
+    "is_active": True,
+    "created_at": "2026-01-10T10:30:00.000Z",
+    "updated_at": "2026-01-10T10:30:00.000Z",
+    "last_execution_at": "2026-01-15T17:00:00.123Z",
+    "next_execution_at": "2026-01-17T02:00:00+09:00",
+    "timezone": None,
+    "misfire_grace_seconds": 3600,
+    "catch_up": "latest",
+    "overlap": "allow",
+    "timeout_seconds": 10,
+    "max_attempts": 1,
+    "backoff_seconds": 30,
+    "spread_seconds": 0,
+}
+NEW_GITHUB_JOB = {
+    "name": "Daily backup",
+    "cron_expression": "0 2 * * *",
+    "github_owner": "myorg",
+    "github_repo": "myrepo",
+    "github_workflow_name": "backup.yml",
+    "metadata": {"env": "production"},
+    "category": "maintenance",
+    "pic_team": "devops",
+    "end_date": "2026-12-31",
+}
+NEW_WEBHOOK_JOB = {
+    "name": "Ping the shop",
+    "cron_expression": "*/5 * * * *",
+    "target_url": "https://shop.example.com/hooks/ping",
+    "pic_team": "devops",
+    "end_date": "2026-12-31",
+    "timezone": "Europe/Berlin",
+}
+EXECUTION = {
+    "id": "01933f5e-7c1a-7b0e-8d53-6f1f0b6c9d33",
+    "job_id": JOB["id"],
+    "status": "success",
+    "trigger_type": "manual",
+    "started_at": "2026-01-15T12:00:00.000Z",
+    "completed_at": "2026-01-15T12:00:10.000Z",
+    "duration_seconds": 10.0,
+    "execution_type": "github_actions",
+    "target": "myorg/myrepo/backup.yml",
+    "response_status": 204,
+    "error_message": None,
+    "output": "Workflow triggered successfully on branch master",
+    "scheduled_for": None,
+    "queued_at": "2026-01-15T12:00:00.000Z",
+    "attempt": 1,
+    "lateness_seconds": None,
+    "reason": None,
+}
+UPLOAD = {
+    "message": "Bulk upload processed",
+    "dry_run": False,
+    "stats": {
+        "original_column_count": 9,
+        "original_row_count": 12,
+        "removed_column_count": 0,
+        "removed_empty_row_count": 1,
+    },
+    "created_count": 10,
+    "error_count": 1,
+    "created": 10,
+    "updated": 0,
+    "failed": 1,
+    "errors": [
+        {
+            "row": 7,
+            "job_name": "Bad job",
+            "name": "Bad job",
+            "error": "Invalid cron expression",
+            "message": "Cron expression must have exactly 5 fields (minute hour day month day-of-week).",
+        }
+    ],
+    "jobs": [{"id": JOB["id"], "name": "Daily backup", "is_active": True}],
+}
+NO_GOOD_ROW = "No jobs were created. Fix CSV errors and try again."
+REFUSED_UPLOAD = {
+    **UPLOAD,
+    "message": NO_GOOD_ROW,
+    "created_count": 0,
+    "created": 0,
+    "jobs": [],
+}
+
+BAD_CRON = Refusal(
+    400,
+    "Invalid cron expression",
+    "Cron expression must have exactly 5 fields (minute hour day month day-of-week).",
+)
+# What is refused alike in new and in changed jobs.
+BAD_FIELDS = (
+    Refusal(400, "Job name cannot be empty"),
+    Refusal(400, "Invalid name", "Job name must be at most 255 characters."),
+    BAD_CRON,
+    Refusal(400, "Invalid target_url", definition.NEEDS_SCHEME),
+    Refusal(400, "Invalid github_owner", "github_owner must be at most 255 characters."),
+    Refusal(
+        400,
+        "Invalid category",
+        "Unknown category. Create it in Settings → Categories first, or choose General.",
+    ),
+    Refusal(400, "Invalid metadata", "metadata must be a JSON object"),
+    Refusal(400, "Invalid notification_emails", "notification_emails must contain valid email addresses."),
+    Refusal(400, "Invalid end_date", "end_date must be today or in the future (JST)."),
+    Refusal(400, "Invalid PIC team", "Unknown PIC team. Create it in Settings → PIC Teams first."),
+    Refusal(400, "Invalid timeout_seconds", "timeout_seconds must be a whole number from 1 to 3600."),
+    Refusal(400, "Invalid payload", '"name" must be a string.'),
+)
+
+
+def _not_yours(act: str) -> Refusal:
+    refusal = definition.not_yours(act)
+    return Refusal(403, refusal.error, refusal.message)
+
+
+def _query(name: str, text: str, **limits: int) -> OpenApiParameter:
+    return OpenApiParameter(name, {"type": "integer", "format": "int64", "minimum": 1, **limits}, description=text)
+
+
+LIST_JOBS = operation(
+    "list_jobs",
+    tag=JOBS,
+    summary="List jobs",
+    description="Every job, newest first. With `page` or `limit` one page of them. The answer has a weak `ETag`: "
+    "a client that sends it back in `If-None-Match` gets 304 without a body while nothing has changed.",
+    query=[
+        schema.SEARCH,
+        schema.ordering(*ORDERS),
+        _query("page", "Page, from 1; without `page` and `limit` there is one page of everything."),
+        _query("limit", "Jobs on a page.", maximum=MAX_LIMIT),
+    ],
+    answers={200: Answer(serializers.JobListSerializer, {"count": 1, "jobs": [JOB]})},
+    refusals=[
+        schema.BAD_SEARCH,
+        schema.bad_ordering(*ORDERS),
+        Refusal(400, "Invalid page", "page must be a whole number of at least 1."),
+        Refusal(400, "Invalid limit", f"limit must be a whole number from 1 to {MAX_LIMIT}."),
+    ],
+)
+
+GET_JOB = operation(
+    "get_job",
+    tag=JOBS,
+    summary="Show a job",
+    path=[JOB_ID],
+    answers={200: Answer(serializers.JobAnswerSerializer, {"job": JOB})},
+    refusals=[JOB_NOT_FOUND],
+)
+
+CREATE_JOB = operation(
+    "create_job",
+    tag=JOBS,
+    summary="Create a job",
+    description="A webhook (`target_url`) or a GitHub Actions workflow (owner, repository, workflow). "
+    "With both, the workflow is what runs. The job belongs to the caller.",
+    access=WRITER,
+    body=Body(serializers.NewJobSerializer, {"Workflow": NEW_GITHUB_JOB, "Webhook": NEW_WEBHOOK_JOB}),
+    answers={
+        201: Answer(serializers.JobWrittenSerializer, {"message": "Job created successfully", "job": JOB}, "Created.")
+    },
+    refusals=[
+        Refusal(400, "Missing required fields", None, {"missing_fields": ["name", "end_date"]}),
+        Refusal(400, "Duplicate job name", definition.CREATE.duplicate_name.format("Daily backup")),
+        *BAD_FIELDS,
+        Refusal(400, "Missing target configuration", definition.CREATE.no_target),
+    ],
+)
+
+UPDATE_JOB = operation(
+    "update_job",
+    tag=JOBS,
+    summary="Update a job",
+    description="Only the keys sent count. Users may update their own jobs.",
+    access=WRITER,
+    path=[JOB_ID],
+    body=Body(
+        serializers.ChangedJobSerializer,
+        {"Pause": {"is_active": False}, "Reschedule": {"cron_expression": "30 4 * * 1-5", "end_date": "2027-06-30"}},
+    ),
+    answers={200: Answer(serializers.JobWrittenSerializer, {"message": "Job updated successfully", "job": JOB})},
+    refusals=[
+        Refusal(400, "Duplicate job name", definition.UPDATE.duplicate_name.format("Daily backup")),
+        *BAD_FIELDS,
+        Refusal(
+            400,
+            definition.JOB_EXPIRED,
+            "Job cannot be enabled after end_date has passed. Update end_date first.",
+        ),
+        Refusal(400, "Missing target configuration", definition.UPDATE.no_target),
+        _not_yours("update"),
+        JOB_NOT_FOUND,
+    ],
+)
+
+DELETE_JOB = operation(
+    "delete_job",
+    tag=JOBS,
+    summary="Delete a job",
+    description="Its executions go with it; notices about it stay. Users may delete their own jobs.",
+    access=WRITER,
+    path=[JOB_ID],
+    answers={
+        200: Answer(
+            serializers.JobDeletedSerializer,
+            {"message": "Job deleted successfully", "deleted_job": {"id": JOB["id"], "name": JOB["name"]}},
+        )
+    },
+    refusals=[_not_yours("delete"), JOB_NOT_FOUND],
+)
+
+EXECUTE_JOB = operation(
+    "execute_job",
+    tag=JOBS,
+    summary="Run a job now",
+    description="Waits for the run, up to a limit after which the execution is shown as it is then. A run that fails "
+    "is an answer like any other. Inactive jobs can be run by hand. What is sent holds for this run only; the body "
+    "may be empty.",
+    access=WRITER,
+    path=[JOB_ID],
+    body=Body(
+        serializers.RunOverridesSerializer,
+        {"As stored": {}, "Other inputs": {"metadata": {"env": "staging", "branchDetails": "develop"}}},
+    ),
+    answers={
+        200: Answer(
+            serializers.RunAnswerSerializer,
+            {"message": "Job triggered successfully", "job_id": JOB["id"], "execution": EXECUTION},
+        )
+    },
+    refusals=[
+        Refusal(400, definition.JOB_EXPIRED, "This job has passed its end_date and was auto-paused."),
+        Refusal(400, "Invalid payload", '"metadata" must be a JSON object.'),
+        Refusal(400, "Invalid payload", definition.BAD_DISPATCH_URL),
+        _not_yours("execute"),
+        JOB_NOT_FOUND,
+    ],
+)
+
+BULK_UPLOAD = operation(
+    "bulk_upload_jobs",
+    tag=JOBS,
+    summary="Create jobs from a CSV file",
+    description="Good rows become jobs, bad ones are reported. UTF-8, separated by commas, with a header row.",
+    access=WRITER,
+    body=Body(
+        serializers.UploadSerializer,
+        {"Upload": {"file": "jobs.csv", "default_github_owner": "myorg"}},
+        media_type="multipart/form-data",
+    ),
+    answers={200: Answer(serializers.UploadAnswerSerializer, UPLOAD)},
+    refusals=[
+        Refusal(400, "Missing file", 'Upload a CSV file using form field "file".'),
+        Refusal(400, "Missing file", "No file selected."),
+        Refusal(400, "Invalid CSV", "CSV is empty."),
+        Refusal(400, "Bulk upload failed", NO_GOOD_ROW, REFUSED_UPLOAD),
+    ],
+)
+
+TEST_RUN = operation(
+    "test_run_job",
+    tag=JOBS,
+    summary="Try a target",
+    description="Calls the target once, by POST. Nothing is stored and nobody is notified. With both kinds of target "
+    "the webhook is called. A target that fails is an answer like any other.",
+    access=WRITER,
+    body=Body(
+        serializers.TestRunSerializer,
+        {"Webhook": {"target_url": "https://shop.example.com/hooks/ping", "metadata": {"dry": True}}},
+    ),
+    answers={
+        200: Answer(
+            serializers.TestRunAnswerSerializer,
+            {"ok": True, "type": "webhook", "status_code": 200, "message": "Webhook test run succeeded."},
+        )
+    },
+    refusals=[
+        Refusal(400, "Invalid metadata", '"metadata" must be an object.'),
+        Refusal(400, "Missing target configuration", definition.ROW.no_target),
+        Refusal(400, "Invalid timeout_seconds", "timeout_seconds must be a number."),
+        Refusal(400, "Invalid target_url", "Webhook URL must start with http:// or https://"),
+    ],
+)
+
+VALIDATE_CRON = operation(
+    "validate_cron",
+    tag=CRON,
+    summary="Check a cron expression",
+    description="The answer is 200 for an invalid expression, too: see `valid`.",
+    access=ACCOUNT,
+    body=Body(serializers.ExpressionSerializer, {"Every night": {"expression": "0 2 * * *"}}),
+    answers={
+        200: Answer(
+            serializers.CronVerdictSerializer,
+            {
+                "valid": True,
+                "message": "Valid cron expression",
+                "cron_expression": "0 2 * * *",
+                "description": "At 02:00 AM every day",
+                "warnings": [],
+            },
+        )
+    },
+)
+
+PREVIEW_CRON = operation(
+    "preview_cron",
+    tag=CRON,
+    summary="Show the next fire times",
+    access=ACCOUNT,
+    body=Body(serializers.PreviewSerializer, {"Two of every night": {"expression": "0 2 * * *", "count": 2}}),
+    answers={
+        200: Answer(
+            serializers.PreviewAnswerSerializer,
+            {
+                "cron_expression": "0 2 * * *",
+                "timezone": "Asia/Tokyo",
+                "count": 2,
+                "next_runs": ["2026-01-16T02:00:00+09:00", "2026-01-17T02:00:00+09:00"],
+            },
+        )
+    },
+    refusals=[
+        BAD_CRON,
+        Refusal(400, "Invalid count", "count must be an integer."),
+        Refusal(400, "Invalid timezone", "Unknown time zone 'Mars/Base'. Use an IANA name such as Asia/Tokyo."),
+    ],
+)

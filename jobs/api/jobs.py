@@ -1,0 +1,132 @@
+"""Endpoints of jobs (contract, sections 6 and 8 to 10)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.utils import timezone
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import caller
+from accounts.permissions import IsWriter
+from cronsched.api import json_object, with_etag
+from cronsched.lib.errors import DomainError, PayloadTooLarge
+from cronsched.lib.ids import known_id
+from cronsched.viewsets import APIViewSet
+from jobs import services, trial
+from jobs.api import descriptions as describe
+from jobs.api.listing import page_of_jobs
+from jobs.api.lookup import find_job
+from jobs.api.serializers import execution_object, job_objects
+from jobs.csv_import import read_table
+from jobs.models import Job
+
+READING = {"list", "retrieve"}
+TRUE_WORDS = frozenset({"1", "true", "yes", "y", "on"})
+# What a multipart body holds besides the file: boundaries, headers, the other fields.
+MULTIPART_ALLOWANCE = 64 * 1024
+
+
+class JobViewSet(APIViewSet):
+    """Reading is for every account; users change their own jobs, admins all."""
+
+    def get_permissions(self) -> Sequence[BasePermission]:
+        return [IsAuthenticated() if self.action in READING else IsWriter()]
+
+    @describe.LIST_JOBS
+    def list(self, request: Request) -> Response:
+        return with_etag(request, Response(page_of_jobs(request.query_params, now=timezone.now())))
+
+    @describe.GET_JOB
+    def retrieve(self, request: Request, job_id: str) -> Response:
+        return Response({"job": _shown(job_id, timezone.now())})
+
+    @describe.CREATE_JOB
+    def create(self, request: Request) -> Response:
+        now = timezone.now()
+        job = services.create_job(json_object(request), by=caller(request), now=now)
+        body = {"message": "Job created successfully", "job": _shown(str(job.pk), now)}
+        return Response(body, status=201)
+
+    @describe.UPDATE_JOB
+    def update(self, request: Request, job_id: str) -> Response:
+        now = timezone.now()
+        job = find_job(job_id)
+        services.check_may(caller(request), job, "update")
+        services.update_job(job.pk, json_object(request), by=caller(request), now=now)
+        return Response({"message": "Job updated successfully", "job": _shown(job_id, now)})
+
+    @describe.DELETE_JOB
+    def destroy(self, request: Request, job_id: str) -> Response:
+        job = services.delete_job(find_job(job_id).pk, by=caller(request), now=timezone.now())
+        deleted = {"id": job_id, "name": job.name}
+        return Response({"message": "Job deleted successfully", "deleted_job": deleted})
+
+    @describe.EXECUTE_JOB
+    def execute(self, request: Request, job_id: str) -> Response:
+        now = timezone.now()
+        job = find_job(job_id)
+        # Before the body is looked at, as the contract orders it.
+        services.check_may(caller(request), job, "execute")
+        services.refuse_expired(job, now=now)
+        sent = json_object(request, empty_is_object=True)
+        execution = services.run_now(job, sent, by=caller(request), now=now)
+        body = {
+            "message": "Job triggered successfully",
+            "job_id": job_id,
+            "execution": execution_object(execution),
+        }
+        return Response(body)
+
+    @describe.TEST_RUN
+    def test_run(self, request: Request) -> Response:
+        return Response(trial.try_target(json_object(request)))
+
+    @describe.BULK_UPLOAD
+    def bulk_upload(self, request: Request) -> Response:
+        table = read_table(_uploaded_file(request).read())
+        report = services.import_jobs(
+            table,
+            by=caller(request),
+            now=timezone.now(),
+            default_owner=request.POST.get("default_github_owner", ""),
+            update_existing=_is_on(request, "update_existing"),
+            dry_run=_is_on(request, "dry_run"),
+        )
+        return Response(report.body, status=400 if report.is_refused else 200)
+
+
+def _shown(job_id: str, now: datetime) -> dict[str, Any]:
+    """Return the job object of the job with that id, as it is stored now. Raises `NotFound`."""
+    known = known_id(job_id)
+    found = job_objects(Job.objects.filter(pk=known), now=now) if known else []
+    if not found:
+        raise services.job_not_found(job_id)
+    return found[0]
+
+
+def _uploaded_file(request: Request) -> "UploadedFile[bytes]":
+    """Return the file of an upload. One that is too large is refused before it is read."""
+    if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_UPLOAD_BYTES + MULTIPART_ALLOWANCE:
+        raise _too_large()
+    is_form = (request.content_type or "").lower().startswith("multipart/form-data")
+    if is_form and (file := request.FILES.get("file")):
+        if file.size is not None and file.size > settings.MAX_UPLOAD_BYTES:
+            raise _too_large()
+        return file
+    # A file input without a file is sent as a field of that name.
+    if is_form and "file" in request.POST:
+        raise DomainError("Missing file", "No file selected.")
+    raise DomainError("Missing file", 'Upload a CSV file using form field "file".')
+
+
+def _too_large() -> PayloadTooLarge:
+    return PayloadTooLarge(f"A CSV file may have at most {settings.MAX_UPLOAD_BYTES} bytes.")
+
+
+def _is_on(request: Request, name: str) -> bool:
+    return request.POST.get(name, "").strip().lower() in TRUE_WORDS

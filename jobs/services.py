@@ -1,0 +1,304 @@
+"""The verbs on jobs. The API, the admin and the commands act through these and nothing else.
+
+Each verb locks the job's row, judges what was sent against the row as it is then, and writes the row, its schedule and
+its notices in one transaction. Two people who edit one job at once therefore come one after the other, and whoever
+comes after a deletion finds nothing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from django.db.models import QuerySet
+
+from accounts.models import User
+from cronsched.lib import payload
+from cronsched.lib.errors import DomainError, NotFound
+from jobs import definition, dispatch, messages, schedule
+from jobs.csv_import import Judge, Report, Table, Verdict, imported_item, preview_item, report
+from jobs.definition import GITHUB_FIELDS, JOB_EXPIRED, Wording
+from jobs.facts import Overrides
+from jobs.models import Job, JobExecution
+from notifications.message import Message
+from notifications.services import notify
+
+# Executions that go with a deleted job are deleted in portions, so that no lock is held for the length of a history.
+DELETE_PORTION = 2000
+# Another upload may take a name between our look and our insert; then we look again.
+IMPORT_ATTEMPTS = 3
+
+# --- Who and what ----------------------------------------------------------------------------------------------------
+
+
+def check_may(by: User, job: Job, act: str) -> None:
+    """Refuse whoever may not `act` on the job: "update", "delete" or "execute". Raises `Forbidden`."""
+    if not job.may_be_changed_by(by):
+        raise definition.not_yours(act)
+
+
+def _locked(job_id: UUID) -> Job:
+    """Return the job's row, held until the transaction ends."""
+    job = Job.objects.select_for_update().filter(pk=job_id).first()
+    if job is None:
+        raise job_not_found(str(job_id))
+    return job
+
+
+def job_not_found(text: str) -> NotFound:
+    """Word that there is no job with the id `text`."""
+    return NotFound("Job not found", f"No job found with ID: {text}")
+
+
+# --- Writing ---------------------------------------------------------------------------------------------------------
+
+
+def create_job(sent: Mapping[str, Any], *, by: User, now: datetime) -> Job:
+    """Create a job that belongs to `by`. Raises `DomainError` for a definition the rules refuse."""
+    values = definition.for_create(sent, now=now)
+    with transaction.atomic():
+        job = Job(**values, created_by=by, created_at=now)
+        schedule.reschedule(job, now=now)
+        _save(job, definition.CREATE)
+        notify([messages.job_created(job, by)], now=now)
+    return job
+
+
+def update_job(job_id: UUID, sent: Mapping[str, Any], *, by: User, now: datetime) -> Job:
+    """Apply the keys in `sent` to a job. Raises `DomainError`, changing nothing."""
+    with transaction.atomic():
+        job = _locked(job_id)
+        check_may(by, job, "update")
+        was_active = job.is_active
+        _assign(job, definition.for_update(job, sent, now=now))
+        schedule.reschedule(job, now=now)
+        _save(job, definition.UPDATE)
+        notify([_word_update(job, by, was_active=was_active)], now=now)
+    return job
+
+
+def pause_job(job_id: UUID, *, by: User, now: datetime) -> Job:
+    return update_job(job_id, {"is_active": False}, by=by, now=now)
+
+
+def resume_job(job_id: UUID, *, by: User, now: datetime) -> Job:
+    return update_job(job_id, {"is_active": True}, by=by, now=now)
+
+
+def auto_pause(job_id: UUID, *, now: datetime) -> bool:
+    """Pause a job whose end date has passed, and warn its owner and the admins. False where there was nothing to do."""
+    with transaction.atomic():
+        job = _locked(job_id)
+        if not job.is_active or not job.has_expired(definition.local_date(now)):
+            return False
+        job.is_active = False
+        schedule.reschedule(job, now=now, ended=True)
+        job.save()
+        notify([messages.auto_paused(job, now=now)], now=now)
+    return True
+
+
+def delete_job(job_id: UUID, *, by: User, now: datetime) -> Job:
+    """Delete a job with its history and return it as it was. Notices about it stay, without their reference."""
+    _delete_history(job_id, by=by, now=now)
+    with transaction.atomic():
+        job = _locked(job_id)
+        check_may(by, job, "delete")
+        Job.objects.filter(pk=job_id).delete()
+        notify([messages.job_deleted(job.name, by)], now=now)
+    return job
+
+
+def _delete_history(job_id: UUID, *, by: User, now: datetime) -> None:
+    """Delete a history that is too long for one transaction, all but its last portion."""
+    history = JobExecution.objects.filter(job_id=job_id).order_by("pk")
+    is_long = history[DELETE_PORTION : DELETE_PORTION + 1].exists
+    if not is_long():
+        return
+    with transaction.atomic():
+        job = _locked(job_id)
+        check_may(by, job, "delete")
+        # Nothing new may start for a job that is going, and what remains must not run if we are interrupted.
+        job.is_active = False
+        schedule.reschedule(job, now=now)
+        job.save()
+    while is_long():
+        portion = list(history.values_list("pk", flat=True)[:DELETE_PORTION])
+        JobExecution.objects.filter(pk__in=portion).only("pk").delete()
+
+
+def _assign(job: Job, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(job, name, value)
+
+
+def _save(job: Job, wording: Wording) -> None:
+    try:
+        with transaction.atomic():
+            job.save()
+    except IntegrityError:
+        # The name was free when we looked. The constraint decides, so that two requests at once cannot both win.
+        if Job.objects.filter(name=job.name).exclude(pk=job.pk).exists():
+            raise definition.duplicate_name(job.name, wording) from None
+        raise
+
+
+def _word_update(job: Job, by: User, *, was_active: bool) -> Message:
+    if job.is_active == was_active:
+        return messages.job_updated(job, by)
+    return messages.job_enabled(job, by) if job.is_active else messages.job_disabled(job, by)
+
+
+# --- Running ---------------------------------------------------------------------------------------------------------
+
+
+def refuse_expired(job: Job, *, now: datetime) -> None:
+    """Pause a job whose end date has passed instead of running it. Raises `DomainError` for such a job."""
+    if job.has_expired(definition.local_date(now)):
+        auto_pause(job.pk, now=now)
+        raise DomainError(JOB_EXPIRED, "This job has passed its end_date and was auto-paused.")
+
+
+def run_now(job: Job, sent: Mapping[str, Any], *, by: User, now: datetime) -> JobExecution:
+    """Run a job once, whether it is active or not, with the overrides in `sent` (contract, section 9).
+
+    Waits for the end of the run, but no longer than the server's bounded wait. Raises `DomainError`.
+    """
+    check_may(by, job, "execute")
+    refuse_expired(job, now=now)
+    overrides = read_overrides(job, sent)
+    try:
+        return dispatch.run_manually(job, overrides=overrides, by=by, now=now)
+    except (Job.DoesNotExist, JobExecution.DoesNotExist, IntegrityError):
+        if Job.objects.filter(pk=job.pk).exists():
+            raise
+        # Deleted while it ran, or just before.
+        raise job_not_found(str(job.pk)) from None
+
+
+def read_overrides(job: Job, sent: Mapping[str, Any]) -> Overrides:
+    """Return what `sent` changes for one run of `job`. Raises `DomainError` for what it cannot mean."""
+    metadata = _metadata_override(sent)
+    if job.target_url:
+        return Overrides(metadata=metadata, target_url=payload.text(sent, "target_url"))
+    text = payload.text(sent, "dispatch_url")
+    target: dict[str, str | None] = {**definition.dispatch_target(text, "Invalid payload")} if text else {}
+    # A sent key beats the dispatch URL, and a blank one means the stored value.
+    target |= {name: payload.text(sent, name) for name in GITHUB_FIELDS if name in sent}
+    return Overrides(metadata=metadata, github_token=payload.text(sent, "github_token"), **target)
+
+
+def _metadata_override(sent: Mapping[str, Any]) -> dict[str, Any] | None:
+    for name in ("metadata", "inputs"):
+        value = sent.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, dict):
+            raise DomainError("Invalid payload", f'"{name}" must be a JSON object.', field=name)
+        return value
+    return None
+
+
+# --- Importing -------------------------------------------------------------------------------------------------------
+
+IMPORTED_FIELDS = [field.name for field in Job._meta.concrete_fields if not field.primary_key]
+
+
+def import_jobs(
+    table: Table,
+    *,
+    by: User | None,
+    now: datetime,
+    default_owner: str = "",
+    update_existing: bool = False,
+    dry_run: bool = False,
+    on_row: Callable[[], None] = lambda: None,
+) -> Report:
+    """Create, or with `update_existing` also change, the jobs of a file (contract, section 10). Notifies nobody.
+
+    Bad rows are reported and left out, the good ones are committed together. `by` None is the operator at the console:
+    the jobs belong to nobody, and every job may be changed. `on_row` is called after each row.
+    """
+    owner = definition.checked_default_owner(default_owner) or settings.DEFAULT_GITHUB_OWNER
+    judge = Judge(
+        definition.Rules(definition.local_date(now), owner),
+        _jobs_named(table.names, Job.objects.select_related("pic_team")),
+        by,
+        update_existing,
+    )
+    verdicts = []
+    for row in table.rows:
+        verdicts.append(judge.judge(row))
+        on_row()
+    if dry_run:
+        return report(table, verdicts, [preview_item(verdict) for verdict in verdicts if verdict.is_good], dry_run=True)
+    verdicts, jobs = _commit_import(judge, verdicts, now)
+    return report(table, verdicts, [imported_item(job) for job in jobs], dry_run=False)
+
+
+def _jobs_named(names: Iterable[str], jobs: QuerySet[Job]) -> dict[str, Job]:
+    return jobs.in_bulk(list(names), field_name="name")
+
+
+def _commit_import(judge: Judge, verdicts: Sequence[Verdict], now: datetime) -> tuple[list[Verdict], list[Job]]:
+    """Write the good rows in one transaction; return what became of all rows, and the good ones' jobs."""
+    for attempt in range(IMPORT_ATTEMPTS, 0, -1):
+        try:
+            with transaction.atomic():
+                current = list(_as_things_are(judge, verdicts))
+                good = [verdict for verdict in current if verdict.is_good]
+                return current, _store(good, judge.by, now)
+        except IntegrityError:
+            # Somebody took a name between our look and our insert; the next look finds it.
+            if attempt == 1:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _as_things_are(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
+    """Judge those rows again whose job appeared, changed or vanished meanwhile, and hold the jobs of the others."""
+    names = [verdict.row.cells["name"] for verdict in verdicts if verdict.is_good]
+    stored = _jobs_named(names, Job.objects.select_for_update())
+    for verdict in verdicts:
+        job = stored.get(verdict.row.cells["name"])
+        if not verdict.is_good:
+            yield verdict
+        elif _stamp(job) == _stamp(verdict.job):
+            yield replace(verdict, job=job)
+        else:
+            yield judge.judge_again(verdict.row, stored)
+
+
+def _stamp(job: Job | None) -> tuple[UUID, datetime] | None:
+    return (job.pk, job.updated_at) if job else None
+
+
+def _store(good: Sequence[Verdict], by: User | None, now: datetime) -> list[Job]:
+    """Insert the new jobs and write the changed ones back, each kind in one go; return them in their order."""
+    new, changed, jobs = [], [], []
+    for number, verdict in enumerate(good):
+        # A microsecond apart, so that lists by age keep the order of the file.
+        job = verdict.job or Job(created_by=by, created_at=now + timedelta(microseconds=number))
+        _assign(job, verdict.values or {})
+        if verdict.job is None:
+            job.next_fire_at, job.schedule_error = schedule.next_fire(job, now)
+            new.append(job)
+        else:
+            changed.append(job)
+        jobs.append(job)
+    Job.objects.bulk_create(new)
+    _store_changed(changed, now)
+    return jobs
+
+
+def _store_changed(jobs: Sequence[Job], now: datetime) -> None:
+    for job in jobs:
+        schedule.reschedule(job, now=now)
+    names_target = connection.features.supports_update_conflicts_with_target
+    # An upsert is the one statement that writes many different rows. The rows are held, so it never inserts.
+    Job.objects.bulk_create(
+        jobs, update_conflicts=True, update_fields=IMPORTED_FIELDS, unique_fields=["id"] if names_target else None
+    )

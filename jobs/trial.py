@@ -1,0 +1,87 @@
+"""Try a target out without a job: nothing is stored, nobody is told (contract, section 8)."""
+
+import math
+from collections.abc import Mapping
+from datetime import timedelta
+from http import HTTPMethod
+from typing import Any
+
+from django.conf import settings
+
+from cronsched.lib import payload
+from cronsched.lib.errors import DomainError
+from jobs import executors
+from jobs.executors import Failure, GitHubRequest, Outcome, Request, WebhookRequest
+
+DEFAULT_TIMEOUT_SECONDS = 10.0
+MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 1.0, 30.0
+
+
+def try_target(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Call the target in `sent` once and return the answer's body. Raises `DomainError` for what cannot be called."""
+    request = read_request(sent)
+    return describe(executors.run(request), kind="webhook" if isinstance(request, WebhookRequest) else "github")
+
+
+def read_request(sent: Mapping[str, Any]) -> Request:
+    """Return what is to be called. A URL goes before a workflow here, unlike in a run."""
+    metadata = sent.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise DomainError("Invalid metadata", '"metadata" must be an object.', field="metadata")
+    url = payload.text(sent, "target_url")
+    owner, repository = payload.text(sent, "github_owner"), payload.text(sent, "github_repo")
+    workflow = payload.text(sent, "github_workflow_name")
+    if not url and not (owner and repository and workflow):
+        message = "Provide target_url or GitHub config (github_owner, github_repo, github_workflow_name)."
+        raise DomainError("Missing target configuration", message, field="target_url")
+    timeout = _timeout(sent.get("timeout_seconds"))
+    if url:
+        if not url.lower().startswith(("http://", "https://")):
+            message = "Webhook URL must start with http:// or https://"
+            raise DomainError("Invalid target_url", message, field="target_url")
+        return WebhookRequest(url=url, metadata=metadata, method=HTTPMethod.POST, timeout=timeout)
+    assert owner
+    assert repository
+    assert workflow
+    return GitHubRequest(
+        owner=owner,
+        repo=repository,
+        workflow=workflow,
+        job_name="test run",
+        ref=executors.ref_of_test_run(metadata),
+        inputs=metadata,
+        timeout=timeout,
+        guess_extension=False,
+        omit_empty_inputs=True,
+        want_run_details=False,
+    )
+
+
+def _timeout(value: Any) -> timedelta:
+    if value is None or value == "":
+        value = 0
+    try:
+        # A number beyond every float is still a number, so it is cut before it is converted.
+        seconds = min(value, MAX_TIMEOUT_SECONDS) if isinstance(value, int) else float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if isinstance(value, bool) or math.isnan(seconds):
+        raise DomainError("Invalid timeout_seconds", "timeout_seconds must be a number.", field="timeout_seconds")
+    seconds = min(max(seconds or DEFAULT_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS), MAX_TIMEOUT_SECONDS)
+    return timedelta(seconds=seconds)
+
+
+def describe(outcome: Outcome, *, kind: str) -> dict[str, Any]:
+    """Return the body that tells what came back. `kind` is the contract's word for the target."""
+    headline = {"ok": outcome.succeeded, "type": kind}
+    if outcome.failure is Failure.NO_CREDENTIALS:
+        message = "Set GITHUB_TOKEN in backend .env to test-run GitHub workflows."
+        return {**headline, "error": "GitHub token not configured", "message": message}
+    if outcome.response_status is None:
+        reason = outcome.reason if settings.EXPOSE_ERROR_DETAILS else None
+        return {**headline, "error": "Request failed", "message": reason or "Request failed"}
+    if kind == "webhook":
+        message = f"Webhook test run {'succeeded' if outcome.succeeded else 'failed'}."
+    else:
+        message = f"GitHub workflow dispatch {'triggered' if outcome.succeeded else 'failed'}."
+    return {**headline, "status_code": outcome.response_status, "message": message}
