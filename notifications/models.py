@@ -71,14 +71,14 @@ class Tally(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     hour = models.DateTimeField()
-    count = models.BigIntegerField()
+    notices = models.BigIntegerField()
 
     class Meta:
         db_table = "notification_tallies"
-        indexes = [models.Index(fields=["hour", "count"], name="notification_tallies_by_hour")]
+        indexes = [models.Index(fields=["hour", "notices"], name="notification_tallies_by_hour")]
 
     def __str__(self) -> str:
-        return f"{self.hour:%Y-%m-%d %H}h: {self.count}"
+        return f"{self.hour:%Y-%m-%d %H}h: {self.notices}"
 
 
 class Inbox(models.Model):

@@ -83,7 +83,7 @@ def _write_notices(batch: Sequence[Message], now: datetime) -> int:
             rows.extend(_notice(message, user_id, now) for user_id in _accounts(message, message.audience, admins))
     Notification.objects.bulk_create(rows, batch_size=BATCH)
     if to_everyone:
-        Tally.objects.create(hour=now.replace(minute=0, second=0, microsecond=0), count=to_everyone)
+        Tally.objects.create(hour=now.replace(minute=0, second=0, microsecond=0), notices=to_everyone)
     return len(rows)
 
 

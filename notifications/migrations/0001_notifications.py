@@ -131,11 +131,11 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('hour', models.DateTimeField()),
-                ('count', models.BigIntegerField()),
+                ('notices', models.BigIntegerField()),
             ],
             options={
                 'db_table': 'notification_tallies',
-                'indexes': [models.Index(fields=['hour', 'count'], name='notification_tallies_by_hour')],
+                'indexes': [models.Index(fields=['hour', 'notices'], name='notification_tallies_by_hour')],
             },
         ),
         migrations.CreateModel(

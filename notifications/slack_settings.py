@@ -1,0 +1,60 @@
+"""The one row of Slack settings: reading it and changing it (contract, section 14)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from cronsched.lib import payload
+from cronsched.lib.errors import DomainError
+from notifications.models import SlackSettings
+
+MAX_CHANNEL = 255
+MAX_URL = 2048
+MAX_POST_EVERY = 1000
+
+
+def current() -> SlackSettings:
+    """Return the row; it is made on first access."""
+    settings, _ = SlackSettings.objects.get_or_create(singleton=True)
+    return settings
+
+
+def change(data: Mapping[str, Any]) -> SlackSettings:
+    """Set what `data` names and return the row. Raises `DomainError` and then changes nothing."""
+    with transaction.atomic():
+        settings = SlackSettings.objects.select_for_update().get(pk=current().pk)
+        settings.is_enabled = payload.flag(data, "is_enabled", settings.is_enabled)
+        if "webhook_url" in data:
+            _set_url(settings, _text(data, "webhook_url", MAX_URL))
+        if "channel" in data:
+            settings.channel = _text(data, "channel", MAX_CHANNEL)
+        if "post_every" in data:
+            settings.post_every = _post_every(data)
+        if settings.is_enabled and not settings.webhook_url:
+            raise DomainError("Invalid settings", "webhook_url is required when Slack is enabled.", field="webhook_url")
+        settings.save()
+    return settings
+
+
+def _set_url(settings: SlackSettings, url: str | None) -> None:
+    if url != settings.webhook_url:
+        # What the old address answered says nothing about the new one.
+        settings.last_error, settings.last_error_at, settings.last_success_at = "", None, None
+    settings.webhook_url = url
+
+
+def _text(data: Mapping[str, Any], field: str, longest: int) -> str | None:
+    value = payload.text(data, field)
+    if value and len(value) > longest:
+        raise DomainError(f"Invalid {field}", f"{field} must be at most {longest} characters.", field=field)
+    return value
+
+
+def _post_every(data: Mapping[str, Any]) -> int:
+    value = data["post_every"]
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_POST_EVERY:
+        raise DomainError(
+            "Invalid post_every", f"post_every must be a whole number from 1 to {MAX_POST_EVERY}.", field="post_every"
+        )
+    return value

@@ -1,0 +1,238 @@
+"""Endpoints of notices (contract, section 12) and of the Slack settings (section 14)."""
+
+from typing import Any
+
+from django.utils import timezone
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.authentication import caller
+from accounts.permissions import IsAdmin
+from cronsched import schema
+from cronsched.api import json_object
+from cronsched.lib import query, ranges
+from cronsched.schema import Answer, Body, Refusal, operation
+from cronsched.viewsets import APIViewSet
+from notifications import inbox, serializers, slack_settings
+
+LARGEST_PAGE = 100
+TAG = "Notifications"
+
+EXAMPLE = {
+    "id": "0198f2a4-7c1e-7d3a-9b52-3f1c0a6d8e11",
+    "user_id": "5d0f7a52-3c0e-4f6c-8a55-61a3a2a7c001",
+    "title": "Job Failed",
+    "message": 'Job "Daily backup" failed: Webhook returned status 500',
+    "type": "error",
+    "related_job_id": "8a1f6f0e-19c3-4f2e-a1a5-5b7d3c9e2f44",
+    "related_execution_id": "0198f2a4-7b90-7c11-8f02-6a4e1d2c3b55",
+    "is_read": False,
+    "read_at": None,
+    "created_at": "2026-01-15T12:00:10.123Z",
+}
+NO_RANGE = {"from": None, "to": None}
+UNKNOWN = Refusal(404, "Notification not found")
+NOTIFICATION_ID = schema.path_id("notification_id", "notification")
+
+
+class NotificationViewSet(APIViewSet):
+    """The caller's own notices; admins too see only theirs."""
+
+    permission_classes = [IsAuthenticated]
+
+    @operation(
+        "list_notifications",
+        tag=TAG,
+        summary="List notifications",
+        description="The caller's own, newest first.",
+        query=[
+            schema.whole_number("page", default=1, low=1),
+            schema.whole_number("per_page", default=20, low=1, text="More than 100 counts as 100."),
+            schema.flag("unread_only"),
+            schema.FROM,
+            schema.TO,
+        ],
+        answers={
+            200: Answer(
+                serializers.NotificationListSerializer,
+                {
+                    "notifications": [EXAMPLE],
+                    "total": 45,
+                    "page": 1,
+                    "per_page": 20,
+                    "total_pages": 3,
+                    "range": NO_RANGE,
+                },
+            )
+        },
+        refusals=[
+            schema.bad_number("page"),
+            schema.bad_number("per_page"),
+            schema.bad_boolean("unread_only"),
+            *schema.BAD_RANGE,
+        ],
+    )
+    def list(self, request: Request) -> Response:
+        wanted = query.read(
+            request.query_params,
+            page=query.Whole(1, low=1),
+            per_page=query.Whole(20, low=1, cut=LARGEST_PAGE),
+            unread_only=query.Flag(False),
+        )
+        page, per_page, unread = wanted["page"], wanted["per_page"], wanted["unread_only"]
+        asked = ranges.read(request.query_params)
+        user = caller(request)
+        reader = inbox.Reader(user)
+        total = reader.count(asked, unread=unread)
+        offset = (page - 1) * per_page
+        items = reader.page(asked, unread=unread, offset=offset, limit=per_page) if offset < total else []
+        return Response(
+            {
+                "notifications": [serializers.notification(item, str(user.pk)) for item in items],
+                "total": total,
+                "page": page,
+                "per_page": per_page,
+                "total_pages": -(-total // per_page),
+                "range": asked.echo(suffix=""),
+            }
+        )
+
+    @operation(
+        "count_unread_notifications",
+        tag=TAG,
+        summary="Count unread notifications",
+        query=[schema.FROM, schema.TO],
+        answers={200: Answer(serializers.UnreadCountSerializer, {"unread_count": 12, "range": NO_RANGE})},
+        refusals=schema.BAD_RANGE,
+    )
+    def unread_count(self, request: Request) -> Response:
+        asked = ranges.read(request.query_params)
+        unread = inbox.Reader(caller(request)).count(asked, unread=True)
+        return Response({"unread_count": unread, "range": asked.echo(suffix="")})
+
+    @operation(
+        "read_notification",
+        tag=TAG,
+        summary="Mark a notification as read",
+        description="Doing it again keeps the time of the first.",
+        path=[NOTIFICATION_ID],
+        answers={
+            200: Answer(
+                serializers.NotificationAnswerSerializer,
+                {
+                    "message": "Notification marked as read",
+                    "notification": {**EXAMPLE, "is_read": True, "read_at": "2026-01-15T12:05:00.000Z"},
+                },
+            )
+        },
+        refusals=[UNKNOWN, Refusal(403, inbox.NOT_YOURS_TO_READ)],
+    )
+    def read(self, request: Request, notification_id: str) -> Response:
+        user = caller(request)
+        item = inbox.read_one(user, notification_id, now=timezone.now())
+        shown = serializers.notification(item, str(user.pk))
+        return Response({"message": "Notification marked as read", "notification": shown})
+
+    @operation(
+        "read_all_notifications",
+        tag=TAG,
+        summary="Mark all notifications as read",
+        answers={
+            200: Answer(
+                serializers.MarkedSerializer, {"message": "All notifications marked as read", "updated_count": 3}
+            )
+        },
+    )
+    def read_all(self, request: Request) -> Response:
+        count = inbox.read_all(caller(request), now=timezone.now())
+        return Response({"message": "All notifications marked as read", "updated_count": count})
+
+    @operation(
+        "delete_notification",
+        tag=TAG,
+        summary="Delete a notification",
+        description="Read or not. What everybody was told stays there for the others.",
+        path=[NOTIFICATION_ID],
+        answers={200: Answer(serializers.MessageSerializer, {"message": "Notification deleted successfully"})},
+        refusals=[UNKNOWN, Refusal(403, inbox.NOT_YOURS_TO_DELETE)],
+    )
+    def destroy(self, request: Request, notification_id: str) -> Response:
+        inbox.delete_one(caller(request), notification_id)
+        return Response({"message": "Notification deleted successfully"})
+
+    @operation(
+        "delete_read_notifications",
+        tag=TAG,
+        summary="Delete read notifications",
+        query=[schema.FROM, schema.TO],
+        answers={200: Answer(serializers.DeletedSerializer, {"deleted_count": 3})},
+        refusals=schema.BAD_RANGE,
+    )
+    def delete_read(self, request: Request) -> Response:
+        asked = ranges.read(request.query_params)
+        return Response({"deleted_count": inbox.delete_read(caller(request), asked)})
+
+
+SLACK_TAG = "Settings"
+SLACK_EXAMPLE: dict[str, Any] = {
+    "id": "0d6f2c9a-4f5e-4b8e-9c61-2a1b7e5d3f90",
+    "is_enabled": True,
+    "webhook_url": "https://hooks.slack.com/services/T000/B000/XXXX",
+    "channel": None,
+    "post_every": 1,
+    "created_at": "2026-01-15T10:30:00.000Z",
+    "updated_at": "2026-01-15T10:30:00.000Z",
+}
+
+
+class SlackSettingsViewSet(APIViewSet):
+    """The one Slack destination of the service."""
+
+    permission_classes = [IsAdmin]
+
+    @operation(
+        "get_slack_settings",
+        tag=SLACK_TAG,
+        summary="Get the Slack settings",
+        access=schema.ADMIN,
+        answers={200: Answer(serializers.SlackSettingsAnswerSerializer, {"slack_settings": SLACK_EXAMPLE})},
+    )
+    def retrieve(self, request: Request) -> Response:
+        return Response({"slack_settings": _shown(slack_settings.current())})
+
+    @operation(
+        "update_slack_settings",
+        tag=SLACK_TAG,
+        summary="Change the Slack settings",
+        description="Only the keys sent count. `post_every` thins out the failures of one incident: the first is"
+        " posted, then every n-th.",
+        access=schema.ADMIN,
+        body=Body(
+            serializers.ChangedSlackSettingsSerializer,
+            {
+                "Enable": {"is_enabled": True, "webhook_url": SLACK_EXAMPLE["webhook_url"], "channel": "#ops"},
+                "Disable": {"is_enabled": False},
+            },
+        ),
+        answers={
+            200: Answer(
+                serializers.SlackSettingsChangeSerializer,
+                {"message": "Slack settings updated", "slack_settings": SLACK_EXAMPLE},
+            )
+        },
+        refusals=[
+            Refusal(400, "Invalid settings", "webhook_url is required when Slack is enabled."),
+            Refusal(400, "Invalid payload", '"webhook_url" must be a string.'),
+            Refusal(400, "Invalid channel", "channel must be at most 255 characters."),
+            Refusal(400, "Invalid webhook_url", "webhook_url must be at most 2048 characters."),
+            Refusal(400, "Invalid post_every", "post_every must be a whole number from 1 to 1000."),
+        ],
+    )
+    def update(self, request: Request) -> Response:
+        settings = slack_settings.change(json_object(request))
+        return Response({"message": "Slack settings updated", "slack_settings": _shown(settings)})
+
+
+def _shown(settings: Any) -> Any:
+    return serializers.SlackSettingsSerializer(settings).data
