@@ -6,6 +6,7 @@ from typing import Any
 import jwt
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import LoginSession, User
@@ -115,14 +116,13 @@ def test_account_is_read_anew(alice, token, change, text):
         assert (answer.status_code, answer.json()["message"]) == (401, text)
 
 
-def test_session_that_ends_during_the_refresh_is_not_revived(alice, session, token, monkeypatch):
-    from accounts import services
+def test_session_that_ends_during_the_refresh_is_not_revived(token):
+    def end_first(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            LoginSession.objects.all().delete()
+        return execute(sql, params, many, context)
 
-    def ending_meanwhile(*args: Any, **kwargs: Any) -> LoginSession:
-        LoginSession.objects.all().delete()
-        return session
-
-    monkeypatch.setattr(services, "open_session", ending_meanwhile)
-    answer = post(token=token)
+    with connection.execute_wrapper(end_first):
+        answer = post(token=token)
     assert (answer.status_code, answer.json()["message"]) == (401, "Token has been revoked")
     assert not LoginSession.objects.exists()

@@ -1,0 +1,147 @@
+"""Requests at the same time, each on a connection and with commits of its own."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any, TypeVar
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from accounts.models import FailedSignIns, LoginSession, NotificationPreferences, Role, User
+from accounts.services import create_first_admin
+from accounts.tests.factories import PASSWORD, JSONClient, api_client, make_session, make_user
+from accounts.tokens import AccessToken, issue_pair
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
+
+LOGIN = "/api/v2/auth/login"
+Result = TypeVar("Result")
+
+
+def together(*acts: Callable[[], Result]) -> list[Result]:
+    """Start all `acts` at the same moment, each in a thread of its own, and return their results."""
+    start = Barrier(len(acts))
+
+    def run(act: Callable[[], Result]) -> Result:
+        try:
+            start.wait(timeout=10)
+            return act()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(run, acts))
+
+
+def statuses(answers: list[Any]) -> Counter[int]:
+    return Counter(answer.status_code for answer in answers)
+
+
+def log_in(password: str = PASSWORD) -> Any:
+    return JSONClient().post(LOGIN, {"username": "alice", "password": password})
+
+
+@pytest.mark.parametrize("contested", ["username", "email"])
+def test_one_of_many_registrations_of_a_name_or_address_wins(contested):
+    boss = api_client(make_user("admin", role=Role.ADMIN))
+
+    def register(number: int) -> Any:
+        sent = {"username": f"dana{number}", "email": f"dana{number}@example.com", "password": "secret"}
+        sent[contested] = "dana@example.com" if contested == "email" else "dana"
+        return boss.post("/api/v2/auth/register", sent)
+
+    answers = together(*(lambda number=number: register(number) for number in range(6)))
+    assert statuses(answers) == {201: 1, 409: 5}
+    text = f"{contested.capitalize()} already exists"
+    assert {answer.json()["error"] for answer in answers if answer.status_code == 409} == {text}
+    assert User.objects.count() == 2
+
+
+def test_address_is_taken_by_one_of_two_accounts():
+    people = [make_user(), make_user()]
+    clients = [(user, api_client(user)) for user in people]
+
+    def move(user: User, client: JSONClient) -> Any:
+        return client.put(f"/api/v2/auth/users/{user.id}", {"email": "same@example.com"})
+
+    answers = together(*(lambda pair=pair: move(*pair) for pair in clients))
+    assert statuses(answers) == {200: 1, 409: 1}
+
+
+def test_guesses_at_the_same_time_get_no_more_than_the_attempts(settings):
+    settings.SIGN_IN_ATTEMPTS = 3
+    make_user("alice")
+    answers = together(*(lambda: log_in("wrong password") for _ in range(10)))
+    assert statuses(answers) == {401: 3, 429: 7}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers if answer.status_code == 429)
+    assert FailedSignIns.objects.count() == 1
+
+
+def test_correct_sign_ins_at_the_same_time_all_succeed(settings):
+    settings.SIGN_IN_ATTEMPTS = 3
+    make_user("alice")
+    assert statuses(together(*(log_in for _ in range(10)))) == {200: 10}
+    assert LoginSession.objects.count() == 10
+
+
+def test_parallel_refreshes_with_one_token_all_succeed():
+    token = issue_pair(make_session(make_user("alice")), now=timezone.now()).refresh
+
+    def refresh() -> Any:
+        return JSONClient().post("/api/v2/auth/refresh", HTTP_AUTHORIZATION=f"Bearer {token}")
+
+    assert statuses(together(*(refresh for _ in range(6)))) == {200: 6}
+
+
+@pytest.mark.parametrize("method", ["get", "put"])
+def test_preferences_first_asked_for_at_the_same_time_are_one_row(method):
+    alice = make_user("alice")
+    client = api_client(alice)
+    url = f"/api/v2/auth/users/{alice.id}/preferences"
+    answers = together(*(lambda: getattr(client, method)(url, {}) for _ in range(6)))
+    assert statuses(answers) == {200: 6}
+    assert {answer.json()["preferences"]["id"] for answer in answers} == {str(NotificationPreferences.objects.get().id)}
+
+
+def test_no_sign_in_with_the_old_password_outlives_its_change():
+    alice = make_user("alice")
+    session = make_session(alice)
+    keeper = JSONClient()
+    keeper.credentials(HTTP_AUTHORIZATION=f"Bearer {AccessToken.issue(session, now=timezone.now())}")
+
+    def change() -> Any:
+        return keeper.put(f"/api/v2/auth/users/{alice.id}", {"password": "another horse battery"})
+
+    answers = together(change, *(log_in for _ in range(6)))
+    assert answers[0].status_code == 200
+    assert {answer.status_code for answer in answers[1:]} <= {200, 401}
+    assert list(LoginSession.objects.all()) == [session]
+
+
+def test_account_deleted_while_it_works_ends_in_plain_refusals():
+    boss = api_client(make_user("admin", role=Role.ADMIN))
+    alice = make_user("alice")
+    client = api_client(alice)
+    url = f"/api/v2/auth/users/{alice.id}"
+    answers = together(
+        lambda: boss.delete(url),
+        lambda: boss.delete(url),
+        lambda: client.put(url, {"password": "another horse battery"}),
+        lambda: client.put(f"{url}/preferences", {"daily_digest": True}),
+        lambda: client.get(f"{url}/ui-preferences"),
+        log_in,
+    )
+    assert sorted(answer.status_code for answer in answers[:2]) == [200, 404]
+    assert {answer.status_code for answer in answers[2:]} <= {200, 401, 404}
+    assert not User.objects.filter(id=alice.id).exists()
+
+
+def test_first_administrator_is_created_once():
+    def create() -> User | None:
+        return create_first_admin(username="admin", email="admin@example.com", password="secret")
+
+    made = together(*(create for _ in range(4)))
+    assert [user for user in made if user is not None] == [User.objects.get()]
