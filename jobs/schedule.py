@@ -14,15 +14,18 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from cronsched.lib import batches
 from cronsched.lib.batches import Column, Kind
 from cronsched.lib.ids import uuid7
-from jobs import cron
+from jobs import counters, cron, messages
+from jobs.counters import Counted
 from jobs.facts import JobFacts
 from jobs.models import Job, JobExecution, Overlap, Status, TriggerType
-from jobs.plan import Plan, Timing, not_before, overlap_refusal, plan
+from jobs.plan import Missed, Plan, Timing, not_before, overlap_refusal, plan
+from notifications.message import Message
+from notifications.services import notify
 
 LATE = "Nobody could start it in time."
 PAUSED = "The job was paused before the run could start."
@@ -69,18 +72,29 @@ INSERTED = (
 MOVED = (Column("id", Kind.UUID), Column("next_fire_at", Kind.INSTANT), Column("schedule_error", Kind.TEXT))
 
 
+class Due(NamedTuple):
+    """A run that is due: its row as it waits, and the job for whoever sends it at once.
+
+    `is_free` is False where it has to wait: for its place in the spread, or for an earlier execution of the job.
+    """
+
+    job: JobFacts
+    row: NewExecution
+    is_free: bool
+
+
 @dataclass(slots=True)
 class Settlement:
     """What due jobs came to: rows to insert, and when each job is due again.
 
-    `runs` holds the facts of a queued row's job beside the row, for whoever sends it at once. `missed` counts per job
-    what was not run. `expired` jobs are to be paused, `broken` ones cannot be computed.
+    `runs` are queued rows, `others` settled ones. `missed` says per job what is not run. `expired` jobs are to be paused,
+    `broken` ones cannot be computed.
     """
 
-    runs: list[tuple[JobFacts, NewExecution]] = field(default_factory=list)
+    runs: list[Due] = field(default_factory=list)
     others: list[NewExecution] = field(default_factory=list)
     moves: list[tuple[UUID, datetime | None, str]] = field(default_factory=list)
-    missed: list[tuple[JobFacts, Plan]] = field(default_factory=list)
+    missed: list[tuple[UUID, tuple[Missed, ...]]] = field(default_factory=list)
     expired: list[JobFacts] = field(default_factory=list)
     broken: list[tuple[JobFacts, str]] = field(default_factory=list)
 
@@ -136,12 +150,12 @@ def _add(settlement: Settlement, job: JobFacts, planned: Plan, going: Counter[UU
         if refusal is not None:
             settlement.others.append(_execution(job, Status.SKIPPED, fire_time, completed_at=now, reason=refusal))
             continue
-        going[job.id] += 1
         wait = not_before(job.id, fire_time, job.spread_seconds)
-        row = _execution(job, Status.QUEUED, fire_time, not_before=wait)
-        settlement.runs.append((job, row))
+        is_free = (wait is None or wait <= now) and not (job.overlap == Overlap.QUEUE and going[job.id])
+        settlement.runs.append(Due(job, _execution(job, Status.QUEUED, fire_time, not_before=wait), is_free))
+        going[job.id] += 1
     if planned.missed:
-        settlement.missed.append((job, planned))
+        settlement.missed.append((job.id, planned.missed))
     if planned.expired:
         settlement.expired.append(job)
     settlement.moves.append((job.id, None if planned.expired else planned.next_fire_at, ""))
@@ -157,13 +171,51 @@ def _execution(job: JobFacts, status: Status, fire_time: datetime, **fields: Any
     return NewExecution(uuid7(), job.id, status.value, job.execution_type, job.target, fire_time, **fields)
 
 
-def insert_executions(rows: Sequence[NewExecution], *, trigger: TriggerType, now: datetime) -> int:
-    """Insert `rows`, leaving out fire times that have a row already; return how many went in.
+def write(settlement: Settlement, runs: Sequence[NewExecution], *, now: datetime) -> set[UUID]:
+    """Insert what `settlement` came to, with `runs` in place of its queued rows; return the ids that went in.
 
-    The caller holds the rows of the jobs, so that nobody inserts the same fire time meanwhile.
+    Fire times that have a row already are left out. The caller holds the rows of the jobs, so that nobody inserts the
+    same fire time meanwhile. What is missed is announced: once per job and outage, because it is claimed once.
     """
+    rows = [*settlement.others, *runs]
+    written = insert_executions(rows, trigger=TriggerType.SCHEDULED, now=now)
+    counters.add(
+        Counted(row.job_id, now, row.status, TriggerType.SCHEDULED, row.execution_type, None)
+        for row in settlement.others
+        if row.id in written
+    )
+    notify(_missed_notices(settlement, written, now), now=now)
+    return written
+
+
+def _missed_notices(settlement: Settlement, written: set[UUID], now: datetime) -> list[Message]:
+    if not settlement.missed:
+        return []
+    ids = {
+        (row.job_id, row.scheduled_for): row.id
+        for row in settlement.others
+        if row.status == Status.MISSED and row.id in written
+    }
+    jobs = Job.objects.select_related("category", "pic_team").in_bulk([job_id for job_id, _ in settlement.missed])
+    return [
+        messages.missed(
+            jobs[job_id],
+            first=missed[0].first,
+            last=missed[-1].last,
+            count=sum(part.number for part in missed),
+            reason=LATE,
+            execution_id=ids[job_id, missed[-1].last],
+            now=now,
+        )
+        for job_id, missed in settlement.missed
+        if (job_id, missed[-1].last) in ids
+    ]
+
+
+def insert_executions(rows: Sequence[NewExecution], *, trigger: TriggerType, now: datetime) -> set[UUID]:
+    """Insert `rows`, leaving out fire times that have a row already; return the ids that went in."""
     if not rows:
-        return 0
+        return set()
     same = [
         (Column("trigger_type", Kind.TEXT), trigger.value),
         (Column("queued_at", Kind.INSTANT), now),
@@ -174,7 +226,11 @@ def insert_executions(rows: Sequence[NewExecution], *, trigger: TriggerType, now
     ]
     unless_exists = ("job_id", "scheduled_for") if trigger == TriggerType.SCHEDULED else ()
     table = JobExecution._meta.db_table
-    return batches.insert(connection, table, INSERTED, rows, same=same, unless_exists=unless_exists)
+    inserted = batches.insert(connection, table, INSERTED, rows, same=same, unless_exists=unless_exists)
+    ids = {row.id for row in rows}
+    if inserted == len(rows):
+        return ids
+    return set(JobExecution.objects.filter(id__in=ids).values_list("id", flat=True))
 
 
 def move_on(moves: Sequence[tuple[UUID, datetime | None, str]]) -> None:
@@ -191,13 +247,19 @@ def reschedule(job: Job, *, now: datetime, ended: bool = False) -> None:
     recorded as skipped where the job is paused now; so are its other queued runs. With `ended` it is the end date that
     pauses the job, and queued runs stay: they were due while it was still to run.
     """
+    reschedule_all([job], now=now, ended=ended)
+
+
+def reschedule_all(jobs: Sequence[Job], *, now: datetime, ended: bool = False) -> None:
+    """Do for many jobs what `reschedule` does for one, with a number of statements that does not grow with them."""
     with transaction.atomic():
-        stored = JobFacts.read(batches.locked(Job.objects.filter(pk=job.pk), skip=False))
-        if stored:
-            _record_owed(stored[0], now)
-        if stored and not job.is_active and not ended:
-            skip_queued(job.pk, now)
-    job.next_fire_at, job.schedule_error = next_fire(job, now)
+        wanted = Job.objects.filter(pk__in=[job.pk for job in jobs])
+        stored = JobFacts.read(batches.locked(wanted, skip=False))
+        _record_owed(stored, now)
+        if stored and not ended:
+            skip_queued([job.pk for job in jobs if not job.is_active], now)
+    for job in jobs:
+        job.next_fire_at, job.schedule_error = next_fire(job, now)
 
 
 def next_fire(job: Job, now: datetime) -> tuple[datetime | None, str]:
@@ -215,13 +277,27 @@ def _record_owed(stored: JobFacts, now: datetime) -> None:
     if not stored.is_active or stored.next_fire_at is None or stored.next_fire_at > now:
         return
     settlement = settle([stored], now=now)
-    rows = [*settlement.others, *(row for _, row in settlement.runs)]
-    insert_executions(rows, trigger=TriggerType.SCHEDULED, now=now)
+    write(settlement, [due.row for due in settlement.runs], now=now)
 
 
 def skip_queued(job_id: UUID, now: datetime) -> int:
     """Give up the scheduled runs of a paused job that have not been sent; return how many."""
-    queued = JobExecution.objects.filter(job_id=job_id, status=Status.QUEUED, trigger_type=TriggerType.SCHEDULED)
-    # What was sent before and waits for another attempt has failed; only what never left was skipped.
-    never_sent = queued.filter(attempt=1).update(status=Status.SKIPPED, reason=PAUSED, completed_at=now)
-    return never_sent + queued.update(status=Status.FAILED, reason=PAUSED, completed_at=now)
+    runs = JobExecution.objects.filter(job_id=job_id, trigger_type=TriggerType.SCHEDULED)
+    return give_up(runs.filter(status=Status.QUEUED), reason=PAUSED, now=now)
+
+
+def give_up(queued: QuerySet[JobExecution], *, reason: str, now: datetime) -> int:
+    """Settle `queued` rows that will not be sent (again); return how many. Call it inside a transaction.
+
+    What never left is skipped. What waited for another attempt has failed, as its last attempt did.
+    """
+    fields = ("id", "attempt", "job_id", "started_at", "trigger_type", "execution_type")
+    rows = list(batches.locked(queued.order_by("id"), skip=False).values_list(*fields))
+    counted = []
+    for status, is_meant in ((Status.SKIPPED, True), (Status.FAILED, False)):
+        ended = [row for row in rows if (row[1] == 1) is is_meant]
+        ids = [row[0] for row in ended]
+        JobExecution.objects.filter(id__in=ids).update(status=status, reason=reason, completed_at=now, not_before=None)
+        counted += [Counted(job, started, status, trigger, kind, None) for _, _, job, started, trigger, kind in ended]
+    counters.add(counted)
+    return len(rows)

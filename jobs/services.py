@@ -181,7 +181,9 @@ def run_now(job: Job, sent: Mapping[str, Any], *, by: User, now: datetime) -> Jo
 
 def queue_run(job_id: UUID, *, by: User, now: datetime) -> JobExecution:
     """Queue one run of a job for the leader: for whoever starts many at once. Raises `DomainError`."""
-    job = find_job(str(job_id))
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None:
+        raise job_not_found(str(job_id))
     check_may(by, job, "execute")
     refuse_expired(job, now=now)
     return dispatch.queue_run(job, by=by, now=now)
@@ -303,8 +305,7 @@ def _store(good: Sequence[Verdict], by: User | None, now: datetime) -> list[Job]
 
 
 def _store_changed(jobs: Sequence[Job], now: datetime) -> None:
-    for job in jobs:
-        schedule.reschedule(job, now=now)
+    schedule.reschedule_all(jobs, now=now)
     names_target = connection.features.supports_update_conflicts_with_target
     # An upsert is the one statement that writes many different rows. The rows are held, so it never inserts.
     Job.objects.bulk_create(
