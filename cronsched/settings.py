@@ -209,6 +209,12 @@ MAX_RESPONSE_BYTES = env.integer("MAX_RESPONSE_BYTES", 64 * 1024, at_least=1024)
 GITHUB_API_URL = env.http_url("GITHUB_API_URL", "https://api.github.com")
 GITHUB_TOKEN = env.text("GITHUB_TOKEN")
 DEFAULT_GITHUB_OWNER = env.text("DEFAULT_GITHUB_OWNER")
+# A GitHub App instead of a token. 0 looks the installation up by the repository.
+GITHUB_APP_ID = env.text("GITHUB_APP_ID")
+GITHUB_APP_PRIVATE_KEY = env.text("GITHUB_APP_PRIVATE_KEY").replace("\\n", "\n")
+GITHUB_APP_INSTALLATION_ID = env.integer("GITHUB_APP_INSTALLATION_ID", 0)
+if bool(GITHUB_APP_ID) != bool(GITHUB_APP_PRIVATE_KEY):
+    raise env.BadSetting("GITHUB_APP_ID", "and GITHUB_APP_PRIVATE_KEY are needed together.")
 
 # --- Mail ------------------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from django.core.signals import setting_changed
 from cronsched.door import door
 from jobs.executors.base import Failure, Outcome, Run
 from jobs.executors.github import (
+    AppTokens,
     GitHub,
     GitHubExecutor,
     GitHubRequest,
@@ -64,8 +65,17 @@ def run(request: Request) -> Outcome:
 
 @lru_cache(maxsize=1)
 def github() -> GitHub:
-    """Return GitHub as the settings name it."""
-    return GitHub(Transport(door(), settings.GITHUB_API_URL), StaticToken(settings.GITHUB_TOKEN))
+    """Return GitHub as the settings name it: with the App's credentials where there is one, else with the token."""
+    transport = Transport(door(), settings.GITHUB_API_URL)
+    if not settings.GITHUB_APP_ID:
+        return GitHub(transport, StaticToken(settings.GITHUB_TOKEN))
+    tokens = AppTokens(
+        transport,
+        app_id=settings.GITHUB_APP_ID,
+        private_key=settings.GITHUB_APP_PRIVATE_KEY,
+        installation_id=settings.GITHUB_APP_INSTALLATION_ID or None,
+    )
+    return GitHub(transport, tokens)
 
 
 def _forget(**_: Any) -> None:

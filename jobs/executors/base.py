@@ -85,6 +85,15 @@ class Outcome:
         return self.failure is Failure.NO_ANSWER and self.request_sent
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a target check found. `code` is stable; one that is not `conclusive` says only that nothing was learnt."""
+
+    code: str
+    message: str
+    conclusive: bool = True
+
+
 Request_contra = TypeVar("Request_contra", contravariant=True)
 
 

@@ -129,6 +129,13 @@ class Door:
         finally:
             self._slots.give_back(location.origin)
 
+    def probe(self, url: str, *, timeout: timedelta) -> None:
+        """Vet and connect to the URL's host, with TLS where it says so, and send nothing. Raises DoorError."""
+        location = parse(url)
+        deadline = Deadline.after(timeout)
+        _, connection = self._connection(location, self._vetted(location, deadline, trusted=False), deadline)
+        connection.close()
+
     def close_idle(self) -> None:
         """Close connections nobody used for a while. Worth a call now and then when nothing is sent."""
         self._idle.close_old()

@@ -1,19 +1,33 @@
 """GitHub Actions: start a workflow, find and follow its run, check that it can be started."""
 
 from jobs.executors.github.api import Transport
+from jobs.executors.github.check import GitHubCheck
 from jobs.executors.github.client import GitHub, Repository
-from jobs.executors.github.credentials import Credentials, CredentialsMissing, StaticToken
+from jobs.executors.github.credentials import AppTokens, Credentials, CredentialsMissing, StaticToken
 from jobs.executors.github.dispatch import GitHubExecutor, GitHubRequest, ref_of_run, ref_of_test_run
+from jobs.executors.github.events import is_signed, run_event
+from jobs.executors.github.inputs import input_problems
+from jobs.executors.github.runs import Poll, Runs, RunState, Verdict, next_poll
 
 __all__ = [
+    "AppTokens",
     "Credentials",
     "CredentialsMissing",
     "GitHub",
+    "GitHubCheck",
     "GitHubExecutor",
     "GitHubRequest",
+    "Poll",
     "Repository",
+    "RunState",
+    "Runs",
     "StaticToken",
     "Transport",
+    "Verdict",
+    "input_problems",
+    "is_signed",
+    "next_poll",
     "ref_of_run",
     "ref_of_test_run",
+    "run_event",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from cronsched.lib.http import Answer
+from cronsched.lib.http import Answer, DoorError
 from jobs.executors.github.api import Transport, path_of
 from jobs.executors.github.credentials import Credentials, CredentialsMissing, lane_of
 
@@ -56,7 +56,11 @@ class GitHub:
         return answer
 
     def _token(self, repository: Repository, ends_at: float) -> str:
-        token = repository.token or self._credentials.token(repository.owner, repository.name, ends_at=ends_at)
+        try:
+            token = repository.token or self._credentials.token(repository.owner, repository.name, ends_at=ends_at)
+        except DoorError as error:
+            # Whatever reached GitHub was the question for a token, not the call.
+            raise DoorError(error.kind, f"no token from GitHub: {error.reason}") from error
         if not token:
             raise CredentialsMissing("GitHub token not configured")
         return token

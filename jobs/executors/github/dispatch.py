@@ -1,7 +1,8 @@
 """Starting a workflow: `workflow_dispatch`, as the contract has it."""
 
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from http import HTTPMethod, HTTPStatus
@@ -25,6 +26,7 @@ from jobs.executors.base import (
 from jobs.executors.github.api import json_of, rate_limit_wait
 from jobs.executors.github.client import GitHub, Repository
 from jobs.executors.github.credentials import CredentialsMissing
+from jobs.executors.github.runs import Runs, RunState
 
 EXECUTION_TYPE = "github_actions"
 RUN_REF = "master"
@@ -33,6 +35,9 @@ ACCEPTED = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT})
 MOVED = frozenset({301, 302, 307, 308})
 REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 EXTENSIONS = (".yml", ".yaml")
+# A run shows up in the list a moment after its dispatch.
+LOOKUP_WAITS = (1.0, 2.0, 4.0)
+LOOKUP_TIMEOUT = timedelta(seconds=5)
 # Older Enterprise servers refuse what they do not know.
 FLAG = "return_run_details"
 
@@ -42,7 +47,8 @@ class GitHubRequest:
     """A workflow to start. `token` is this run's override and must be stored nowhere.
 
     `guess_extension` tries `.yml` and `.yaml` where a bare name is unknown; `omit_empty_inputs` and
-    `want_run_details` are how a test run differs from a run.
+    `want_run_details` are how a test run differs from a run. `known_runs` are ids of the workflow's runs that belong to
+    other executions.
     """
 
     owner: str
@@ -56,6 +62,7 @@ class GitHubRequest:
     guess_extension: bool = True
     omit_empty_inputs: bool = False
     want_run_details: bool = True
+    known_runs: frozenset[int] = frozenset()
     run: Run | None = None
 
     @property
@@ -95,29 +102,74 @@ def _first_text(metadata: Mapping[str, Any], *keys: str) -> str:
 class GitHubExecutor:
     """Dispatches a workflow. `success` means that GitHub accepted the dispatch, not that the workflow succeeded."""
 
-    def __init__(self, github: GitHub, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        github: GitHub,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        lookup_waits: Sequence[float] = LOOKUP_WAITS,
+    ) -> None:
         self._github = github
+        self._runs = Runs(github)
         self._clock = clock
+        self._lookup_waits = lookup_waits
 
     def run(self, request: GitHubRequest) -> Outcome:
         ends_at = time.monotonic() + request.timeout.total_seconds()
+        sent_at = self._clock()
         tried = request
         try:
             answer = self._dispatch(request, ends_at)
-            for spelling in _other_spellings(request):
+            for spelling in spellings(request)[1:]:
                 if answer.status != HTTPStatus.NOT_FOUND:
                     break
                 tried = spelling
                 answer = self._dispatch(tried, ends_at)
-            known = answer.status != HTTPStatus.NOT_FOUND
-            return self._outcome(tried if known else request, answer)
+            return self._outcome(request if answer.status == HTTPStatus.NOT_FOUND else tried, answer)
         except CredentialsMissing as missing:
             return _without_token(request, missing)
         except DoorError as error:
-            return unanswered(error, execution_type=EXECUTION_TYPE, target=tried.target)
+            silence = unanswered(error, execution_type=EXECUTION_TYPE, target=tried.target)
+            return self._looked_up(tried, silence, sent_at) if silence.is_ambiguous else silence
         except ValueError:
             reason = "the inputs hold a number that JSON cannot carry"
             return invalid(reason, execution_type=EXECUTION_TYPE, target=request.target)
+
+    def _looked_up(self, request: GitHubRequest, silence: Outcome, sent_at: datetime) -> Outcome:
+        """Judge a dispatch that nobody answered by the workflow's runs: GitHub may have taken it all the same."""
+        runs = self._runs_since(request, sent_at)
+        if runs is None:
+            return replace(silence, details={"lookup": "unanswered"})
+        if not runs:
+            return replace(silence, details={"lookup": "no run found"})
+        if len(runs) > 1:
+            # One of them may be ours. Sending once more could start the workflow twice.
+            reason = f"{silence.reason}, and of {len(runs)} runs started then none can be told to be this one"
+            silence = replace(silence, reason=reason, error_message=f"Request failed: {reason}")
+            return replace(silence, retryable=False, details={"lookup": "several runs found"})
+        details = {"lookup": "run found", "run_id": runs[0].run_id, "run_url": runs[0].url}
+        return _accepted(request, None, details)
+
+    def _runs_since(self, request: GitHubRequest, sent_at: datetime) -> list[RunState] | None:
+        lost_at = self._clock()
+        for wait in self._lookup_waits:
+            threading.Event().wait(wait)
+            try:
+                runs = self._runs.find(
+                    request.repository,
+                    request.workflow,
+                    request.ref,
+                    sent_at=sent_at,
+                    lost_at=lost_at,
+                    now=self._clock(),
+                    known=request.known_runs,
+                    timeout=LOOKUP_TIMEOUT,
+                )
+            except (DoorError, CredentialsMissing):
+                return None
+            if runs is None or runs:
+                return runs
+        return []
 
     def _dispatch(self, request: GitHubRequest, ends_at: float) -> Answer:
         answer = self._post(request, request.body, ends_at)
@@ -132,15 +184,7 @@ class GitHubExecutor:
 
     def _outcome(self, request: GitHubRequest, answer: Answer) -> Outcome:
         if answer.status in ACCEPTED:
-            return Outcome(
-                status="success",
-                execution_type=EXECUTION_TYPE,
-                target=request.target,
-                response_status=answer.status,
-                output=storable(f"Workflow triggered successfully on branch {request.ref}", MAX_OUTPUT_LENGTH),
-                request_sent=True,
-                details=_run_details(answer),
-            )
+            return _accepted(request, answer.status, _run_details(answer))
         text = output_of(answer)
         wait = rate_limit_wait(answer, now=self._clock())
         moved = " (repository renamed or moved)" if answer.status in MOVED else ""
@@ -158,11 +202,23 @@ class GitHubExecutor:
         )
 
 
-def _other_spellings(request: GitHubRequest) -> list[GitHubRequest]:
-    """Return the request under the likely file names, where the workflow may be a name without its extension."""
+def spellings(request: GitHubRequest) -> list[GitHubRequest]:
+    """Return the request, then under likely file names where the workflow may be a name without its extension."""
     if not request.guess_extension or "." in request.workflow or request.workflow.isdigit():
-        return []
-    return [replace(request, workflow=request.workflow + extension) for extension in EXTENSIONS]
+        return [request]
+    return [request, *(replace(request, workflow=request.workflow + extension) for extension in EXTENSIONS)]
+
+
+def _accepted(request: GitHubRequest, status: int | None, details: Mapping[str, Any]) -> Outcome:
+    return Outcome(
+        status="success",
+        execution_type=EXECUTION_TYPE,
+        target=request.target,
+        response_status=status,
+        output=storable(f"Workflow triggered successfully on branch {request.ref}", MAX_OUTPUT_LENGTH),
+        request_sent=True,
+        details=details,
+    )
 
 
 def _run_details(answer: Answer) -> dict[str, Any]:

@@ -1,0 +1,183 @@
+"""Could this workflow be started right now? Asked before the night in which it has to."""
+
+import base64
+import binascii
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPMethod, HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+import yaml
+
+from cronsched.lib.http import Answer, DoorError
+from jobs.executors.base import Finding, storable
+from jobs.executors.github.api import json_of, rate_limit_wait
+from jobs.executors.github.client import GitHub
+from jobs.executors.github.credentials import CredentialsMissing
+from jobs.executors.github.dispatch import MOVED, GitHubRequest, spellings
+from jobs.executors.github.inputs import input_problems
+
+# Workflow files may have 512 KB, which base64 and JSON make a third longer.
+MAX_BYTES = 1024 * 1024
+
+STATES = {
+    "disabled_inactivity": "GitHub disabled the workflow because the repository had no activity for 60 days.",
+    "disabled_manually": "The workflow was disabled by hand.",
+    "disabled_fork": "The workflow is disabled because the repository is a fork.",
+    "deleted": "The workflow was deleted.",
+}
+
+
+class _Stop(Exception):
+    """Nothing further can be checked."""
+
+    def __init__(self, code: str, message: str, *, conclusive: bool = True) -> None:
+        super().__init__(message)
+        self.finding = Finding(code, message, conclusive=conclusive)
+
+
+@dataclass(frozen=True, slots=True)
+class GitHubCheck:
+    """Checks with reading calls only; nothing is started."""
+
+    github: GitHub
+
+    def run(self, request: GitHubRequest, *, now: datetime, timeout: timedelta) -> list[Finding]:
+        """Return what would keep the dispatch from working, empty where nothing was found."""
+        ends_at = time.monotonic() + timeout.total_seconds()
+        findings: list[Finding] = []
+        try:
+            for finding in self._findings(request, now, ends_at):
+                findings.append(finding)  # noqa: PERF402 (what was found before a stop counts)
+        except _Stop as stop:
+            findings.append(stop.finding)
+        except CredentialsMissing as missing:
+            findings.append(Finding("no_credentials", f"{missing}."))
+        except DoorError as error:
+            findings.append(Finding("unreachable", f"GitHub could not be asked: {error.reason}.", conclusive=False))
+        return findings
+
+    def _findings(self, request: GitHubRequest, now: datetime, ends_at: float) -> Iterator[Finding]:
+        yield from (Finding("inputs", problem) for problem in input_problems(request.inputs))
+        repository = self._read(request, now, ends_at, what="repository")
+        if repository is None:
+            message = f"Repository {request.owner}/{request.repo} does not exist or the token may not read it."
+            raise _Stop("repository_not_found", message)
+        yield from _repository_findings(repository)
+        workflow = self._workflow(request, now, ends_at)
+        if workflow.get("state") != "active":
+            state = str(workflow.get("state"))
+            yield Finding("workflow_disabled", STATES.get(state, f"The workflow is not active but {storable(state)}."))
+        yield from self._file_findings(request, str(workflow.get("path") or ""), now, ends_at)
+
+    def _workflow(self, request: GitHubRequest, now: datetime, ends_at: float) -> Mapping[str, Any]:
+        for spelling in spellings(request):
+            found = self._read(request, now, ends_at, "actions", "workflows", spelling.workflow, what="workflow")
+            if found is not None:
+                return found
+        message = f"Workflow {request.workflow} does not exist on the default branch of {request.owner}/{request.repo}."
+        raise _Stop("workflow_not_found", message)
+
+    def _file_findings(self, request: GitHubRequest, path: str, now: datetime, ends_at: float) -> Iterator[Finding]:
+        query = "?" + urlencode({"ref": request.ref})
+        answer = self._get(request, ends_at, "contents", *path.split("/"), query=query)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            if "no commit found for the ref" in str(json_of(answer).get("message", "")).lower():
+                yield Finding("ref_not_found", f"There is no branch or tag {request.ref}.")
+            else:
+                yield Finding("workflow_not_on_ref", f"{path} does not exist on {request.ref}.")
+            return
+        _judge(answer, now, what="workflow file")
+        yield from trigger_findings(_workflow_file(answer), request.inputs, ref=request.ref)
+
+    def _read(
+        self, request: GitHubRequest, now: datetime, ends_at: float, *segments: str, what: str
+    ) -> Mapping[str, Any] | None:
+        answer = self._get(request, ends_at, *segments)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return None
+        _judge(answer, now, what=what)
+        return json_of(answer)
+
+    def _get(self, request: GitHubRequest, ends_at: float, *segments: str, query: str = "") -> Answer:
+        return self.github.send(
+            HTTPMethod.GET, request.repository, *segments, query=query, ends_at=ends_at, max_bytes=MAX_BYTES
+        )
+
+
+def trigger_findings(workflow: Any, inputs: Mapping[str, Any], *, ref: str) -> Iterator[Finding]:
+    """Yield what in a parsed workflow file keeps it from being dispatched with `inputs`."""
+    if not isinstance(workflow, dict):
+        yield Finding("workflow_unreadable", f"The workflow file on {ref} is no valid YAML mapping.")
+        return
+    # YAML 1.1 reads the bare word `on` as true.
+    triggers = workflow.get("on", workflow.get(True))
+    triggers = triggers if isinstance(triggers, str | list | dict) else []
+    names = {triggers} if isinstance(triggers, str) else {name for name in triggers if isinstance(name, str)}
+    if "workflow_dispatch" not in names:
+        yield Finding("no_dispatch_trigger", f"The workflow has no workflow_dispatch trigger on {ref}.")
+        return
+    options = triggers.get("workflow_dispatch") if isinstance(triggers, dict) else None
+    declared = options.get("inputs") if isinstance(options, dict) else None
+    yield from _input_findings(declared if isinstance(declared, dict) else {}, inputs)
+
+
+def _input_findings(declared: Mapping[Any, Any], given: Mapping[str, Any]) -> Iterator[Finding]:
+    if unexpected := sorted(set(given) - {str(name) for name in declared}):
+        yield Finding("unexpected_inputs", f"The workflow declares no input {', '.join(unexpected)[:200]}.")
+    for name, options in declared.items():
+        rules = options if isinstance(options, dict) else {}
+        value = given.get(str(name))
+        if value in (None, ""):
+            if rules.get("required") is True and rules.get("default") in (None, ""):
+                yield Finding("input_missing", f"The workflow requires the input {name}.")
+        elif rules.get("type") == "choice" and isinstance(rules.get("options"), list):
+            allowed = [str(option) for option in rules["options"] if not isinstance(option, list | dict)]
+            if str(value) not in allowed:
+                yield Finding("input_not_allowed", f"The input {name} must be one of {', '.join(allowed)[:200]}.")
+
+
+def _repository_findings(repository: Mapping[str, Any]) -> Iterator[Finding]:
+    if repository.get("archived") is True:
+        yield Finding("repository_archived", "The repository is archived; archived repositories run no workflows.")
+    if repository.get("disabled") is True:
+        yield Finding("repository_disabled", "The repository is disabled.")
+    permissions = repository.get("permissions")
+    if isinstance(permissions, dict) and permissions.get("push") is False:
+        yield Finding("no_write_access", "The token may read the repository but not start workflows in it.")
+
+
+def _judge(answer: Answer, now: datetime, *, what: str) -> None:
+    """Raise _Stop where the answer says nothing about what was asked."""
+    if answer.status == HTTPStatus.OK:
+        return
+    message = storable(str(json_of(answer).get("message", "")), 200)
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        raise _Stop("bad_credentials", "GitHub does not accept the token.")
+    if answer.status in MOVED:
+        raise _Stop("repository_moved", "The repository was renamed or moved; name it by its new name.")
+    if rate_limit_wait(answer, now=now) is not None:
+        raise _Stop("rate_limited", "GitHub's rate limit is used up; the target was not checked.", conclusive=False)
+    if answer.status == HTTPStatus.FORBIDDEN:
+        raise _Stop("forbidden", f"The token may not read the {what}: {message}.")
+    raise _Stop("unexpected", f"GitHub answered {answer.status} about the {what}.", conclusive=False)
+
+
+def _workflow_file(answer: Answer) -> Any:
+    """Return the parsed workflow, None where it cannot be read."""
+    told = json_of(answer)
+    try:
+        text = base64.b64decode(str(told.get("content", "")))
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except (binascii.Error, yaml.YAMLError, ValueError, RecursionError):
+        return None
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader without merge keys: GitHub knows none, and a small file of them unfolds into gigabytes."""
+
+    def flatten_mapping(self, node: Any) -> None:
+        return
