@@ -56,17 +56,26 @@ def refuse_locked(key: str, *, now: datetime) -> None:
 def count_failure(key: str, *, now: datetime) -> None:
     """Count one more failure. Raises `TooManyRequests` if others, made meanwhile, have used up the attempts."""
     lockout = timedelta(seconds=settings.SIGN_IN_LOCKOUT_SECONDS)
-    more = Case(When(expires_at__gt=now, then=F("failures") + 1), default=Value(1))
     rows = FailedSignIns.objects.filter(key=key)
-    if not rows.update(failures=more, expires_at=now + lockout):
-        try:
-            with transaction.atomic():
-                FailedSignIns.objects.create(key=key, failures=1, expires_at=now + lockout)
-        except IntegrityError:
-            # Another process has just made the row.
-            rows.update(failures=more, expires_at=now + lockout)
-    if rows.filter(failures__gt=settings.SIGN_IN_ATTEMPTS).exists():
+    if not rows.exists():
+        _make_row(key, expires_at=now + lockout)
+    more = Case(When(expires_at__gt=now, then=F("failures") + 1), default=Value(1))
+    with transaction.atomic():
+        # The update locks the row, so each of several failures at once reads a number of its own.
+        rows.update(failures=more, expires_at=now + lockout)
+        used_up = rows.filter(failures__gt=settings.SIGN_IN_ATTEMPTS).exists()
+    if used_up:
         raise _too_many(lockout.total_seconds())
+
+
+def _make_row(key: str, *, expires_at: datetime) -> None:
+    # Apart from the transaction that counts: on MariaDB the loser of the insert keeps a lock that others wait for.
+    try:
+        with transaction.atomic():
+            FailedSignIns.objects.create(key=key, failures=0, expires_at=expires_at)
+    except IntegrityError:
+        # Another process has just made it, which is all we want.
+        return
 
 
 def forget_failures(key: str, *, now: datetime) -> None:
