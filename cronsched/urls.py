@@ -1,22 +1,32 @@
 """Where everything is served. The one place that may name every app."""
 
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from cronsched import documents
 from cronsched.api import not_found
+from jobs.api import health
+from jobs.api.urls import older_urlpatterns
 
-api = [
+api: list[URLPattern | URLResolver] = [
     path("", include("accounts.urls")),
     path("", include("taxonomy.urls")),
     path("", include("notifications.urls")),
     path("", include("jobs.api.urls")),
+    path("health", health.HealthViewSet.as_view({"get": "list"})),
+    path("openapi.json", documents.openapi),
 ]
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", documents.index),
+    path("docs", documents.docs),
+    path("redoc", documents.redoc),
+    path("healthz", health.alive),
+    path("readyz", health.ready),
     path("admin/", admin.site.urls),
     path("api/v2/", include(api)),
     # The prefix of older clients.
-    path("api/", include(api)),
+    path("api/", include([*api, *older_urlpatterns])),
     # Instead of handler404 alone, which development replaces by a page about the routes.
     re_path("", not_found),
 ]

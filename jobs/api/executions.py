@@ -76,7 +76,7 @@ class ExecutionAnswerSerializer(Form):
     execution = ListedExecutionDetailSerializer()
 
 
-class RangeSerializer(Form):
+class PeriodSerializer(Form):
     to = serializers.DateTimeField(allow_null=True)
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
@@ -96,7 +96,7 @@ class StatisticsSerializer(Form):
     missed_executions = serializers.IntegerField()
     skipped_executions = serializers.IntegerField()
     unknown_executions = serializers.IntegerField()
-    range = RangeSerializer()
+    range = PeriodSerializer()
 
 
 class JobExecutionsSerializer(Form):

@@ -1,0 +1,65 @@
+"""The description of the API, and the pages that show it."""
+
+import pytest
+from django.test import Client
+from playwright.sync_api import sync_playwright
+
+from cronsched.documents import description
+
+PAGES = ("/docs", "/redoc")
+
+
+@pytest.fixture
+def client():
+    return Client()
+
+
+@pytest.mark.django_db
+def test_the_root_says_where_to_go_on(client):
+    body = client.get("/").json()
+    assert {key: body[key] for key in ("docs", "redoc", "health")} == {
+        "docs": "/docs",
+        "redoc": "/redoc",
+        "health": "/api/v2/health",
+    }
+    for address in (body["docs"], body["redoc"], body["health"]):
+        assert client.get(address).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["/api/v2/openapi.json", "/api/openapi.json"])
+def test_the_description_is_open_to_everybody(client, address):
+    body = client.get(address).json()
+    assert body["openapi"].startswith("3.")
+    assert body["paths"] == description()["paths"]
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_the_pages_allow_nothing_from_elsewhere(client, address):
+    response = client.get(address)
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = dict(rule.split(" ", 1) for rule in response.headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == "'self'"
+    assert not any("http" in sources for sources in policy.values())
+    assert b"http" not in response.content
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("address", PAGES)
+def test_the_pages_render_without_asking_anybody_else(live_server, address):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+        try:
+            page = browser.new_page()
+            asked, blocked, broken = set(), set(), []
+            page.on("request", lambda request: asked.add(request.url))
+            page.on("requestfailed", lambda request: blocked.add((request.url, request.failure)))
+            page.on("pageerror", lambda error: broken.append(str(error)))
+            page.goto(live_server.url + address)
+            page.locator("text='List executions' >> visible=true").first.wait_for()
+        finally:
+            browser.close()
+    outside = {url for url in asked if not url.startswith((live_server.url, "data:", "blob:"))}
+    # Redoc wants its maker's logo; the policy keeps the request from leaving.
+    assert blocked == {(url, "csp") for url in outside}
+    assert broken == []

@@ -1,0 +1,237 @@
+"""Refusals that no endpoint words: unknown paths, wrong methods, hosts, sizes, and errors nobody expected."""
+
+import json
+
+import pytest
+from django.core.exceptions import RequestDataTooBig
+from django.db import OperationalError
+from django.test import Client, override_settings
+from django.urls import path
+from rest_framework.permissions import AllowAny
+
+from accounts.tests.factories import api_client
+from cronsched.api import json_object
+from cronsched.urls import handler400, handler404, handler500
+from cronsched.urls import urlpatterns as real_urlpatterns
+from cronsched.viewsets import APIViewSet
+
+NOT_FOUND = {"error": "Not found", "message": "Not Found", "detail": "Not Found"}
+NOT_ALLOWED = {"error": "Method not allowed", "message": "Method Not Allowed", "detail": "Method Not Allowed"}
+TOO_LARGE = {"error": "Payload too large", "message": "The body is larger than this endpoint accepts."}
+SECRET = "the password is swordfish"
+
+__all__ = ["handler400", "handler404", "handler500"]
+
+
+class BrokenViewSet(APIViewSet):
+    permission_classes = [AllowAny]
+
+    def list(self, request):
+        raise OperationalError(SECRET)
+
+
+class EchoViewSet(APIViewSet):
+    permission_classes = [AllowAny]
+
+    def create(self, request):
+        return json_object(request)
+
+
+def broken_page(request):
+    raise ValueError(SECRET)
+
+
+def greedy_page(request):
+    raise RequestDataTooBig("too big")
+
+
+# This module is also a URL configuration: the real one, with endpoints that fail in all the ways they can.
+urlpatterns = [
+    path("api/v2/broken", BrokenViewSet.as_view({"get": "list"})),
+    path("api/v2/echo", EchoViewSet.as_view({"post": "create"})),
+    path("api/v2/page", broken_page),
+    path("api/v2/greedy", greedy_page),
+    *real_urlpatterns,
+]
+
+# In development Django has pages of its own for every error; they must not come through either.
+both_modes = pytest.mark.parametrize("debug", [False, True], ids=["production", "development"])
+
+
+@pytest.fixture
+def client():
+    client = Client(raise_request_exception=False)
+    with override_settings(ROOT_URLCONF=__name__):
+        yield client
+
+
+def answer(response):
+    assert response.headers["Content-Type"] == "application/json"
+    return response.status_code, response.json()
+
+
+# --- Unknown paths ---------------------------------------------------------------------------------------------------
+
+
+@both_modes
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        "/nothing",
+        "/api",
+        "/api/",
+        "/api/v2",
+        "/api/v3/jobs",
+        "/api/v2/nothing/",
+        "/api/v2//jobs",
+        "/api/v2/jobs/x/y/z",
+        "/api/v2/%00",
+        "/docs/x",
+        "/%E0%A4%A",
+    ],
+)
+def test_unknown_paths_are_404_in_json(client, unknown, debug):
+    with override_settings(DEBUG=debug):
+        for method in ("get", "post", "put", "delete", "options"):
+            assert answer(getattr(client, method)(unknown)) == (404, NOT_FOUND)
+
+
+def test_unknown_paths_are_404_with_any_token(client, charlie):
+    for header in (f"Bearer {'x' * 20}", "Basic abc"):
+        assert answer(client.get("/api/v2/nothing", headers={"Authorization": header})) == (404, NOT_FOUND)
+    assert answer(api_client(charlie).get("/api/v2/nothing")) == (404, NOT_FOUND)
+
+
+def test_the_admin_site_keeps_pages_for_people(client):
+    response = client.get("/admin/nothing/")
+    assert response.status_code == 302
+    assert response.headers["Location"].startswith("/admin/login/")
+
+
+# --- Methods ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["get", "patch", "put", "delete", "options", "trace", "head"])
+def test_a_method_the_path_does_not_have_is_405(client, method):
+    response = getattr(client, method)("/api/v2/echo")
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "POST"
+    if method != "head":
+        assert answer(response) == (405, NOT_ALLOWED)
+
+
+@pytest.mark.parametrize("role", ["admin", "alice", "charlie"])
+def test_a_wrong_method_is_405_for_every_role(request, role):
+    client = api_client(request.getfixturevalue(role))
+    for known in ("/api/v2/job-categories", "/api/v2/executions", "/api/health"):
+        response = client.patch(known, {})
+        assert answer(response) == (405, NOT_ALLOWED)
+        assert "GET" in response.headers["Allow"]
+
+
+@pytest.mark.parametrize("page", ["/", "/docs", "/redoc", "/api/v2/openapi.json", "/readyz"])
+def test_pages_can_only_be_read(client, page):
+    response = client.post(page)
+    assert answer(response) == (405, NOT_ALLOWED)
+    assert response.headers["Allow"] == "GET, HEAD"
+
+
+# --- Unexpected errors -----------------------------------------------------------------------------------------------
+
+
+@both_modes
+@pytest.mark.parametrize("broken", ["/api/v2/broken", "/api/v2/page"])
+@pytest.mark.parametrize("exposed, message", [(True, SECRET), (False, "Internal server error")])
+def test_an_unexpected_error_shows_no_more_than_its_text(client, caplog, broken, exposed, message, debug):
+    with override_settings(EXPOSE_ERROR_DETAILS=exposed, DEBUG=debug):
+        response = client.get(broken)
+    if debug and broken.endswith("page"):
+        # Django has made its own page of it by then; the text is lost, which is the safe side.
+        message = "Internal server error"
+    assert answer(response) == (500, {"error": "Internal server error", "message": message})
+    assert SECRET in caplog.text, "an operator finds it in the log"
+
+
+@both_modes
+def test_an_unknown_host_is_400_in_json(client, caplog, debug):
+    with override_settings(DEBUG=debug, ALLOWED_HOSTS=["cron.example.com"]):
+        status, body = answer(client.get("/api/v2/health", headers={"Host": "evil.example.com"}))
+    assert (status, body["error"]) == (400, "Bad request")
+    assert "Traceback" not in json.dumps(body)
+
+
+# --- Sizes -----------------------------------------------------------------------------------------------------------
+
+
+@override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=1000)
+def test_a_body_that_is_too_large_is_413(client):
+    body = json.dumps({"name": "x" * 2000})
+    response = client.post("/api/v2/echo", body, content_type="application/json")
+    assert answer(response) == (413, TOO_LARGE)
+
+
+def test_a_body_that_is_too_large_outside_the_endpoints_is_413(client, caplog):
+    assert answer(client.get("/api/v2/greedy")) == (413, TOO_LARGE)
+
+
+# --- Other origins ---------------------------------------------------------------------------------------------------
+
+
+@both_modes
+@pytest.mark.parametrize(
+    "asked, status",
+    [
+        ("/api/v2/broken", 500),
+        ("/api/v2/page", 500),
+        ("/api/v2/nothing", 404),
+        ("/api/v2/echo", 405),
+        ("/api/v2/executions", 401),
+    ],
+)
+def test_errors_can_be_read_by_pages_of_other_origins(client, caplog, asked, status, debug):
+    with override_settings(DEBUG=debug):
+        response = client.get(asked, headers={"Origin": "https://app.example.com"})
+    assert response.status_code == status
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+def test_listed_origins_are_echoed_and_may_send_credentials(client):
+    origin = "https://app.example.com"
+    listed = {"CORS_ALLOW_ALL_ORIGINS": False, "CORS_ALLOWED_ORIGINS": [origin], "CORS_ALLOW_CREDENTIALS": True}
+    with override_settings(**listed):
+        response = client.get("/api/v2/nothing", headers={"Origin": origin})
+        other = client.get("/api/v2/nothing", headers={"Origin": "https://evil.example.com"})
+    assert response.headers["Access-Control-Allow-Origin"] == origin
+    assert response.headers["Access-Control-Allow-Credentials"] == "true"
+    assert "Access-Control-Allow-Origin" not in other.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_preflights_need_no_token(client, method):
+    response = client.options(
+        "/api/v2/jobs",
+        headers={
+            "Origin": "https://app.example.com",
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": "authorization,content-type",
+        },
+    )
+    assert response.status_code == 200
+    assert method in response.headers["Access-Control-Allow-Methods"].split(", ")
+    assert {"authorization", "content-type"} <= set(response.headers["Access-Control-Allow-Headers"].split(", "))
+
+
+# --- Slashes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", ["/api/v2/health/", "/api/health/", "/docs/", "/redoc/"])
+@pytest.mark.django_db
+def test_the_slash_form_is_served_without_a_redirect(client, known):
+    assert client.get(known).status_code == 200
+
+
+@pytest.mark.django_db
+def test_the_slash_form_keeps_the_body(client, admin):
+    response = api_client(admin).post("/api/job-categories/", {"name": "Night"})
+    assert (response.status_code, response.json()["category"]["slug"]) == (201, "night")

@@ -1,0 +1,76 @@
+"""What the lease row says to everybody who is not the scheduler: who leads, since when, and please look again.
+
+The scheduler may run in another process on another host, so the row in the database is all that the web knows of it.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db.models import F
+
+from cronsched.lib.clock import database_now, uptime
+from cronsched.lib.errors import Conflict
+from jobs.models import SchedulerLease
+
+# A lease that was not renewed for so long may be taken over.
+TTL = timedelta(seconds=15)
+# How long a request waits for the leader's answer.
+RESYNC_WAIT_SECONDS = 10.0
+RESYNC_LOOK_SECONDS = 0.1
+
+
+class SchedulerStatus(NamedTuple):
+    """The scheduler as the database knows it. `running` means that somebody leads and renewed in time."""
+
+    running: bool
+    leader: str
+    leading_since: datetime | None
+    scheduled_jobs: int
+    last_reconcile_at: datetime | None
+    last_reconcile: dict[str, Any]
+
+
+class NoScheduler(Conflict):
+    """Nobody leads, or the leader did not answer in time."""
+
+    def __init__(self) -> None:
+        text = "Scheduler is not running as leader in this process."
+        super().__init__("Conflict", text, detail=text)
+
+
+NOBODY = SchedulerStatus(False, "", None, 0, None, {})
+
+
+def read_status(*, now: datetime) -> SchedulerStatus:
+    """Return what the leader published. `now` is by the database's clock, as the renewals are."""
+    lease = SchedulerLease.objects.first()
+    if lease is None:
+        return NOBODY
+    fresh = lease.renewed_at is not None and abs(now - lease.renewed_at) < TTL
+    return SchedulerStatus(
+        running=bool(lease.holder) and fresh,
+        leader=lease.holder,
+        leading_since=lease.leading_since,
+        scheduled_jobs=lease.scheduled_jobs,
+        last_reconcile_at=lease.last_reconcile_at,
+        last_reconcile=lease.last_reconcile,
+    )
+
+
+def resync(*, wait: Callable[[float], object] = time.sleep) -> SchedulerStatus:
+    """Ask the leader for a reconcile and return the status after one that began later than this call.
+
+    Raises `NoScheduler` where nobody leads or no answer comes within ten seconds.
+    """
+    if not read_status(now=database_now()).running:
+        raise NoScheduler
+    SchedulerLease.objects.update(resync_requested=F("resync_requested") + 1)
+    asked = SchedulerLease.objects.values_list("resync_requested", flat=True).get()
+    give_up_at = uptime() + RESYNC_WAIT_SECONDS
+    while uptime() < give_up_at:
+        if SchedulerLease.objects.filter(resync_answered__gte=asked).exists():
+            return read_status(now=database_now())
+        wait(RESYNC_LOOK_SECONDS)
+    raise NoScheduler
