@@ -87,8 +87,8 @@ class Due(NamedTuple):
 class Settlement:
     """What due jobs came to: rows to insert, and when each job is due again.
 
-    `runs` are queued rows, `others` settled ones. `missed` says per job what is not run. `expired` jobs are to be paused,
-    `broken` ones cannot be computed.
+    `runs` are queued rows, `others` settled ones. `missed` says per job what is not run. `expired` jobs are to be
+    paused, `broken` ones cannot be computed.
     """
 
     runs: list[Due] = field(default_factory=list)
@@ -273,16 +273,18 @@ def next_fire(job: Job, now: datetime) -> tuple[datetime | None, str]:
     return moment, ""
 
 
-def _record_owed(stored: JobFacts, now: datetime) -> None:
-    if not stored.is_active or stored.next_fire_at is None or stored.next_fire_at > now:
-        return
-    settlement = settle([stored], now=now)
-    write(settlement, [due.row for due in settlement.runs], now=now)
+def _record_owed(stored: Iterable[JobFacts], now: datetime) -> None:
+    due = [job for job in stored if job.is_active and job.next_fire_at is not None and job.next_fire_at <= now]
+    if due:
+        settlement = settle(due, now=now)
+        write(settlement, [run.row for run in settlement.runs], now=now)
 
 
-def skip_queued(job_id: UUID, now: datetime) -> int:
-    """Give up the scheduled runs of a paused job that have not been sent; return how many."""
-    runs = JobExecution.objects.filter(job_id=job_id, trigger_type=TriggerType.SCHEDULED)
+def skip_queued(job_ids: Sequence[UUID], now: datetime) -> int:
+    """Give up the scheduled runs of paused jobs that have not been sent; return how many."""
+    if not job_ids:
+        return 0
+    runs = JobExecution.objects.filter(job_id__in=job_ids, trigger_type=TriggerType.SCHEDULED)
     return give_up(runs.filter(status=Status.QUEUED), reason=PAUSED, now=now)
 
 
