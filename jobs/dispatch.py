@@ -11,7 +11,7 @@ the one-row case is `run_manually`, which does the same three steps for a person
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -24,13 +24,14 @@ from accounts.models import User
 from cronsched.lib import backoff, batches
 from cronsched.lib.batches import Column, Kind
 from cronsched.lib.ids import uuid7
-from jobs import executors, messages
-from jobs.executors import GitHubRequest, NoTarget, Outcome, Request, Run, WebhookRequest, ref_of_run
+from jobs import counters, executors, messages
+from jobs.counters import Counted
+from jobs.executors import GitHubRequest, NoTarget, Outcome, Request, Run, WebhookRequest, ref_of_run, webhook
 from jobs.executors.base import storable
 from jobs.facts import JobFacts, Overrides
 from jobs.models import Job, JobExecution, Status, TriggerType
 from jobs.plan import end_of
-from jobs.schedule import PAUSED, NewExecution, end_zone, insert_executions
+from jobs.schedule import PAUSED, NewExecution, end_zone, give_up, insert_executions
 from notifications.message import Message
 from notifications.services import notify
 
@@ -125,14 +126,9 @@ def snapshot(request: Request) -> dict[str, Any] | None:
                 "workflow": request.workflow,
                 "ref": request.ref,
                 "inputs": dict(request.inputs),
-                "timeout_seconds": request.timeout.total_seconds(),
             }
         case WebhookRequest():
-            return {
-                "url": request.url,
-                "metadata": dict(request.metadata),
-                "timeout_seconds": request.timeout.total_seconds(),
-            }
+            return webhook.snapshot(request)
         case NoTarget():
             return None
 
@@ -180,7 +176,8 @@ def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list
             prepared.append(item)
             first = now if attempt == 1 else started_at
             updates.append(_started(item, first, sender, now))
-        _settle_stopped(stopped, now)
+        if stopped:
+            give_up(JobExecution.objects.filter(id__in=stopped), reason=PAUSED, now=now)
         if updates:
             condition = "job_executions.status = 'queued'"
             batches.update(connection, JobExecution._meta.db_table, STARTED, updates, condition=condition)
@@ -211,10 +208,18 @@ def _started(item: Prepared, started_at: datetime, sender: UUID, now: datetime) 
     )
 
 
-def _settle_stopped(execution_ids: Sequence[UUID], now: datetime) -> None:
-    queued = JobExecution.objects.filter(id__in=execution_ids, status=Status.QUEUED)
-    queued.filter(attempt=1).update(status=Status.SKIPPED, reason=PAUSED, completed_at=now)
-    queued.update(status=Status.FAILED, reason=PAUSED, completed_at=now)
+def as_running(row: NewExecution, prepared: Prepared, *, sender: UUID, now: datetime) -> NewExecution:
+    """Return a row that has not been inserted yet as one that `sender` may send once it is committed."""
+    kind, target = target_of(prepared.request)
+    return row._replace(
+        status=Status.RUNNING.value,
+        execution_type=kind,
+        target=target,
+        not_before=None,
+        sender=sender,
+        deadline_at=deadline(prepared.job, now),
+        request_snapshot=snapshot(prepared.request),
+    )
 
 
 # --- Execute ---------------------------------------------------------------------------------------------------------
@@ -259,22 +264,38 @@ def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
     """
     by_id = {result.prepared.execution_id: result for result in results}
     with transaction.atomic(durable=True):
+        # Job before execution, as whoever deletes or edits a job takes them: the other way round two could wait for
+        # each other.
+        touched = Job.objects.filter(id__in={result.prepared.job.id for result in by_id.values()}).order_by("id")
+        list(batches.locked(touched, skip=False).values_list("id", flat=True))
         own = JobExecution.objects.filter(
             id__in=by_id, sender=sender, status__in=(Status.RUNNING, Status.UNKNOWN)
         ).order_by("id")
-        fields = ("id", "status", "started_at", "earlier_attempts", "trigger_type")
-        recorded = [_recorded(by_id[row[0]], *row[1:]) for row in batches.locked(own, skip=False).values_list(*fields)]
+        fields = ("id", "status", "started_at", "earlier_attempts", "trigger_type", "execution_type")
+        before = {row[0]: row for row in batches.locked(own, skip=False).values_list(*fields)}
+        recorded = [_recorded(by_id[row[0]], *row[1:5]) for row in before.values()]
         if not recorded:
             return 0
         condition = "job_executions.sender = %s AND job_executions.status IN ('running', 'unknown')"
-        token = JobExecution._meta.get_field("sender").get_db_prep_value(sender, connection)
+        token = batches.stored(connection, sender)
         updates = [[getattr(execution, column.name) for column in RECORDED] for execution in recorded]
         table = JobExecution._meta.db_table
         batches.update(connection, table, RECORDED, updates, condition=condition, parameters=[token])
         settled = [execution for execution in recorded if not execution.is_open]
+        counters.add(_corrections(settled, before))
         _count_failures(settled)
         notify(_notices(settled, now), now=now)
     return len(recorded)
+
+
+def _corrections(settled: Sequence[JobExecution], before: Mapping[UUID, Sequence[Any]]) -> Iterator[Counted]:
+    """Count what was settled; what had been called unknown is taken back first."""
+    for execution in settled:
+        _, status, started_at, _, trigger, kind = before[execution.pk]
+        if status == Status.UNKNOWN:
+            yield Counted(execution.job_id, started_at, status, trigger, kind, None, -1)
+        duration = execution.duration_seconds
+        yield Counted(execution.job_id, started_at, execution.status, trigger, execution.execution_type, duration)
 
 
 def _notices(settled: Sequence[JobExecution], now: datetime) -> list[Message]:
@@ -382,12 +403,14 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
 def queue_run(job: Job, *, overrides: Overrides | None = None, by: User | None, now: datetime) -> JobExecution:
     """Record a manual run of `job` as queued, for the leader to send."""
     facts = JobFacts.read(Job.objects.filter(pk=job.pk))[0]
-    row = NewExecution(
-        uuid7(), facts.id, Status.QUEUED.value, facts.execution_type, facts.target, None,
-        overrides=overrides.stored() if overrides else None,
-    )  # fmt: skip
+    row = manual_execution(uuid7(), facts, overrides)
     insert_executions([row], trigger=TriggerType.MANUAL, now=now)
     return JobExecution.objects.get(pk=row.id)
+
+
+def manual_execution(execution_id: UUID, job: JobFacts, overrides: Overrides | None) -> NewExecution:
+    stored = overrides.stored() if overrides else None
+    return NewExecution(execution_id, job.id, Status.QUEUED, job.execution_type, job.target, None, overrides=stored)
 
 
 class _ManualRun:
@@ -402,15 +425,9 @@ class _ManualRun:
         self._result: Result | None = None
 
     def insert(self, overrides: Overrides | None, now: datetime) -> None:
-        kind, target = target_of(self.prepared.request)
-        row = NewExecution(
-            self.prepared.execution_id, self.prepared.job.id, Status.RUNNING.value, kind, target, None,
-            sender=self._sender,
-            deadline_at=deadline(self.prepared.job, now),
-            request_snapshot=snapshot(self.prepared.request),
-            overrides=overrides.stored() if overrides else None,
-        )  # fmt: skip
+        waiting = manual_execution(self.prepared.execution_id, self.prepared.job, overrides)
         with transaction.atomic(durable=True):
+            row = as_running(waiting, self.prepared, sender=self._sender, now=now)
             insert_executions([row], trigger=TriggerType.MANUAL, now=now)
 
     def execute(self) -> None:

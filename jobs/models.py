@@ -302,6 +302,38 @@ class JobExecution(models.Model):
         return (self.started_at - self.scheduled_for).total_seconds()
 
 
+class DailyCount(models.Model):
+    """How many executions of one kind ended and when they had started: one day (UTC), one job or all jobs.
+
+    Counting a history row by row gets slower with each of them; these sums are kept up to date in the transaction that
+    settles a row (`jobs.counters`). Executions that are still open are not in here.
+    """
+
+    # No foreign key: the nil UUID stands for all jobs.
+    job_key = models.UUIDField()
+    day = models.DateField()
+    status = models.CharField(max_length=10)
+    trigger_type = models.CharField(max_length=10)
+    # Blank where the execution has none.
+    execution_type = models.CharField(max_length=20)
+    count = models.BigIntegerField()
+    # Of these, how many took a known time, and how long together.
+    timed = models.BigIntegerField()
+    seconds = models.FloatField()
+
+    class Meta:
+        db_table = "job_execution_days"
+        constraints = [
+            models.UniqueConstraint(
+                name="execution_days_one_per_kind",
+                fields=["job_key", "day", "status", "trigger_type", "execution_type"],
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.count} {self.status}"
+
+
 def empty_summary() -> dict[str, Any]:
     return {}
 

@@ -88,7 +88,7 @@ def insert(
         equal = " AND ".join(f"old.{name} = v.{name}" for name in unless_exists)
         condition = f" WHERE NOT EXISTS (SELECT 1 FROM {table} old WHERE {equal})"
     sql = f"INSERT INTO {table} ({targets}) SELECT {sources} FROM {_unfolded(connection, columns)}{condition}"
-    constants = [_stored(connection, value, column) for column, value in same]
+    constants = [json.dumps(value) if column.kind is Kind.JSON else stored(connection, value) for column, value in same]
     return _execute(connection, sql, [*constants, _document(connection, columns, rows)])
 
 
@@ -143,6 +143,11 @@ def keys(connection: BaseDatabaseWrapper, ids: Iterable[UUID]) -> tuple[str, str
     return _unfolded(connection, columns), _document(connection, columns, ([key] for key in ids))
 
 
+def stored(connection: BaseDatabaseWrapper, value: Any) -> Any:
+    """Return `value` as a parameter of hand-written SQL: in the form in which Django stores it."""
+    return value if value is None or isinstance(value, str | int | float) else _plain(connection, value)
+
+
 def _unfolded(connection: BaseDatabaseWrapper, columns: Sequence[Column]) -> str:
     """Return the SQL that turns the document, its one parameter, into a table named `v`."""
     # The % of a LIKE or a path would be taken for a placeholder; there is none in here.
@@ -179,12 +184,6 @@ def _document(connection: BaseDatabaseWrapper, columns: Sequence[Column], rows: 
         return text
 
     return json.dumps(rows if isinstance(rows, list | tuple) else list(rows), default=plain, separators=(",", ":"))
-
-
-def _stored(connection: BaseDatabaseWrapper, value: Any, column: Column) -> Any:
-    if column.kind is Kind.JSON and value is not None:
-        return json.dumps(value)
-    return value if value is None or isinstance(value, str | int | float) else _plain(connection, value)
 
 
 def _plain(connection: BaseDatabaseWrapper, value: Any) -> str:

@@ -24,8 +24,8 @@ MAY_IMPORT = {
 JOBS_ORDER = (
     {"cron", "executors"},
     {"models"},
-    {"definition", "facts", "leadership", "messages", "plan", "statistics", "trial"},
-    {"csv_import", "schedule"},
+    {"counters", "definition", "facts", "leadership", "messages", "plan", "statistics", "trial"},
+    {"csv_import", "history", "schedule"},
     {"dispatch"},
     {"services"},
     {"scheduler", "api", "admin"},

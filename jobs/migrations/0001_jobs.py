@@ -21,6 +21,24 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='DailyCount',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('job_key', models.UUIDField()),
+                ('day', models.DateField()),
+                ('status', models.CharField(max_length=10)),
+                ('trigger_type', models.CharField(max_length=10)),
+                ('execution_type', models.CharField(max_length=20)),
+                ('count', models.BigIntegerField()),
+                ('timed', models.BigIntegerField()),
+                ('seconds', models.FloatField()),
+            ],
+            options={
+                'db_table': 'job_execution_days',
+                'constraints': [models.UniqueConstraint(fields=('job_key', 'day', 'status', 'trigger_type', 'execution_type'), name='execution_days_one_per_kind')],
+            },
+        ),
+        migrations.CreateModel(
             name='Job',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),

@@ -1,0 +1,165 @@
+"""Keep the daily counts of settled executions equal to the history, and answer from them.
+
+A row counts on the day (UTC) it started, from the moment it is settled: in the same transaction, so that nobody ever
+sees one without the other. What settles, corrects or deletes a row calls `add`; open rows are counted live by whoever
+asks. Each row counts twice, for its job and for all jobs, because a sum over a hundred thousand jobs is a scan too.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple, Self
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import QuerySet, Sum
+
+from cronsched.lib import batches
+from cronsched.lib.batches import Column, Kind
+from jobs.models import OPEN_STATUSES, DailyCount, JobExecution
+
+ALL_JOBS = UUID(int=0)
+
+KEY = (
+    Column("job_key", Kind.UUID),
+    Column("day", Kind.DAY),
+    Column("status", Kind.TEXT),
+    Column("trigger_type", Kind.TEXT),
+    Column("execution_type", Kind.TEXT),
+)
+AMOUNTS = (Column("count", Kind.INTEGER), Column("timed", Kind.INTEGER), Column("seconds", Kind.REAL))
+
+Key = tuple[UUID, date, str, str, str]
+
+
+class Counted(NamedTuple):
+    """A settled row, as far as it is counted. `sign` is -1 for one that is not there (any more)."""
+
+    job_id: UUID
+    started_at: datetime
+    status: str
+    trigger_type: str
+    execution_type: str | None
+    duration_seconds: float | None
+    sign: int = 1
+
+
+class Total(NamedTuple):
+    """Settled executions of one kind."""
+
+    status: str
+    trigger_type: str
+    execution_type: str
+    number: int
+    timed: int
+    seconds: float
+
+
+class Amount(NamedTuple):
+    """How many rows, how many of them took a known time, and how long together. May be negative."""
+
+    number: int = 0
+    timed: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_worth_storing(self) -> bool:
+        """Whether it is more than what adding up fractions in another order makes."""
+        return bool(self.number or self.timed) or abs(self.seconds) > 0.001
+
+    def plus(self, other: Self) -> "Amount":
+        return Amount(self.number + other.number, self.timed + other.timed, self.seconds + other.seconds)
+
+
+def totals(job_id: UUID | None = None, *, first_day: date | None = None, last_day: date | None = None) -> list[Total]:
+    """Return the settled executions of a job, or of all jobs, that started on the days given (UTC, both included).
+
+    Costs as many rows as there are days and kinds, whatever the length of the history.
+    """
+    rows = DailyCount.objects.filter(job_key=job_id or ALL_JOBS)
+    if first_day is not None:
+        rows = rows.filter(day__gte=first_day)
+    if last_day is not None:
+        rows = rows.filter(day__lte=last_day)
+    kinds = rows.order_by().values_list("status", "trigger_type", "execution_type")
+    sums = kinds.annotate(Sum("count"), Sum("timed"), Sum("seconds"))
+    return [Total(*row) for row in sums if row[3]]
+
+
+def add(rows: Iterable[Counted]) -> None:
+    """Count `rows`. Call it in the transaction that settles, corrects (once -1, once 1) or deletes them."""
+    amounts: defaultdict[Key, Amount] = defaultdict(Amount)
+    for row in rows:
+        duration = row.duration_seconds
+        amount = Amount(row.sign, 0 if duration is None else row.sign, row.sign * (duration or 0.0))
+        day = row.started_at.astimezone(UTC).date()
+        kind = day, row.status, row.trigger_type, row.execution_type or ""
+        for job_key in (ALL_JOBS, row.job_id):
+            amounts[(job_key, *kind)] = amounts[(job_key, *kind)].plus(amount)
+    _store(amounts)
+
+
+def of(executions: QuerySet[JobExecution], *, sign: int = 1) -> list[Counted]:
+    """Return what counts of the settled ones of `executions`."""
+    settled = executions.exclude(status__in=OPEN_STATUSES).order_by()
+    fields = ("job_id", "started_at", "status", "trigger_type", "execution_type", "duration_seconds")
+    return [Counted._make((*row, sign)) for row in settled.values_list(*fields)]
+
+
+def forget(job_id: UUID) -> None:
+    """Take a job that is being deleted out of the counts, with whatever is left of its history."""
+    own = DailyCount.objects.filter(job_key=job_id)
+    amounts = {
+        (ALL_JOBS, *row[:4]): Amount(-row[4], -row[5], -row[6])
+        for row in own.values_list(*[column.name for column in (*KEY[1:], *AMOUNTS)])
+    }
+    _store(amounts)
+    own.delete()
+
+
+def recount(day: date) -> int:
+    """Make the counts of one past `day` (UTC) equal to the history; return how many were wrong.
+
+    Repairs what somebody did to the history by hand. What others settle meanwhile is not disturbed: the differences
+    come from one statement, which sees history and counts at the same instant, and are added like any other amount.
+    """
+    with transaction.atomic():
+        wrong = _differences(day)
+        _store(wrong)
+    return len(wrong)
+
+
+def _differences(day: date) -> dict[Key, Amount]:
+    """Return what has to be added to each count of `day`."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    span = [batches.stored(connection, moment) for moment in (start, start + timedelta(days=1))]
+    parameters = 2 * [*span, *OPEN_STATUSES] + [batches.stored(connection, day)]
+    differences: defaultdict[Key, Amount] = defaultdict(Amount)
+    with connection.cursor() as cursor:
+        cursor.execute(_DIFFERENCES, parameters)
+        for job_key, status, trigger_type, execution_type, count, timed, seconds in cursor:
+            key = (UUID(str(job_key)) if job_key else ALL_JOBS, day, status, trigger_type, execution_type)
+            # The sums over all jobs come without a job and their counts with the nil one; here the two meet.
+            differences[key] = differences[key].plus(Amount(int(count), int(timed), float(seconds)))
+    return {key: amount for key, amount in differences.items() if amount.is_worth_storing}
+
+
+_KIND = "status, trigger_type, COALESCE(execution_type, '') AS execution_type"
+_SUMS = "COUNT(*) AS number, COUNT(duration_seconds) AS timed, COALESCE(SUM(duration_seconds), 0) AS seconds"
+_SETTLED = "FROM job_executions WHERE started_at >= %s AND started_at < %s AND status NOT IN (%s, %s)"
+_DIFFERENCES = f"""
+    SELECT job_key, status, trigger_type, execution_type, SUM(number), SUM(timed), SUM(seconds) FROM (
+        SELECT job_id AS job_key, {_KIND}, {_SUMS} {_SETTLED} GROUP BY 1, 2, 3, 4
+        UNION ALL SELECT NULL AS job_key, {_KIND}, {_SUMS} {_SETTLED} GROUP BY 2, 3, 4
+        UNION ALL SELECT job_key, {_KIND}, -count, -timed, -seconds FROM job_execution_days WHERE day = %s
+    ) both_sides
+    GROUP BY job_key, status, trigger_type, execution_type
+    HAVING SUM(number) <> 0 OR SUM(timed) <> 0 OR ABS(SUM(seconds)) > 0.001
+"""  # noqa: S608 - our own names
+
+
+def _store(amounts: Mapping[Key, Amount]) -> None:
+    # Sorted, so that two transactions never wait for each other's rows in a ring.
+    rows = [(*key, *amounts[key]) for key in sorted(amounts) if any(amounts[key])]
+    if rows:
+        batches.add(connection, DailyCount._meta.db_table, KEY, AMOUNTS, rows)

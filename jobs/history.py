@@ -1,0 +1,33 @@
+"""Take executions out of the history: counted, in portions, and without reading them as models."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import CASCADE, SET_NULL
+
+from jobs import counters
+from jobs.models import JobExecution
+
+
+def delete(execution_ids: Sequence[UUID]) -> int:
+    """Delete these executions; return how many. Rows that refer to them go with them or forget them, as declared.
+
+    Notices stay and lose their reference. The daily counts follow in the same transaction.
+    """
+    with transaction.atomic():
+        rows = JobExecution.objects.filter(pk__in=execution_ids)
+        counters.add(counters.of(rows, sign=-1))
+        _let_go(execution_ids)
+        return rows._raw_delete(connection.alias)
+
+
+def _let_go(execution_ids: Sequence[UUID]) -> None:
+    for relation in JobExecution._meta.related_objects:
+        referring = relation.related_model._base_manager.filter(**{f"{relation.field.name}__in": execution_ids})
+        if relation.on_delete is SET_NULL:
+            referring.update(**{relation.field.name: None})
+        elif relation.on_delete is CASCADE:
+            referring.delete()
+        else:
+            raise TypeError(f"Nobody said what becomes of {relation.field} when an execution is deleted.")
