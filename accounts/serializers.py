@@ -3,11 +3,12 @@
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
 from accounts.models import NotificationPreferences, Role, User, default_table_columns
-from accounts.validators import EMAIL_LENGTH, USERNAME_LENGTH, validate_email, validate_username
+from accounts.validators import EMAIL_LENGTH, USERNAME_LENGTH, USERNAME_PATTERN, validate_email, validate_username
 from cronsched.fields import UtcField
 from cronsched.lib.env import FALSE_WORDS, TRUE_WORDS
 from cronsched.lib.errors import Problem, SchemaError
@@ -62,6 +63,24 @@ class TextField(serializers.CharField):
         return super().to_internal_value(data)
 
 
+@extend_schema_field(
+    {
+        "type": "string",
+        "minLength": USERNAME_LENGTH[0],
+        "maxLength": USERNAME_LENGTH[1],
+        "pattern": USERNAME_PATTERN,
+    }
+)
+class UsernameField(TextField):
+    default_validators = [validate_username]
+
+
+@extend_schema_field({"type": "string", "format": "email", "maxLength": EMAIL_LENGTH})
+class EmailField(TextField):
+    default_validators = [validate_email]
+
+
+@extend_schema_field({"type": "string", "minLength": settings.MINIMUM_PASSWORD_LENGTH, "pattern": r"\S"})
 class PasswordField(TextField):
     """A password: never trimmed, and not made of blanks alone, which no sign-in would accept."""
 
@@ -117,7 +136,7 @@ class LoginSerializer(serializers.Serializer[Any]):
         max_length=USERNAME_LENGTH[1],
         help_text="Name or e-mail.",
     )
-    email = TextField(required=False, allow_null=True, allow_blank=True, validators=[validate_email])
+    email = EmailField(required=False, allow_null=True, allow_blank=True)
     password = PasswordField()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -138,11 +157,8 @@ class LoginFormSerializer(serializers.Serializer[Any]):
 
 
 class RegisterSerializer(serializers.Serializer[Any]):
-    username = TextField(
-        validators=[validate_username],
-        help_text="3-80 of `A-Z a-z 0-9 _ -`, at least one letter or digit. Stored in lower case.",
-    )
-    email = TextField(validators=[validate_email], help_text=f"At most {EMAIL_LENGTH} characters, dotted domain.")
+    username = UsernameField(help_text="Stored in lower case.")
+    email = EmailField(help_text="With a dotted domain. Stored in lower case.")
     password = PasswordField()
     role = RoleField(choices=Role.choices, default=Role.VIEWER)
     is_active = FlagField(allow_null=True, default=True)

@@ -7,6 +7,8 @@ from django.core.validators import EmailValidator
 
 USERNAME_LENGTH = (3, 80)
 EMAIL_LENGTH = 120
+# The same rules in one expression, for the API description.
+USERNAME_PATTERN = r"^[A-Za-z0-9_-]*[A-Za-z0-9][A-Za-z0-9_-]*$"
 INVALID_EMAIL = "Enter a valid email address."
 
 # Without an allowlist: Django's own lets `someone@localhost` pass, which has no dotted domain.

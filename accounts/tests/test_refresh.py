@@ -19,7 +19,7 @@ URL = "/api/v2/auth/refresh"
 
 
 def post(content: Any = None, *, token: str | None = None, content_type: str = "application/json") -> Any:
-    client = JSONClient()
+    client: Any = JSONClient()
     headers = {} if token is None else {"HTTP_AUTHORIZATION": f"Bearer {token}"}
     if isinstance(content, bytes):
         return client.generic("POST", URL, content, content_type=content_type, **headers)
