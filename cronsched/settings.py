@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.urls import reverse_lazy
 
 from cronsched.lib import databases, env
 
@@ -148,7 +149,6 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.validators.NotBlankValidator"},
 ]
 LOGIN_URL = "admin:login"
-UNFOLD: dict[str, Any] = {"LOGIN": {"form": "accounts.forms.SignInForm"}}
 ACCESS_TOKEN_SECONDS = env.integer("JWT_ACCESS_TOKEN_EXPIRES", 3600, at_least=1)
 REFRESH_TOKEN_SECONDS = env.integer("JWT_REFRESH_TOKEN_EXPIRES", 2592000, at_least=1)
 # Failed sign-ins of one account from one address before it has to wait.
@@ -186,6 +186,43 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+}
+
+# --- Console (the admin site) ----------------------------------------------------------------------------------------
+
+
+def _page(title: str, icon: str, url_name: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{url_name}")}
+
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": SERVICE_NAME,
+    "SITE_HEADER": SERVICE_NAME,
+    "SITE_SYMBOL": "schedule",
+    "SITE_URL": "/docs",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "accounts.forms.SignInForm"},
+    "DASHBOARD_CALLBACK": "jobs.admin.dashboard.fill",
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [
+            {
+                "items": [
+                    _page("Overview", "dashboard", "index"),
+                    _page("Jobs", "schedule", "jobs_job_changelist"),
+                    _page("Executions", "history", "jobs_jobexecution_changelist"),
+                ]
+            },
+            {
+                "title": "Settings",
+                "separator": True,
+                "items": [
+                    _page("Users", "person", "accounts_user_changelist"),
+                ],
+            },
+        ],
+    },
 }
 
 # --- Scheduler -------------------------------------------------------------------------------------------------------
@@ -234,6 +271,8 @@ DEFAULT_FROM_EMAIL = env.text("MAIL_DEFAULT_SENDER", EMAIL_HOST_USER, "MAIL_FROM
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
 USE_TZ = True
+DATE_FORMAT = "Y-m-d"
+DATETIME_FORMAT = "Y-m-d H:i:s"
 # The admin shows times in the zone the schedules are read in; everything is stored in UTC.
 TIME_ZONE = SCHEDULER_TIMEZONE
 

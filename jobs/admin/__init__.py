@@ -1,0 +1,6 @@
+"""The operators' console for jobs and executions. Whatever changes something goes through `jobs.services`."""
+
+from jobs.admin.executions import ExecutionAdmin
+from jobs.admin.jobs import JobAdmin
+
+__all__ = ["ExecutionAdmin", "JobAdmin"]

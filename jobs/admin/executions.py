@@ -1,0 +1,116 @@
+"""The history, to read only: what was owed, what was sent, what came back."""
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from jobs.admin.jobs import STATUS_COLOURS, local_text
+from jobs.admin.permissions import OpenToAllRoles
+from jobs.models import JobExecution
+
+
+@admin.register(JobExecution)
+class ExecutionAdmin(OpenToAllRoles, ModelAdmin):
+    list_display = ("job_name", "outcome", "trigger_type", "fire_time", "started", "lateness", "duration", "answer")
+    list_display_links = ("job_name",)
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        ("trigger_type", ChoicesDropdownFilter),
+        ("execution_type", ChoicesDropdownFilter),
+        ("started_at", RangeDateTimeFilter),
+    )
+    list_filter_submit = True
+    list_fullwidth = True
+    empty_value_display = "-"
+    list_per_page = 50
+    search_fields = ("job__name__istartswith",)
+    search_help_text = "Beginning of the job's name"
+    ordering = ("-started_at", "-id")
+    # Counting millions of rows to say "page 1 of many" would cost more than the page.
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    fieldsets = (
+        (None, {"fields": ("job", ("outcome", "trigger_type", "execution_type"), "target", "reason")}),
+        ("Times", {"fields": (("fire_time", "queued_at"), ("started", "completed_at"), ("lateness", "duration"))}),
+        ("Answer", {"fields": ("response_status", "error_message", "answer_text", "facts")}),
+        ("Request", {"fields": ("what_was_sent", "attempt", "attempts_before")}),
+    )
+    missed_fieldset = ("Stands for several", {"fields": (("missed_from", "missed_count"),)})
+    readonly_fields = (
+        *("outcome", "fire_time", "started", "lateness", "duration", "answer_text"),
+        *("facts", "what_was_sent", "attempts_before"),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[JobExecution]:
+        return super().get_queryset(request).select_related("job")
+
+    def get_fieldsets(self, request: HttpRequest, obj: JobExecution | None = None) -> Any:
+        return (*self.fieldsets, self.missed_fieldset) if obj and obj.missed_count else self.fieldsets
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        # The link from a job's page.
+        return lookup == "job__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    @display(description="Job", ordering="job__name")
+    def job_name(self, execution: JobExecution) -> str:
+        return execution.job.name
+
+    @display(description="Status", ordering="status", label=STATUS_COLOURS)
+    def outcome(self, execution: JobExecution) -> str:
+        return execution.get_status_display()
+
+    @display(description="Fire time", ordering="scheduled_for")
+    def fire_time(self, execution: JobExecution) -> str | None:
+        return local_text(execution.scheduled_for) if execution.scheduled_for else None
+
+    @display(description="Started", ordering="started_at")
+    def started(self, execution: JobExecution) -> str:
+        return local_text(execution.started_at)
+
+    @display(description="Late by")
+    def lateness(self, execution: JobExecution) -> str | None:
+        late = execution.lateness_seconds
+        return None if late is None else f"{late:.2f} s"
+
+    @display(description="Duration", ordering="duration_seconds")
+    def duration(self, execution: JobExecution) -> str | None:
+        seconds = execution.duration_seconds
+        return None if seconds is None else f"{seconds:.2f} s"
+
+    @display(description="Answer")
+    def answer(self, execution: JobExecution) -> str | None:
+        text = execution.error_message or execution.reason or ""
+        return " ".join(filter(None, (str(execution.response_status or ""), text[:80]))) or None
+
+    @display(description="Output")
+    def answer_text(self, execution: JobExecution) -> SafeString | None:
+        return preformatted(execution.output) if execution.output else None
+
+    @display(description="Facts")
+    def facts(self, execution: JobExecution) -> SafeString | None:
+        return as_json(execution.details)
+
+    @display(description="What was sent")
+    def what_was_sent(self, execution: JobExecution) -> SafeString | None:
+        return as_json(execution.request_snapshot)
+
+    @display(description="Earlier attempts")
+    def attempts_before(self, execution: JobExecution) -> SafeString | None:
+        return as_json(execution.earlier_attempts)
+
+
+def as_json(value: Any) -> SafeString | None:
+    return preformatted(json.dumps(value, indent=2, ensure_ascii=False)) if value else None
+
+
+def preformatted(text: str) -> SafeString:
+    return format_html('<pre class="whitespace-pre-wrap break-all max-h-96 overflow-auto">{}</pre>', text)

@@ -1,0 +1,351 @@
+"""Jobs in the console: what runs when, how it went last, and the three things done to it by hand."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.dataclasses import ActionDialog
+from unfold.decorators import action, display
+
+from cronsched.lib.errors import DomainError
+from jobs import cron, services
+from jobs.admin.forms import JobForm
+from jobs.admin.permissions import OpenToAllRoles, account
+from jobs.models import Job, JobExecution, Status
+
+PREVIEWED_RUNS = 5
+STATUS_COLOURS = {
+    Status.SUCCESS.label: "success",
+    Status.FAILED.label: "danger",
+    Status.UNKNOWN.label: "danger",
+    Status.MISSED.label: "warning",
+    Status.SKIPPED.label: "warning",
+    Status.QUEUED.label: "info",
+    Status.RUNNING.label: "info",
+}
+
+
+def confirmation(title: str, description: str, button: str) -> ActionDialog:
+    """Return the question asked before an action. Its answer is a POST: no link and no prefetch starts anything."""
+    return ActionDialog(title=title, description=description, form_class=None, form_submit_text=button)
+
+
+class OutcomeFilter(admin.SimpleListFilter):
+    title = "last outcome"
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(Status.SUCCESS, "Success"), (Status.FAILED, "Failed"), ("never", "Never ran")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case None:
+                return queryset
+            case "never":
+                return queryset.filter(last_status__isnull=True)
+            case status:
+                return queryset.filter(last_status=status)
+
+
+@admin.register(Job)
+class JobAdmin(OpenToAllRoles, ModelAdmin):
+    form = JobForm
+    list_display = ("name_and_target", "schedule", "next_run", "last_outcome", "pic_team", "category", "owner", "state")
+    list_filter = (
+        ("is_active", admin.BooleanFieldListFilter),
+        OutcomeFilter,
+        ("pic_team", RelatedDropdownFilter),
+        ("category", RelatedDropdownFilter),
+        ("created_by", RelatedDropdownFilter),
+        ("overlap", ChoicesDropdownFilter),
+    )
+    list_filter_submit = True
+    list_fullwidth = True
+    empty_value_display = "-"
+    list_per_page = 50
+    search_fields = ("name", "target_url", "github_repo", "github_workflow_name")
+    search_help_text = "Name, address, repository or workflow"
+    ordering = ("name",)
+    warn_unsaved_form = True
+    autocomplete_fields = ()
+    readonly_fields = ("next_runs", "last_executions", "created_by", "created_at", "updated_at")
+    fieldsets = (
+        (None, {"fields": ("name", "is_active", "pic_team", "category", "end_date")}),
+        ("Schedule", {"fields": ("cron_expression", "timezone", "next_runs")}),
+        (
+            "Target",
+            {
+                "fields": ("target_url", ("github_owner", "github_repo", "github_workflow_name"), "metadata"),
+                "description": "Either an address, or owner, repository and workflow on GitHub. With all three GitHub "
+                "fields set, the workflow is dispatched and the address ignored.",
+            },
+        ),
+        ("Mail", {"fields": ("enable_email_notifications", "notification_emails", "notify_on_success")}),
+        (
+            "When things go wrong",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    ("misfire_grace_seconds", "catch_up", "overlap"),
+                    ("timeout_seconds", "max_attempts", "backoff_seconds", "spread_seconds"),
+                ),
+            },
+        ),
+        ("History", {"fields": ("last_executions", ("created_by", "created_at", "updated_at"))}),
+    )
+    actions = ("run_selected", "pause_selected", "resume_selected")
+    actions_detail = ("run_job", "pause_job", "resume_job")
+
+    class Media:
+        js = ("jobs/schedule-preview.js",)
+
+    # --- Who may ---
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return account(request).can_write
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, obj)
+
+    def _may(self, request: HttpRequest, obj: Any) -> bool:
+        if obj is None:
+            return account(request).can_write
+        # Actions on one job's page hand over the id from the address.
+        job = obj if isinstance(obj, Job) else self.get_object(request, str(obj))
+        return job is not None and job.may_be_changed_by(account(request))
+
+    # --- The list ---
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        jobs = super().get_queryset(request).select_related("pic_team", "category", "created_by")
+        return jobs.with_last_execution(last_status="status")
+
+    @display(description="Job", ordering="name", header=True)
+    def name_and_target(self, job: Job) -> tuple[str, str]:
+        return job.name, target_text(job)
+
+    @display(description="Schedule", ordering="cron_expression", header=True)
+    def schedule(self, job: Job) -> tuple[str, str]:
+        zone = f" ({job.timezone})" if job.timezone else ""
+        return in_words(job.cron_expression) + zone, job.cron_expression
+
+    @display(description="Next run", ordering="next_fire_at")
+    def next_run(self, job: Job) -> str | None:
+        if job.schedule_error:
+            return job.schedule_error
+        return local_text(job.next_fire_at) if job.next_fire_at else None
+
+    @display(description="Last outcome", label=STATUS_COLOURS)
+    def last_outcome(self, job: Any) -> str | None:
+        return Status(job.last_status).label if job.last_status else None
+
+    @display(description="Owner", ordering="created_by__username")
+    def owner(self, job: Job) -> str | None:
+        return job.created_by.username if job.created_by else None
+
+    @display(description="State", ordering="is_active", label={"Active": "success", "Paused": "warning"})
+    def state(self, job: Job) -> str:
+        return "Active" if job.is_active else "Paused"
+
+    # --- The form ---
+
+    def get_fieldsets(self, request: HttpRequest, obj: Job | None = None) -> Any:
+        """A job that does not exist yet has no history."""
+        return self.fieldsets if obj else self.fieldsets[:-1]
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Offer to pause what is active and to resume what is not."""
+        job = self.get_object(request, str(object_id))
+        useless = "resume_job" if job and job.is_active else "pause_job"
+        return [item for item in super().get_actions_detail(request, object_id) if useless not in item.action_name]
+
+    @display(description="Next runs")
+    def next_runs(self, job: Job) -> SafeString:
+        """Show when the stored schedule fires next; the page's script shows the same for what is being typed."""
+        preview = {}
+        if not job._state.adding:
+            preview = preview_schedule(job.cron_expression, job.zone_name, timezone.now())
+        lines = format_html_join("", "<li>{}</li>", ((run,) for run in preview.get("next_runs", [])))
+        return format_html(
+            '<div id="schedule-preview" data-url="{}"><div><p>{}</p></div><ol>{}</ol></div>',
+            reverse("admin:jobs_job_preview"),
+            preview.get("description") or preview.get("error") or "Type an expression to see when it fires.",
+            lines,
+        )
+
+    @display(description="Latest executions", empty_value="None yet")
+    def last_executions(self, job: Job) -> SafeString | None:
+        rows = JobExecution.objects.filter(job=job).newest_first()[:PREVIEWED_RUNS]
+        if not rows:
+            return None
+        items = format_html_join(
+            "",
+            '<li><a class="text-primary-600 dark:text-primary-500" href="{}">{}</a> {} {}</li>',
+            (
+                (
+                    reverse("admin:jobs_jobexecution_change", args=[row.pk]),
+                    local_text(row.started_at),
+                    row.get_status_display(),
+                    row.error_message or row.reason or "",
+                )
+                for row in rows
+            ),
+        )
+        everything = reverse("admin:jobs_jobexecution_changelist") + f"?job__id__exact={job.pk}"
+        return format_html(
+            '<ul>{}</ul><a class="text-primary-600 dark:text-primary-500" href="{}">All executions</a>',
+            items,
+            everything,
+        )
+
+    def get_urls(self) -> list[URLPattern]:
+        preview = path("preview/", self.admin_site.admin_view(self.preview_view), name="jobs_job_preview")
+        return [preview, *super().get_urls()]
+
+    def preview_view(self, request: HttpRequest) -> JsonResponse:
+        """Answer what an expression means, for the script beside the form."""
+        expression, zone = request.GET.get("expression", ""), request.GET.get("timezone", "").strip()
+        return JsonResponse(preview_schedule(expression, zone or settings.SCHEDULER_TIMEZONE, timezone.now()))
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except DomainError as error:
+            # The form was fine when it was judged; since then somebody took the name or deleted the job.
+            self.message_user(request, str(error), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def save_model(self, request: HttpRequest, obj: Job, form: Any, change: bool) -> None:
+        now = timezone.now()
+        if change:
+            services.update_job(obj.pk, form.sent, by=account(request), now=now)
+        else:
+            obj.pk = services.create_job(form.sent, by=account(request), now=now).pk
+
+    def delete_model(self, request: HttpRequest, obj: Job) -> None:
+        services.delete_job(obj.pk, by=account(request), now=timezone.now())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        for job in queryset:
+            services.delete_job(job.pk, by=account(request), now=timezone.now())
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Name the jobs only: their executions may be many thousands, and go with them."""
+        jobs = list(objs)
+        forbidden = {str(Job._meta.verbose_name) for job in jobs if not job.may_be_changed_by(account(request))}
+        return [f"{job.name}, with all its executions" for job in jobs], {"jobs": len(jobs)}, forbidden, []
+
+    # --- By hand ---
+
+    @admin.action(description="Run now", permissions=["change"])
+    def run_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        self._each(request, queryset, services.queue_run, "queued; the scheduler starts them within seconds")
+
+    @admin.action(description="Pause", permissions=["change"])
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        self._each(request, queryset, services.pause_job, "paused")
+
+    @admin.action(description="Resume", permissions=["change"])
+    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        self._each(request, queryset, services.resume_job, "resumed")
+
+    @action(
+        description="Run now",
+        permissions=["change"],
+        icon="play_arrow",
+        dialog=confirmation("Run this job now?", "It is queued and started within seconds, also while paused.", "Run"),
+    )
+    def run_job(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, services.queue_run, "queued; the scheduler starts it within seconds")
+
+    @action(
+        description="Pause",
+        permissions=["change"],
+        icon="pause",
+        dialog=confirmation("Pause this job?", "It does not fire again until it is resumed.", "Pause"),
+    )
+    def pause_job(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, services.pause_job, "paused")
+
+    @action(
+        description="Resume",
+        permissions=["change"],
+        icon="resume",
+        dialog=confirmation("Resume this job?", "It fires again from its next fire time on.", "Resume"),
+    )
+    def resume_job(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, services.resume_job, "resumed")
+
+    def _one(self, request: HttpRequest, object_id: str, verb: Callable[..., Any], done: str) -> HttpResponse:
+        self._each(request, Job.objects.filter(pk=UUID(object_id)), verb, done)
+        response = HttpResponse(status=204)
+        response["HX-Redirect"] = reverse("admin:jobs_job_change", args=[object_id])
+        return response
+
+    def _each(self, request: HttpRequest, jobs: QuerySet[Job], verb: Callable[..., Any], done: str) -> None:
+        """Apply a verb to each job; those that refuse are named, the others go on."""
+        names, refusals = [], []
+        for job in jobs:
+            try:
+                verb(job.pk, by=account(request), now=timezone.now())
+                names.append(job.name)
+            except DomainError as error:
+                refusals.append(f"{job.name}: {error}")
+        if names:
+            subject = names[0] if len(names) == 1 else f"{len(names)} jobs"
+            self.message_user(request, f"{subject} {done}.", messages.SUCCESS)
+        for refusal in refusals:
+            self.message_user(request, refusal, messages.ERROR)
+
+
+# --- Words -----------------------------------------------------------------------------------------------------------
+
+
+def preview_schedule(expression: str, zone: str, now: datetime) -> dict[str, Any]:
+    """Return description, warnings and next runs of an expression, or `error` and `hint` for one that is refused."""
+    try:
+        schedule = cron.parse(expression)
+        runs = list(cron.fire_times_between(schedule, zone, after=now, until=None, limit=PREVIEWED_RUNS))
+    except cron.CronError as error:
+        return {"error": error.message, "hint": error.hint}
+    except cron.ZoneError as error:
+        return {"error": str(error), "hint": None}
+    local = [run.astimezone(cron.zone(zone)) for run in runs]
+    return {
+        "description": cron.describe(schedule),
+        "warnings": schedule.warnings,
+        "next_runs": [run.strftime("%a %Y-%m-%d %H:%M %Z") for run in local],
+    }
+
+
+def in_words(expression: str) -> str:
+    try:
+        return cron.describe(expression)
+    except cron.CronError as error:
+        return error.message
+
+
+def local_text(moment: datetime) -> str:
+    """Write an instant in the scheduler's zone."""
+    return date_format(timezone.localtime(moment), "DATETIME_FORMAT")
+
+
+def target_text(job: Job) -> str:
+    if job.is_github:
+        return f"{job.github_owner}/{job.github_repo}/{job.github_workflow_name}"
+    return job.target_url or "no target"

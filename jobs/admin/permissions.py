@@ -1,0 +1,32 @@
+"""Who may do what in the console: admins everything, users see all and change their own, viewers read."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from accounts.models import User
+
+
+def account(request: HttpRequest) -> User:
+    """Return the account that is signed in; the admin site lets nobody else this far."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+class OpenToAllRoles:
+    """Every account may look; what it may change, the pages add."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_active
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.is_active
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,0 +1,263 @@
+"""The console's job pages, as each role meets them."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from jobs.models import Job, JobExecution, Status
+from jobs.tests.factories import make_execution, make_job
+from taxonomy.models import GENERAL_SLUG, JobCategory
+from taxonomy.tests.factories import make_team
+
+pytestmark = pytest.mark.django_db
+
+LIST = reverse("admin:jobs_job_changelist")
+ADD = reverse("admin:jobs_job_add")
+PREVIEW = reverse("admin:jobs_job_preview")
+CONFIRMED = {"_form_submitted": "true"}
+
+
+@pytest.fixture
+def console(client: Client) -> Any:
+    def sign_in(user: User) -> Client:
+        client.force_login(user)
+        return client
+
+    return sign_in
+
+
+def page_of(job: Job) -> str:
+    return reverse("admin:jobs_job_change", args=[job.pk])
+
+
+def form_data(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "Nightly backup",
+        "is_active": "on",
+        "cron_expression": "0 2 * * *",
+        "target_url": "https://example.com/hook",
+        "metadata": '{"env": "production"}',
+        "category": JobCategory.objects.get(slug=GENERAL_SLUG).pk,
+        "pic_team": make_team().pk,
+        "end_date": "2099-12-31",
+        "notification_emails": "",
+        "misfire_grace_seconds": "3600",
+        "catch_up": "latest",
+        "overlap": "allow",
+        "timeout_seconds": "10",
+        "max_attempts": "1",
+        "backoff_seconds": "30",
+        "spread_seconds": "0",
+        **changes,
+    }
+
+
+def said(response: Any) -> list[str]:
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def errors_of(response: Any) -> dict[str, list[str]]:
+    assert response.status_code == 200, "the form was accepted"
+    return response.context["adminform"].form.errors
+
+
+@pytest.mark.parametrize("role", ["admin", "alice", "charlie"])
+def test_every_role_sees_the_list_with_words_and_last_outcome(console, request, role):
+    job = make_job(name="Refund sweep", cron_expression="*/5 * * * *")
+    make_execution(job, status=Status.FAILED)
+    page = console(request.getfixturevalue(role)).get(LIST).content.decode()
+    assert "Every 5 minutes" in page
+    assert "Failed" in page
+
+
+def test_list_takes_as_many_queries_for_many_jobs_as_for_few(console, admin, django_assert_max_num_queries):
+    client = console(admin)
+    for number in range(30):
+        make_job(name=f"job {number}")
+    client.get(LIST)
+    with django_assert_max_num_queries(12):
+        client.get(LIST)
+
+
+def test_search_and_outcome_filter_narrow_the_list(console, admin):
+    never = make_job(name="never ran")
+    ran = make_job(name="ran well")
+    make_execution(ran)
+    client = console(admin)
+    assert [*client.get(LIST, {"q": "never"}).context["cl"].queryset] == [never]
+    assert [*client.get(LIST, {"outcome": "success"}).context["cl"].queryset] == [ran]
+    assert [*client.get(LIST, {"outcome": "never"}).context["cl"].queryset] == [never]
+
+
+def test_user_creates_a_job_that_is_scheduled_and_its_own(console, alice):
+    response = console(alice).post(ADD, form_data())
+    assert response.status_code == 302, errors_of(response)
+    job = Job.objects.get()
+    assert job.created_by == alice
+    assert job.next_fire_at is not None
+    assert job.metadata == {"env": "production"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "text"),
+    [
+        ({"cron_expression": "0 22-2 * * *"}, "cron_expression", "22-23,0-2"),
+        ({"cron_expression": "0 0 31 2 *"}, "cron_expression", "never"),
+        ({"end_date": "2001-01-01"}, "end_date", "end_date must be today or in the future (JST)."),
+        ({"target_url": "ftp://example.com"}, "target_url", "target_url must include scheme"),
+        ({"target_url": ""}, "target_url", 'Please provide either "target_url"'),
+        ({"metadata": "[1]"}, "metadata", "metadata must be a JSON object"),
+        ({"timezone": "Mars/Olympus"}, "timezone", "zone"),
+        (
+            {"enable_email_notifications": "on", "notification_emails": "nobody"},
+            "notification_emails",
+            "notification_emails must contain valid email addresses.",
+        ),
+    ],
+)
+def test_form_refuses_what_the_api_refuses(console, admin, changes, field, text):
+    response = console(admin).post(ADD, form_data(**changes))
+    assert text in " ".join(errors_of(response)[field])
+    assert not Job.objects.exists()
+
+
+def test_form_refuses_a_name_that_is_taken_in_the_words_of_the_api(console, admin):
+    make_job(name="Nightly backup")
+    response = console(admin).post(ADD, form_data())
+    assert "already exists" in errors_of(response)["name"][0]
+
+
+def test_addresses_are_read_one_per_line(console, admin):
+    console(admin).post(
+        ADD,
+        form_data(enable_email_notifications="on", notification_emails="a@example.com\n b@example.com, c@example.com"),
+    )
+    assert Job.objects.get().notification_emails == ["a@example.com", "b@example.com", "c@example.com"]
+
+
+def test_edit_moves_the_schedule_and_leaves_what_was_not_touched(console, alice):
+    client = console(alice)
+    client.post(ADD, form_data())
+    job = Job.objects.get()
+    response = client.post(page_of(job), form_data(cron_expression="30 4 * * *", pic_team=job.pic_team_id))
+    assert response.status_code == 302, errors_of(response)
+    changed = Job.objects.get()
+    assert changed.next_fire_at != job.next_fire_at
+    assert changed.end_date == date(2099, 12, 31)
+
+
+def test_expired_job_can_be_edited_but_not_switched_on(console, admin):
+    job = make_job(end_date=date(2001, 1, 1), is_active=False)
+    data = form_data(name=job.name, end_date="2001-01-01", pic_team=job.pic_team_id)
+    refused = console(admin).post(page_of(job), data)
+    assert "Update end_date first" in errors_of(refused)["is_active"][0]
+    del data["is_active"]
+    assert console(admin).post(page_of(job), data).status_code == 302
+
+
+@pytest.mark.parametrize("role", ["bob", "charlie"])
+def test_nobody_changes_the_job_of_another(console, request, alice, role):
+    job = make_job(created_by=alice)
+    client = console(request.getfixturevalue(role))
+    assert client.get(page_of(job)).status_code == 200
+    assert client.post(page_of(job), form_data(name="taken over")).status_code == 403
+    assert client.post(reverse("admin:jobs_job_delete", args=[job.pk]), {"post": "yes"}).status_code == 403
+    client.post(f"{page_of(job).removesuffix('change/')}pause_job/", CONFIRMED)
+    job.refresh_from_db()
+    assert job.is_active
+    assert job.name != "taken over"
+
+
+def test_viewer_cannot_add(console, charlie):
+    assert console(charlie).get(ADD).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("act", "was_active", "is_active"), [("pause_selected", True, False), ("resume_selected", False, True)]
+)
+def test_bulk_actions_pause_and_resume(console, admin, act, was_active, is_active):
+    jobs = [make_job(is_active=was_active) for _ in range(3)]
+    console(admin).post(LIST, {"action": act, "_selected_action": [job.pk for job in jobs]})
+    assert {job.is_active for job in Job.objects.all()} == {is_active}
+
+
+def test_run_now_queues_one_execution_per_job(console, admin):
+    job = make_job(is_active=False)
+    response = console(admin).post(LIST, {"action": "run_selected", "_selected_action": [job.pk]})
+    assert JobExecution.objects.get().status == Status.QUEUED
+    assert "queued" in said(response)[0]
+
+
+def test_bulk_action_names_the_jobs_that_refuse_and_does_the_others(console, alice):
+    own, foreign = make_job(name="own", created_by=alice), make_job(name="foreign")
+    response = console(alice).post(LIST, {"action": "pause_selected", "_selected_action": [own.pk, foreign.pk]})
+    assert {job.name: job.is_active for job in Job.objects.all()} == {"own": False, "foreign": True}
+    assert said(response) == ["own paused.", "foreign: You can only update your own jobs"]
+
+
+def test_a_link_alone_never_runs_a_job(console, admin):
+    job = make_job()
+    console(admin).get(f"{page_of(job).removesuffix('change/')}run_job/")
+    assert not JobExecution.objects.exists()
+
+
+def test_the_button_runs_a_job_once_it_is_confirmed(console, admin):
+    job = make_job()
+    console(admin).post(f"{page_of(job).removesuffix('change/')}run_job/", CONFIRMED)
+    assert JobExecution.objects.get().job == job
+
+
+def test_deleting_selected_jobs_deletes_own_ones_only(console, alice):
+    own, foreign = make_job(name="own", created_by=alice), make_job(name="foreign")
+    client = console(alice)
+    for job in (own, foreign):
+        client.post(LIST, {"action": "delete_selected", "_selected_action": [job.pk], "post": "yes"})
+    assert [job.name for job in Job.objects.all()] == ["foreign"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "zone", "key", "text"),
+    [
+        ("0 2 * * *", "", "description", "At 02:00 AM"),
+        ("0 2 * * *", "Europe/Berlin", "next_runs", "CE"),
+        ("0 9 1-7 * 1", "", "warnings", "1#1"),
+        ("@daily", "", "hint", "0 0 * * *"),
+        ("0 2 * * *", "../etc/passwd", "error", "Unknown time zone"),
+    ],
+)
+def test_preview_says_what_an_expression_means(console, charlie, expression, zone, key, text):
+    answer = console(charlie).get(PREVIEW, {"expression": expression, "timezone": zone}).json()
+    assert text in str(answer[key])
+
+
+def test_name_and_output_are_shown_as_text(console, admin):
+    job = make_job(name="<script>alert(1)</script>")
+    row = make_execution(job, status=Status.FAILED, output="<img src=x onerror=alert(1)>", error_message="<b>no</b>")
+    client = console(admin)
+    execution = reverse("admin:jobs_jobexecution_change", args=[row.pk])
+    for url in (LIST, page_of(job), reverse("admin:jobs_jobexecution_changelist"), execution, reverse("admin:index")):
+        page = client.get(url).content.decode()
+        assert "<script>alert(1)" not in page
+        assert "<img src=x" not in page
+        assert "<b>no" not in page
+
+
+def test_executions_cannot_be_changed_by_anybody(console, admin):
+    row = make_execution(status=Status.FAILED)
+    client = console(admin)
+    assert client.get(reverse("admin:jobs_jobexecution_add")).status_code == 403
+    url = reverse("admin:jobs_jobexecution_change", args=[row.pk])
+    assert client.post(url, {"status": "success"}).status_code == 403
+    assert client.post(reverse("admin:jobs_jobexecution_delete", args=[row.pk]), {"post": "yes"}).status_code == 403
+    row.refresh_from_db()
+    assert row.status == Status.FAILED
+
+
+def test_first_page_says_that_nobody_schedules(console, charlie):
+    page = console(charlie).get(reverse("admin:index")).content.decode()
+    assert "Start manage.py runscheduler" in page
