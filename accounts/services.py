@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
+from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
@@ -96,10 +97,14 @@ def sign_out(session: LoginSession) -> None:
     session.delete()
 
 
-def prune_sessions(now: datetime) -> int:
-    """Delete the sessions whose last token has expired. Returns how many there were."""
-    deleted, _ = LoginSession.objects.filter(expires_at__lte=now).delete()
-    return deleted
+def prune(now: datetime) -> dict[str, int]:
+    """Delete what has run out: sessions, cookies of the admin site, counts of failed sign-ins. Returns the counts.
+
+    For the leader's housekeeping. Nobody is signed out by it: what has run out is refused already.
+    """
+    sessions, _ = LoginSession.objects.filter(expires_at__lte=now).delete()
+    cookies, _ = Session.objects.filter(expire_date__lte=now).delete()
+    return {"sessions": sessions, "cookies": cookies, "failed sign-ins": throttle.prune_failures(now)}
 
 
 # --- Accounts --------------------------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.utils import timezone
 
-from accounts.models import LoginSession, User
-from accounts.services import check_credentials, prune_sessions, start_session
+from accounts.models import FailedSignIns, LoginSession, User
+from accounts.services import check_credentials, prune, start_session
 from accounts.tests.factories import PASSWORD, JSONClient, api_client, make_session
 from accounts.tests.test_login import user_object
 from accounts.tokens import issue_pair
@@ -166,10 +167,15 @@ def test_sign_in_is_remembered_without_counting_as_a_change(alice):
     assert (alice.last_login, alice.updated_at) == (now, before)
 
 
-def test_expired_sessions_are_pruned(alice, settings):
+def test_what_has_run_out_is_pruned(alice, settings):
     now = timezone.now()
     old = now - timedelta(seconds=settings.REFRESH_TOKEN_SECONDS)
     make_session(alice, now=old)
     kept = make_session(alice, now=old + timedelta(seconds=1))
-    assert prune_sessions(now) == 1
+    Session.objects.create(session_key="old", session_data="", expire_date=now)
+    Session.objects.create(session_key="new", session_data="", expire_date=now + timedelta(seconds=1))
+    FailedSignIns.objects.create(key="old", expires_at=now)
+    assert prune(now) == {"sessions": 1, "cookies": 1, "failed sign-ins": 1}
+    assert prune(now) == {"sessions": 0, "cookies": 0, "failed sign-ins": 0}
     assert list(LoginSession.objects.all()) == [kept]
+    assert Session.objects.get().session_key == "new"
