@@ -12,7 +12,7 @@ from accounts.tests.factories import PASSWORD, JSONClient, api_client, make_user
 from accounts.tests.test_login import user_object
 
 USERS = "/api/v2/auth/users"
-UNKNOWN_IDS = [str(uuid4()), "x", "7d0f2c1e6d0b4d6e9a532f1f0b6c9d11", "%00", "a" * 3000]
+UNKNOWN_IDS = ["3f2b8c1a-5d4e-4f60-9a7b-1c2d3e4f5a6b", "x", "7d0f2c1e6d0b4d6e9a532f1f0b6c9d11", "%00", "a" * 3000]
 NOT_FOUND = {"error": "User not found"}
 
 
