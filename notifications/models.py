@@ -10,6 +10,8 @@ executions sets the references null.
 """
 
 import uuid
+from datetime import datetime
+from typing import Self
 
 from django.conf import settings
 from django.db import models
@@ -194,6 +196,18 @@ class DeliveryStatus(models.TextChoices):
     GIVEN_UP = "given_up", "Given up"
 
 
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def waiting(self, channel: str) -> Self:
+        return self.filter(channel=channel, status=DeliveryStatus.WAITING)
+
+    def due(self, channel: str, now: datetime) -> Self:
+        return self.waiting(channel).filter(not_before__lte=now).order_by("not_before", "id")
+
+    def abandoned(self, channel: str, now: datetime) -> Self:
+        """Those whose sender died: it had to be done with them by now."""
+        return self.filter(channel=channel, status=DeliveryStatus.SENDING, claimed_until__lt=now)
+
+
 class Delivery(models.Model):
     """One message to one place: a mail to one address, or a post to the Slack hook.
 
@@ -212,6 +226,8 @@ class Delivery(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     # Not sent before this: the next attempt, or the end of a team's quiet hours.
     not_before = models.DateTimeField()
+    # An alert this old helps nobody any more.
+    give_up_at = models.DateTimeField()
     # Why the last attempt failed or why there will be none.
     reason = models.CharField(max_length=500, blank=True, default="")
     # Who is sending it, and until when that must be done.
@@ -226,6 +242,8 @@ class Delivery(models.Model):
         "jobs.JobExecution", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_constraint=False
     )
 
+    objects = DeliveryQuerySet.as_manager()
+
     class Meta:
         db_table = "notification_deliveries"
         verbose_name_plural = "deliveries"
@@ -236,6 +254,7 @@ class Delivery(models.Model):
         ]
         indexes = [
             models.Index(fields=["status", "channel", "not_before", "id"], name="deliveries_due"),
+            models.Index(fields=["claim"], name="deliveries_claimed"),
             models.Index(fields=["-created_at", "-id"], name="deliveries_newest"),
         ]
 

@@ -1,7 +1,7 @@
 """Write what happened: the in-app rows, and the deliveries that leave later. Sends nothing itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
 
@@ -19,6 +19,7 @@ Preferences: TypeAlias = Mapping[str, NotificationPreferences | None]
 
 BATCH = 500
 SUMMARY_LENGTH = 255
+GIVE_UP_AFTER = timedelta(hours=24)
 
 
 def notify(messages: Iterable[Message], *, now: datetime) -> int:
@@ -150,13 +151,15 @@ def _mails(message: Message, preferences: Preferences, now: datetime) -> list[De
 def _delivery(
     message: Message, channel: Channel, kind: str, summary: str, payload: dict[str, object], now: datetime
 ) -> Delivery:
+    starts_at = max(now, message.hold_until or now)
     return Delivery(
         channel=channel,
         kind=kind,
         summary=summary[:SUMMARY_LENGTH],
         payload=payload,
         thread=message.thread,
-        not_before=max(now, message.hold_until or now),
+        not_before=starts_at,
+        give_up_at=starts_at + GIVE_UP_AFTER,
         created_at=now,
         related_job_id=message.job_id,
         related_execution_id=message.execution_id,

@@ -1,0 +1,201 @@
+"""Mail: one message to one address, text and HTML, over Django's SMTP backend.
+
+Every attempt of a delivery carries the same Message-ID, so a copy that went out twice (the process died between the
+server's "250" and our note) is recognised by whoever stores mail.
+"""
+
+import smtplib
+import socket
+import ssl
+import threading
+import unicodedata
+from collections.abc import Callable
+from email.utils import parseaddr
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.core.mail.backends.smtp import EmailBackend
+from django.template.loader import render_to_string
+
+from notifications.channels.base import DeliveryError, Parcel
+
+# A server may take EMAIL_TIMEOUT for each of its answers, but not for ever: after this the connection is cut.
+LONGEST_SECONDS = 60.0
+# Characters that reorder the text around them: a name must not make the subject read as something else.
+REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+REFUSED_FOR_GOOD = 500
+
+
+def one_line(text: str) -> str:
+    """Return `text` fit for a header: one line, nothing invisible that controls or reorders."""
+    kept = (character for character in text if character.isspace() or _is_harmless(character))
+    return " ".join("".join(kept).split())
+
+
+def _is_harmless(character: str) -> bool:
+    return unicodedata.category(character) != "Cc" and character not in REORDERING
+
+
+def render(parcel: Parcel) -> EmailMultiAlternatives:
+    """Build the mail. Recipient and subject come from users: neither can add a header or a second recipient."""
+    context = {**parcel.payload, "service": settings.SERVICE_NAME, "subject": one_line(parcel.summary)}
+    headers = {
+        "Message-ID": f"<{parcel.id}@{_domain()}>",
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+    }
+    if parcel.thread:
+        # A message that was never sent: all of one incident refer to it, so they stand together.
+        headers["In-Reply-To"] = headers["References"] = f"<incident-{parcel.thread}@{_domain()}>"
+    if unsubscribe := parcel.payload.get("unsubscribe_url"):
+        headers["List-Unsubscribe"] = f"<{unsubscribe}>"
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    mail = EmailMultiAlternatives(
+        subject=context["subject"],
+        body=render_to_string(f"notifications/{parcel.kind}.txt", context),
+        to=[parcel.recipient],
+        headers=headers,
+    )
+    mail.attach_alternative(render_to_string(f"notifications/{parcel.kind}.html", context), "text/html")
+    return mail
+
+
+def _domain() -> str:
+    return parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
+
+
+class MailSession:
+    """One connection to the mail server, opened for the first message and again after it broke."""
+
+    def __init__(self, *, longest_seconds: float = LONGEST_SECONDS) -> None:
+        self._watch = _Watch(longest_seconds)
+        self._backend: EmailBackend | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._backend is not None:
+            with self._watch:
+                _close(self._backend)
+
+    def send(self, parcel: Parcel) -> None:
+        mail = render(parcel)
+        with self._watch:
+            backend = self._open()
+            try:
+                backend.send_messages([mail])
+            except smtplib.SMTPRecipientsRefused as error:
+                code, text = next(iter(error.recipients.values()))
+                raise _refused(code, text) from error
+            except smtplib.SMTPSenderRefused as error:
+                # About us, not about this message: the operator can mend it.
+                raise DeliveryError(_words(error.smtp_code, error.smtp_error), everything=True) from error
+            except smtplib.SMTPResponseException as error:
+                raise _refused(error.smtp_code, error.smtp_error) from error
+            except (smtplib.SMTPException, OSError) as error:
+                self._drop()
+                raise DeliveryError(self._reason(error)) from error
+            except (UnicodeError, ValueError) as error:
+                raise DeliveryError(f"The message cannot be written: {error}", permanent=True) from error
+
+    def _open(self) -> EmailBackend:
+        if self._backend is not None:
+            return self._backend
+        backend = _Backend(self._watch)
+        try:
+            backend.open()
+        except smtplib.SMTPResponseException as error:
+            _close(backend)
+            raise DeliveryError(_words(error.smtp_code, error.smtp_error), everything=True) from error
+        except (smtplib.SMTPException, OSError) as error:
+            _close(backend)
+            raise DeliveryError(self._reason(error), everything=True) from error
+        self._backend = backend
+        return backend
+
+    def _drop(self) -> None:
+        if self._backend is not None:
+            _close(self._backend)
+        self._backend = None
+
+    def _reason(self, error: Exception) -> str:
+        if self._watch.has_cut:
+            return f"The mail server took longer than {self._watch.seconds:g} s."
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"TLS: {error.verify_message}"
+        if isinstance(error, TimeoutError):
+            return f"The mail server did not answer within {settings.EMAIL_TIMEOUT} s."
+        return str(error) or type(error).__name__
+
+
+def _refused(code: int, text: bytes | str) -> DeliveryError:
+    return DeliveryError(_words(code, text), permanent=code >= REFUSED_FOR_GOOD)
+
+
+def _words(code: int, text: bytes | str) -> str:
+    decoded = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return one_line(f"{code} {decoded}")
+
+
+def _close(backend: EmailBackend) -> None:
+    """Say goodbye as far as the other side still listens."""
+    connection, backend.connection = backend.connection, None
+    if connection is None:
+        return
+    try:
+        connection.quit()
+    except (smtplib.SMTPException, OSError):
+        connection.close()
+
+
+class _Watch:
+    """Cuts a connection that takes too long in all: each single answer may come in time and the whole never end."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.has_cut = False
+        # Asked when the time is up: the socket may have been replaced by one with TLS meanwhile.
+        self.socket: Callable[[], socket.socket | None] = lambda: None
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> None:
+        self.has_cut = False
+        self._timer = threading.Timer(self.seconds, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def __exit__(self, *exception: object) -> None:
+        assert self._timer is not None
+        self._timer.cancel()
+
+    def _cut(self) -> None:
+        self.has_cut = True
+        if sock := self.socket():
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return
+
+
+class _Backend(EmailBackend):
+    """Django's backend, whose connection can be watched from its first byte on."""
+
+    def __init__(self, watch: _Watch) -> None:
+        super().__init__(fail_silently=False)
+        self._watch = watch
+
+    @property
+    def connection_class(self) -> Any:
+        watch = self._watch
+        base: type[smtplib.SMTP] = smtplib.SMTP_SSL if self.use_ssl else smtplib.SMTP
+
+        class Watched(base):  # type: ignore[misc, valid-type]
+            def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+                # The greeting is read before the constructor returns.
+                sock: socket.socket = super()._get_socket(host, port, timeout)
+                watch.socket = lambda: getattr(self, "sock", None) or sock
+                return sock
+
+        return Watched

@@ -1,0 +1,95 @@
+"""Slack's incoming webhook: one post at a time, through the door, within Slack's limits.
+
+The address is a secret: it stands in no log and in no reason. Slack answers in plain text; of its refusals only 429
+and 5xx are worth another attempt.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from cronsched.lib.backoff import retry_after
+from cronsched.lib.http import Door, DoorError, OutRequest
+from notifications.channels.base import DeliveryError, Parcel
+
+TIMEOUT = timedelta(seconds=10)
+TOO_MANY = 429
+SERVER_ERROR = 500
+# Without a word from Slack how long to hold back after a 429.
+PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(hours=1)
+# Slack's own limits, in characters.
+SECTION_TEXT = 3000
+MESSAGE_TEXT = 40_000
+CONTEXT_ELEMENTS = 10
+CONTEXT_TEXT = 2000
+# How much of an answer is shown as a reason.
+REASON_LENGTH = 200
+
+
+def body(payload: dict[str, Any], channel: str | None) -> dict[str, Any]:
+    """Return the document to post: `text` as worded, the same with its facts as blocks, the channel only if set."""
+    blocks: list[dict[str, Any]] = [_section(cut(payload["text"], SECTION_TEXT))]
+    if facts := payload.get("facts"):
+        blocks.append(_context(facts))
+    document: dict[str, Any] = {"text": cut(payload["text"], MESSAGE_TEXT), "blocks": blocks}
+    if channel:
+        document["channel"] = channel
+    return document
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+
+
+def _context(facts: Sequence[Sequence[str]]) -> dict[str, Any]:
+    elements = [
+        {"type": "mrkdwn", "text": cut(f"*{label}:* {text}", CONTEXT_TEXT)} for label, text in facts[:CONTEXT_ELEMENTS]
+    ]
+    return {"type": "context", "elements": elements}
+
+
+def cut(text: str, limit: int) -> str:
+    """Return at most `limit` characters of markup; neither an entity nor a link or mention is cut in two."""
+    if len(text) <= limit:
+        return text
+    kept = text[: limit - 1]
+    for opened, closed in (("<", ">"), ("&", ";")):
+        start = kept.rfind(opened)
+        if start > kept.rfind(closed):
+            kept = kept[:start]
+    return f"{kept}…"
+
+
+class SlackSession:
+    """Posts to one hook."""
+
+    def __init__(self, door: Door, *, url: str, channel: str | None, now: datetime) -> None:
+        self._door = door
+        self._url = url
+        self._channel = channel
+        self._now = now
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing is kept open here; the door keeps its connections itself."""
+
+    def send(self, parcel: Parcel) -> None:
+        document = json.dumps(body(parcel.payload, self._channel)).encode()
+        request = OutRequest(
+            "POST", self._url, headers={"Content-Type": "application/json"}, body=document, timeout=TIMEOUT
+        )
+        try:
+            answer = self._door.send(request)
+        except DoorError as error:
+            raise DeliveryError(error.reason, permanent=not error.retryable) from error
+        if 200 <= answer.status < 300:
+            return
+        reason = f"{answer.status} {answer.body[:REASON_LENGTH].decode('utf-8', 'replace')}".strip()
+        if answer.status == TOO_MANY:
+            asked = retry_after(answer.headers["Retry-After"], now=self._now, longest=LONGEST_PAUSE)
+            raise DeliveryError(reason, wait=PAUSE if asked is None else asked, everything=True)
+        raise DeliveryError(reason, permanent=answer.status < SERVER_ERROR)
