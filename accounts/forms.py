@@ -8,12 +8,15 @@ from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserCreati
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
 from accounts.models import User
+from accounts.services import BAD_CREDENTIALS, INACTIVE
 from accounts.validators import EMAIL_LENGTH
 from cronsched.lib.errors import TooManyRequests
 
 
 class SignInForm(AuthenticationForm):
     """Takes a name or an e-mail, and says how long to wait after too many failures."""
+
+    error_messages = {"invalid_login": f"{BAD_CREDENTIALS}.", "inactive": INACTIVE}
 
     def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
