@@ -6,13 +6,14 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from cronsched import documents
 from cronsched.api import not_found
 from jobs.api import health
+from jobs.api import urls as job_urls
 from jobs.api.urls import older_urlpatterns
 
 api: list[URLPattern | URLResolver] = [
     path("", include("accounts.urls")),
     path("", include("taxonomy.urls")),
     path("", include("notifications.urls")),
-    path("", include("jobs.api.urls")),
+    path("", include(job_urls)),
     path("health", health.HealthViewSet.as_view({"get": "list"})),
     path("openapi.json", documents.openapi),
 ]

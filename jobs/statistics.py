@@ -1,18 +1,30 @@
 """Reading the history: which executions, how many of each kind, one page of them.
 
 The history is the one table that grows without end, so nothing here may cost more the more of it there is: a page is
-found in an index alone and only its own rows are read.
+found in an index alone and only its own rows are read; whole days are summed up from the daily counts
+(`jobs.counters`), and row by row only what is open or cut off by a period that begins or ends within a day.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, Sum
+from django.db.models import Count, QuerySet, Sum, Value
 from django.db.models.functions import Lower
 
 from cronsched.lib.ranges import DateRange
-from jobs.models import NEVER_SENT_STATUSES, OPEN_STATUSES, ExecutionQuerySet, Job, JobExecution, Status
+from jobs.counters import ALL_JOBS
+from jobs.models import (
+    NEVER_SENT_STATUSES,
+    OPEN_STATUSES,
+    DailyCount,
+    ExecutionQuerySet,
+    Job,
+    JobExecution,
+    Status,
+)
 
 EVER = DateRange()
 # Large, and shown nowhere in a list.
@@ -32,20 +44,35 @@ class Selection:
     job_name: str = ""
 
     def rows(self) -> ExecutionQuerySet:
-        rows = JobExecution.objects.filter(**self.period.conditions("started_at"))
-        conditions = {
-            "job__in": self.jobs,
-            "status__in": self.statuses,
-            "trigger_type__in": self.trigger_types,
-            "execution_type__in": self.execution_types,
-        }
-        for lookup, values in conditions.items():
-            if values is not None:
-                rows = rows.filter(**{lookup: sorted(values)})
+        return self.rows_of_any_time().filter(**self.period.conditions("started_at"))
+
+    def rows_of_any_time(self) -> ExecutionQuerySet:
+        rows = JobExecution.objects.filter(**self._conditions())
+        if self.jobs is not None:
+            rows = rows.filter(job__in=sorted(self.jobs))
         if self.job_name:
             named = Job.objects.annotate(key=Lower("name")).filter(key__contains=self.job_name.lower())
             rows = rows.filter(job__in=named)
         return rows
+
+    def daily_counts(self) -> QuerySet[DailyCount]:
+        """Return the daily counts of what is meant, of any time. Only for selections that can be counted so."""
+        return DailyCount.objects.filter(job_key__in=sorted(self.jobs or {ALL_JOBS}), **self._conditions())
+
+    @property
+    def is_nothing(self) -> bool:
+        return any(not values for values in self._sets() if values is not None)
+
+    def _sets(self) -> tuple[frozenset[Any] | None, ...]:
+        return (self.jobs, self.statuses, self.trigger_types, self.execution_types)
+
+    def _conditions(self) -> dict[str, list[str]]:
+        wanted = {
+            "status__in": self.statuses,
+            "trigger_type__in": self.trigger_types,
+            "execution_type__in": self.execution_types,
+        }
+        return {lookup: sorted(values) for lookup, values in wanted.items() if values is not None}
 
 
 @dataclass(frozen=True)
@@ -87,17 +114,100 @@ class Totals:
 
 
 def totals(selection: Selection) -> Totals:
-    groups = (
-        selection.rows()
-        .order_by()
-        .values_list("status")
-        .annotate(Count("id"), Count("duration_seconds"), Sum("duration_seconds"))
-    )
-    return Totals({status: Tally(count, timed, seconds or 0.0) for status, count, timed, seconds in groups})
+    """Add up what `selection` means, in one statement, so that no row is seen before and after it settles."""
+    if selection.is_nothing:
+        return Totals()
+    parts = [_sums(selection.rows(), 1)] if selection.job_name else _parts(selection)
+    found: dict[str, Tally] = {}
+    for sign, status, *amounts in parts[0].union(*parts[1:], all=True):
+        number, timed, seconds = (amount or 0 for amount in amounts)
+        so_far = found.get(status, Tally())
+        found[status] = Tally(
+            so_far.count + sign * int(number),
+            so_far.timed + sign * int(timed),
+            so_far.seconds + sign * float(seconds),
+        )
+    return Totals(found)
 
 
 def count(selection: Selection) -> int:
-    return selection.rows().count()
+    return totals(selection).count(*Status.values)
+
+
+class Span(NamedTuple):
+    """Executions to be looked at one by one, and whether they are added or taken away."""
+
+    start: datetime
+    end: datetime
+    sign: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A period cut at midnights (UTC): days from `first` to `last`, None for no bound, and what sticks out."""
+
+    first: date | None
+    last: date | None
+    spans: tuple[Span, ...]
+
+    @property
+    def has_days(self) -> bool:
+        return self.first is None or self.last is None or self.first <= self.last
+
+
+HALF_A_DAY = timedelta(hours=12)
+
+
+def cut(period: DateRange) -> Cut:
+    """Cut `period` at the midnights nearest to its bounds, so that at most half a day sticks out, or is too much."""
+    start, end = period.start, period.end
+    if start and end and end - start <= HALF_A_DAY:
+        # Shorter than what would have to be put right at both ends.
+        return Cut(start.date(), start.date() - timedelta(days=1), (Span(start, end, 1),))
+    first, last = start and _nearest_midnight(start), end and _nearest_midnight(end)
+    spans = []
+    if start and first and start != first:
+        spans.append(Span(start, first, 1) if start < first else Span(first, start, -1))
+    if end and last and end != last:
+        spans.append(Span(last, end, 1) if last < end else Span(end, last, -1))
+    return Cut(first and first.date(), last and (last - timedelta(days=1)).date(), tuple(spans))
+
+
+def _nearest_midnight(moment: datetime) -> datetime:
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    if moment - midnight <= HALF_A_DAY or midnight.date() == date.max:
+        return midnight
+    return midnight + timedelta(days=1)
+
+
+Sums = QuerySet[Any, tuple[int, str, int, int | None, float | None]]
+
+
+def _parts(selection: Selection) -> list[Sums]:
+    """Return the queries whose sums together are what `selection` means."""
+    cuts = cut(selection.period)
+    parts = [_sums(selection.rows().filter(status__in=OPEN_STATUSES), 1)]
+    if cuts.has_days:
+        days: dict[str, date] = {}
+        if cuts.first:
+            days["day__gte"] = cuts.first
+        if cuts.last:
+            days["day__lte"] = cuts.last
+        counts = selection.daily_counts().filter(**days).order_by().values_list(Value(1), "status")
+        parts.append(counts.annotate(Sum("count"), Sum("timed"), Sum("seconds")))
+    settled = selection.rows_of_any_time().exclude(status__in=OPEN_STATUSES)
+    parts += [
+        _sums(settled.filter(started_at__gte=span.start, started_at__lt=span.end), span.sign) for span in cuts.spans
+    ]
+    return parts
+
+
+def _sums(rows: ExecutionQuerySet, sign: int) -> Sums:
+    return (
+        rows.order_by()
+        .values_list(Value(sign), "status")
+        .annotate(Count("id"), Count("duration_seconds"), Sum("duration_seconds"))
+    )
 
 
 def page(selection: Selection, *, offset: int, limit: int, oldest_first: bool = False) -> list[JobExecution]:

@@ -24,8 +24,8 @@ MAY_IMPORT = {
 JOBS_ORDER = (
     {"cron", "executors"},
     {"models"},
-    {"counters", "definition", "facts", "leadership", "messages", "plan", "statistics", "trial"},
-    {"csv_import", "history", "schedule"},
+    {"counters", "definition", "facts", "leadership", "messages", "plan", "trial"},
+    {"csv_import", "history", "schedule", "statistics"},
     {"dispatch"},
     {"services"},
     {"scheduler", "api", "admin"},

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cronsched import schema
+from cronsched.api import with_etag
 from cronsched.lib import query
 from cronsched.lib.errors import NotFound
 from cronsched.schema import BAD_RANGE, FROM, TO, Answer, Refusal, operation
@@ -203,15 +204,14 @@ class ExecutionViewSet(APIViewSet):
         # Beyond the end nobody needs to look; a huge offset would not even fit into the database's numbers.
         if offset < total:
             rows = statistics.page(selection, offset=offset, limit=limit, oldest_first=oldest_first)
-        return Response(
-            {
-                "executions": [listed_object(row) for row in rows],
-                "total": total,
-                "page": page,
-                "limit": limit,
-                "total_pages": -(-total // limit),
-            }
-        )
+        body = {
+            "executions": [listed_object(row) for row in rows],
+            "total": total,
+            "page": page,
+            "limit": limit,
+            "total_pages": -(-total // limit),
+        }
+        return with_etag(request, Response(body))
 
     @operation(
         "get_execution",
@@ -255,18 +255,17 @@ class ExecutionViewSet(APIViewSet):
     def statistics(self, request: Request) -> Response:
         selection = filters.selection_of_period(request.query_params)
         totals = statistics.totals(selection)
-        return Response(
-            {
-                "total_executions": totals.runs,
-                "successful_executions": totals.count(Status.SUCCESS),
-                "failed_executions": totals.count(Status.FAILED),
-                "running_executions": totals.running,
-                "success_rate": totals.success_rate,
-                "average_duration_seconds": totals.average_seconds(*Status.values) or 0.0,
-                **{f"{status}_executions": totals.count(status) for status in OTHER_COUNTS},
-                "range": selection.period.echo(),
-            }
-        )
+        body = {
+            "total_executions": totals.runs,
+            "successful_executions": totals.count(Status.SUCCESS),
+            "failed_executions": totals.count(Status.FAILED),
+            "running_executions": totals.running,
+            "success_rate": totals.success_rate,
+            "average_duration_seconds": totals.average_seconds(*Status.values) or 0.0,
+            **{f"{status}_executions": totals.count(status) for status in OTHER_COUNTS},
+            "range": selection.period.echo(),
+        }
+        return with_etag(request, Response(body))
 
 
 class JobExecutionViewSet(APIViewSet):

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from itertools import count
 from typing import Any
 
+from jobs import counters
 from jobs.models import ExecutionType, Job, JobExecution, Status, TriggerType
 from taxonomy.models import PicTeam
 from taxonomy.tests.factories import general, make_team
@@ -29,7 +30,7 @@ def make_job(**fields: Any) -> Job:
 
 
 def make_execution(job: Job | None = None, **fields: Any) -> JobExecution:
-    """Make a manual run that succeeded after ten seconds; `started_at` also fills the times that follow from it."""
+    """Make a manual run that succeeded. It is counted like any other."""
     started_at = fields.setdefault("started_at", NOON)
     defaults = {
         "status": Status.SUCCESS,
@@ -38,4 +39,18 @@ def make_execution(job: Job | None = None, **fields: Any) -> JobExecution:
         "target": "https://hooks.example.com/",
         "queued_at": started_at,
     }
-    return JobExecution.objects.create(job=job or make_job(), **{**defaults, **fields})
+    execution = JobExecution.objects.create(job=job or make_job(), **{**defaults, **fields})
+    counters.add(counters.of(JobExecution.objects.filter(id=execution.id)))
+    return execution
+
+
+def job_body(**fields: Any) -> dict[str, Any]:
+    """Return what creates a webhook job of the team `ops` over the API."""
+    return {
+        "name": f"Job {next(_numbers)}",
+        "cron_expression": "0 2 * * *",
+        "target_url": "https://hooks.example.com/",
+        "end_date": "2099-12-31",
+        "pic_team": "ops",
+        **fields,
+    }

@@ -429,3 +429,13 @@ def test_the_latest_execution_is_the_newest_that_left_the_house(client, job):
     make_execution(job, started_at=NOON + timedelta(minutes=2), status=Status.SKIPPED)
     body = client.get(f"/api/v2/jobs/{job.id}/executions/stats").json()
     assert body["latest_execution"]["id"] == str(latest.id)
+
+
+@pytest.mark.parametrize("path", [EXECUTIONS, STATISTICS])
+def test_clients_that_poll_get_no_body_while_nothing_changes(client, job, path):
+    tag = client.get(path).headers["ETag"]
+    assert tag.startswith('W/"')
+    unchanged = client.get(path, headers={"If-None-Match": tag})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    make_execution(job)
+    assert client.get(path, headers={"If-None-Match": tag}).status_code == 200

@@ -1,0 +1,143 @@
+"""Sums over the history, against counting every row by hand."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cronsched.lib.ranges import DateRange
+from jobs import statistics
+from jobs.models import ExecutionType, JobExecution, Status, TriggerType
+from jobs.statistics import Selection, Span, cut
+from jobs.tests.factories import make_execution, make_job
+
+MIDNIGHT = datetime(2026, 1, 15, tzinfo=UTC)
+
+
+def at(hours):
+    return MIDNIGHT + timedelta(hours=hours)
+
+
+# --- Cutting a period at midnights -----------------------------------------------------------------------------------
+
+
+def days(period):
+    cuts = cut(period)
+    return (cuts.first and cuts.first.isoformat(), cuts.last and cuts.last.isoformat()) if cuts.has_days else None
+
+
+@pytest.mark.parametrize(
+    "start, end, expected_days, spans",
+    [
+        (None, None, (None, None), ()),
+        (at(0), None, ("2026-01-15", None), ()),
+        (None, at(24), (None, "2026-01-15"), ()),
+        (at(0), at(48), ("2026-01-15", "2026-01-16"), ()),
+        # What sticks out of the days is added, what the days have too much is taken away.
+        (at(-5), at(53), ("2026-01-15", "2026-01-16"), (Span(at(-5), at(0), 1), Span(at(48), at(53), 1))),
+        (at(5), at(43), ("2026-01-15", "2026-01-16"), (Span(at(0), at(5), -1), Span(at(43), at(48), -1))),
+        # The last 24 hours at one o'clock: a whole day, and something at both ends.
+        (at(-11), at(13), ("2026-01-15", "2026-01-15"), (Span(at(-11), at(0), 1), Span(at(13), at(24), -1))),
+        # Thirteen hours about noon: less is looked at by taking away.
+        (at(6), at(19), ("2026-01-15", "2026-01-15"), (Span(at(0), at(6), -1), Span(at(19), at(24), -1))),
+        (at(9), at(15), None, (Span(at(9), at(15), 1),)),
+        (at(-1), at(1), None, (Span(at(-1), at(1), 1),)),
+    ],
+)
+def test_a_period_is_cut_into_days_and_what_differs_from_them(start, end, expected_days, spans):
+    period = DateRange(start, end)
+    assert days(period) == expected_days
+    assert cut(period).spans == spans
+
+
+def test_the_end_of_the_calendar_is_no_problem():
+    end = datetime(9999, 12, 31, 23, tzinfo=UTC)
+    assert cut(DateRange(None, end)).spans == (Span(end.replace(hour=0), end, 1),)
+
+
+# --- Sums ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def history(db):
+    """Two jobs with executions of every kind, spread over four days."""
+    dice = random.Random(20260115)
+    jobs = [make_job(), make_job()]
+    for _ in range(120):
+        status = dice.choice(Status.values)
+        make_execution(
+            dice.choice(jobs),
+            status=status,
+            trigger_type=dice.choice(TriggerType.values),
+            execution_type=dice.choice([*ExecutionType.values, None]),
+            started_at=MIDNIGHT + timedelta(seconds=dice.randrange(4 * 24 * 3600)),
+            duration_seconds=dice.choice([None, 0.5, 2.25]) if status in (Status.SUCCESS, Status.FAILED) else None,
+        )
+    return jobs
+
+
+def by_hand(selection):
+    """Return (count, timed, seconds) per status by looking at every row."""
+    found: dict[str, tuple[int, int, float]] = {}
+    for row in JobExecution.objects.all():
+        wanted = (
+            (selection.jobs is None or row.job_id in selection.jobs)
+            and (selection.statuses is None or row.status in selection.statuses)
+            and (selection.trigger_types is None or row.trigger_type in selection.trigger_types)
+            and (selection.execution_types is None or row.execution_type in selection.execution_types)
+            and (selection.period.start is None or row.started_at >= selection.period.start)
+            and (selection.period.end is None or row.started_at < selection.period.end)
+        )
+        if wanted:
+            count, timed, seconds = found.get(row.status, (0, 0, 0.0))
+            duration = row.duration_seconds
+            found[row.status] = (count + 1, timed + (duration is not None), seconds + (duration or 0.0))
+    return found
+
+
+@pytest.mark.database
+def test_sums_are_what_counting_by_hand_gives(history):
+    dice = random.Random(1)
+    for _ in range(40):
+        bounds = sorted(at(dice.choice([*range(0, 97, 24), dice.randrange(96)])) for _ in range(2))
+        start, end = (dice.choice([bound, None]) for bound in bounds)
+        if start == end and start is not None:
+            end = None
+        selection = Selection(
+            jobs=dice.choice([None, frozenset({history[0].id})]),
+            statuses=dice.choice([None, frozenset(dice.sample(Status.values, 2))]),
+            trigger_types=dice.choice([None, None, frozenset({TriggerType.MANUAL})]),
+            execution_types=dice.choice([None, None, frozenset({ExecutionType.WEBHOOK})]),
+            period=DateRange(start, end),
+        )
+        expected = by_hand(selection)
+        totals = statistics.totals(selection)
+        counted = {
+            status: (tally.count, tally.timed, pytest.approx(tally.seconds))
+            for status, tally in totals.by_status.items()
+            if tally.count
+        }
+        assert counted == expected, selection
+        assert statistics.count(selection) == sum(count for count, _, _ in expected.values())
+        assert len(statistics.page(selection, offset=0, limit=200)) == statistics.count(selection)
+
+
+@pytest.mark.parametrize("name", ["jobs", "statuses", "trigger_types", "execution_types"])
+def test_an_empty_condition_matches_nothing_and_asks_nothing(history, name, django_assert_num_queries):
+    nothing: dict[str, Any] = {name: frozenset()}
+    with django_assert_num_queries(0):
+        assert statistics.count(Selection(**nothing)) == 0
+
+
+def test_sums_over_whole_days_read_no_settled_row(history, django_assert_num_queries):
+    # A row that the daily counts know nothing of shows who was asked.
+    JobExecution.objects.filter(status=Status.SUCCESS).update(status=Status.FAILED)
+    with django_assert_num_queries(1):
+        totals = statistics.totals(Selection(period=DateRange(at(0), at(48))))
+    assert totals.count(Status.SUCCESS) > 0
+
+
+def test_executions_found_by_name_are_counted_one_by_one(history):
+    name = history[0].name
+    assert statistics.count(Selection(job_name=name.upper())) == JobExecution.objects.filter(job=history[0]).count()
