@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import CASCADE, SET_NULL
+from django.db.models import CASCADE, SET_NULL, ManyToOneRel
 
 from jobs import counters
 from jobs.models import JobExecution
@@ -23,7 +23,10 @@ def delete(execution_ids: Sequence[UUID]) -> int:
 
 
 def _let_go(execution_ids: Sequence[UUID]) -> None:
-    for relation in JobExecution._meta.related_objects:
+    # Relations without a name of their own are hidden from `related_objects`, and most of these have none.
+    for relation in JobExecution._meta.get_fields(include_hidden=True):
+        if not isinstance(relation, ManyToOneRel):
+            continue
         referring = relation.related_model._base_manager.filter(**{f"{relation.field.name}__in": execution_ids})
         if relation.on_delete is SET_NULL:
             referring.update(**{relation.field.name: None})
