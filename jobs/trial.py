@@ -60,12 +60,14 @@ def read_request(sent: Mapping[str, Any]) -> Request:
 def _timeout(value: Any) -> timedelta:
     if value is None or value == "":
         value = 0
+    if isinstance(value, int) and not isinstance(value, bool):
+        # A number beyond every float is still a number.
+        value = min(max(value, -1), int(MAX_TIMEOUT_SECONDS))
     try:
-        # A number beyond every float is still a number, so it is cut before it is converted.
-        seconds = min(value, MAX_TIMEOUT_SECONDS) if isinstance(value, int) else float(value)
+        seconds = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         seconds = math.nan
-    if isinstance(value, bool) or math.isnan(seconds):
+    if math.isnan(seconds):
         raise DomainError("Invalid timeout_seconds", "timeout_seconds must be a number.", field="timeout_seconds")
     seconds = min(max(seconds or DEFAULT_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS), MAX_TIMEOUT_SECONDS)
     return timedelta(seconds=seconds)
