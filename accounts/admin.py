@@ -38,11 +38,15 @@ class OwnOrAdmin:
 class NotificationPreferencesInline(OwnOrAdmin, StackedInline):
     model = NotificationPreferences
     can_delete = False
-    verbose_name_plural = "notifications by e-mail"
+    hide_title = True
     fields = [
         ("email_on_job_success", "email_on_job_failure", "email_on_job_disabled"),
         ("daily_digest", "weekly_report", "browser_notifications"),
     ]
+
+    def get_extra(self, request: HttpRequest, obj: User | None = None, **kwargs: Any) -> int:
+        # Whoever may not add the row is shown no empty form for it.
+        return 1 if _is_admin(request) else 0
 
 
 @admin.register(User)
@@ -51,7 +55,6 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
     form = ModelForm
     add_form = NewUserForm
     change_password_form = NewPasswordForm
-    inlines = [NotificationPreferencesInline]
     list_display = ["username", "email", "shown_role", "is_active", "last_login", "created_at"]
     list_filter = ["role", "is_active"]
     list_filter_submit = False
@@ -66,6 +69,9 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
     # Whoever is no administrator changes the own password by the menu, where the old one is asked for.
     own_fieldsets = [(None, {"fields": ["username", "email", "role", "last_login", "created_at"]})]
     add_fieldsets = [(None, {"fields": ["username", "email", "role", "is_active", "password1", "password2"]})]
+
+    def get_inlines(self, request: HttpRequest, obj: User | None) -> list[type[StackedInline]]:
+        return [NotificationPreferencesInline] if obj else []
 
     @display(
         description="role",
@@ -106,7 +112,8 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """Ask for the accounts only: what belongs to them goes along, whatever the rights to delete it alone."""
         refused = {"own account" for user in objs if not self.has_delete_permission(request, user)}
-        return [str(user) for user in objs], {"users": len(objs)}, refused, []
+        listed = [f"{user}, with preferences and notifications; the jobs stay, without an owner" for user in objs]
+        return listed, {"users": len(objs)}, refused, []
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         services.delete_account(obj, by=_account(request))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.forms import Form
 from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserCreationForm
 from unfold.widgets import UnfoldAdminEmailInputWidget
@@ -41,6 +42,10 @@ class NewUserForm(UserCreationForm):
         fields = ["username", "email", "role", "is_active"]
         widgets = {"email": UnfoldAdminEmailInputWidget}
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _require_passwords(self)
+
     def clean_username(self) -> str:
         # Django's own check would hand the model None for a taken name. The model's constraint finds them, too.
         return self.cleaned_data["username"]
@@ -50,3 +55,10 @@ class NewPasswordForm(AdminPasswordChangeForm):
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
         self.fields.pop("usable_password", None)
+        _require_passwords(self)
+
+
+def _require_passwords(form: Form) -> None:
+    # Django leaves them out of the required fields for the sake of accounts without a password.
+    for name in ("password1", "password2"):
+        form.fields[name].required = True

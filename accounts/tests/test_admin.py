@@ -113,6 +113,15 @@ def test_others_see_their_own_account_only_and_change_nothing(client, alice, rol
     assert dana.role == role
 
 
+def test_own_page_offers_nothing_to_change(client, alice):
+    client.force_login(alice)
+    assert '<input type="checkbox"' not in client.get(page_of(alice)).content.decode()
+    NotificationPreferences.objects.create(user=alice)
+    page = client.get(page_of(alice)).content.decode()
+    assert "Email on job success" in page
+    assert 'name="notification_preferences-0-email_on_job_success"' not in page
+
+
 @pytest.mark.parametrize("viewer", ["admin", "alice"])
 def test_no_page_shows_anything_of_a_hash(client, admin, alice, viewer):
     client.force_login(User.objects.get(username=viewer))
@@ -137,7 +146,6 @@ def test_account_is_created_with_its_password(admin_site):
         "is_active": "on",
         "password1": NEW_PASSWORD,
         "password2": NEW_PASSWORD,
-        **sent_preferences(),
     }
     answer = admin_site.post(f"{USERS}add/", sent)
     dana = User.objects.get(username="dana")
@@ -168,7 +176,6 @@ def test_account_of_bad_values_is_not_created(admin_site, alice, wrong, message)
         "role": "user",
         "password1": NEW_PASSWORD,
         "password2": NEW_PASSWORD,
-        **sent_preferences(),
         **wrong,
     }
     answer = admin_site.post(f"{USERS}add/", sent)
