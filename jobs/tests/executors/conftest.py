@@ -8,6 +8,8 @@ import pytest
 
 from cronsched.lib.http import AddressRules, Door, DoorPolicy
 from jobs.executors import Run
+from jobs.executors.github import GitHub, StaticToken, Transport
+from jobs.tests.github_fake import GitHubFake
 
 NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 RUN = Run(
@@ -23,3 +25,14 @@ def door() -> Iterator[Door]:
     door = Door(DoorPolicy(AddressRules(allow_private=True)))
     yield door
     door.close()
+
+
+@pytest.fixture
+def fake() -> Iterator[GitHubFake]:
+    with GitHubFake() as fake:
+        yield fake
+
+
+@pytest.fixture
+def github(fake: GitHubFake, door: Door) -> GitHub:
+    return GitHub(Transport(door, fake.url), StaticToken(fake.token))
