@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 from accounts.models import User
 from cronsched.lib import backoff, batches
@@ -29,7 +30,7 @@ from jobs.counters import Counted
 from jobs.executors import GitHubRequest, NoTarget, Outcome, Request, Run, WebhookRequest, ref_of_run, webhook
 from jobs.executors.base import storable
 from jobs.facts import JobFacts, Overrides
-from jobs.models import Job, JobExecution, Status, TriggerType
+from jobs.models import Job, JobExecution, Overlap, Status, TriggerType
 from jobs.plan import end_of
 from jobs.schedule import PAUSED, NewExecution, end_zone, give_up, insert_executions
 from notifications.message import Message
@@ -76,7 +77,23 @@ STARTED = (
     Column("sender", Kind.UUID),
     Column("not_before", Kind.INSTANT),
 )
-_EXECUTION_FIELDS = ("id", "attempt", "trigger_type", "scheduled_for", "started_at", "overrides")
+
+
+class _Queued(NamedTuple):
+    id: UUID
+    attempt: int
+    trigger_type: str
+    scheduled_for: datetime | None
+    started_at: datetime
+    overrides: dict[str, Any] | None
+
+    @property
+    def is_scheduled(self) -> bool:
+        return self.trigger_type == TriggerType.SCHEDULED
+
+    @property
+    def stored_overrides(self) -> Overrides | None:
+        return Overrides(**self.overrides) if self.overrides else None
 
 
 def prepare(
@@ -155,27 +172,26 @@ def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list
     without a word. Scheduled runs of a paused job are settled instead.
     """
     with transaction.atomic(durable=True):
-        rows = JobExecution.objects.filter(id__in=list(execution_ids), status=Status.QUEUED)
-        rows = rows.filter(Q(not_before=None) | Q(not_before__lte=now))
-        job_fields = (f"job__{name}" for name in JobFacts._fields)
-        values = batches.locked(rows).order_by().values_list(*_EXECUTION_FIELDS, *job_fields)
-        prepared, stopped = [], []
-        updates: list[Sequence[Any]] = []
-        for execution_id, attempt, trigger, fire_time, started_at, overrides, *job_values in values:
-            job = JobFacts._make(job_values)
-            if trigger == TriggerType.SCHEDULED and not job.is_active and not _ran_out(job, fire_time, now):
-                stopped.append(execution_id)
+        queued = JobExecution.objects.filter(id__in=list(execution_ids), status=Status.QUEUED).order_by()
+        ready = queued.filter(Q(not_before=None) | Q(not_before__lte=now))
+        job_fields = [f"job__{name}" for name in JobFacts._fields]
+        rows = [
+            (_Queued._make(row[: len(_Queued._fields)]), JobFacts._make(row[len(_Queued._fields) :]))
+            for row in batches.locked(ready).values_list(*_Queued._fields, *job_fields)
+        ]
+        later = out_of_turn((row.id, row.trigger_type, job.id, job.overlap) for row, job in rows)
+        prepared, updates, stopped = [], [], []
+        for row, job in rows:
+            if row.id in later:
+                continue
+            if row.is_scheduled and not job.is_active and not _ran_out(job, row.scheduled_for, now):
+                stopped.append(row.id)
                 continue
             item = prepare(
-                execution_id,
-                job,
-                fire_time=fire_time,
-                attempt=attempt,
-                overrides=Overrides(**overrides) if overrides else None,
+                row.id, job, fire_time=row.scheduled_for, attempt=row.attempt, overrides=row.stored_overrides
             )
             prepared.append(item)
-            first = now if attempt == 1 else started_at
-            updates.append(_started(item, first, sender, now))
+            updates.append(_started(item, now if row.attempt == 1 else row.started_at, sender, now))
         if stopped:
             give_up(JobExecution.objects.filter(id__in=stopped), reason=PAUSED, now=now)
         if updates:
@@ -184,13 +200,34 @@ def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list
     return prepared
 
 
-def _ran_out(job: JobFacts, fire_time: datetime, now: datetime) -> bool:
+def out_of_turn(rows: Iterable[tuple[UUID, str, UUID, str]]) -> set[UUID]:
+    """Return which of `rows` (execution, trigger, job, overlap) have to wait for an earlier execution of their job.
+
+    Those are scheduled runs of jobs that queue: one goes at a time, the oldest first. Runs by hand wait for nobody.
+    """
+    queueing = {
+        execution_id: job_id
+        for execution_id, trigger, job_id, overlap in rows
+        if overlap == Overlap.QUEUE and trigger == TriggerType.SCHEDULED
+    }
+    if not queueing:
+        return set()
+    first: dict[UUID, UUID] = {}
+    going = JobExecution.objects.open().filter(job_id__in=set(queueing.values()))
+    # "running" sorts after "queued": what is under way stands before everything that waits.
+    going = going.order_by("job_id", "-status", Coalesce("scheduled_for", "queued_at"), "id")
+    for execution_id, job_id in going.values_list("id", "job_id"):
+        first.setdefault(job_id, execution_id)
+    return {execution_id for execution_id, job_id in queueing.items() if first.get(job_id) != execution_id}
+
+
+def _ran_out(job: JobFacts, fire_time: datetime | None, now: datetime) -> bool:
     """Whether the job is paused because its end date has passed, and this fire time came before that.
 
     A person who pauses a job settles its queued runs in the same transaction, so such a row cannot be meant here.
     """
     ends_at = end_of(job.end_date, end_zone())
-    return fire_time < ends_at <= now
+    return fire_time is not None and fire_time < ends_at <= now
 
 
 def _started(item: Prepared, started_at: datetime, sender: UUID, now: datetime) -> Sequence[Any]:
@@ -220,6 +257,14 @@ def as_running(row: NewExecution, prepared: Prepared, *, sender: UUID, now: date
         deadline_at=deadline(prepared.job, now),
         request_snapshot=snapshot(prepared.request),
     )
+
+
+def fail_unsent(execution_id: UUID, reason: str, *, now: datetime) -> None:
+    """Settle a queued row that cannot be turned into a request, so that it is not tried for ever."""
+    with transaction.atomic():
+        queued = JobExecution.objects.filter(id=execution_id, status=Status.QUEUED)
+        if queued.update(status=Status.FAILED, error_message=f"Request failed: {storable(reason)}", completed_at=now):
+            counters.add(counters.of(JobExecution.objects.filter(id=execution_id)))
 
 
 # --- Execute ---------------------------------------------------------------------------------------------------------

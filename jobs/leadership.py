@@ -19,6 +19,7 @@ TTL = timedelta(seconds=15)
 # How long a request waits for the leader's answer.
 RESYNC_WAIT_SECONDS = 10.0
 RESYNC_LOOK_SECONDS = 0.1
+NO_SCHEDULER = "Scheduler is not running as leader in this process."
 
 
 class SchedulerStatus(NamedTuple):
@@ -36,8 +37,7 @@ class NoScheduler(Conflict):
     """Nobody leads, or the leader did not answer in time."""
 
     def __init__(self) -> None:
-        text = "Scheduler is not running as leader in this process."
-        super().__init__("Conflict", text, detail=text)
+        super().__init__("Conflict", NO_SCHEDULER, detail=NO_SCHEDULER)
 
 
 NOBODY = SchedulerStatus(False, "", None, 0, None, {})

@@ -353,6 +353,8 @@ class SchedulerLease(models.Model):
     scheduled_jobs = models.PositiveIntegerField(default=0)
     last_reconcile_at = models.DateTimeField(null=True, blank=True)
     last_reconcile = models.JSONField(default=empty_summary, blank=True)
+    # When each rare chore was done last, whoever led then.
+    chores_done = models.JSONField(default=empty_summary, blank=True)
     # A reconcile answers all requests counted before it began.
     resync_requested = models.BigIntegerField(default=0)
     resync_answered = models.BigIntegerField(default=0)

@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from accounts.models import User
 from cronsched.lib import payload
 from cronsched.lib.errors import DomainError, NotFound
-from jobs import definition, dispatch, messages, schedule
+from jobs import counters, definition, dispatch, history, messages, schedule
 from jobs.csv_import import Judge, Report, Table, Verdict, imported_item, preview_item, report
 from jobs.definition import GITHUB_FIELDS, JOB_EXPIRED, Wording
 from jobs.facts import Overrides
@@ -88,8 +88,11 @@ def resume_job(job_id: UUID, *, by: User, now: datetime) -> Job:
     return update_job(job_id, {"is_active": True}, by=by, now=now)
 
 
-def auto_pause(job_id: UUID, *, now: datetime) -> bool:
-    """Pause a job whose end date has passed, and warn its owner and the admins. False where there was nothing to do."""
+def auto_pause(job_id: UUID, *, now: datetime, with_team: bool = False) -> bool:
+    """Pause a job whose end date has passed, and warn its owner and the admins. False where there was nothing to do.
+
+    `with_team` names the team in the notice, as the weekly task does.
+    """
     with transaction.atomic():
         job = _locked(job_id)
         if not job.is_active or not job.has_expired(definition.local_date(now)):
@@ -97,7 +100,7 @@ def auto_pause(job_id: UUID, *, now: datetime) -> bool:
         job.is_active = False
         schedule.reschedule(job, now=now, ended=True)
         job.save()
-        notify([messages.auto_paused(job, now=now)], now=now)
+        notify([messages.auto_paused(job, now=now, with_team=with_team)], now=now)
     return True
 
 
@@ -107,6 +110,8 @@ def delete_job(job_id: UUID, *, by: User, now: datetime) -> Job:
     with transaction.atomic():
         job = _locked(job_id)
         check_may(by, job, "delete")
+        history.delete(list(JobExecution.objects.filter(job_id=job_id).values_list("pk", flat=True)))
+        counters.forget(job_id)
         Job.objects.filter(pk=job_id).delete()
         notify([messages.job_deleted(job.name, by)], now=now)
     return job
@@ -114,8 +119,8 @@ def delete_job(job_id: UUID, *, by: User, now: datetime) -> Job:
 
 def _delete_history(job_id: UUID, *, by: User, now: datetime) -> None:
     """Delete a history that is too long for one transaction, all but its last portion."""
-    history = JobExecution.objects.filter(job_id=job_id).order_by("pk")
-    is_long = history[DELETE_PORTION : DELETE_PORTION + 1].exists
+    executions = JobExecution.objects.filter(job_id=job_id).order_by("pk")
+    is_long = executions[DELETE_PORTION : DELETE_PORTION + 1].exists
     if not is_long():
         return
     with transaction.atomic():
@@ -126,8 +131,8 @@ def _delete_history(job_id: UUID, *, by: User, now: datetime) -> None:
         schedule.reschedule(job, now=now)
         job.save()
     while is_long():
-        portion = list(history.values_list("pk", flat=True)[:DELETE_PORTION])
-        JobExecution.objects.filter(pk__in=portion).only("pk").delete()
+        portion = list(executions.values_list("pk", flat=True)[:DELETE_PORTION])
+        history.delete(portion)
 
 
 def _assign(job: Job, values: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from rest_framework.parsers import MultiPartParser
 from jobs.api.cron_tools import CronToolsViewSet
 from jobs.api.executions import ExecutionViewSet, JobExecutionViewSet
 from jobs.api.jobs import JobViewSet
+from jobs.api.scheduler import SchedulerViewSet
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs", JobViewSet.as_view({"get": "list", "post": "create"})),
@@ -19,6 +20,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("executions", ExecutionViewSet.as_view({"get": "list"})),
     path("executions/statistics", ExecutionViewSet.as_view({"get": "statistics"})),
     path("executions/<str:execution_id>", ExecutionViewSet.as_view({"get": "retrieve"})),
+    path("scheduler/status", SchedulerViewSet.as_view({"get": "status"})),
+    path("scheduler/resync", SchedulerViewSet.as_view({"post": "resync"})),
 ]
 
 # Served under the older prefix only.

@@ -142,6 +142,7 @@ class Migration(migrations.Migration):
                 ('scheduled_jobs', models.PositiveIntegerField(default=0)),
                 ('last_reconcile_at', models.DateTimeField(blank=True, null=True)),
                 ('last_reconcile', models.JSONField(blank=True, default=jobs.models.empty_summary)),
+                ('chores_done', models.JSONField(blank=True, default=jobs.models.empty_summary)),
                 ('resync_requested', models.BigIntegerField(default=0)),
                 ('resync_answered', models.BigIntegerField(default=0)),
             ],

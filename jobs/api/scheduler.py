@@ -1,0 +1,98 @@
+"""Endpoints about the scheduler process, as seen from the web (contract, section 14)."""
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.permissions import IsAdmin
+from cronsched import schema
+from cronsched.api import utc_text
+from cronsched.lib.clock import database_now
+from cronsched.schema import Answer, Refusal, operation
+from cronsched.viewsets import APIViewSet
+from jobs.leadership import NO_SCHEDULER, read_status, resync
+
+TAG = "Scheduler"
+
+
+class StatusSerializer(serializers.Serializer[Any]):
+    scheduler_running = serializers.BooleanField(help_text="Whether some process leads and renewed its lease in time.")
+    scheduler_is_leader = serializers.BooleanField(help_text="The same: the process spoken of is the one that leads.")
+    scheduled_jobs_count = serializers.IntegerField(help_text="Jobs with a next fire time; no internal chores.")
+    last_resync_at = serializers.DateTimeField(allow_null=True, help_text="Start of the last reconcile.")
+
+
+class ResyncSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField()
+    ran_at = serializers.DateTimeField()
+    db_jobs_total = serializers.IntegerField()
+    db_jobs_active = serializers.IntegerField(help_text="Active and not past the end date.")
+    scheduled_now = serializers.IntegerField(help_text="Every entry of the scheduler, internal chores included.")
+    scheduled_added = serializers.IntegerField()
+    scheduled_removed = serializers.IntegerField()
+    expired_auto_paused = serializers.IntegerField()
+    orphaned_removed = serializers.IntegerField()
+    invalid_cron = serializers.IntegerField(help_text="Active jobs that cannot be scheduled.")
+
+
+class SchedulerViewSet(APIViewSet):
+    permission_classes = [IsAdmin]
+
+    @operation(
+        "get_scheduler_status",
+        tag=TAG,
+        summary="Tell whether a scheduler leads",
+        access=schema.ADMIN,
+        answers={
+            200: Answer(
+                StatusSerializer,
+                {
+                    "scheduler_running": True,
+                    "scheduler_is_leader": True,
+                    "scheduled_jobs_count": 12,
+                    "last_resync_at": "2026-01-15T10:30:00.000Z",
+                },
+            )
+        },
+    )
+    def status(self, request: Request) -> Response:
+        found = read_status(now=database_now())
+        return Response(
+            {
+                "scheduler_running": found.running,
+                "scheduler_is_leader": found.running,
+                "scheduled_jobs_count": found.scheduled_jobs,
+                "last_resync_at": utc_text(found.last_reconcile_at),
+            }
+        )
+
+    @operation(
+        "resync_scheduler",
+        tag=TAG,
+        summary="Make the schedule match the jobs now",
+        description="Waits for a reconcile that began after the call, at most ten seconds.",
+        access=schema.ADMIN,
+        answers={
+            200: Answer(
+                ResyncSerializer,
+                {
+                    "message": "Scheduler resync completed",
+                    "ran_at": "2026-01-15T10:30:00.000Z",
+                    "db_jobs_total": 12,
+                    "db_jobs_active": 10,
+                    "scheduled_now": 11,
+                    "scheduled_added": 0,
+                    "scheduled_removed": 0,
+                    "expired_auto_paused": 0,
+                    "orphaned_removed": 0,
+                    "invalid_cron": 0,
+                },
+            )
+        },
+        refusals=[Refusal(409, "Conflict", NO_SCHEDULER, {"detail": NO_SCHEDULER})],
+    )
+    def resync(self, request: Request) -> Response:
+        found = resync()
+        return Response({"message": "Scheduler resync completed", **found.last_reconcile})

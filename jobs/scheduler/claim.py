@@ -1,0 +1,107 @@
+"""One claim: due rows become executions and the jobs move on, in one transaction.
+
+What finds room in the send pool goes in as `running` right away, so that it costs one statement less than a row that
+has to wait; the rest goes in as `queued`. Nothing leaves before the commit.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import reduce
+from typing import NamedTuple, Self
+from uuid import UUID
+
+from django.db import transaction
+
+from cronsched.lib import batches
+from cronsched.lib.outages import piecewise
+from jobs.dispatch import Prepared, as_running, prepare
+from jobs.facts import JobFacts
+from jobs.models import Job
+from jobs.schedule import ERROR_LENGTH, move_on, settle, write
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+UNREADABLE = "The job's row could not be read or written."
+
+
+class Claimed(NamedTuple):
+    """What one claim did: jobs it dealt with, requests that may leave, jobs whose end date has passed."""
+
+    jobs: int
+    prepared: list[Prepared]
+    expired: list[UUID]
+    invalid: int
+
+    def plus(self, other: Self) -> "Claimed":
+        return Claimed(
+            self.jobs + other.jobs,
+            self.prepared + other.prepared,
+            self.expired + other.expired,
+            self.invalid + other.invalid,
+        )
+
+
+NOTHING = Claimed(0, [], [], 0)
+
+# Takes a place for an execution with that target; False where it has to wait.
+Admit = Callable[[UUID, str | None], bool]
+
+
+def claim_due(*, now: datetime, limit: int, admit: Admit, sender: UUID) -> Claimed:
+    """Claim up to `limit` due jobs, oldest first.
+
+    Fewer than `limit` means that nothing more is due, or that somebody else is at the rest. Rows that `admit` lets in
+    are committed as `running` for `sender` and are the caller's to send.
+    """
+    with transaction.atomic(durable=True):
+        due = JobFacts.read(batches.locked(Job.objects.due(now))[:limit])
+        return _claim(due, now=now, admit=admit, sender=sender)
+
+
+def claim_piecewise(*, now: datetime, limit: int, admit: Admit, sender: UUID) -> Claimed:
+    """Claim like `claim_due`, in ever smaller parts; a job that fails alone is marked with the reason and taken off.
+
+    For the pass after a batch failed: a row that nobody can read or write must not stall the others.
+    """
+
+    def claim(ids: Sequence[UUID]) -> Claimed:
+        with transaction.atomic(durable=True):
+            due = JobFacts.read(batches.locked(Job.objects.due(now).filter(id__in=ids)))
+            return _claim(due, now=now, admit=admit, sender=sender)
+
+    def refused(job_id: UUID, error: Exception) -> Claimed:
+        logger.error("Job %s cannot be claimed", job_id, exc_info=error)
+        mark_invalid(job_id, f"{UNREADABLE} ({type(error).__name__}: {error})")
+        return NOTHING._replace(jobs=1, invalid=1)
+
+    ids = list(Job.objects.due(now).values_list("id", flat=True)[:limit])
+    return reduce(Claimed.plus, piecewise(ids, claim, refused), NOTHING)
+
+
+def mark_invalid(job_id: UUID, reason: str) -> None:
+    """Take a job off the schedule until somebody mends it."""
+    Job.objects.filter(id=job_id).update(next_fire_at=None, schedule_error=reason[:ERROR_LENGTH])
+
+
+def _claim(due: Sequence[JobFacts], *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
+    settlement = settle(due, now=now)
+    prepared, runs = [], []
+    for job, row, is_free in settlement.runs:
+        if is_free and admit(row.id, row.target):
+            request = prepare(row.id, job, fire_time=row.scheduled_for)
+            prepared.append(request)
+            runs.append(as_running(row, request, sender=sender, now=now))
+        else:
+            runs.append(row)
+    written = write(settlement, runs, now=now)
+    move_on(settlement.moves)
+    for job, reason in settlement.broken:
+        logger.error("Job %s (%s) cannot be scheduled: %s", job.id, job.name, reason)
+    return Claimed(
+        len(due),
+        [request for request in prepared if request.execution_id in written],
+        [job.id for job in settlement.expired],
+        len(settlement.broken),
+    )

@@ -1,0 +1,192 @@
+"""Feed the send pool: one pass claims what is due and starts what waits, until nothing more can be sent."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import partial
+from threading import Lock
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db.models import Q
+
+from cronsched.lib import failpoints
+from cronsched.lib.errors import NotFound
+from cronsched.lib.outages import UNREACHABLE, piecewise
+from jobs import dispatch, services
+from jobs.dispatch import Prepared
+from jobs.models import JobExecution, Status
+from jobs.scheduler.claim import BATCH, Claimed, claim_due, claim_piecewise
+from jobs.scheduler.send import Lanes, SendPool
+
+logger = logging.getLogger(__name__)
+
+# Claims wait a moment for this much room in the pool: what finds room costs one statement less than what has to queue.
+PORTION = 200
+PATIENCE_SECONDS = 0.25
+# How often rows that wait for another request to the same host are looked at again.
+LOOK_AGAIN_SECONDS = 0.05
+PAGE = 1000
+
+
+class Waiting(NamedTuple):
+    """A queued row whose time has come."""
+
+    id: UUID
+    trigger_type: str
+    job_id: UUID
+    overlap: str
+    target: str | None
+    started_at: datetime
+
+
+class Admission:
+    """Places in the pool and in the lanes, taken before a row is and given back where that comes to nothing."""
+
+    def __init__(self, lanes: Lanes, room: int) -> None:
+        self._lanes = lanes
+        self._room = room
+        self._admitted: set[UUID] = set()
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._admitted) >= self._room
+
+    def admit(self, execution_id: UUID, target: str | None) -> bool:
+        if self.is_full or not self._lanes.admit(execution_id, target):
+            return False
+        self._admitted.add(execution_id)
+        return True
+
+    def used_by(self, prepared: Iterable[Prepared]) -> None:
+        """Leave their places to requests that are sent now; the pool gives them back."""
+        used = {item.execution_id for item in prepared}
+        self._admitted -= used
+        self._room -= len(used)
+
+    def give_back(self) -> None:
+        """Give back what nobody used, so that the admission can start anew."""
+        for execution_id in self._admitted:
+            self._lanes.leave(execution_id)
+        self._admitted.clear()
+
+
+class Feeder:
+    """Runs passes, one at a time. `sender` is the token that this process puts on the rows it sends."""
+
+    def __init__(self, pool: SendPool, lanes: Lanes, *, clock: Callable[[], datetime], sender: UUID) -> None:
+        self._pool = pool
+        self._lanes = lanes
+        self._clock = clock
+        self._sender = sender
+        self._running = Lock()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a pass is going on or requests wait for a thread."""
+        return self._running.locked() or self._pool.has_waiting
+
+    def run_pass(self, may_act: Callable[[], bool]) -> None:
+        """Claim and start until nothing is left that could be sent now, or until `may_act` says no.
+
+        Raises the database's error where it cannot be reached.
+        """
+        with self._running:
+            while may_act():
+                waits_for_lane = self._start_waiting()
+                more_is_due = self._claim()
+                if more_is_due or not self._pool.room:
+                    self._pool.wait_for_room(PORTION, timeout=PATIENCE_SECONDS)
+                elif waits_for_lane and self._pool.in_flight:
+                    self._pool.wait_for_all(timeout=LOOK_AGAIN_SECONDS)
+                else:
+                    return
+
+    def wait_for_end(self, *, timeout: float) -> bool:
+        """Wait for the pass that is going on; False where it still is after `timeout` seconds."""
+        if not self._running.acquire(timeout=timeout):
+            return False
+        self._running.release()
+        return True
+
+    # --- What is due
+
+    def _claim(self) -> bool:
+        """Claim one batch and send what found room; return whether more is due."""
+        room = self._pool.room
+        limit = min(room, BATCH) if room >= PORTION else BATCH
+        with self._admission(room) as admission:
+            claimed = self._claim_batch(limit, admission)
+            admission.used_by(claimed.prepared)
+            failpoints.reach("after-claim")
+            self._pool.send(claimed.prepared)
+        for job_id in claimed.expired:
+            # Somebody may have deleted it meanwhile.
+            with suppress(NotFound):
+                services.auto_pause(job_id, now=self._clock())
+        return claimed.jobs >= limit
+
+    def _claim_batch(self, limit: int, admission: Admission) -> Claimed:
+        claim = partial(claim_due, now=self._clock(), limit=limit, admit=admission.admit, sender=self._sender)
+        try:
+            return claim()
+        except UNREACHABLE:
+            raise
+        except Exception:
+            logger.exception("A batch of due jobs could not be claimed at once")
+        admission.give_back()
+        return claim_piecewise(now=self._clock(), limit=limit, admit=admission.admit, sender=self._sender)
+
+    # --- What waits
+
+    def _start_waiting(self) -> bool:
+        """Start queued rows while there is room; return whether some had to wait for their lane."""
+        now = self._clock()
+        waits_for_lane = False
+        with self._admission(self._pool.room) as admission:
+            chosen = []
+            for row in self._waiting(now):
+                if admission.is_full:
+                    break
+                if admission.admit(row.id, row.target):
+                    chosen.append(row.id)
+                else:
+                    waits_for_lane = True
+            for start in range(0, len(chosen), BATCH):
+                prepared = self._start(chosen[start : start + BATCH], now)
+                admission.used_by(prepared)
+                self._pool.send(prepared)
+        return waits_for_lane
+
+    def _waiting(self, now: datetime) -> Iterator[Waiting]:
+        """Yield the rows that may be started, oldest first."""
+        fields = ("id", "trigger_type", "job_id", "job__overlap", "target", "started_at")
+        ready = JobExecution.objects.filter(Q(not_before=None) | Q(not_before__lte=now), status=Status.QUEUED)
+        ready = ready.order_by("started_at", "id")
+        page = [Waiting._make(row) for row in ready.values_list(*fields)[:PAGE]]
+        while page:
+            later = dispatch.out_of_turn(row[:4] for row in page)
+            yield from (row for row in page if row.id not in later)
+            if len(page) < PAGE:
+                return
+            last = page[-1]
+            after = Q(started_at__gt=last.started_at) | Q(started_at=last.started_at, id__gt=last.id)
+            page = [Waiting._make(row) for row in ready.filter(after).values_list(*fields)[:PAGE]]
+
+    def _start(self, ids: Sequence[UUID], now: datetime) -> list[Prepared]:
+        def refused(execution_id: UUID, error: Exception) -> list[Prepared]:
+            logger.error("Execution %s cannot be started", execution_id, exc_info=error)
+            dispatch.fail_unsent(execution_id, f"{type(error).__name__}: {error}", now=now)
+            return []
+
+        parts = piecewise(ids, partial(dispatch.start, sender=self._sender, now=now), refused)
+        return [prepared for part in parts for prepared in part]
+
+    @contextmanager
+    def _admission(self, room: int) -> Iterator[Admission]:
+        admission = Admission(self._lanes, room)
+        try:
+            yield admission
+        finally:
+            admission.give_back()

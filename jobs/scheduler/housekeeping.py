@@ -1,0 +1,229 @@
+"""Chores of the leader that mend and tidy. Each is one bounded pass that says what it did."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, Max, OuterRef, Q
+
+from cronsched.lib import batches
+from cronsched.lib.errors import NotFound
+from jobs import counters, cron, definition, history, messages, schedule, services
+from jobs.models import DailyCount, Job, JobExecution, Status
+from notifications.services import notify
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+# How long after its deadline a running row is left to its sender.
+SWEEP_MARGIN = timedelta(seconds=30)
+# A running row without a deadline was written by hand.
+NO_DEADLINE = timedelta(hours=2)
+SENDER_GONE = "The sender died or lost the database while the request was out."
+CLAIM_MARGIN = timedelta(seconds=5)
+ENDING_SOON = timedelta(days=30)
+
+# Says whether this process may go on; asked between two portions.
+MayAct = Callable[[], bool]
+
+
+# --- Runs whose sender is gone ---------------------------------------------------------------------------------------
+
+
+def sweep(*, now: datetime, may_act: MayAct) -> int:
+    """Call runs unknown that should have ended long ago, and alert; return how many.
+
+    Their sender may still correct it.
+    """
+    total = 0
+    while may_act():
+        swept = _sweep_batch(now)
+        total += swept
+        if swept < BATCH:
+            break
+    return total
+
+
+def _sweep_batch(now: datetime) -> int:
+    overdue = Q(deadline_at__lt=now - SWEEP_MARGIN) | Q(deadline_at=None, started_at__lt=now - NO_DEADLINE)
+    with transaction.atomic():
+        rows = JobExecution.objects.filter(overdue, status=Status.RUNNING).select_related("job").order_by("id")
+        executions = list(batches.locked(rows)[:BATCH])
+        for execution in executions:
+            execution.status, execution.reason, execution.completed_at = Status.UNKNOWN, SENDER_GONE, now
+        ids = [execution.pk for execution in executions]
+        running = JobExecution.objects.filter(pk__in=ids, status=Status.RUNNING)
+        running.update(status=Status.UNKNOWN, reason=SENDER_GONE, completed_at=now)
+        counters.add(counters.of(JobExecution.objects.filter(pk__in=ids)))
+        jobs = Job.objects.select_related("category", "pic_team").in_bulk({row.job_id for row in executions})
+        notify([messages.unknown(jobs[row.job_id], row, now=now) for row in executions], now=now)
+    return len(executions)
+
+
+# --- Reconcile -------------------------------------------------------------------------------------------------------
+
+
+class Summary(NamedTuple):
+    """What a reconcile found and repaired, in the contract's words (section 14)."""
+
+    db_jobs_total: int
+    db_jobs_active: int
+    scheduled_now: int
+    scheduled_added: int
+    scheduled_removed: int
+    expired_auto_paused: int
+    orphaned_removed: int
+    invalid_cron: int
+
+
+class Reconciler:
+    """Makes `next_fire_at` true again for every job, whoever broke it: set if and only if the job is to run.
+
+    It remembers when each expression fires next, so that a look at a hundred thousand jobs is one grouped query and
+    next to no arithmetic.
+    """
+
+    def __init__(self) -> None:
+        self._next_fire: dict[tuple[str, str], datetime | None] = {}
+
+    def reconcile(self, *, now: datetime, chores: int) -> Summary:
+        """Repair the whole table. `chores` are the scheduler's own entries, which the contract counts too."""
+        removed = Job.objects.filter(is_active=False).exclude(next_fire_at=None).update(next_fire_at=None)
+        expired = pause_expired(now=now)
+        orphaned = _remove_orphans()
+        self._mark_broken_and_stale(now)
+        added = _schedule_missing(now)
+        active = Job.objects.active()
+        scheduled = active.exclude(next_fire_at=None).count()
+        return Summary(
+            db_jobs_total=Job.objects.count(),
+            db_jobs_active=active.count(),
+            scheduled_now=scheduled + chores,
+            scheduled_added=added,
+            scheduled_removed=removed,
+            expired_auto_paused=expired,
+            orphaned_removed=orphaned,
+            invalid_cron=active.exclude(schedule_error="").count(),
+        )
+
+    def _mark_broken_and_stale(self, now: datetime) -> None:
+        """Take jobs off that cannot be computed or are due later than they should be; the next step sees to them."""
+        scheduled = Job.objects.exclude(next_fire_at=None).order_by()
+        groups = scheduled.values_list("cron_expression", "timezone").annotate(Max("next_fire_at"))
+        known: dict[tuple[str, str], datetime | None] = {}
+        for expression, zone_name, latest in groups.iterator():
+            key = expression, zone_name or settings.SCHEDULER_TIMEZONE
+            expected = known[key] = self._expected(key, now)
+            # A job that fires this very moment may be claimed, and moved on, between two of these statements.
+            if expected is None or (latest > expected and expected - now > CLAIM_MARGIN):
+                of_group = scheduled.filter(cron_expression=expression, timezone=zone_name)
+                wrong = of_group if expected is None else of_group.filter(next_fire_at__gt=expected)
+                wrong.update(next_fire_at=None)
+        self._next_fire = known
+
+    def _expected(self, key: tuple[str, str], now: datetime) -> datetime | None:
+        known = self._next_fire.get(key)
+        if known is not None and known > now:
+            return known
+        try:
+            return cron.next_fire_time(*key, after=now)
+        except (cron.CronError, cron.ZoneError):
+            return None
+
+
+def _schedule_missing(now: datetime) -> int:
+    """Set `next_fire_at` of active jobs that have none, or mark them with the reason; return how many were set."""
+    added = 0
+    after: UUID | None = None
+    while True:
+        with transaction.atomic():
+            missing = Job.objects.active().filter(next_fire_at=None).order_by("id")
+            if after is not None:
+                missing = missing.filter(id__gt=after)
+            jobs = list(batches.locked(missing.only("id", "is_active", *_SCHEDULE_FIELDS))[:BATCH])
+            moves = []
+            for job in jobs:
+                next_fire_at, error = schedule.next_fire(job, now)
+                if next_fire_at is not None or error != job.schedule_error:
+                    moves.append((job.pk, next_fire_at, error))
+                if error and error != job.schedule_error:
+                    logger.error("Job %s cannot be scheduled: %s", job.pk, error)
+                added += next_fire_at is not None
+            schedule.move_on(moves)
+        if len(jobs) < BATCH:
+            return added
+        after = jobs[-1].pk
+
+
+_SCHEDULE_FIELDS = ("cron_expression", "timezone", "schedule_error")
+
+
+def _remove_orphans() -> int:
+    """Remove queued rows whose job is gone; only a database without foreign keys has any."""
+    queued = JobExecution.objects.filter(status=Status.QUEUED)
+    orphans = queued.filter(~Exists(Job.objects.filter(pk=OuterRef("job_id"))))
+    ids = list(orphans.values_list("pk", flat=True)[:BATCH])
+    return history.delete(ids) if ids else 0
+
+
+# --- End dates -------------------------------------------------------------------------------------------------------
+
+
+def pause_expired(*, now: datetime, with_team: bool = False) -> int:
+    """Pause active jobs whose end date has passed, each with its notice; return how many."""
+    expired = Job.objects.active().filter(end_date__lt=definition.local_date(now))
+    paused = 0
+    for job_id in list(expired.values_list("pk", flat=True)):
+        # Somebody may have deleted it meanwhile.
+        with suppress(NotFound):
+            paused += services.auto_pause(job_id, now=now, with_team=with_team)
+    return paused
+
+
+def maintain_end_dates(*, now: datetime) -> dict[str, Any]:
+    """Pause what has ended and warn of what ends within 30 days: the weekly task (contract, section 15)."""
+    paused = pause_expired(now=now, with_team=True)
+    today = definition.local_date(now)
+    ending = Job.objects.active().filter(end_date__gte=today, end_date__lte=today + ENDING_SOON)
+    jobs = list(ending.select_related("category", "pic_team").order_by("end_date", "name"))
+    with transaction.atomic():
+        notices = [messages.ending_soon(job, (job.end_date - today).days, now=now) for job in jobs]
+        created = notify(notices, now=now)
+    return {
+        "ran_at": now.astimezone(UTC).isoformat(),
+        "paused_expired_jobs": paused,
+        "ending_soon_jobs": len(jobs),
+        "notifications_created": created,
+    }
+
+
+# --- History ---------------------------------------------------------------------------------------------------------
+
+
+def prune_history(*, now: datetime, may_act: MayAct) -> int:
+    """Delete settled executions that are older than the retention; return how many."""
+    if not settings.EXECUTION_RETENTION_DAYS:
+        return 0
+    settled = JobExecution.objects.exclude(status__in=(Status.QUEUED, Status.RUNNING))
+    old = settled.filter(started_at__lt=now - timedelta(days=settings.EXECUTION_RETENTION_DAYS))
+    total = 0
+    while may_act():
+        ids = list(old.order_by("started_at", "id").values_list("pk", flat=True)[:BATCH])
+        total += history.delete(ids) if ids else 0
+        if len(ids) < BATCH:
+            break
+    DailyCount.objects.filter(count=0, timed=0).delete()
+    return total
+
+
+def recount_yesterday(*, now: datetime) -> int:
+    """Repair yesterday's counts, should somebody have changed the history by hand; return how many were wrong."""
+    wrong = counters.recount(now.astimezone(UTC).date() - timedelta(days=1))
+    if wrong:
+        logger.warning("%d of yesterday's counts did not match the history and were repaired", wrong)
+    return wrong

@@ -1,0 +1,100 @@
+"""Who leads. The lease gives liveness only: it keeps two processes from doing the same work, not from harm.
+
+Harm is kept away by the statements on the rows themselves (conditional updates and a unique constraint), so two
+processes that both believe they lead are a waste and nothing worse. That allows a lease without trust in any host's
+clock:
+
+- the one row has a holder, a `fence` that grows with each change of holder and a `seq` that grows with each renewal;
+- the holder renews every 5 s. It trusts a renewal for TTL less a margin, counted from before it asked: a slow database
+  may shorten a term and never stretches it;
+- a standby looks every second. When it has seen the same (fence, seq) for TTL on its own clock, the holder has
+  stopped acting, by the holder's own count as well, and the standby takes the row with a conditional update;
+- a holder that stops says so by emptying the row, and the next one need not wait.
+"""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db.models import F, QuerySet
+
+from jobs.leadership import TTL
+from jobs.models import SchedulerLease
+
+RENEW_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+# The holder stops this much before a standby may take over: time for the pass it is in to notice.
+SAFETY_MARGIN_SECONDS = 3.0
+
+
+class Sighting(NamedTuple):
+    """The lease as a standby saw it; `since` is the uptime at which it first looked like this."""
+
+    holder: str
+    fence: int
+    seq: int
+    since: float
+
+
+class Term(NamedTuple):
+    """One holding of the lease. After `trusted_until` (uptime) its holder must not act on it."""
+
+    holder: str
+    fence: int
+    trusted_until: float
+
+    def is_trusted(self, uptime: float) -> bool:
+        return uptime < self.trusted_until
+
+
+def look(before: Sighting | None, *, uptime: float) -> Sighting:
+    """Return the lease as it is; `since` is carried on from `before` where nothing changed."""
+    holder, fence, seq = _read()
+    if before is not None and (before.fence, before.seq) == (fence, seq):
+        return before
+    return Sighting(holder, fence, seq, uptime)
+
+
+def take_over(seen: Sighting, *, holder: str, uptime: float, now: datetime) -> Term | None:
+    """Take the lease if nobody holds it or its row stood still for TTL; None while the holder still renews.
+
+    `uptime` is read before the call. Losing the race against another standby is None as well.
+    """
+    if seen.holder and uptime - seen.since < TTL.total_seconds():
+        return None
+    fence = seen.fence + 1
+    unchanged = SchedulerLease.objects.filter(pk=1, fence=seen.fence, seq=seen.seq)
+    won = unchanged.update(holder=holder, fence=fence, seq=seen.seq + 1, leading_since=now, renewed_at=now)
+    return Term(holder, fence, _trusted_until(uptime)) if won else None
+
+
+def renew(term: Term, *, uptime: float, now: datetime, **published: Any) -> Term | None:
+    """Renew `term` and publish the given fields; None where somebody else took the lease. `uptime` is read before."""
+    held = _held(term).update(seq=F("seq") + 1, renewed_at=now, **published)
+    return term._replace(trusted_until=_trusted_until(uptime)) if held else None
+
+
+def publish(term: Term, **fields: Any) -> bool:
+    """Write further fields of the row, if `term` still holds it."""
+    return bool(_held(term).update(**fields))
+
+
+def release(term: Term) -> None:
+    """Let the next one lead at once."""
+    _held(term).update(holder="", seq=F("seq") + 1)
+
+
+def _trusted_until(uptime: float) -> float:
+    return uptime + TTL.total_seconds() - SAFETY_MARGIN_SECONDS
+
+
+def _held(term: Term) -> QuerySet[SchedulerLease]:
+    return SchedulerLease.objects.filter(pk=1, holder=term.holder, fence=term.fence)
+
+
+def _read() -> tuple[str, int, int]:
+    rows = SchedulerLease.objects.filter(pk=1).values_list("holder", "fence", "seq")
+    if (row := rows.first()) is None:
+        # Two processes may find the table empty at the same time; one row comes of it.
+        SchedulerLease.objects.get_or_create(pk=1)
+        row = rows.get()
+    return row

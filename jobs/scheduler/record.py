@@ -1,0 +1,150 @@
+"""The thread that writes results down, in batches.
+
+A result waits a little for others: while much is being sent, writing it at once would take time from the sending, and
+a batch costs little more than a row. The wait is bounded by seconds, because a process that dies leaves the rows it
+did not write as unknown. Results outlive a database that is away: they are kept and tried again for 15 minutes.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from django.db import connection
+
+from cronsched.lib import failpoints
+from cronsched.lib.clock import uptime
+from cronsched.lib.outages import UNREACHABLE, piecewise
+from jobs.dispatch import Result, record
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+# How long a result waits for company: while nothing else is to be sent, and while much is.
+QUIET_WAIT_SECONDS = 0.05
+BUSY_WAIT_SECONDS = 3.0
+KEEP_SECONDS = 15 * 60.0
+RETRY_SECONDS = 1.0
+
+
+class Recorder:
+    """Takes results from any thread and writes them from its own. `is_busy` says whether more are about to come."""
+
+    def __init__(self, *, sender: UUID, clock: Callable[[], datetime], is_busy: Callable[[], bool]) -> None:
+        self._sender = sender
+        self._clock = clock
+        self._is_busy = is_busy
+        self._results: deque[tuple[float, Result]] = deque()
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._hurry = False
+        self._thread = threading.Thread(target=self._run, name="record", daemon=True)
+
+    @property
+    def pending(self) -> int:
+        """Results that are not written yet."""
+        return len(self._results)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, result: Result) -> None:
+        self._results.append((uptime(), result))
+        if len(self._results) == 1 or len(self._results) == BATCH:
+            with self._changed:
+                self._changed.notify()
+
+    def flush(self, *, timeout: float) -> bool:
+        """Write what there is without waiting for more; False where something is left after `timeout` seconds."""
+        with self._changed:
+            self._hurry = True
+            self._changed.notify()
+            return self._changed.wait_for(lambda: not self._results, timeout)
+
+    def close(self) -> None:
+        """End the thread after the batch it is in."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._wait_for_batch()
+            if self._results:
+                self._write_batch()
+        connection.close()
+
+    def _wait_for_batch(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._results or self._closing.is_set())
+            began = uptime()
+            while not (self._hurry or self._closing.is_set()):
+                patience = BUSY_WAIT_SECONDS if self._is_busy() else QUIET_WAIT_SECONDS
+                remaining = began + patience - uptime()
+                if remaining <= 0:
+                    return
+                self._changed.wait(min(remaining, QUIET_WAIT_SECONDS))
+
+    def _write_batch(self) -> None:
+        """Write the oldest results. They leave the queue only when they are written or given up."""
+        batch = [self._results[index] for index in range(min(BATCH, len(self._results)))]
+        try:
+            record_each([result for _, result in batch], sender=self._sender, now=self._clock())
+        except UNREACHABLE as error:
+            connection.close()
+            self._keep(error)
+            return
+        self._drop(len(batch))
+
+    def _keep(self, error: Exception) -> None:
+        too_old = uptime() - KEEP_SECONDS
+        lost = 0
+        while self._results and self._results[0][0] < too_old:
+            self._results.popleft()
+            lost += 1
+        if lost:
+            logger.error("Gave up %d results that could not be written for %d minutes", lost, KEEP_SECONDS // 60)
+        logger.warning("%d results wait for the database: %s", len(self._results), str(error).strip())
+        self._closing.wait(RETRY_SECONDS)
+
+    def _drop(self, number: int) -> None:
+        for _ in range(number):
+            self._results.popleft()
+        with self._changed:
+            if not self._results:
+                self._hurry = False
+                self._changed.notify_all()
+
+
+def record_each(results: Sequence[Result], *, sender: UUID, now: datetime) -> int:
+    """Write `results`, so that one the database refuses keeps none of the others from being written.
+
+    Raises the database's error where it cannot be reached.
+    """
+    failpoints.reach("before-record")
+    write = partial(record, sender=sender, now=now)
+    return sum(piecewise(results, write, lambda result, error: _record_plainly(result, error, sender=sender, now=now)))
+
+
+def _record_plainly(result: Result, error: Exception, *, sender: UUID, now: datetime) -> int:
+    """Write how it ended without what the target said, which the database would not take."""
+    prepared, outcome, completed_at = result
+    logger.error("The result of execution %s could not be stored as it is", prepared.execution_id, exc_info=error)
+    plain = replace(
+        outcome,
+        output=None,
+        details={},
+        error_message=None if outcome.succeeded else "Request failed: the answer could not be stored",
+    )
+    # What cannot be stored even so is left to the sweep: better one unknown row than a queue that never moves again.
+    write = partial(record, sender=sender, now=now)
+    return sum(piecewise([Result(prepared, plain, completed_at)], write, _let_go))
+
+
+def _let_go(result: Result, error: Exception) -> int:
+    logger.error("The result of execution %s is lost", result.prepared.execution_id, exc_info=error)
+    return 0

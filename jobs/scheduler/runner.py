@@ -1,0 +1,305 @@
+"""The process: stands by, leads, hands over.
+
+Runner   lives as long as the process: the send pool and the recorder survive a change of leader, because what is
+         in flight has to be recorded whoever leads
+Leader   lives as long as a term: owns APScheduler with the chores, and stops when the term is no longer trusted
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from threading import Event, Lock
+from uuid import uuid4
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from django.conf import settings
+from django.db import connection
+from django.db.models import F
+
+from cronsched.api import utc_text
+from cronsched.lib.clock import DatabaseClock, uptime
+from cronsched.lib.outages import UNREACHABLE
+from jobs.dispatch import Result
+from jobs.models import Job, SchedulerLease
+from jobs.scheduler import housekeeping, lease
+from jobs.scheduler.chores import Chore, RareChore, every, every_second
+from jobs.scheduler.feed import Feeder
+from jobs.scheduler.lease import Sighting, Term
+from jobs.scheduler.record import Recorder
+from jobs.scheduler.send import Lanes, SendPool
+from notifications import delivery
+
+logger = logging.getLogger(__name__)
+
+# How often the main thread looks whether its term is still trusted and the host's clock where it was.
+WATCH_SECONDS = 0.5
+CLOCK_JUMP_SECONDS = 2.0
+SWEEP_SECONDS = 10.0
+# What is left of the drain time for writing results down and closing.
+CLOSING_SECONDS = 5.0
+
+
+def instance_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class Runner:
+    """One scheduler process. `instance` is how it is called in the lease and in the log."""
+
+    def __init__(self, *, instance: str | None = None, drain_timeout: float | None = None) -> None:
+        # Two processes of one name must not take each other's lease for their own.
+        self._holder = f"{instance or instance_name()} {uuid4().hex[:8]}"
+        self._drain_timeout = settings.DRAIN_TIMEOUT_SECONDS if drain_timeout is None else drain_timeout
+        self._sender = uuid4()
+        self._clock = DatabaseClock()
+        self._lanes = Lanes(settings.PER_HOST_IN_FLIGHT)
+        self._pool = SendPool(limit=settings.MAX_IN_FLIGHT, clock=self._clock.now, done=self._done)
+        self._feeder = Feeder(self._pool, self._lanes, clock=self._clock.now, sender=self._sender)
+        self._recorder = Recorder(sender=self._sender, clock=self._clock.now, is_busy=lambda: self._feeder.is_busy)
+
+    def run(self, stop: Event) -> None:
+        """Lead or stand by until `stop` is set, then hand over and let what is in flight finish.
+
+        A database that is away ends nothing: it is waited for.
+        """
+        if not settings.SCHEDULER_ENABLED:
+            logger.info("SCHEDULER_ENABLED is false: waiting idle")
+            stop.wait()
+            return
+        self._recorder.start()
+        logger.info("Scheduler %s stands by", self._holder)
+        while not stop.is_set():
+            term = self._await_term(stop)
+            if term is not None:
+                Leader(term, self._feeder, self._clock).lead(stop)
+        self._drain()
+
+    def once(self) -> None:
+        """Do one pass whoever leads, wait for what it sent, and return.
+
+        Safe beside a leader: the rows themselves say who may send. Raises the database's error where it is away.
+        """
+        self._recorder.start()
+        now = self._clock.sample()
+        housekeeping.Reconciler().reconcile(now=now, chores=0)
+        housekeeping.sweep(now=now, may_act=lambda: True)
+        self._feeder.run_pass(lambda: True)
+        self._drain()
+        delivery.deliver_due(now=self._clock.now())
+        delivery.stop(timeout=CLOSING_SECONDS)
+
+    def _done(self, result: Result) -> None:
+        self._lanes.leave(result.prepared.execution_id)
+        self._recorder.put(result)
+
+    def _await_term(self, stop: Event) -> Term | None:
+        """Stand by until the lease is ours; None when `stop` came first."""
+        seen: Sighting | None = None
+        while True:
+            try:
+                seen = lease.look(seen, uptime=uptime())
+                asked_at = uptime()
+                term = lease.take_over(seen, holder=self._holder, uptime=asked_at, now=self._clock.sample())
+            except UNREACHABLE as error:
+                logger.warning("The database cannot be reached: %s", _first_line(error))
+                connection.close()
+                term = None
+            if term is not None:
+                logger.info("Scheduler %s leads (fence %d)", self._holder, term.fence)
+                return term
+            if stop.wait(lease.LOOK_SECONDS):
+                return None
+
+    def _drain(self) -> None:
+        """Let requests in flight finish and be recorded, for as long as the drain time allows."""
+        ends_at = uptime() + self._drain_timeout
+        self._feeder.wait_for_end(timeout=self._drain_timeout)
+        if not self._pool.wait_for_all(timeout=max(0.0, ends_at - uptime())):
+            logger.warning("%d requests are still out after the drain time", self._pool.in_flight)
+        if not self._recorder.flush(timeout=max(CLOSING_SECONDS, ends_at - uptime())):
+            logger.error("%d results could not be written before the end", self._recorder.pending)
+        self._recorder.close()
+
+
+class Leader:
+    """One term. Everything it does it does in APScheduler's threads; the main thread only watches."""
+
+    def __init__(self, term: Term, feeder: Feeder, clock: DatabaseClock) -> None:
+        self._term: Term | None = term
+        self._feeder = feeder
+        self._clock = clock
+        self._ended = Event()
+        # A resync and the regular reconcile come one after the other, and so do chores that write down they are done.
+        self._reconciling = Lock()
+        self._remembering = Lock()
+        self._reconciler = housekeeping.Reconciler()
+        self._scheduler = BackgroundScheduler(
+            executors={
+                "claim": ThreadPoolExecutor(1),
+                "lease": ThreadPoolExecutor(1),
+                "chores": ThreadPoolExecutor(3),
+            },
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            logger=_quiet_logger(),
+        )
+
+    def lead(self, stop: Event) -> None:
+        """Do the chores until `stop` is set or the term is lost. Hands the lease over at once where it still can."""
+        self._add_chores()
+        self._scheduler.start()
+        try:
+            self._watch(stop)
+        finally:
+            self._ended.set()
+            self._hand_over()
+            self._scheduler.shutdown(wait=False)
+
+    def may_act(self) -> bool:
+        """Whether this process may claim and start; asked before each batch."""
+        term = self._term
+        return not self._ended.is_set() and term is not None and term.is_trusted(uptime())
+
+    def _watch(self, stop: Event) -> None:
+        before = _clock_offset()
+        while not stop.wait(WATCH_SECONDS):
+            if not self.may_act():
+                logger.warning("The lease could not be renewed in time: standing by")
+                return
+            offset = _clock_offset()
+            if abs(offset - before) > CLOCK_JUMP_SECONDS:
+                logger.warning("The host's clock jumped by %.0f s: planning the chores anew", offset - before)
+                self._scheduler.remove_all_jobs()
+                self._add_chores()
+            before = offset
+
+    def _hand_over(self) -> None:
+        term = self._term
+        if term is None or not term.is_trusted(uptime()):
+            return
+        try:
+            lease.release(term)
+        except UNREACHABLE as error:
+            logger.warning("The lease could not be handed over: %s", _first_line(error))
+            connection.close()
+
+    # --- Chores
+
+    def _add_chores(self) -> None:
+        for chore in self._chores():
+            self._scheduler.add_job(
+                _guarded(chore),
+                chore.trigger(),
+                id=chore.id,
+                executor=chore.lane,
+                **({"next_run_time": datetime.now(self._scheduler.timezone)} if chore.at_once else {}),
+            )
+
+    def _chores(self) -> list[Chore]:
+        rare = [
+            RareChore("end_dates", "0 9 * * mon", lambda now: housekeeping.maintain_end_dates(now=now)),
+            RareChore("prune_history", "15 3 * * *", self._prune),
+            RareChore("recount", "45 9 * * *", lambda now: housekeeping.recount_yesterday(now=now)),
+        ]
+        return [
+            Chore("claim", every_second, self._claim, lane="claim", at_once=True),
+            Chore("renew", every(lease.RENEW_SECONDS), self._renew, lane="lease"),
+            Chore("resync", every_second, self._answer_resync),
+            Chore("reconcile", every(settings.SCHEDULER_POLL_SECONDS), self._reconcile, at_once=True),
+            Chore("sweep", every(SWEEP_SECONDS), self._sweep, at_once=True),
+            Chore("deliver", every_second, self._deliver),
+            *(Chore(chore.id, chore.trigger, partial(self._do_rare, chore), at_once=True) for chore in rare),
+        ]
+
+    def _claim(self) -> None:
+        self._feeder.run_pass(self.may_act)
+
+    def _renew(self) -> None:
+        term = self._term
+        if term is None:
+            return
+        asked_at = uptime()
+        scheduled = Job.objects.exclude(next_fire_at=None).count()
+        self._term = lease.renew(term, uptime=asked_at, now=self._clock.sample(), scheduled_jobs=scheduled)
+        if self._term is None:
+            logger.warning("Another process took the lease: standing by")
+
+    def _answer_resync(self) -> None:
+        """Reconcile where somebody asked for it since the last one."""
+        if SchedulerLease.objects.filter(pk=1, resync_requested__gt=F("resync_answered")).exists():
+            self._reconcile()
+
+    def _reconcile(self) -> None:
+        term = self._term
+        if term is None or not self.may_act():
+            return
+        with self._reconciling:
+            # Read before the work begins: whoever asks while it goes on gets the next one.
+            asked = SchedulerLease.objects.values_list("resync_requested", flat=True).get(pk=1)
+            now = self._clock.now()
+            summary = self._reconciler.reconcile(now=now, chores=len(self._scheduler.get_jobs()))
+            report = {"ran_at": utc_text(now), **summary._asdict()}
+            scheduled = summary.scheduled_now - len(self._scheduler.get_jobs())
+            lease.publish(
+                term, last_reconcile_at=now, last_reconcile=report, resync_answered=asked, scheduled_jobs=scheduled
+            )
+
+    def _sweep(self) -> None:
+        swept = housekeeping.sweep(now=self._clock.now(), may_act=self.may_act)
+        if swept:
+            logger.warning("%d runs have an unknown outcome: their sender died or lost the database", swept)
+
+    def _deliver(self) -> None:
+        if self.may_act():
+            delivery.deliver_due(now=self._clock.now())
+
+    def _prune(self, now: datetime) -> int:
+        return housekeeping.prune_history(now=now, may_act=self.may_act)
+
+    def _do_rare(self, chore: RareChore) -> None:
+        term = self._term
+        if term is None or not self.may_act():
+            return
+        with self._remembering:
+            now = self._clock.now()
+            done = SchedulerLease.objects.values_list("chores_done", flat=True).get(pk=1)
+            before = done.get(chore.id)
+            # The first leader of all has nothing to make up for.
+            if before is not None and not chore.is_owed(datetime.fromisoformat(before), now):
+                return
+            if before is not None:
+                logger.info("%s: %s", chore.id, chore.run(now))
+            lease.publish(term, chores_done={**done, chore.id: now.isoformat()})
+
+
+def _guarded(chore: Chore) -> Callable[[], None]:
+    """Return what APScheduler runs: a database that is away costs a line in the log, not a traceback each second."""
+
+    def run() -> None:
+        try:
+            chore.run()
+        except UNREACHABLE as error:
+            logger.warning("%s: the database cannot be reached: %s", chore.id, _first_line(error))
+            connection.close()
+
+    return run
+
+
+def _clock_offset() -> float:
+    """Return by how much the host's clock is ahead of the one that cannot be set."""
+    return time.time() - uptime()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _quiet_logger() -> logging.Logger:
+    # It would warn each second while a pass goes on that this second's was left out, which is how it is meant.
+    quiet = logging.getLogger(f"{__name__}.apscheduler")
+    quiet.setLevel(logging.ERROR)
+    return quiet

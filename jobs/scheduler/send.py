@@ -1,0 +1,186 @@
+"""The send pool: many threads that know nothing but a request and its outcome.
+
+Threads are made when they help and end when nothing is left to send. A thousand of them that all have something to
+compute would only get in each other's way, so the pool grows beyond a small base only while those it has are waiting
+for their targets: little of a processor in use, or few answers coming in.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import lru_cache
+from queue import Empty, SimpleQueue
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from cronsched.lib import failpoints
+from jobs.dispatch import Prepared, Result, execute
+
+logger = logging.getLogger(__name__)
+
+BASE_THREADS = 32
+IDLE_SECONDS = 10.0
+# How the pool finds out whether more threads would help.
+GROW_LOOK_SECONDS = 0.02
+GROW_STEP = 50
+BUSY_PROCESSOR = 0.85
+# A thread that has waited for its target this long on average is no reason to spare another.
+SLOW_ANSWER_SECONDS = 0.2
+
+
+class SendPool:
+    """Sends what it is given in at most `limit` threads and hands each result to `done`, in the sending thread."""
+
+    def __init__(self, *, limit: int, clock: Callable[[], datetime], done: Callable[[Result], None]) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._done = done
+        self._waiting: SimpleQueue[Prepared] = SimpleQueue()
+        self._changed = threading.Condition()
+        self._in_flight = 0
+        self._threads = 0
+        self._completed = 0
+        self._grower: threading.Thread | None = None
+        # Somebody waits until no more than this are in flight. Waking them at each result would cost more than sending.
+        self._wake_at = -1
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were handed over and have no result yet."""
+        return self._in_flight
+
+    @property
+    def room(self) -> int:
+        """How many more requests would find a place."""
+        return max(0, self._limit - self._in_flight)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether requests wait for a thread."""
+        return not self._waiting.empty()
+
+    def send(self, requests: Iterable[Prepared]) -> None:
+        """Send each of `requests` as soon as a thread is free."""
+        batch = list(requests)
+        with self._changed:
+            self._in_flight += len(batch)
+        for prepared in batch:
+            self._waiting.put(prepared)
+        self._add_threads(min(len(batch), BASE_THREADS - self._threads))
+        self._watch_growth()
+
+    def wait_for_room(self, at_least: int, *, timeout: float) -> int:
+        """Wait until `at_least` requests would find a place, at most `timeout` seconds; return how many would."""
+        wanted = self._limit - min(at_least, self._limit)
+        with self._changed:
+            self._wake_at = wanted
+            self._changed.wait_for(lambda: self._in_flight <= wanted, timeout)
+            self._wake_at = -1
+        return self.room
+
+    def wait_for_all(self, *, timeout: float) -> bool:
+        """Wait until nothing is in flight; False where something still is after `timeout` seconds."""
+        return self.wait_for_room(self._limit, timeout=timeout) >= self._limit
+
+    # --- Threads
+
+    def _add_threads(self, number: int) -> None:
+        for _ in range(number):
+            with self._changed:
+                self._threads += 1
+            threading.Thread(target=self._work, name="send", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                prepared = self._waiting.get(timeout=IDLE_SECONDS)
+            except Empty:
+                with self._changed:
+                    # Something may have come between the last look and now; then this thread is still wanted.
+                    if self._waiting.empty():
+                        self._threads -= 1
+                        return
+                continue
+            self._send(prepared)
+
+    def _send(self, prepared: Prepared) -> None:
+        failpoints.reach("before-send")
+        outcome = execute(prepared)
+        failpoints.reach("after-send")
+        self._done(Result(prepared, outcome, self._clock()))
+        with self._changed:
+            self._in_flight -= 1
+            self._completed += 1
+            if self._in_flight <= self._wake_at:
+                self._changed.notify_all()
+
+    # --- Growing
+
+    def _watch_growth(self) -> None:
+        with self._changed:
+            if self._grower is not None or self._threads >= self._limit or self._waiting.empty():
+                return
+            self._grower = threading.Thread(target=self._grow, name="send pool", daemon=True)
+            self._grower.start()
+
+    def _grow(self) -> None:
+        while True:
+            before = time.monotonic(), time.process_time(), self._completed
+            time.sleep(GROW_LOOK_SECONDS)
+            with self._changed:
+                if self._waiting.empty() or self._threads >= self._limit:
+                    self._grower = None
+                    return
+            if self._would_help(*before):
+                wanted = min(GROW_STEP, self._limit - self._threads, self._waiting.qsize())
+                self._add_threads(wanted)
+
+    def _would_help(self, began: float, processor: float, completed: int) -> bool:
+        seconds = time.monotonic() - began
+        in_use = (time.process_time() - processor) / seconds
+        answers_wanted = self._threads * seconds / SLOW_ANSWER_SECONDS
+        return in_use < BUSY_PROCESSOR or self._completed - completed < answers_wanted
+
+
+class Lanes:
+    """How many requests one host may have in flight, counted before a row is taken. 0 sets no limit."""
+
+    def __init__(self, per_host: int) -> None:
+        self._per_host = per_host
+        self._lock = threading.Lock()
+        self._going: Counter[str] = Counter()
+        self._lane_of: dict[UUID, str] = {}
+
+    def admit(self, execution_id: UUID, target: str | None) -> bool:
+        """Take a place in the lane of `target`, if one is free."""
+        if not self._per_host:
+            return True
+        lane = _lane(target)
+        with self._lock:
+            if self._going[lane] >= self._per_host:
+                return False
+            self._going[lane] += 1
+            self._lane_of[execution_id] = lane
+        return True
+
+    def leave(self, execution_id: UUID) -> None:
+        """Give the place back; of an execution that has none, this is nothing."""
+        if not self._per_host:
+            return
+        with self._lock:
+            lane = self._lane_of.pop(execution_id, None)
+            if lane is not None:
+                self._going[lane] -= 1
+
+
+@lru_cache(maxsize=4096)
+def _lane(target: str | None) -> str:
+    """Return what stands for the host of a webhook's URL; workflows share one lane."""
+    try:
+        parts = urlsplit(target or "")
+    except ValueError:
+        return ""
+    return parts.netloc.lower() if parts.scheme else "github"
