@@ -123,14 +123,14 @@ TO = OpenApiParameter(
 )
 
 
-def whole_number(name: str, *, default: int, low: int, high: int | None = None, text: str = "") -> OpenApiParameter:
+def whole_number(name: str, *, text: str, default: int, low: int, high: int | None = None) -> OpenApiParameter:
     """Return the description of a query number."""
     bounds = {"minimum": low, **({} if high is None else {"maximum": high})}
     schema = {"type": "integer", "format": "int64", "default": default, **bounds}
     return OpenApiParameter(name, schema, description=text)
 
 
-def flag(name: str, *, default: bool = False, text: str = "") -> OpenApiParameter:
+def flag(name: str, *, text: str, default: bool = False) -> OpenApiParameter:
     """Return the description of a query boolean."""
     return OpenApiParameter(name, bool, default=default, description=text)
 

@@ -47,9 +47,9 @@ class NotificationViewSet(APIViewSet):
         summary="List notifications",
         description="The caller's own, newest first.",
         query=[
-            schema.whole_number("page", default=1, low=1),
+            schema.whole_number("page", default=1, low=1, text="Which page."),
             schema.whole_number("per_page", default=20, low=1, text="More than 100 counts as 100."),
-            schema.flag("unread_only"),
+            schema.flag("unread_only", text="Only what the caller has not read yet."),
             schema.FROM,
             schema.TO,
         ],

@@ -82,6 +82,9 @@ EXECUTION = {
     "attempt": 1,
     "lateness_seconds": None,
     "reason": None,
+    "details": {},
+    "missed_from": None,
+    "missed_count": None,
 }
 UPLOAD = {
     "message": "Bulk upload processed",

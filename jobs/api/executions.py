@@ -176,7 +176,7 @@ class ExecutionViewSet(APIViewSet):
         summary="List executions",
         description="Newest first. Blank filters are ignored, unknown values match nothing.",
         query=[
-            schema.whole_number("page", default=1, low=1),
+            schema.whole_number("page", default=1, low=1, text="Which page."),
             schema.whole_number("limit", default=20, low=1, high=MAX_PAGE, text="Rows of a page."),
             filters.JOB_ID,
             filters.EXECUTION_TYPE,
