@@ -179,6 +179,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "VERSION": VERSION,
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v2",
+    # Otherwise an uploaded file would be described as an address.
+    "COMPONENT_SPLIT_REQUEST": True,
     "PREPROCESSING_HOOKS": ["cronsched.schema.only_canonical_paths"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -244,6 +246,10 @@ NOTIFICATION_RETENTION_DAYS = env.integer("NOTIFICATION_RETENTION_DAYS", 90)
 WEBHOOK_ALLOW_PRIVATE_NETWORKS = env.flag("WEBHOOK_ALLOW_PRIVATE_NETWORKS", DEBUG)
 WEBHOOK_ALLOWED_CIDRS = env.networks("WEBHOOK_ALLOWED_CIDRS")
 MAX_RESPONSE_BYTES = env.integer("MAX_RESPONSE_BYTES", 64 * 1024, at_least=1024)
+# PEM file of certificate authorities to trust beside the public ones.
+EXTRA_CA_FILE = env.text("EXTRA_CA_FILE")
+if EXTRA_CA_FILE and not Path(EXTRA_CA_FILE).is_file():
+    raise env.BadSetting("EXTRA_CA_FILE", f"{EXTRA_CA_FILE!r} is not a file.")
 GITHUB_API_URL = env.http_url("GITHUB_API_URL", "https://api.github.com")
 GITHUB_TOKEN = env.text("GITHUB_TOKEN")
 DEFAULT_GITHUB_OWNER = env.text("DEFAULT_GITHUB_OWNER")

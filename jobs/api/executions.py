@@ -16,7 +16,7 @@ from cronsched.viewsets import APIViewSet
 from jobs import statistics
 from jobs.api import filters
 from jobs.api.lookup import JOB_NOT_FOUND, UNKNOWN_ID, by_id, find_job
-from jobs.api.serializers import ExecutionSerializer, NamedJobSerializer, execution_object
+from jobs.api.serializers import ExecutionSerializer, Form, NamedJobSerializer, execution_object
 from jobs.models import Job, JobExecution, Status
 
 TAG = "Executions"
@@ -41,10 +41,6 @@ def detailed(execution: JobExecution) -> dict[str, Any]:
 
 
 # --- Forms, for the description only ---------------------------------------------------------------------------------
-
-
-class Form(serializers.Serializer[Any]):
-    """A form nobody validates by."""
 
 
 class ListedExecutionSerializer(ExecutionSerializer):
