@@ -9,7 +9,14 @@ from django.core.signals import setting_changed
 from cronsched.lib.http import AddressRules, Door, DoorPolicy
 
 _SETTINGS = frozenset(
-    {"WEBHOOK_ALLOW_PRIVATE_NETWORKS", "WEBHOOK_ALLOWED_CIDRS", "MAX_RESPONSE_BYTES", "PER_HOST_IN_FLIGHT"}
+    {
+        "EXTRA_CA_FILE",
+        "MAX_IN_FLIGHT",
+        "MAX_RESPONSE_BYTES",
+        "PER_HOST_IN_FLIGHT",
+        "WEBHOOK_ALLOWED_CIDRS",
+        "WEBHOOK_ALLOW_PRIVATE_NETWORKS",
+    }
 )
 
 
@@ -25,6 +32,7 @@ def door() -> Door:
         per_host=settings.PER_HOST_IN_FLIGHT,
         idle_connections=settings.MAX_IN_FLIGHT,
         user_agent=f"cronsched/{settings.VERSION}",
+        ca_file=settings.EXTRA_CA_FILE or None,
     )
     return Door(policy)
 

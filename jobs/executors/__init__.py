@@ -6,6 +6,7 @@
 """
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +14,12 @@ from django.conf import settings
 from django.core.signals import setting_changed
 
 from cronsched.door import door
-from jobs.executors.base import Failure, Outcome, Run
+from jobs.executors import webhook
+from jobs.executors.base import Failure, Finding, Outcome, Run
 from jobs.executors.github import (
     AppTokens,
     GitHub,
+    GitHubCheck,
     GitHubExecutor,
     GitHubRequest,
     StaticToken,
@@ -24,20 +27,25 @@ from jobs.executors.github import (
     ref_of_run,
     ref_of_test_run,
 )
+from jobs.executors.github.dispatch import snapshot as github_snapshot
 from jobs.executors.webhook import WebhookExecutor, WebhookRequest
 
 __all__ = [
     "Failure",
+    "Finding",
     "GitHubRequest",
     "NoTarget",
     "Outcome",
     "Request",
     "Run",
     "WebhookRequest",
+    "check",
     "github",
+    "lane",
     "ref_of_run",
     "ref_of_test_run",
     "run",
+    "snapshot",
 ]
 
 
@@ -61,6 +69,33 @@ def run(request: Request) -> Outcome:
         case NoTarget():
             message = f"Job '{request.job_name}' has invalid configuration (neither GitHub Actions nor webhook URL)"
             return Outcome("failed", None, None, error_message=message, failure=Failure.NO_TARGET, reason=message)
+
+
+def check(request: Request, *, now: datetime, timeout: timedelta) -> list[Finding]:
+    """Return what would keep the request from working, without sending it. Blocks for `timeout` at most."""
+    match request:
+        case WebhookRequest():
+            return webhook.check(request, door(), timeout=timeout)
+        case GitHubRequest():
+            return GitHubCheck(github()).run(request, now=now, timeout=timeout)
+        case NoTarget():
+            return [Finding("no_target", "The job names neither a URL nor a workflow.")]
+
+
+def snapshot(request: Request) -> dict[str, Any] | None:
+    """Return what is kept of a request: enough to see what was sent, never a secret."""
+    match request:
+        case WebhookRequest():
+            return webhook.snapshot(request) | {"timeout_seconds": request.timeout.total_seconds()}
+        case GitHubRequest():
+            return github_snapshot(request) | {"timeout_seconds": request.timeout.total_seconds()}
+        case NoTarget():
+            return None
+
+
+def lane(request: Request) -> str | None:
+    """Return the name of the credential whose rate limit the request counts against, None where there is none."""
+    return github().lane(request.repository) if isinstance(request, GitHubRequest) else None
 
 
 @lru_cache(maxsize=1)

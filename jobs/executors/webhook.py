@@ -9,12 +9,13 @@ from typing import Any
 from urllib.parse import quote
 
 from cronsched.lib.backoff import retry_after
-from cronsched.lib.http import Answer, Door, DoorError, OutRequest
+from cronsched.lib.http import Answer, Door, DoorError, Kind, OutRequest
 from jobs.executors.base import (
     DEFAULT_TIMEOUT,
     MAX_TARGET_LENGTH,
     RETRYABLE_STATUSES,
     Failure,
+    Finding,
     Outcome,
     Run,
     invalid,
@@ -121,6 +122,17 @@ class WebhookExecutor:
             request_sent=True,
             details={"location": storable(answer.location, MAX_TARGET_LENGTH)} if answer.location else {},
         )
+
+
+def check(request: WebhookRequest, door: Door, *, timeout: timedelta) -> list[Finding]:
+    """Return what keeps the URL from being reached now. Connects, with TLS where it says so, and sends nothing."""
+    try:
+        door.probe(request.url, timeout=timeout)
+    except DoorError as error:
+        # A host that is down tonight says nothing about tomorrow; a wrong address or certificate stays wrong.
+        lasting = error.kind not in {Kind.CONNECT, Kind.TIMEOUT, Kind.LOST}
+        return [Finding(error.kind.name.lower(), f"{error.reason[:1].upper()}{error.reason[1:]}.", conclusive=lasting)]
+    return []
 
 
 def snapshot(request: WebhookRequest) -> dict[str, Any]:

@@ -181,6 +181,9 @@ class Door:
     def _connection(
         self, location: Location, addresses: tuple[Address, ...], deadline: Deadline
     ) -> tuple[Key, Connection]:
+        if not deadline.remaining:
+            # Past this point a miss would leave open whether anything was sent.
+            raise deadline.missed("connecting")
         keys: list[Key] = [(location.scheme, location.host, str(address), location.port) for address in addresses]
         for key in keys:
             if (idle := self._idle.take(key)) is not None:

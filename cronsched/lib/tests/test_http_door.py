@@ -272,6 +272,23 @@ def test_two_hundred_dripping_targets_do_not_delay_a_good_one(door):
     assert answer.elapsed < timedelta(seconds=2)
 
 
+def test_a_deadline_that_has_passed_certainly_sent_nothing(door):
+    with target(answering(OK)) as server:
+        door.send(OutRequest("GET", server.url()))
+        failure = failure_of(door, server.url(), timeout=timedelta(seconds=-1))
+    assert (failure.kind, failure.request_sent) == (Kind.TIMEOUT, False)
+    assert len(server.requests) == 1
+
+
+def test_a_probe_connects_and_sends_nothing(door):
+    with target(answering(OK)) as server:
+        door.probe(server.url(), timeout=SHORT)
+        assert (server.connections, server.requests) == (1, [])
+        closed = server.url()
+    with pytest.raises(DoorError, match="connection refused"):
+        door.probe(closed, timeout=SHORT)
+
+
 # --- Targets that break
 
 

@@ -83,6 +83,17 @@ class GitHubRequest:
         return body
 
 
+def snapshot(request: GitHubRequest) -> dict[str, Any]:
+    """Return what is sent, for the history; a token is no part of it."""
+    return {
+        "owner": request.owner,
+        "repo": request.repo,
+        "workflow": request.workflow,
+        "ref": request.ref,
+        "inputs": dict(request.inputs),
+    }
+
+
 def ref_of_run(metadata: Mapping[str, Any]) -> str:
     """Return the branch or tag a run uses."""
     return _first_text(metadata, "branchDetails") or RUN_REF

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from jobs import executors
 from jobs.executors.github import GitHub, GitHubCheck, GitHubRequest, StaticToken, Transport
 from jobs.executors.github.check import _Loader, trigger_findings
 
@@ -140,6 +141,13 @@ def test_a_token_that_may_only_read_is_named(fake, shop, codes):
 def test_what_could_not_be_asked_is_no_verdict(fake, shop, github, status, message, code, conclusive):
     fake.refuse_next(status, message)
     assert [(finding.code, finding.conclusive) for finding in check(github)] == [(code, conclusive)]
+
+
+def test_the_settings_github_is_asked(fake, shop, settings):
+    settings.GITHUB_API_URL, settings.GITHUB_TOKEN = fake.url, fake.token
+    request = GitHubRequest("acme", "shop", "deploy.yml", "Deploy", "master")
+    findings = executors.check(request, now=datetime.now(UTC), timeout=timedelta(seconds=10))
+    assert [finding.code for finding in findings] == ["workflow_not_found"]
 
 
 def test_a_github_that_hangs_up_is_no_verdict(fake, shop, github):

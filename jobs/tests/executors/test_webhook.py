@@ -15,7 +15,7 @@ from werkzeug import Response
 
 from cronsched.lib.http import AddressRules, Door, DoorPolicy
 from jobs import executors
-from jobs.executors import Failure, NoTarget, Outcome, WebhookRequest
+from jobs.executors import Failure, Finding, GitHubRequest, NoTarget, Outcome, WebhookRequest, webhook
 from jobs.executors.rules import SuccessRule
 from jobs.executors.signing import new_secret
 from jobs.executors.webhook import WebhookExecutor, snapshot
@@ -371,6 +371,29 @@ def test_no_secret_is_shown_by_a_request_or_its_snapshot():
     assert not re.search("s3cret|whsec", repr(request))
 
 
+# --- Checked without being called
+
+
+@pytest.mark.parametrize(
+    "url, code, conclusive",
+    [
+        ("not a url", "bad_request", True),
+        ("http://10.0.0.1/", "refused", True),
+        ("http://no-such-host.invalid/", "not_resolved", True),
+    ],
+)
+def test_a_url_that_cannot_work_is_a_finding(url, code, conclusive):
+    findings = webhook.check(WebhookRequest(url), Door(DoorPolicy()), timeout=timedelta(seconds=5))
+    assert [(finding.code, finding.conclusive) for finding in findings] == [(code, conclusive)]
+
+
+def test_a_target_that_is_down_is_no_verdict_and_one_that_is_up_none_at_all(server, door):
+    down = webhook.check(WebhookRequest("http://127.0.0.1:1/"), door, timeout=timedelta(seconds=5))
+    assert down == [Finding("connect", "Connection refused.", conclusive=False)]
+    assert webhook.check(WebhookRequest(server.url_for("/hook")), door, timeout=timedelta(seconds=5)) == []
+    assert server.log == []
+
+
 # --- The process's own executors
 
 
@@ -380,6 +403,26 @@ def test_kinds_are_dispatched_by_the_settings_door(server, settings):
     assert executors.run(WebhookRequest(server.url_for("/hook"))).succeeded
     settings.WEBHOOK_ALLOW_PRIVATE_NETWORKS = False
     assert executors.run(WebhookRequest(server.url_for("/hook"))).reason == "target address is not allowed"
+
+
+def test_what_is_kept_of_a_request_holds_no_secret():
+    dispatch = GitHubRequest("acme", "shop", "deploy.yml", "Deploy", "main", {"a": 1}, token="gh0st")
+    assert executors.snapshot(dispatch) == {
+        "owner": "acme",
+        "repo": "shop",
+        "workflow": "deploy.yml",
+        "ref": "main",
+        "inputs": {"a": 1},
+        "timeout_seconds": 10.0,
+    }
+    assert "gh0st" not in repr(dispatch)
+    assert executors.snapshot(NoTarget("Odd")) is None
+
+
+def test_a_job_without_a_target_is_a_finding_and_has_no_lane():
+    findings = executors.check(NoTarget("Odd"), now=NOON, timeout=timedelta(seconds=1))
+    assert [finding.code for finding in findings] == ["no_target"]
+    assert executors.lane(NoTarget("Odd")) is None
 
 
 def test_a_job_without_a_target_fails_with_the_contracts_text():
