@@ -184,7 +184,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "PREPROCESSING_HOOKS": ["cronsched.schema.only_canonical_paths"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "cronsched.schema.refer_to_shared_responses",
+        "cronsched.schema.complete_operations",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -221,6 +221,8 @@ UNFOLD: dict[str, Any] = {
                 "title": "Settings",
                 "separator": True,
                 "items": [
+                    _page("Categories", "category", "taxonomy_jobcategory_changelist"),
+                    _page("PIC teams", "groups", "taxonomy_picteam_changelist"),
                     _page("Users", "person", "accounts_user_changelist"),
                 ],
             },

@@ -13,8 +13,8 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFil
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
+from accounts.console import OpenToAllRoles
 from jobs.admin.jobs import STATUS_COLOURS, local_text
-from jobs.admin.permissions import OpenToAllRoles
 from jobs.models import JobExecution
 
 

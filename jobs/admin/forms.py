@@ -6,6 +6,7 @@ from django import forms
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from cronsched.forms import AddressListField
 from cronsched.lib.errors import DomainError
 from jobs import definition
 from jobs.definition import GITHUB_FIELDS, OPTION_FIELDS
@@ -16,26 +17,8 @@ from taxonomy.models import GENERAL_SLUG, JobCategory
 LABEL_FIELDS = ("category", "pic_team")
 
 
-class AddressListField(forms.CharField):
-    """Mail addresses, one per line or separated by commas."""
-
-    widget = UnfoldAdminTextareaWidget
-
-    def prepare_value(self, value: Any) -> Any:
-        return "\n".join(value) if isinstance(value, list) else value
-
-    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
-        text = super().to_python(value) or ""
-        return [item.strip() for item in text.replace(",", "\n").splitlines() if item.strip()]
-
-
-class JobForm(forms.ModelForm):  # type: ignore[type-arg] - generic to the stubs only
-    notification_emails = AddressListField(
-        label="To",
-        required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="One address per line.",
-    )
+class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stubs only
+    notification_emails = AddressListField(label="To")
 
     class Meta:
         model = Job

@@ -19,10 +19,10 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.dataclasses import ActionDialog
 from unfold.decorators import action, display
 
+from accounts.console import OpenToAllRoles, account
 from cronsched.lib.errors import DomainError
 from jobs import cron, services
 from jobs.admin.forms import JobForm
-from jobs.admin.permissions import OpenToAllRoles, account
 from jobs.models import Job, JobExecution, Status
 
 PREVIEWED_RUNS = 5

@@ -1,4 +1,4 @@
-"""Who may do what in the console: admins everything, users see all and change their own, viewers read."""
+"""Who may do what on the admin site: admins everything, users see all and change their own, viewers read."""
 
 from typing import Any
 

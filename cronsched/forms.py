@@ -1,0 +1,30 @@
+"""Form fields that pages of several apps share."""
+
+from typing import Any
+
+from django import forms
+from django.core.validators import validate_email
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+
+class AddressListField(forms.CharField):
+    """Mail addresses, one per line or separated by commas; cleaned to a list."""
+
+    def __init__(self, *, help_text: str = "One address per line.", **kwargs: Any) -> None:
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": 3})
+        super().__init__(required=False, widget=widget, help_text=help_text, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]  # a list is what the model stores
+        text = super().to_python(value) or ""
+        return [item.strip() for item in text.replace(",", "\n").splitlines() if item.strip()]
+
+
+class CheckedAddressListField(AddressListField):
+    """The same where no rule of the domain looks at the addresses afterwards."""
+
+    def run_validators(self, value: Any) -> None:
+        for address in value:
+            validate_email(address)

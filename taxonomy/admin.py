@@ -1,0 +1,129 @@
+"""Categories and teams on the admin site: everybody sees them, administrators change them by the API's rules."""
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib import admin
+from django.db import transaction
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from accounts.console import OpenToAllRoles, account
+from cronsched.forms import CheckedAddressListField
+from cronsched.lib.errors import DomainError
+from taxonomy import services
+from taxonomy.models import JobCategory, Label, PicTeam
+
+
+class LabelForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stubs only
+    """Judges by trying: the service runs in a transaction that is taken back."""
+
+    ruled = ("name", "is_active")
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        if not self.errors:
+            try:
+                with transaction.atomic():
+                    self.apply()
+                    transaction.set_rollback(True)
+            except DomainError as error:
+                self.add_error(error.field if error.field in self.fields else None, error.message or error.error)
+        return self.cleaned_data
+
+    def apply(self) -> Label:
+        """Create or change the label by the service's rules. Raises `DomainError`."""
+        model = self._meta.model
+        if self.instance._state.adding:
+            return services.create_label(model, {name: self.cleaned_data[name] for name in self.ruled})
+        sent = {name: self.cleaned_data[name] for name in self.ruled if name in self.changed_data}
+        return services.change_label(model.objects.get(pk=self.instance.pk), sent).label
+
+    def settings(self) -> dict[str, Any]:
+        """Return what no rule of the contract is about."""
+        return {name: value for name, value in self.cleaned_data.items() if name not in self.ruled}
+
+
+class CategoryForm(LabelForm):
+    class Meta:
+        model = JobCategory
+        fields = (
+            *LabelForm.ruled,
+            *("notify_after_failures", "notify_on_recovery", "remind_every_hours", "max_extension_days"),
+        )
+
+
+class TeamForm(LabelForm):
+    ruled = (*LabelForm.ruled, "slack_handle")
+    emails = CheckedAddressListField(help_text="One address per line. They get the reminders of end dates.")
+
+    class Meta:
+        model = PicTeam
+        fields = ("name", "slack_handle", "is_active", "emails", "quiet_from", "quiet_until", "quiet_timezone")
+
+    def clean_quiet_timezone(self) -> str:
+        name: str = self.cleaned_data["quiet_timezone"]
+        if name and name not in available_timezones():
+            raise forms.ValidationError("Unknown time zone. Use an IANA name such as Asia/Tokyo.")
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean()
+        if (values.get("quiet_from") is None) != (values.get("quiet_until") is None):
+            self.add_error("quiet_until", "Quiet hours need a beginning and an end.")
+        return values
+
+
+class LabelAdmin(OpenToAllRoles, ModelAdmin):
+    list_display = ("name", "slug", "job_count", "is_active")
+    list_filter = ("is_active",)
+    search_fields = ("name", "slug")
+    ordering = ("name",)
+    readonly_fields = ("slug", "created_at", "updated_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return account(request).is_admin
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return account(request).is_admin
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).annotate(number_of_jobs=Count("jobs"))
+
+    @display(description="Jobs", ordering="number_of_jobs")
+    def job_count(self, label: Any) -> int:
+        return int(label.number_of_jobs)
+
+    def save_model(self, request: HttpRequest, obj: Label, form: LabelForm, change: bool) -> None:
+        with transaction.atomic():
+            label = form.apply()
+            for name, value in form.settings().items():
+                setattr(label, name, value)
+            label.save(update_fields=[*form.settings(), "updated_at"])
+        obj.pk, obj.slug = label.pk, label.slug
+
+
+@admin.register(JobCategory)
+class CategoryAdmin(LabelAdmin):
+    form = CategoryForm
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "is_active")}),
+        ("Alerts of its jobs", {"fields": ("notify_after_failures", "notify_on_recovery", "remind_every_hours")}),
+        ("Renewal", {"fields": ("max_extension_days",)}),
+        ("Times", {"fields": (("created_at", "updated_at"),)}),
+    )
+
+
+@admin.register(PicTeam)
+class TeamAdmin(LabelAdmin):
+    form = TeamForm
+    list_display = ("name", "slug", "slack_handle", "job_count", "is_active")
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "slack_handle", "is_active")}),
+        ("Mail", {"fields": ("emails",)}),
+        ("Quiet hours", {"fields": (("quiet_from", "quiet_until", "quiet_timezone"),)}),
+        ("Times", {"fields": (("created_at", "updated_at"),)}),
+    )
