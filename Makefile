@@ -46,7 +46,8 @@ test-mariadb: install-dev ## run the whole suite on MariaDB or MySQL (TEST_MARIA
 	DATABASE_URL="$${TEST_MARIADB_URL:-$(LOCAL_MARIADB)}" $(SUITE)
 
 .PHONY: bench
-bench: install-dev ## measure and print tables (PYTEST_ARGS="-k herd" for a part)
+bench: ## measure and print tables (PYTEST_ARGS="-k herd" for a part)
+	@PYTHON="$(PYTHON)" scripts/install requirements-bench.txt
 	$(PYTEST) -n 0 -p no:randomly --timeout 0 -s -m benchmark $(PYTEST_ARGS)
 
 .PHONY: chaos
