@@ -21,7 +21,7 @@ from taxonomy.models import JobCategory, Label, PicTeam
 class LabelForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stubs only
     """Judges by trying: the service runs in a transaction that is taken back."""
 
-    ruled = ("name", "is_active")
+    ruled: tuple[str, ...] = ("name", "is_active")
 
     def clean(self) -> dict[str, Any]:
         super().clean()
@@ -78,7 +78,7 @@ class TeamForm(LabelForm):
 
 
 class LabelAdmin(OpenToAllRoles, ModelAdmin):
-    list_display = ("name", "slug", "job_count", "is_active")
+    list_display: tuple[str, ...] = ("name", "slug", "job_count", "is_active")
     list_filter = ("is_active",)
     search_fields = ("name", "slug")
     ordering = ("name",)

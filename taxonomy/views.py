@@ -116,7 +116,14 @@ def _described(
             summary=f"Create a {noun}",
             access=schema.ADMIN,
             body=Body(forms["new"], {"Usual": sent}),
-            answers={201: Answer(forms["answer"], {"message": f"{title} created", key: example}, "Created.")},
+            answers={
+                201: Answer(
+                    forms["answer"],
+                    {"message": f"{title} created", key: example},
+                    "Created.",
+                    leads_to=dict.fromkeys((f"update_{single}", f"disable_{single}"), {"label_id": f"{key}/id"}),
+                )
+            },
             refusals=[
                 Refusal(400, "Missing required fields", '"name" is required.'),
                 not_text,

@@ -16,7 +16,7 @@ def page_of(label) -> str:
     return reverse(f"admin:taxonomy_{label._meta.model_name}_change", args=[label.pk])
 
 
-def errors_of(response) -> dict:
+def errors_of(response):
     assert response.status_code == 200, "the form was accepted"
     return response.context["adminform"].form.errors
 
