@@ -160,6 +160,11 @@ class Verdict:
     def is_good(self) -> bool:
         return self.error is None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the row becomes a job that does not exist yet."""
+        return self.is_good and self.job is None
+
 
 @dataclass
 class Judge:
@@ -339,10 +344,10 @@ class Report:
 
 def report(table: Table, verdicts: Sequence[Verdict], jobs: list[dict[str, Any]], *, dry_run: bool) -> Report:
     """Return the report on `verdicts`; `jobs` are the items of the good ones."""
-    good = [verdict for verdict in verdicts if verdict.is_good]
-    created = sum(verdict.job is None for verdict in good)
+    created = sum(verdict.is_new for verdict in verdicts)
+    updated = sum(verdict.is_good for verdict in verdicts) - created
     errors = [error_item(verdict.row, verdict.error) for verdict in verdicts if verdict.error]
-    return Report(dry_run, table.stats, created, len(good) - created, jobs, errors)
+    return Report(dry_run, table.stats, created, updated, jobs, errors)
 
 
 def error_item(row: Row, error: DomainError) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from accounts.models import User
 from cronsched.lib import payload
 from cronsched.lib.errors import DomainError, NotFound
-from jobs import counters, definition, dispatch, history, messages, schedule
+from jobs import bulk, counters, definition, dispatch, history, messages, schedule
 from jobs.csv_import import Judge, Report, Table, Verdict, imported_item, preview_item, report
 from jobs.definition import GITHUB_FIELDS, JOB_EXPIRED, Wording
 from jobs.facts import Overrides
@@ -219,8 +219,6 @@ def _metadata_override(sent: Mapping[str, Any]) -> dict[str, Any] | None:
 
 # --- Importing -------------------------------------------------------------------------------------------------------
 
-IMPORTED_FIELDS = [field.name for field in Job._meta.concrete_fields if not field.primary_key]
-
 
 def import_jobs(
     table: Table,
@@ -260,17 +258,26 @@ def _jobs_named(names: Iterable[str], jobs: QuerySet[Job]) -> dict[str, Job]:
 
 def _commit_import(judge: Judge, verdicts: Sequence[Verdict], now: datetime) -> tuple[list[Verdict], list[Job]]:
     """Write the good rows in one transaction; return what became of all rows, and the good ones' jobs."""
+    # Built before the transaction: on SQLite nobody else can write while it lasts.
+    built = {verdict.row.number: _new_job(verdict, judge.by, now) for verdict in verdicts if verdict.is_new}
     for attempt in range(IMPORT_ATTEMPTS, 0, -1):
         try:
             with transaction.atomic():
                 current = list(_as_things_are(judge, verdicts))
-                good = [verdict for verdict in current if verdict.is_good]
-                return current, _store(good, judge.by, now)
+                return current, _store([verdict for verdict in current if verdict.is_good], built, judge.by, now)
         except IntegrityError:
             # Somebody took a name between our look and our insert; the next look finds it.
             if attempt == 1:
                 raise
     raise AssertionError("the last attempt returns or raises")
+
+
+def _new_job(verdict: Verdict, by: User | None, now: datetime) -> Job:
+    # A microsecond apart, so that lists by age keep the order of the file.
+    job = Job(created_by=by, created_at=now + timedelta(microseconds=verdict.row.number))
+    _assign(job, verdict.values or {})
+    job.next_fire_at, job.schedule_error = schedule.next_fire(job, now)
+    return job
 
 
 def _as_things_are(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
@@ -291,28 +298,17 @@ def _stamp(job: Job | None) -> tuple[UUID, datetime] | None:
     return (job.pk, job.updated_at) if job else None
 
 
-def _store(good: Sequence[Verdict], by: User | None, now: datetime) -> list[Job]:
-    """Insert the new jobs and write the changed ones back, each kind in one go; return them in their order."""
-    new, changed, jobs = [], [], []
-    for number, verdict in enumerate(good):
-        # A microsecond apart, so that lists by age keep the order of the file.
-        job = verdict.job or Job(created_by=by, created_at=now + timedelta(microseconds=number))
-        _assign(job, verdict.values or {})
+def _store(good: Sequence[Verdict], built: Mapping[int, Job], by: User | None, now: datetime) -> list[Job]:
+    """Insert the new jobs and write the changed ones back; return them in their order."""
+    new, changed = [], []
+    for verdict in good:
         if verdict.job is None:
-            job.next_fire_at, job.schedule_error = schedule.next_fire(job, now)
-            new.append(job)
+            new.append(built.get(verdict.row.number) or _new_job(verdict, by, now))
         else:
-            changed.append(job)
-        jobs.append(job)
-    Job.objects.bulk_create(new)
-    _store_changed(changed, now)
-    return jobs
-
-
-def _store_changed(jobs: Sequence[Job], now: datetime) -> None:
-    schedule.reschedule_all(jobs, now=now)
-    names_target = connection.features.supports_update_conflicts_with_target
-    # An upsert is the one statement that writes many different rows. The rows are held, so it never inserts.
-    Job.objects.bulk_create(
-        jobs, update_conflicts=True, update_fields=IMPORTED_FIELDS, unique_fields=["id"] if names_target else None
-    )
+            _assign(verdict.job, verdict.values or {})
+            changed.append(verdict.job)
+    schedule.reschedule_all(changed, now=now)
+    bulk.insert(new)
+    bulk.update(changed)
+    in_order = iter(new)
+    return [verdict.job or next(in_order) for verdict in good]

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     UUID = "uuid"
     TEXT = "text"
     INTEGER = "integer"
+    FLAG = "flag"
     REAL = "real"
     INSTANT = "instant"
     DAY = "day"
@@ -48,6 +49,7 @@ _POSTGRESQL_TYPES = {
     Kind.UUID: "uuid",
     Kind.TEXT: "text",
     Kind.INTEGER: "bigint",
+    Kind.FLAG: "boolean",
     Kind.REAL: "double precision",
     Kind.INSTANT: "timestamptz",
     Kind.DAY: "date",
@@ -57,6 +59,7 @@ _MARIADB_TYPES = {
     Kind.UUID: "CHAR(36)",
     Kind.TEXT: "LONGTEXT",
     Kind.INTEGER: "BIGINT",
+    Kind.FLAG: "TINYINT(1)",
     Kind.REAL: "DOUBLE",
     Kind.INSTANT: "DATETIME(6)",
     Kind.DAY: "DATE",

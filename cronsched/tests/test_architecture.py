@@ -25,7 +25,7 @@ JOBS_ORDER = (
     {"cron", "executors"},
     {"models"},
     {"counters", "definition", "facts", "leadership", "messages", "plan", "trial"},
-    {"csv_import", "history", "schedule", "statistics"},
+    {"bulk", "csv_import", "history", "schedule", "statistics"},
     {"dispatch"},
     {"services"},
     {"scheduler", "api", "admin"},
