@@ -177,7 +177,7 @@ def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list
         job_fields = [f"job__{name}" for name in JobFacts._fields]
         rows = [
             (_Queued._make(row[: len(_Queued._fields)]), JobFacts._make(row[len(_Queued._fields) :]))
-            for row in batches.locked(ready).values_list(*_Queued._fields, *job_fields)
+            for row in batches.read(batches.locked(ready).values_list(*_Queued._fields, *job_fields))
         ]
         later = out_of_turn((row.id, row.trigger_type, job.id, job.overlap) for row, job in rows)
         prepared, updates, stopped = [], [], []
@@ -245,17 +245,22 @@ def _started(item: Prepared, started_at: datetime, sender: UUID, now: datetime) 
     )
 
 
-def as_running(row: NewExecution, prepared: Prepared, *, sender: UUID, now: datetime) -> NewExecution:
-    """Return a row that has not been inserted yet as one that `sender` may send once it is committed."""
+def running_row(
+    prepared: Prepared, *, sender: UUID, now: datetime, overrides: dict[str, Any] | None = None
+) -> NewExecution:
+    """Return the row of a run that `sender` may send once it is committed."""
     kind, target = target_of(prepared.request)
-    return row._replace(
-        status=Status.RUNNING.value,
-        execution_type=kind,
-        target=target,
-        not_before=None,
+    return NewExecution(
+        prepared.execution_id,
+        prepared.job.id,
+        Status.RUNNING.value,
+        kind,
+        target,
+        prepared.fire_time,
         sender=sender,
         deadline_at=deadline(prepared.job, now),
         request_snapshot=snapshot(prepared.request),
+        overrides=overrides,
     )
 
 
@@ -448,14 +453,12 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
 def queue_run(job: Job, *, overrides: Overrides | None = None, by: User | None, now: datetime) -> JobExecution:
     """Record a manual run of `job` as queued, for the leader to send."""
     facts = JobFacts.read(Job.objects.filter(pk=job.pk))[0]
-    row = manual_execution(uuid7(), facts, overrides)
+    stored = overrides.stored() if overrides else None
+    row = NewExecution(
+        uuid7(), facts.id, Status.QUEUED.value, facts.execution_type, facts.target, None, overrides=stored
+    )
     insert_executions([row], trigger=TriggerType.MANUAL, now=now)
     return JobExecution.objects.get(pk=row.id)
-
-
-def manual_execution(execution_id: UUID, job: JobFacts, overrides: Overrides | None) -> NewExecution:
-    stored = overrides.stored() if overrides else None
-    return NewExecution(execution_id, job.id, Status.QUEUED, job.execution_type, job.target, None, overrides=stored)
 
 
 class _ManualRun:
@@ -470,9 +473,9 @@ class _ManualRun:
         self._result: Result | None = None
 
     def insert(self, overrides: Overrides | None, now: datetime) -> None:
-        waiting = manual_execution(self.prepared.execution_id, self.prepared.job, overrides)
+        stored = overrides.stored() if overrides else None
+        row = running_row(self.prepared, sender=self._sender, now=now, overrides=stored)
         with transaction.atomic(durable=True):
-            row = as_running(waiting, self.prepared, sender=self._sender, now=now)
             insert_executions([row], trigger=TriggerType.MANUAL, now=now)
 
     def execute(self) -> None:

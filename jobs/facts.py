@@ -9,6 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import QuerySet
 
+from cronsched.lib import batches
 from jobs.executors.base import MAX_TARGET_LENGTH, storable
 from jobs.models import ExecutionType, Job
 
@@ -38,15 +39,16 @@ class JobFacts(NamedTuple):
     """A job's definition as it stands in the row, in the order of `JobFacts._fields`."""
 
     id: UUID
-    name: str
-    is_active: bool
+    # From here to the grace time: what the plan of a job depends on.
     cron_expression: str
     timezone: str | None
     next_fire_at: datetime | None
     end_date: date
     catch_up: str
-    overlap: str
     misfire_grace_seconds: int
+    name: str
+    is_active: bool
+    overlap: str
     spread_seconds: int
     target_url: str | None
     github_owner: str | None
@@ -59,7 +61,12 @@ class JobFacts(NamedTuple):
 
     @classmethod
     def read(cls, jobs: QuerySet[Job]) -> list[Self]:
-        return [cls._make(row) for row in jobs.values_list(*cls._fields)]
+        return [cls._make(row) for row in batches.read(jobs.values_list(*cls._fields))]
+
+    @property
+    def timing(self) -> tuple[Any, ...]:
+        """What jobs that fire together have in common, as a key."""
+        return self[1:7]
 
     @property
     def zone_name(self) -> str:

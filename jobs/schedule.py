@@ -73,13 +73,11 @@ MOVED = (Column("id", Kind.UUID), Column("next_fire_at", Kind.INSTANT), Column("
 
 
 class Due(NamedTuple):
-    """A run that is due: its row as it waits, and the job for whoever sends it at once.
-
-    `is_free` is False where it has to wait: for its place in the spread, or for an earlier execution of the job.
-    """
+    """A run that is due. `is_free` is False where it waits: for its place in the spread, or for an earlier run."""
 
     job: JobFacts
-    row: NewExecution
+    fire_time: datetime
+    not_before: datetime | None
     is_free: bool
 
 
@@ -87,8 +85,8 @@ class Due(NamedTuple):
 class Settlement:
     """What due jobs came to: rows to insert, and when each job is due again.
 
-    `runs` are queued rows, `others` settled ones. `missed` says per job what is not run. `expired` jobs are to be
-    paused, `broken` ones cannot be computed.
+    `runs` are to be sent, `others` are the rows of what is not. `missed` says per job what is not run. `expired` jobs
+    are to be paused, `broken` ones cannot be computed.
     """
 
     runs: list[Due] = field(default_factory=list)
@@ -109,24 +107,32 @@ def settle(due: Iterable[JobFacts], *, now: datetime) -> Settlement:
     due = list(due)
     settlement = Settlement()
     going = open_executions(job.id for job in due if job.overlap != Overlap.ALLOW)
-    plans: dict[Timing, Plan] = {}
+    # Jobs of a herd have one plan.
+    plans: dict[Any, Plan] = {}
     for job in due:
-        assert job.next_fire_at is not None
-        timing = Timing(
-            job.cron_expression,
-            job.zone_name,
-            job.next_fire_at,
-            job.end_date,
-            job.catch_up,
-            job.misfire_grace_seconds,
-        )
-        try:
-            planned = plans.get(timing) or plans.setdefault(timing, plan(timing, now=now, end_zone=end_zone()))
-        except (cron.CronError, cron.ZoneError) as error:
-            _give_up(settlement, job, error)
-            continue
+        timing = job.timing
+        planned = plans.get(timing)
+        if planned is None:
+            try:
+                planned = plans[timing] = _plan(job, now)
+            except (cron.CronError, cron.ZoneError) as error:
+                _give_up(settlement, job, error)
+                continue
         _add(settlement, job, planned, going, now)
     return settlement
+
+
+def _plan(job: JobFacts, now: datetime) -> Plan:
+    assert job.next_fire_at is not None
+    timing = Timing(
+        job.cron_expression,
+        job.zone_name,
+        job.next_fire_at,
+        job.end_date,
+        job.catch_up,
+        job.misfire_grace_seconds,
+    )
+    return plan(timing, now=now, end_zone=end_zone())
 
 
 def open_executions(jobs: Iterable[UUID]) -> Counter[UUID]:
@@ -141,18 +147,18 @@ def open_executions(jobs: Iterable[UUID]) -> Counter[UUID]:
 def _add(settlement: Settlement, job: JobFacts, planned: Plan, going: Counter[UUID], now: datetime) -> None:
     for missed in planned.missed:
         many = missed.number > 1
-        row = _execution(job, Status.MISSED, missed.last, completed_at=now, reason=LATE)
+        row = settled_row(job, Status.MISSED, missed.last, now, LATE)
         if many:
             row = row._replace(missed_from=missed.first, missed_count=missed.number)
         settlement.others.append(row)
     for fire_time in planned.runs:
         refusal = overlap_refusal(job.overlap, going[job.id])
         if refusal is not None:
-            settlement.others.append(_execution(job, Status.SKIPPED, fire_time, completed_at=now, reason=refusal))
+            settlement.others.append(settled_row(job, Status.SKIPPED, fire_time, now, refusal))
             continue
         wait = not_before(job.id, fire_time, job.spread_seconds)
         is_free = (wait is None or wait <= now) and not (job.overlap == Overlap.QUEUE and going[job.id])
-        settlement.runs.append(Due(job, _execution(job, Status.QUEUED, fire_time, not_before=wait), is_free))
+        settlement.runs.append(Due(job, fire_time, wait, is_free))
         going[job.id] += 1
     if planned.missed:
         settlement.missed.append((job.id, planned.missed))
@@ -167,12 +173,19 @@ def _give_up(settlement: Settlement, job: JobFacts, error: Exception) -> None:
     settlement.moves.append((job.id, None, reason))
 
 
-def _execution(job: JobFacts, status: Status, fire_time: datetime, **fields: Any) -> NewExecution:
-    return NewExecution(uuid7(), job.id, status.value, job.execution_type, job.target, fire_time, **fields)
+def settled_row(job: JobFacts, status: Status, fire_time: datetime, now: datetime, reason: str) -> NewExecution:
+    return NewExecution(uuid7(), job.id, status.value, job.execution_type, job.target, fire_time, now, reason)
+
+
+def queued_row(due: Due) -> NewExecution:
+    """Return the row of a run that waits."""
+    job = due.job
+    row = NewExecution(uuid7(), job.id, Status.QUEUED.value, job.execution_type, job.target, due.fire_time)
+    return row if due.not_before is None else row._replace(not_before=due.not_before)
 
 
 def write(settlement: Settlement, runs: Sequence[NewExecution], *, now: datetime) -> set[UUID]:
-    """Insert what `settlement` came to, with `runs` in place of its queued rows; return the ids that went in.
+    """Insert what `settlement` came to, with `runs` as the rows of its runs; return the ids that went in.
 
     Fire times that have a row already are left out. The caller holds the rows of the jobs, so that nobody inserts the
     same fire time meanwhile. What is missed is announced: once per job and outage, because it is claimed once.
@@ -274,10 +287,10 @@ def next_fire(job: Job, now: datetime) -> tuple[datetime | None, str]:
 
 
 def _record_owed(stored: Iterable[JobFacts], now: datetime) -> None:
-    due = [job for job in stored if job.is_active and job.next_fire_at is not None and job.next_fire_at <= now]
-    if due:
-        settlement = settle(due, now=now)
-        write(settlement, [run.row for run in settlement.runs], now=now)
+    owing = [job for job in stored if job.is_active and job.next_fire_at is not None and job.next_fire_at <= now]
+    if owing:
+        settlement = settle(owing, now=now)
+        write(settlement, [queued_row(due) for due in settlement.runs], now=now)
 
 
 def skip_queued(job_ids: Sequence[UUID], now: datetime) -> int:

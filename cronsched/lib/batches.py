@@ -12,12 +12,13 @@ values: UUID, str, int, float, bool, aware datetime, date and, for JSON columns,
 # ruff: noqa: S608
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
@@ -110,7 +111,10 @@ def update(
     """
     key, values = columns[0].name, [column.name for column in columns[1:]]
     source, document = _unfolded(connection, columns), _document(connection, columns, rows)
-    where = f"{table}.{key} = v.{key}" + (f" AND {condition}" if condition else "")
+    where = f"{table}.{key} = v.{key}"
+    if condition:
+        # Inside CASE it is no candidate for an index: SQLite would rather walk all rows of a status for each of ours.
+        where += f" AND CASE WHEN {condition} THEN 1 ELSE 0 END = 1"
     if connection.vendor == "mysql":
         assignments = ", ".join(f"{table}.{name} = v.{name}" for name in values)
         sql = f"UPDATE {table} JOIN {source} ON {table}.{key} = v.{key} SET {assignments} WHERE {where}"
@@ -140,10 +144,49 @@ def add(
     _execute(connection, sql, [_document(connection, columns, rows)])
 
 
-def keys(connection: BaseDatabaseWrapper, ids: Iterable[UUID]) -> tuple[str, str]:
-    """Return the SQL of a table `v` with the one column `id`, and its parameter: for a join with many keys."""
-    columns = [Column("id", Kind.UUID)]
-    return _unfolded(connection, columns), _document(connection, columns, ([key] for key in ids))
+def read(rows: QuerySet[Any]) -> list[tuple[Any, ...]]:
+    """Return the rows of a `values_list` queryset as the queryset itself would, for a fraction of the cost.
+
+    Values are converted column by column, and what stands in many rows is converted once.
+    """
+    compiler = rows.query.get_compiler(rows.db)
+    try:
+        sql, parameters = compiler.as_sql()
+    except EmptyResultSet:
+        return []
+    with connections[rows.db].cursor() as cursor:
+        cursor.execute(sql, parameters)
+        found = cursor.fetchall()
+    columns: list[Sequence[Any]] = list(zip(*found, strict=True))
+    for index, (expression, *_) in enumerate(compiler.select[: len(columns)]):
+        if convert := _CONVERTERS.get(expression.output_field.get_internal_type()):
+            columns[index] = _converted(columns[index], convert)
+    return list(zip(*columns, strict=True))
+
+
+def _converted(values: Sequence[Any], convert: Callable[[Any], Any]) -> list[Any]:
+    known: dict[Any, Any] = {None: None}
+    for value in values:
+        if value not in known:
+            known[value] = convert(value)
+    return [known[value] for value in values]
+
+
+def _uuid(value: Any) -> UUID:
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def _instant(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# What the databases' drivers leave to Django.
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "UUIDField": _uuid,
+    "DateTimeField": _instant,
+    "BooleanField": bool,
+    "JSONField": json.loads,
+}
 
 
 def stored(connection: BaseDatabaseWrapper, value: Any) -> Any:
@@ -172,21 +215,26 @@ def _parameter(connection: BaseDatabaseWrapper, column: Column) -> str:
 
 
 def _document(connection: BaseDatabaseWrapper, columns: Sequence[Column], rows: Iterable[Row]) -> str:
-    as_json = frozenset(index for index, column in enumerate(columns) if column.kind is Kind.JSON)
-    if as_json:
-        rows = [
-            [json.dumps(value) if index in as_json and value is not None else value for index, value in enumerate(row)]
-            for row in rows
-        ]
-    # Instants repeat from row to row.
-    seen: dict[Any, str] = {}
+    # Column by column, so that the encoder meets nothing it has to ask back about.
+    values: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()]
+    for index, column in enumerate(columns):
+        if column.kind is Kind.JSON:
+            values[index] = [None if value is None else json.dumps(value) for value in values[index]]
+        elif column.kind in _CONVERTED:
+            values[index] = _texts(connection, values[index])
+    return json.dumps(list(zip(*values, strict=True)), separators=(",", ":"))
 
-    def plain(value: Any) -> str:
-        if (text := seen.get(value)) is None:
-            text = seen[value] = _plain(connection, value)
-        return text
 
-    return json.dumps(rows if isinstance(rows, list | tuple) else list(rows), default=plain, separators=(",", ":"))
+_CONVERTED = frozenset({Kind.UUID, Kind.INSTANT, Kind.DAY})
+
+
+def _texts(connection: BaseDatabaseWrapper, values: Sequence[Any]) -> list[str | None]:
+    # The same few instants stand in row after row.
+    texts: dict[Any, str | None] = {None: None}
+    for value in values:
+        if value not in texts:
+            texts[value] = _plain(connection, value)
+    return [texts[value] for value in values]
 
 
 def _plain(connection: BaseDatabaseWrapper, value: Any) -> str:

@@ -14,11 +14,12 @@ from uuid import UUID
 from django.db import transaction
 
 from cronsched.lib import batches
+from cronsched.lib.ids import uuid7
 from cronsched.lib.outages import piecewise
-from jobs.dispatch import Prepared, as_running, prepare
+from jobs.dispatch import Prepared, prepare, running_row
 from jobs.facts import JobFacts
 from jobs.models import Job
-from jobs.schedule import ERROR_LENGTH, move_on, settle, write
+from jobs.schedule import ERROR_LENGTH, move_on, queued_row, settle, write
 
 logger = logging.getLogger(__name__)
 
@@ -88,13 +89,14 @@ def mark_invalid(job_id: UUID, reason: str) -> None:
 def _claim(due: Sequence[JobFacts], *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
     settlement = settle(due, now=now)
     prepared, runs = [], []
-    for job, row, is_free in settlement.runs:
-        if is_free and admit(row.id, row.target):
-            request = prepare(row.id, job, fire_time=row.scheduled_for)
+    for due_run in settlement.runs:
+        execution_id = uuid7()
+        if due_run.is_free and admit(execution_id, due_run.job.target):
+            request = prepare(execution_id, due_run.job, fire_time=due_run.fire_time)
             prepared.append(request)
-            runs.append(as_running(row, request, sender=sender, now=now))
+            runs.append(running_row(request, sender=sender, now=now))
         else:
-            runs.append(row)
+            runs.append(queued_row(due_run))
     written = write(settlement, runs, now=now)
     move_on(settlement.moves)
     for job, reason in settlement.broken:

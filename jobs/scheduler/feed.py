@@ -19,6 +19,7 @@ from jobs.dispatch import Prepared
 from jobs.models import JobExecution, Status
 from jobs.scheduler.claim import BATCH, Claimed, claim_due, claim_piecewise
 from jobs.scheduler.send import Lanes, SendPool
+from jobs.scheduler.turns import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -75,11 +76,14 @@ class Admission:
 class Feeder:
     """Runs passes, one at a time. `sender` is the token that this process puts on the rows it sends."""
 
-    def __init__(self, pool: SendPool, lanes: Lanes, *, clock: Callable[[], datetime], sender: UUID) -> None:
+    def __init__(
+        self, pool: SendPool, lanes: Lanes, *, clock: Callable[[], datetime], sender: UUID, turn: Turn
+    ) -> None:
         self._pool = pool
         self._lanes = lanes
         self._clock = clock
         self._sender = sender
+        self._turn = turn
         self._running = Lock()
 
     @property
@@ -117,7 +121,8 @@ class Feeder:
         room = self._pool.room
         limit = min(room, BATCH) if room >= PORTION else BATCH
         with self._admission(room) as admission:
-            claimed = self._claim_batch(limit, admission)
+            with self._turn:
+                claimed = self._claim_batch(limit, admission)
             admission.used_by(claimed.prepared)
             failpoints.reach("after-claim")
             self._pool.send(claimed.prepared)
@@ -154,7 +159,8 @@ class Feeder:
                 else:
                     waits_for_lane = True
             for start in range(0, len(chosen), BATCH):
-                prepared = self._start(chosen[start : start + BATCH], now)
+                with self._turn:
+                    prepared = self._start(chosen[start : start + BATCH], now)
                 admission.used_by(prepared)
                 self._pool.send(prepared)
         return waits_for_lane

@@ -20,6 +20,7 @@ from cronsched.lib import failpoints
 from cronsched.lib.clock import uptime
 from cronsched.lib.outages import UNREACHABLE, piecewise
 from jobs.dispatch import Result, record
+from jobs.scheduler.turns import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +35,10 @@ RETRY_SECONDS = 1.0
 class Recorder:
     """Takes results from any thread and writes them from its own. `is_busy` says whether more are about to come."""
 
-    def __init__(self, *, sender: UUID, clock: Callable[[], datetime], is_busy: Callable[[], bool]) -> None:
+    def __init__(self, *, sender: UUID, clock: Callable[[], datetime], is_busy: Callable[[], bool], turn: Turn) -> None:
         self._sender = sender
         self._clock = clock
+        self._turn = turn
         self._is_busy = is_busy
         self._results: deque[tuple[float, Result]] = deque()
         self._changed = threading.Condition()
@@ -93,7 +95,8 @@ class Recorder:
         """Write the oldest results. They leave the queue only when they are written or given up."""
         batch = [self._results[index] for index in range(min(BATCH, len(self._results)))]
         try:
-            record_each([result for _, result in batch], sender=self._sender, now=self._clock())
+            with self._turn:
+                record_each([result for _, result in batch], sender=self._sender, now=self._clock())
         except UNREACHABLE as error:
             connection.close()
             self._keep(error)

@@ -32,6 +32,7 @@ from jobs.scheduler.feed import Feeder
 from jobs.scheduler.lease import Sighting, Term
 from jobs.scheduler.record import Recorder
 from jobs.scheduler.send import Lanes, SendPool
+from jobs.scheduler.turns import Turn, write_turn
 from notifications import delivery
 
 logger = logging.getLogger(__name__)
@@ -59,8 +60,11 @@ class Runner:
         self._clock = DatabaseClock()
         self._lanes = Lanes(settings.PER_HOST_IN_FLIGHT)
         self._pool = SendPool(limit=settings.MAX_IN_FLIGHT, clock=self._clock.now, done=self._done)
-        self._feeder = Feeder(self._pool, self._lanes, clock=self._clock.now, sender=self._sender)
-        self._recorder = Recorder(sender=self._sender, clock=self._clock.now, is_busy=lambda: self._feeder.is_busy)
+        self._turn = write_turn()
+        self._feeder = Feeder(self._pool, self._lanes, clock=self._clock.now, sender=self._sender, turn=self._turn)
+        self._recorder = Recorder(
+            sender=self._sender, clock=self._clock.now, is_busy=lambda: self._feeder.is_busy, turn=self._turn
+        )
 
     def run(self, stop: Event) -> None:
         """Lead or stand by until `stop` is set, then hand over and let what is in flight finish.
@@ -76,7 +80,7 @@ class Runner:
         while not stop.is_set():
             term = self._await_term(stop)
             if term is not None:
-                Leader(term, self._feeder, self._clock).lead(stop)
+                Leader(term, self._feeder, self._clock, self._turn).lead(stop)
         self._drain()
 
     def once(self) -> None:
@@ -129,10 +133,11 @@ class Runner:
 class Leader:
     """One term. Everything it does it does in APScheduler's threads; the main thread only watches."""
 
-    def __init__(self, term: Term, feeder: Feeder, clock: DatabaseClock) -> None:
+    def __init__(self, term: Term, feeder: Feeder, clock: DatabaseClock, turn: Turn) -> None:
         self._term: Term | None = term
         self._feeder = feeder
         self._clock = clock
+        self._turn = turn
         self._ended = Event()
         # A resync and the regular reconcile come one after the other, and so do chores that write down they are done.
         self._reconciling = Lock()
@@ -222,9 +227,10 @@ class Leader:
         term = self._term
         if term is None:
             return
-        asked_at = uptime()
         scheduled = Job.objects.exclude(next_fire_at=None).count()
-        self._term = lease.renew(term, uptime=asked_at, now=self._clock.sample(), scheduled_jobs=scheduled)
+        with self._turn:
+            asked_at = uptime()
+            self._term = lease.renew(term, uptime=asked_at, now=self._clock.sample(), scheduled_jobs=scheduled)
         if self._term is None:
             logger.warning("Another process took the lease: standing by")
 
