@@ -107,6 +107,7 @@ REFRESH = operation(
         serializers.RefreshSerializer,
         {"In the body": {"refresh_token": REFRESH_TOKEN}, "As bearer token": {}},
         unreadable=(),
+        required=False,
     ),
     answers={
         200: Answer(
@@ -174,6 +175,16 @@ REGISTER = operation(
             serializers.RegisteredSerializer,
             {"success": True, "message": "User registered successfully", "user": USER},
             "Created.",
+            leads_to=schema.leads_to(
+                "get_user",
+                "update_user",
+                "delete_user",
+                "get_preferences",
+                "update_preferences",
+                "get_ui_preferences",
+                "update_ui_preferences",
+                user_id="user/id",
+            ),
         )
     },
     refusals=[

@@ -162,11 +162,21 @@ def path_id(name: str, what: str) -> OpenApiParameter:
 
 @dataclass(frozen=True)
 class Answer:
-    """What comes back when the request is accepted: form, example, and a text where the status does not say it."""
+    """What comes back when the request is accepted: form, example, and a text where the status does not say it.
+
+    `leads_to` names operations that can go on from here: which of their parameters is where in the answer
+    (`{"get_job": {"job_id": "job/id"}}`).
+    """
 
     form: Any
     example: Any
     text: str = "Done."
+    leads_to: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def leads_to(*operations: str, **places: str) -> dict[str, dict[str, str]]:
+    """Return links to `operations`, all with the same parameters in the same `places`."""
+    return {name: dict(places) for name in operations}
 
 
 @dataclass(frozen=True)
@@ -177,10 +187,13 @@ class Body:
     examples: Mapping[str, Any]
     media_type: str = JSON
     unreadable: Sequence[Refusal] = BAD_JSON
+    required: bool = True
 
 
 ACCESS_KEY = "x-access"
-BODY_KEY = "x-has-body"
+# For the hook below only; not part of the document.
+BODY_KEY = "x-body-required"
+LINKS_KEY = "x-links"
 
 Access = str
 PUBLIC: Access = "public"
@@ -229,7 +242,11 @@ def operation(
         request=request,
         responses=responses,
         auth=[] if access == PUBLIC else None,
-        extensions={ACCESS_KEY: access, BODY_KEY: body is not None},
+        extensions={
+            ACCESS_KEY: access,
+            **({} if body is None else {BODY_KEY: body.required}),
+            LINKS_KEY: {str(status): answer.leads_to for status, answer in answers.items() if answer.leads_to},
+        },
     )
 
 
@@ -312,18 +329,32 @@ def shared_responses() -> dict[str, Any]:
     }
 
 
-def refer_to_shared_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Give every operation the responses that follow from its access and body."""
+def complete_operations(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Give every operation what the generator has no words for: shared responses, links, whether a body is needed."""
     for methods in result["paths"].values():
         for described in methods.values():
-            names = ["InternalServerError"]
-            if described.get(ACCESS_KEY, ACCOUNT) != PUBLIC:
-                names.append("Unauthorized")
-            if described.pop(BODY_KEY, False):
-                names.append("PayloadTooLarge")
-            for name in names:
-                status = str(SHARED_RESPONSES[name][0].status)
-                described["responses"].setdefault(status, {"$ref": f"#/components/responses/{name}"})
-            described["responses"] = dict(sorted(described["responses"].items()))
+            _refer_to_shared_responses(described)
+            if BODY_KEY in described:
+                described["requestBody"]["required"] = described.pop(BODY_KEY)
+            for status, leads_to in described.pop(LINKS_KEY, {}).items():
+                described["responses"][status]["links"] = {
+                    name: {
+                        "operationId": name,
+                        "parameters": {key: f"$response.body#/{place}" for key, place in places.items()},
+                    }
+                    for name, places in leads_to.items()
+                }
     result["components"]["responses"] = shared_responses()
     return result
+
+
+def _refer_to_shared_responses(described: dict[str, Any]) -> None:
+    names = ["InternalServerError"]
+    if described.get(ACCESS_KEY, ACCOUNT) != PUBLIC:
+        names.append("Unauthorized")
+    if BODY_KEY in described:
+        names.append("PayloadTooLarge")
+    for name in names:
+        status = str(SHARED_RESPONSES[name][0].status)
+        described["responses"].setdefault(status, {"$ref": f"#/components/responses/{name}"})
+    described["responses"] = dict(sorted(described["responses"].items()))

@@ -64,6 +64,9 @@ class NotificationViewSet(APIViewSet):
                     "total_pages": 3,
                     "range": NO_RANGE,
                 },
+                leads_to=schema.leads_to(
+                    "read_notification", "delete_notification", notification_id="notifications/0/id"
+                ),
             )
         },
         refusals=[

@@ -121,7 +121,7 @@ def _described(
                     forms["answer"],
                     {"message": f"{title} created", key: example},
                     "Created.",
-                    leads_to=dict.fromkeys((f"update_{single}", f"disable_{single}"), {"label_id": f"{key}/id"}),
+                    leads_to=schema.leads_to(f"update_{single}", f"disable_{single}", label_id=f"{key}/id"),
                 )
             },
             refusals=[

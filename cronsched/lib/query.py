@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from cronsched.lib.env import FALSE_WORDS, TRUE_WORDS
 from cronsched.lib.errors import DomainError, Problem, SchemaError
 
-# Enough for any page number; keeps int() away from digit strings that take it seconds.
-MAX_DIGITS = 18
+# Enough for any 64-bit number; keeps int() away from digit strings that take it seconds.
+MAX_DIGITS = 19
 MAX_SEARCH = 255
 
 

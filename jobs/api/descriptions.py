@@ -194,7 +194,20 @@ CREATE_JOB = operation(
     access=WRITER,
     body=Body(serializers.NewJobSerializer, {"Workflow": NEW_GITHUB_JOB, "Webhook": NEW_WEBHOOK_JOB}),
     answers={
-        201: Answer(serializers.JobWrittenSerializer, {"message": "Job created successfully", "job": JOB}, "Created.")
+        201: Answer(
+            serializers.JobWrittenSerializer,
+            {"message": "Job created successfully", "job": JOB},
+            "Created.",
+            leads_to=schema.leads_to(
+                "get_job",
+                "update_job",
+                "delete_job",
+                "execute_job",
+                "list_executions_of_job",
+                "get_statistics_of_job",
+                job_id="job/id",
+            ),
+        )
     },
     refusals=[
         Refusal(400, "Missing required fields", None, {"missing_fields": ["name", "end_date"]}),
@@ -258,11 +271,16 @@ EXECUTE_JOB = operation(
     body=Body(
         serializers.RunOverridesSerializer,
         {"As stored": {}, "Other inputs": {"metadata": {"env": "staging", "branchDetails": "develop"}}},
+        required=False,
     ),
     answers={
         200: Answer(
             serializers.RunAnswerSerializer,
             {"message": "Job triggered successfully", "job_id": JOB["id"], "execution": EXECUTION},
+            leads_to={
+                "get_execution": {"execution_id": "execution/id"},
+                "get_execution_of_job": {"job_id": "job_id", "execution_id": "execution/id"},
+            },
         )
     },
     refusals=[
