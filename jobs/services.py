@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from accounts.models import User
-from cronsched.lib import payload
+from cronsched.lib import batches, payload
 from cronsched.lib.errors import DomainError, NotFound
 from jobs import bulk, counters, definition, dispatch, history, messages, schedule
 from jobs.csv_import import Judge, Report, Table, Verdict, imported_item, preview_item, report
@@ -42,7 +42,7 @@ def check_may(by: User, job: Job, act: str) -> None:
 
 def _locked(job_id: UUID) -> Job:
     """Return the job's row, held until the transaction ends."""
-    job = Job.objects.select_for_update().filter(pk=job_id).first()
+    job = batches.locked(Job.objects.filter(pk=job_id), skip=False).first()
     if job is None:
         raise job_not_found(str(job_id))
     return job
@@ -283,7 +283,7 @@ def _new_job(verdict: Verdict, by: User | None, now: datetime) -> Job:
 def _as_things_are(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
     """Judge those rows again whose job appeared, changed or vanished meanwhile, and hold the jobs of the others."""
     names = [verdict.row.cells["name"] for verdict in verdicts if verdict.is_good]
-    stored = _jobs_named(names, Job.objects.select_for_update())
+    stored = _jobs_named(names, batches.locked(Job.objects.all(), skip=False))
     for verdict in verdicts:
         job = stored.get(verdict.row.cells["name"])
         if not verdict.is_good:
