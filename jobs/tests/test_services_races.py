@@ -1,5 +1,6 @@
 """Two people at once, on two connections with real commits."""
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -54,7 +55,7 @@ class Rival:
             connection.close()
 
     def _watch(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.upper().startswith(MEETS_LOCKS) or "FOR UPDATE" in sql:
+        if sql.upper().startswith(MEETS_LOCKS) or re.search("FOR (NO KEY )?UPDATE", sql):
             self.has_looked.set()
         return execute(sql, params, many, context)
 
