@@ -1,0 +1,697 @@
+"""Judge a run by its evidence. Nothing here asks the service anything: the plan, the target and the audit are enough.
+
+Each check yields findings; a sound service gives none. Statements of the audit carry the time at which they ran, which
+is never later than their commit. A check that compares them with other instants therefore errs towards silence.
+"""
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+from uuid import UUID
+
+from jobs.tests.chaos.evidence import Arrival, Change, Definition, Evidence, JobLog, LeaseState, Life, Mode, RowState
+
+FINAL = frozenset({"success", "failed", "missed", "skipped", "unknown"})
+NEVER_SENT = frozenset({"missed", "skipped"})
+# What may follow what in one row. A row that is `unknown` may still learn the truth from its own sender.
+BORN = frozenset({"queued", "running", "missed", "skipped"})
+FOLLOWS = {
+    "queued": frozenset({"queued", "running", "skipped", "failed"}),
+    "running": frozenset({"running", "success", "failed", "unknown", "queued"}),
+    "unknown": frozenset({"unknown", "success", "failed"}),
+}
+RETRYABLE = frozenset({Mode.ERROR, Mode.FLAKY, Mode.RESET, Mode.HANG, Mode.DRIP, Mode.SLOW})
+
+# Promise G6, in seconds, and what a measurement may add to it: our own looks and the clock of the audit.
+TAKEOVER_AFTER_LOSS = 20.0
+TAKEOVER_AFTER_SIGTERM = 5.0
+PROMPT = 2.0
+TOLERANCE = 1.0
+# A young process still imports; it is no standby yet.
+STARTING = timedelta(seconds=10)
+# Connections that were made before an outage may still be handed out for a while after it.
+AFTERMATH = timedelta(seconds=10)
+# A run that could not start at its time is late by the promise only after this (grace of jobs that run nothing late).
+LEEWAY = timedelta(seconds=30)
+
+
+class Finding(NamedTuple):
+    """Something that must not happen, and where."""
+
+    kind: str
+    text: str
+
+
+@dataclass
+class Report:
+    """What a run came to: findings (none, if all is well) and figures that say how much was tried."""
+
+    findings: list[Finding]
+    figures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        counted = Counter(finding.kind for finding in self.findings)
+        return {kind: counted[kind] for kind in CHECKS}
+
+    def table(self) -> str:
+        """Return counts and figures as lines of two columns."""
+        lines = {**{kind: str(count) for kind, count in self.counts.items()}, "": "", **self.figures}
+        return "\n".join(f"{name:<34} {value}".rstrip() for name, value in lines.items())
+
+    def complaints(self, limit: int = 40) -> str:
+        lines = [f"{kind}: {text}" for kind, text in self.findings]
+        return "\n".join([*lines[:limit], *([f"... and {len(lines) - limit} more"] if len(lines) > limit else [])])
+
+
+class Attempt(NamedTuple):
+    execution_id: UUID
+    number: int
+
+
+class Record:
+    """The evidence, sorted for asking."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+        self.jobs = {job.id: job for job in evidence.jobs}
+        self.histories: dict[UUID, list[RowState]] = defaultdict(list)
+        for row in sorted(evidence.rows):
+            self.histories[row.id].append(row)
+        self.arrivals: dict[Attempt, list[Arrival]] = defaultdict(list)
+        for arrival in evidence.arrivals:
+            self.arrivals[Attempt(arrival.execution_id, arrival.attempt)].append(arrival)
+        self.leases = sorted(evidence.leases)
+
+    @cached_property
+    def finals(self) -> list[RowState]:
+        """Each execution as it last was; of a deleted one, as it was before."""
+        return [history[-1] for history in self.histories.values()]
+
+    @cached_property
+    def scheduled(self) -> dict[UUID, list[RowState]]:
+        """The executions of each job's fire times."""
+        found = defaultdict(list)
+        for row in self.finals:
+            if row.trigger == "scheduled":
+                found[row.job_id].append(row)
+        return found
+
+    @cached_property
+    def started(self) -> dict[Attempt, RowState]:
+        """The statement that first said `running`, of each attempt."""
+        found: dict[Attempt, RowState] = {}
+        for history in self.histories.values():
+            for row in history:
+                if row.status == "running":
+                    found.setdefault(Attempt(row.id, row.attempt), row)
+        return found
+
+    @cached_property
+    def lives_by_sender(self) -> dict[UUID, Life]:
+        """Which process a sender's token belongs to: the one that led when the token first appeared."""
+        found = {}
+        for row in sorted(self.started.values()):
+            if row.sender is not None and row.sender not in found and row.trigger == "scheduled":
+                life = self.leader_at_seq(row.seq)
+                if life is not None:
+                    found[row.sender] = life
+        return found
+
+    def lease_at(self, moment: datetime) -> LeaseState | None:
+        index = bisect_right(self.leases, moment, key=lambda lease: lease.at)
+        return self.leases[index - 1] if index else None
+
+    def leader_at_seq(self, seq: int) -> Life | None:
+        index = bisect_right(self.leases, seq, key=lambda lease: lease.seq)
+        return self.life_of(self.leases[index - 1].holder) if index else None
+
+    def life_of(self, holder: str) -> Life | None:
+        return next((life for life in self.evidence.lives if life.instance and life.instance in holder), None)
+
+    def outage_between(self, start: datetime, stop: datetime) -> bool:
+        return any(outage.touches(start, stop) for outage in self.evidence.outages)
+
+    def definition_of(self, job: JobLog, revision: int) -> tuple[Definition, Change, Change | None] | None:
+        return next((span for span in job.spans() if span[0].revision == revision), None)
+
+    def revision_of(self, row: RowState) -> Definition | None:
+        """Return the definition by which a row's last request was sent; without a request, the first that fits."""
+        job = self.jobs.get(row.job_id)
+        if job is None:
+            return None
+        sent = self.arrivals.get(Attempt(row.id, row.attempt)) or self.arrivals.get(Attempt(row.id, 1))
+        if sent and (span := self.definition_of(job, sent[0].revision)):
+            return span[0]
+        return next((definition for definition, _, _ in job.spans()), None)
+
+    def was_disturbed(self, sender: UUID | None, start: datetime, stop: datetime) -> bool:
+        """Whether the process of `sender` was stopped, stalled by a fail point or ended in that time."""
+        life = self.lives_by_sender.get(sender) if sender else None
+        return life is not None and not life.is_sound(start, stop)
+
+
+# --- Rows: one per fire time -----------------------------------------------------------------------------------------
+
+
+def missing(record: Record) -> Iterator[str]:
+    """Fire times without a row. Of a deleted job only those that were passed over: the rest went with it."""
+    for job in record.evidence.jobs:
+        rows = record.scheduled.get(job.id, [])
+        possible = job.possible(record.evidence.until)
+        covered = {moment for row in rows for moment in fire_times_of(row, possible)}
+        owed = sorted(job.owed(record.evidence.until))
+        if job.deleted:
+            last = max(covered, default=None)
+            owed = [moment for moment in owed if last is not None and moment < last]
+        for moment in owed:
+            if moment not in covered:
+                yield f"{job.name} has no row for {moment:%H:%M}"
+
+
+def fire_times_of(row: RowState, possible: Iterable[datetime]) -> list[datetime]:
+    """Return the fire times a row stands for: its own, or for many misses in one all those in between."""
+    assert row.scheduled_for is not None
+    if row.missed_from is None:
+        return [row.scheduled_for]
+    return [moment for moment in possible if row.missed_from <= moment <= row.scheduled_for]
+
+
+def doubled_rows(record: Record) -> Iterator[str]:
+    """Fire times that stand in two rows, and rows that count more or fewer misses than they stand for."""
+    for job in record.evidence.jobs:
+        rows = record.scheduled.get(job.id, [])
+        possible = job.possible(record.evidence.until)
+        times = Counter(moment for row in rows for moment in fire_times_of(row, possible))
+        for moment, number in times.items():
+            if number > 1:
+                yield f"{job.name} has {number} rows for {moment:%H:%M}"
+        owed = job.owed(record.evidence.until)
+        for row in rows:
+            if row.missed_from is not None:
+                most, least = len(fire_times_of(row, possible)), len(fire_times_of(row, owed))
+                if not least <= (row.missed_count or 0) <= most:
+                    yield f"{job.name}: {row.missed_count} misses in one row that stands for {least} to {most}"
+
+
+def phantom(record: Record) -> Iterator[str]:
+    """Rows and requests for times that no definition in force named."""
+    possible = {job.id: job.possible(record.evidence.until + timedelta(hours=1)) for job in record.evidence.jobs}
+    names = {job.id: job.name for job in record.evidence.jobs}
+    for job_id, rows in record.scheduled.items():
+        for row in rows:
+            if row.scheduled_for not in possible.get(job_id, ()):
+                yield f"{names.get(job_id, job_id)}: {row.status} row for {row.scheduled_for}"
+    for arrival in record.evidence.arrivals:
+        if arrival.fire_time is not None and arrival.fire_time not in possible.get(arrival.job_id, ()):
+            yield f"{names.get(arrival.job_id, arrival.job_id)}: {arrival}"
+
+
+def illegal(record: Record) -> Iterator[str]:
+    """Rows that took a step they must not take: out of a final status, or by somebody who was not their sender."""
+    for history in record.histories.values():
+        first = history[0]
+        if first.kind == "insert" and first.status not in BORN:
+            yield f"row {first.id} began as {first.status}"
+        for before, after in pairwise(history):
+            if after.kind != "update" or before.status == after.status:
+                continue
+            if after.status not in FOLLOWS.get(before.status, ()):
+                yield f"row {after.id} went from {before.status} to {after.status} at {after.at:%H:%M:%S}"
+            elif before.status in {"running", "unknown"} and after.sender not in {before.sender, None}:
+                yield f"row {after.id} was settled as {after.status} by another than its sender"
+
+
+def open_rows(record: Record) -> Iterator[str]:
+    """Rows that are still queued or running although there was time for all of them."""
+    for row in record.finals:
+        due = row.scheduled_for or row.at
+        if row.status not in FINAL and row.kind != "delete" and due <= record.evidence.until:
+            yield f"row {row.id} of {row.scheduled_for} is still {row.status} (attempt {row.attempt})"
+
+
+def unscheduled(record: Record) -> Iterator[str]:
+    """Jobs whose `next_fire_at` is not what their definition names, and broken ones that do not say so."""
+    for state in record.evidence.final_jobs:
+        job = record.jobs.get(state.id)
+        if job is None or job.deleted:
+            continue
+        if job.is_broken:
+            if state.next_fire_at is not None or not state.schedule_error:
+                yield f"{job.name} cannot be computed, but says {state.next_fire_at} {state.schedule_error!r}"
+            continue
+        definition = job.changes[-1].definition
+        assert definition is not None
+        if not definition.is_active:
+            if state.next_fire_at is not None:
+                yield f"{job.name} is paused, but due at {state.next_fire_at}"
+        elif state.next_fire_at is None:
+            yield f"{job.name} is active, but never due ({state.schedule_error})"
+        elif not definition.names(state.next_fire_at, state.next_fire_at):
+            yield f"{job.name} is due at {state.next_fire_at}, which its expression does not name"
+
+
+# --- Requests: at most one, never early, never without its row -------------------------------------------------------
+
+
+def doubled_requests(record: Record) -> Iterator[str]:
+    """Fire times and attempts of which two requests were accepted."""
+    by_fire_time: dict[tuple[UUID, datetime], set[UUID]] = defaultdict(set)
+    for arrival in record.evidence.arrivals:
+        if arrival.fire_time is not None:
+            by_fire_time[arrival.job_id, arrival.fire_time].add(arrival.execution_id)
+    for (_, fire_time), ids in by_fire_time.items():
+        if len(ids) > 1:
+            yield f"{fire_time:%H:%M} was sent as {len(ids)} executions: {sorted(map(str, ids))}"
+    for attempt, arrivals in record.arrivals.items():
+        if len(arrivals) > 1:
+            yield f"{len(arrivals)} times the {arrivals[0]}"
+        most = max_attempts(record, arrivals[0])
+        if most is not None and attempt.number > most:
+            yield f"more than {most} attempts: {arrivals[0]}"
+
+
+def max_attempts(record: Record, arrival: Arrival) -> int | None:
+    """Return how many attempts a request's run may have: the most that any definition since its first allows."""
+    job = record.jobs.get(arrival.job_id)
+    return max((definition.max_attempts for definition, _, _ in job.spans()), default=1) if job else None
+
+
+def early(record: Record) -> Iterator[str]:
+    """Requests that arrived before their fire time."""
+    for arrival in record.evidence.arrivals:
+        if arrival.fire_time is not None and arrival.at < arrival.fire_time:
+            yield f"{(arrival.fire_time - arrival.at).total_seconds():.3f} s too early: {arrival}"
+
+
+def uncommitted(record: Record) -> Iterator[str]:
+    """Requests that arrived before their row was committed as running."""
+    for arrival in record.evidence.arrivals:
+        started = record.started.get(Attempt(arrival.execution_id, arrival.attempt))
+        if started is not None and started.at > arrival.at:
+            yield f"started {(started.at - arrival.at).total_seconds():.3f} s after the {arrival}"
+        elif arrival.seen is not None and not was_running(arrival) and not was_deleted(record, arrival):
+            yield f"its row said {arrival.seen.status} at the {arrival}"
+
+
+def was_running(arrival: Arrival) -> bool:
+    """Whether the row that was seen had been started for this attempt, and perhaps settled since."""
+    seen = arrival.seen
+    assert seen is not None
+    if seen.status is None or seen.attempt is None:
+        return False
+    return seen.attempt > arrival.attempt or (seen.attempt == arrival.attempt and seen.status != "queued")
+
+
+def was_deleted(record: Record, arrival: Arrival) -> bool:
+    """Whether the row was not there because the job was being deleted."""
+    job = record.jobs.get(arrival.job_id)
+    assert arrival.seen is not None
+    return bool(job and job.deleted and job.deleted.asked_at <= arrival.seen.at)
+
+
+def unrecorded(record: Record) -> Iterator[str]:
+    """Requests whose row says that nothing was sent, or that have none."""
+    for attempt, arrivals in record.arrivals.items():
+        history = record.histories.get(attempt.execution_id)
+        if history is None:
+            yield f"no row for the {arrivals[0]}"
+        elif history[-1].status in NEVER_SENT or attempt not in record.started:
+            yield f"the row says {history[-1].status} (attempt {history[-1].attempt}) of the {arrivals[0]}"
+
+
+def stale(record: Record) -> Iterator[str]:
+    """Sends that started by a definition after the answer that had replaced, paused or deleted it."""
+    for attempt, arrivals in record.arrivals.items():
+        job, started = record.jobs.get(arrivals[0].job_id), record.started.get(attempt)
+        if job is None or started is None or started.trigger != "scheduled":
+            continue
+        span = record.definition_of(job, arrivals[0].revision)
+        if span is None:
+            yield f"{job.name}: revision {arrivals[0].revision} was never its own: {arrivals[0]}"
+            continue
+        _, began, ended = span
+        if ended is not None and started.at > ended.answered_at:
+            yield f"{job.name}: {started.at - ended.answered_at} after a change was answered: {arrivals[0]}"
+        if started.at < began.asked_at:
+            yield f"{job.name}: {began.asked_at - started.at} before it was asked for: {arrivals[0]}"
+
+
+# --- Results: what the row says is what happened ---------------------------------------------------------------------
+
+
+def lying(record: Record) -> Iterator[str]:
+    """Results that are not what the target saw."""
+    for row in record.finals:
+        arrivals = record.arrivals.get(Attempt(row.id, row.attempt), [])
+        answers = {arrival.answer for arrival in arrivals}
+        if row.status == "success":
+            if row.response_status not in answers or not 200 <= (row.response_status or 0) < 300:
+                yield f"row {row.id} says success with {row.response_status}; the target answered {answers or 'nobody'}"
+        elif row.status == "failed" and not was_given_up(row):
+            if row.response_status is not None:
+                if row.response_status not in answers or 200 <= row.response_status < 300:
+                    yield f"row {row.id} says {row.response_status}; the target answered {answers or 'nobody'}"
+            elif not may_have_failed(record, row, arrivals):
+                yield f"row {row.id} says {row.error_message!r}; the target answered {answers or 'nobody'}"
+
+
+def was_given_up(row: RowState) -> bool:
+    """Whether a row that waited for another attempt was settled because its job was paused."""
+    return row.attempt > 1 and bool(row.reason)
+
+
+def may_have_failed(record: Record, row: RowState, arrivals: list[Arrival]) -> bool:
+    """Whether "no answer" can be true: the target gave none in time, or the sender was not there to read it."""
+    started = record.started.get(Attempt(row.id, row.attempt))
+    if started is None:
+        return False
+    if record.was_disturbed(row.sender, started.at, row.at):
+        return True
+    if not arrivals:
+        return "timed out" in (row.error_message or "").lower()
+    definition = record.revision_of(row)
+    timeout = timedelta(seconds=definition.timeout_seconds if definition else 3)
+    answered_at = [arrival.answered_at for arrival in arrivals if arrival.answer is not None]
+    return not any(moment and moment - started.at < timeout for moment in answered_at)
+
+
+def unjustified(record: Record) -> Iterator[str]:
+    """Rows that say unknown, missed or skipped and had no right to, or do not say why."""
+    for row in record.finals:
+        if row.status in {"unknown", "missed", "skipped"} and not row.reason:
+            yield f"row {row.id} is {row.status} without a reason"
+    for row in record.finals:
+        if row.status == "unknown" and not sender_was_lost(record, row):
+            yield f"row {row.id} is unknown, but its sender lived and had the database ({row.reason})"
+    for job in record.evidence.jobs:
+        for row in record.scheduled.get(job.id, []):
+            if row.status == "missed" and not may_be_missed(job, record.histories[row.id][0]):
+                yield f"{job.name} missed {row.scheduled_for:%H:%M} at {row.at:%H:%M:%S} ({row.reason})"
+            if row.status == "skipped" and not may_be_skipped(record, job, row):
+                yield f"{job.name} skipped {row.scheduled_for:%H:%M} at {row.at:%H:%M:%S} ({row.reason})"
+
+
+def sender_was_lost(record: Record, row: RowState) -> bool:
+    """Whether the sender died, or the database was away, between the start of the attempt and the verdict.
+
+    The verdict counts, not the fault: a process that was only stopped comes back and says what became of its request.
+    """
+    started = record.started.get(Attempt(row.id, row.attempt))
+    if started is None:
+        return False
+    if record.outage_between(started.at - timedelta(seconds=1), row.at):
+        return True
+    life = record.lives_by_sender.get(row.sender) if row.sender else None
+    return life is not None and life.ended_at is not None and started.at <= life.ended_at <= row.at
+
+
+def may_be_missed(job: JobLog, inserted: RowState) -> bool:
+    """Whether a fire time was too late when it was claimed: by the grace time, or because a later one was due."""
+    assert inserted.scheduled_for is not None
+    late = inserted.at - inserted.scheduled_for
+    for definition, began, ended in job.spans():
+        if began.asked_at > inserted.at or (ended is not None and ended.answered_at < inserted.scheduled_for):
+            continue
+        if late > timedelta(seconds=definition.grace_seconds):
+            return True
+        if definition.catch_up == "none" and late > LEEWAY:
+            return True
+        later = definition.names(inserted.scheduled_for, inserted.at)
+        if definition.catch_up == "latest" and any(moment > inserted.scheduled_for for moment in later):
+            return True
+    return False
+
+
+def may_be_skipped(record: Record, job: JobLog, row: RowState) -> bool:
+    """Whether a fire time had to give way: to an earlier execution, or because its job was paused or deleted."""
+    assert row.scheduled_for is not None
+    inserted = record.histories[row.id][0]
+    pauses = (change for change in job.changes if change.definition is None or not change.definition.is_active)
+    if any(change.answered_at >= row.scheduled_for and change.asked_at <= row.at for change in pauses):
+        return True
+    if not any(definition.overlap != "allow" for definition, _, _ in job.spans()):
+        return False
+    return any(
+        other.id != row.id and is_open_at(record.histories[other.id], inserted.seq)
+        for other in record.scheduled.get(job.id, [])
+    )
+
+
+def is_open_at(history: list[RowState], seq: int) -> bool:
+    """Whether a row was queued or running just before the audit's `seq`."""
+    before = [row for row in history if row.seq < seq]
+    return bool(before) and before[-1].status not in FINAL and before[-1].kind != "delete"
+
+
+def overlapping(record: Record) -> Iterator[str]:
+    """Runs that went beside another although their job never allowed it."""
+    for job in record.evidence.jobs:
+        policies = {definition.overlap for definition, _, _ in job.spans()}
+        if "allow" in policies:
+            continue
+        going: set[UUID] = set()
+        rows = sorted(row for final in record.scheduled.get(job.id, []) for row in record.histories[final.id])
+        for row in rows:
+            if row.status == "running" and row.kind != "delete":
+                going.add(row.id)
+                if len(going) > 1:
+                    yield f"{job.name} ran {len(going)} at once at {row.at:%H:%M:%S}"
+            else:
+                going.discard(row.id)
+
+
+# --- Time and processes ----------------------------------------------------------------------------------------------
+
+
+class Takeover(NamedTuple):
+    """How long nobody led after a leader was lost, and how long that may be."""
+
+    life: Life
+    lost_at: datetime
+    seconds: float
+    limit: float
+
+
+def takeovers(record: Record) -> Iterator[Takeover]:
+    """Yield the losses of a leader in which a sound standby had a sound database: those the promise is about."""
+    for life in record.evidence.lives:
+        for lost_at, limit in losses(life):
+            lease = record.lease_at(lost_at)
+            if lease is None or record.life_of(lease.holder) is not life:
+                continue
+            taken_at = next_term(record, lease)
+            if taken_at is None and lost_at + timedelta(seconds=limit) > record.evidence.until:
+                continue
+            end = taken_at or record.evidence.until
+            judged_until = min(end, lost_at + timedelta(seconds=limit))
+            standbys = (other for other in record.evidence.lives if other is not life)
+            if not any(other.is_sound(lost_at - STARTING, judged_until) for other in standbys):
+                continue
+            if record.outage_between(lost_at - timedelta(seconds=TAKEOVER_AFTER_LOSS), judged_until):
+                continue
+            yield Takeover(life, lost_at, (end - lost_at).total_seconds(), limit)
+
+
+def losses(life: Life) -> Iterator[tuple[datetime, float]]:
+    """Yield when a process stopped leading, and by when another must lead."""
+    ends = [(since, TAKEOVER_AFTER_LOSS) for since, _ in life.stops]
+    if life.terminated_at is not None:
+        ends.append((life.terminated_at, TAKEOVER_AFTER_SIGTERM))
+    elif life.ended_at is not None:
+        ends.append((life.killed_at or life.ended_at, TAKEOVER_AFTER_LOSS))
+    # Killed while stopped: nobody has led since it was stopped.
+    for number, (moment, limit) in enumerate(sorted(ends)):
+        if number == 0 or not any(
+            since <= moment and (until is None or until >= moment) for since, until in life.stops
+        ):
+            yield moment, limit
+
+
+def next_term(record: Record, lease: LeaseState) -> datetime | None:
+    later = (other for other in record.leases if other.seq > lease.seq and other.fence > lease.fence and other.holder)
+    return next((other.at for other in later), None)
+
+
+def late_takeovers(record: Record) -> Iterator[str]:
+    """Losses of a leader after which nobody led in time."""
+    for takeover in takeovers(record):
+        end = takeover.lost_at + timedelta(seconds=takeover.seconds)
+        allowed = takeover.limit + TOLERANCE + record.evidence.stall(takeover.lost_at, end)
+        if takeover.seconds > allowed:
+            yield f"{takeover.seconds:.1f} s after {takeover.life.instance} was lost at {takeover.lost_at:%H:%M:%S}"
+
+
+class Lateness(NamedTuple):
+    """How late a fire time's request came: after its time, and after the last thing that was in its way."""
+
+    arrival: Arrival
+    seconds: float
+    undisturbed: float
+    was_disturbed: bool
+
+
+def latenesses(record: Record) -> Iterator[Lateness]:
+    """Yield the lateness of first attempts that had nothing to wait for but the scheduler."""
+    disturbances = sorted(disturbed_at(record))
+    for arrival in record.evidence.arrivals:
+        job = record.jobs.get(arrival.job_id)
+        if job is None or arrival.fire_time is None or arrival.attempt > 1:
+            continue
+        definitions = [definition for definition, _, _ in job.spans()]
+        if any(definition.spread_seconds or definition.overlap == "queue" for definition in definitions):
+            continue
+        index = bisect_right(disturbances, arrival.at)
+        ready_at = max(arrival.fire_time, job.changes[0].answered_at)
+        last = disturbances[index - 1] if index else ready_at
+        yield Lateness(
+            arrival,
+            (arrival.at - arrival.fire_time).total_seconds(),
+            (arrival.at - max(ready_at, last)).total_seconds(),
+            last > arrival.fire_time - timedelta(seconds=TAKEOVER_AFTER_LOSS),
+        )
+
+
+def disturbed_at(record: Record) -> Iterator[datetime]:
+    """Yield the instants after which the promise of a prompt start counts anew."""
+    for life in record.evidence.lives:
+        yield from (life.started_at, life.started_at + STARTING)
+        yield from (moment for moment in (life.terminated_at, life.killed_at, life.ended_at) if moment is not None)
+        yield from (moment for stop in life.stops for moment in stop if moment is not None)
+    for outage in record.evidence.outages:
+        yield outage.start
+        yield outage.stop
+    # A leader with a fail point stalls when it likes.
+    for lease, following in pairwise(record.leases):
+        life = record.life_of(lease.holder)
+        if life is not None and life.failpoints:
+            yield following.at
+
+
+def late_starts(record: Record) -> Iterator[str]:
+    """Requests that came long after everything was in order again."""
+    for lateness in latenesses(record):
+        arrival = lateness.arrival
+        stall = record.evidence.stall(arrival.at - timedelta(seconds=lateness.undisturbed), arrival.at)
+        if lateness.undisturbed > TAKEOVER_AFTER_LOSS + TOLERANCE + stall and not is_stalled(record, arrival):
+            yield f"{lateness.undisturbed:.1f} s after all was well: {arrival}"
+
+
+def is_stalled(record: Record, arrival: Arrival) -> bool:
+    """Whether the request was sent by a process whose fail points keep threads waiting."""
+    started = record.started.get(Attempt(arrival.execution_id, arrival.attempt))
+    life = record.lives_by_sender.get(started.sender) if started and started.sender else None
+    return life is None or bool(life.failpoints) or not life.is_sound(arrival.at, arrival.at)
+
+
+def own_ends(record: Record) -> Iterator[str]:
+    """Processes that ended although nobody ended them."""
+    for life in record.evidence.lives:
+        if life.ended_at is None or life.killed_at is not None or life.terminated_at is not None:
+            continue
+        if "kill" not in life.failpoints or life.exit_code != -9:
+            yield f"{life.instance} ended by itself with {life.exit_code} at {life.ended_at:%H:%M:%S}"
+
+
+def unclean_stops(record: Record) -> Iterator[str]:
+    """Processes that did not end with 0 when they were told to."""
+    for life in record.evidence.lives:
+        if life.terminated_at is None or life.killed_at is not None or life.ended_at is None:
+            continue
+        died_on_the_way = "kill" in life.failpoints and life.exit_code == -9
+        if life.exit_code != 0 and not died_on_the_way:
+            yield f"{life.instance} was told to stop at {life.terminated_at:%H:%M:%S} and ended with {life.exit_code}"
+
+
+def server_errors(record: Record) -> Iterator[str]:
+    """Calls of the API that failed although the database had been there for a while."""
+    for error in record.evidence.server_errors:
+        if not record.outage_between(error.asked_at - AFTERMATH, error.answered_at):
+            yield f"{error.asked_at:%H:%M:%S} {error.text}"
+
+
+def strangers(record: Record) -> Iterator[str]:
+    """Requests that no job can have sent."""
+    yield from record.evidence.strangers
+
+
+CHECKS: dict[str, Callable[[Record], Iterator[str]]] = {
+    "missing rows": missing,
+    "doubled rows": doubled_rows,
+    "doubled requests": doubled_requests,
+    "early requests": early,
+    "phantom fires": phantom,
+    "stale sends": stale,
+    "uncommitted sends": uncommitted,
+    "unrecorded requests": unrecorded,
+    "lying results": lying,
+    "unjustified results": unjustified,
+    "illegal steps of a row": illegal,
+    "rows left open": open_rows,
+    "overlapping runs": overlapping,
+    "wrong next_fire_at": unscheduled,
+    "late takeovers": late_takeovers,
+    "late starts": late_starts,
+    "processes that ended by themselves": own_ends,
+    "unclean stops": unclean_stops,
+    "failed API calls": server_errors,
+    "requests of strangers": strangers,
+}
+
+
+def check(evidence: Evidence) -> Report:
+    """Return all that is wrong with a run, and its figures."""
+    record = Record(evidence)
+    findings = [Finding(kind, text) for kind, find in CHECKS.items() for text in find(record)]
+    return Report(findings, figures(record))
+
+
+def figures(record: Record) -> dict[str, str]:
+    """Return how much was tried, so that zeros mean something."""
+    evidence = record.evidence
+    statuses = Counter(row.status for row in record.finals)
+    changes = sum(len(job.changes) for job in evidence.jobs)
+    ends = Counter(kind for life in evidence.lives for kind in ends_of(life, evidence.until))
+    found = {
+        "fire times owed": sum(len(job.owed(evidence.until)) for job in evidence.jobs),
+        "rows": f"{len(record.finals)} ({', '.join(f'{number} {name}' for name, number in statuses.most_common())})",
+        "requests": f"{len(evidence.arrivals)} ({sum(a.seen is not None for a in evidence.arrivals)} rows looked at)",
+        "jobs, changes over the API": f"{len(evidence.jobs)}, {changes}",
+        "processes started": f"{len(evidence.lives)} ({sum(bool(life.failpoints) for life in evidence.lives)} rigged)",
+        "processes lost": ", ".join(f"{number} {name}" for name, number in ends.most_common()) or "none",
+        "database faults": ", ".join(f"{n} {w}" for w, n in Counter(o.what for o in evidence.outages).items())
+        or "none",
+        "terms of leadership": str(len({lease.fence for lease in record.leases if lease.holder})),
+    }
+    for name, limit in (("kill or stop", TAKEOVER_AFTER_LOSS), ("SIGTERM", TAKEOVER_AFTER_SIGTERM)):
+        seconds = [takeover.seconds for takeover in takeovers(record) if takeover.limit == limit]
+        found[f"takeover after {name}"] = f"{len(seconds)} judged, {spread(seconds)}"
+    late = list(latenesses(record))
+    found["lateness, nothing in the way"] = spread([one.seconds for one in late if not one.was_disturbed])
+    found["lateness, all"] = spread([one.seconds for one in late])
+    found["machine's worst stall"] = f"{max(evidence.stalls.values(), default=0.0):.2f} s"
+    return found
+
+
+def ends_of(life: Life, until: datetime) -> Iterator[str]:
+    yield from ("stopped" for _ in life.stops)
+    if life.terminated_at is not None and life.terminated_at <= until:
+        yield "terminated"
+    elif life.killed_at is not None:
+        yield "killed"
+    elif life.terminated_at is None and life.ended_at is not None:
+        yield "killed at a fail point" if life.failpoints else "ended by itself"
+
+
+def spread(seconds: list[float]) -> str:
+    """Return median, 99th percentile and maximum of a list of seconds."""
+    if not seconds:
+        return "none"
+    ordered = sorted(seconds)
+    p50, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.5, 0.99))
+    return f"p50 {p50:.2f} s, p99 {p99:.2f} s, max {ordered[-1]:.2f} s"

@@ -1,0 +1,182 @@
+"""Changes jobs over the API as people do, one call after the other, and keeps account of what each job owes.
+
+A call whose answer does not come, or is an error of the server, may have taken effect or not. The client then asks
+until it knows; up to that moment both are possible, and the account says so.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import requests
+
+from jobs.tests.chaos.evidence import Change, Definition, JobLog, Mode, ServerError
+from jobs.tests.chaos.target import Target
+
+# Longer than the server's own limits for statements, so that an answer settles it.
+TIMEOUT_SECONDS = 90.0
+ASK_AGAIN_SECONDS = 0.5
+END_DATE = "2099-12-31"
+TEAM = "Chaos"
+OPTIONS = (
+    "catch_up",
+    "overlap",
+    "timeout_seconds",
+    "max_attempts",
+    "backoff_seconds",
+    "spread_seconds",
+    "misfire_grace_seconds",
+)
+
+
+class Client:
+    """Signed in as an administrator. `jobs` are all that ever were, in the order they were made."""
+
+    def __init__(self, address: str, password: str, target: Target) -> None:
+        self.jobs: list[JobLog] = []
+        self.server_errors: list[ServerError] = []
+        self.manual_runs = 0
+        self._address = f"{address}/api/v2"
+        self._target = target
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._pause = threading.Event()
+        signed_in = self._call("POST", "/auth/login", {"username": "admin", "password": password})
+        self._session.headers["Authorization"] = f"Bearer {signed_in['access_token']}"
+        self._call("POST", "/pic-teams", {"name": TEAM, "slack_handle": "@chaos"})
+
+    def close(self) -> None:
+        self._session.close()
+
+    @property
+    def living(self) -> list[JobLog]:
+        return [job for job in self.jobs if not job.deleted and not job.is_broken]
+
+    # --- Verbs
+
+    def create(self, drawn: Mapping[str, Any]) -> JobLog:
+        """Create a job. Where nobody knows whether it worked, look for its name."""
+        name = f"Job {len(self.jobs) + 1}"
+        definition, payload = self._definition(0, drawn), self._payload(0, drawn)
+        asked_at = datetime.now(UTC)
+        while True:
+            answer = self._try("POST", "/jobs", {"name": name, **payload})
+            found = answer["job"] if answer else self._find(name)
+            if found is not None:
+                break
+        job = JobLog(UUID(found["id"]), name, [Change(definition, asked_at, datetime.now(UTC))])
+        self.jobs.append(job)
+        return job
+
+    def edit(self, job: JobLog, drawn: Mapping[str, Any]) -> None:
+        """Replace all of a definition, but not whether the job is paused."""
+        before = current(job)
+        definition = self._definition(before.revision + 1, drawn, is_active=before.is_active)
+        self._change(job, definition, self._payload(definition.revision, drawn))
+
+    def set_active(self, job: JobLog, is_active: bool) -> None:
+        """Pause or resume. The URL goes along, because it says by which revision a request was sent."""
+        before = current(job)
+        revision = before.revision + 1
+        definition = Definition(**{**before.__dict__, "revision": revision, "is_active": is_active})
+        self._change(job, definition, {"is_active": is_active, "target_url": self._target.url(before.mode, revision)})
+
+    def delete(self, job: JobLog) -> None:
+        asked_at = datetime.now(UTC)
+        while self._try("DELETE", f"/jobs/{job.id}", missing_is_none=True) is None:
+            if self._settled(lambda: self._get(job)) is None:
+                break
+        job.changes.append(Change(None, asked_at, datetime.now(UTC)))
+
+    def execute(self, job: JobLog) -> None:
+        """Run a job by hand. A run that fails is an answer like any other."""
+        if self._try("POST", f"/jobs/{job.id}/execute", {}) is not None:
+            self.manual_runs += 1
+
+    # --- How
+
+    def _change(self, job: JobLog, definition: Definition, payload: Mapping[str, Any]) -> None:
+        asked_at = datetime.now(UTC)
+        if self._try("PUT", f"/jobs/{job.id}", payload) is None:
+            stored = self._settled(lambda: self._get(job))
+            if stored is None or not stored["target_url"].endswith(f"/{definition.revision}"):
+                return
+        job.changes.append(Change(definition, asked_at, datetime.now(UTC)))
+
+    def _definition(self, revision: int, drawn: Mapping[str, Any], *, is_active: bool = True) -> Definition:
+        names = ("expression", "zone", "catch_up", "overlap", "timeout_seconds", "max_attempts", "spread_seconds")
+        return Definition(
+            revision=revision,
+            mode=Mode(drawn["mode"]),
+            is_active=is_active,
+            grace_seconds=drawn["misfire_grace_seconds"],
+            **{name: drawn[name] for name in names},
+        )
+
+    def _payload(self, revision: int, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "cron_expression": drawn["expression"],
+            "timezone": drawn["zone"],
+            "target_url": self._target.url(drawn["mode"], revision),
+            # With metadata it is a POST, without a GET.
+            "metadata": {"revision": revision} if revision % 2 else {},
+            "end_date": END_DATE,
+            "pic_team": TEAM,
+            **{name: drawn[name] for name in OPTIONS},
+        }
+
+    def _find(self, name: str) -> Any:
+        jobs = self._settled(lambda: self._try("GET", "/jobs"))
+        return next((job for job in jobs["jobs"] if job["name"] == name), None)
+
+    def _get(self, job: JobLog) -> Any:
+        """Return the job as it is, False where it is gone, None where nobody answers."""
+        answer = self._try("GET", f"/jobs/{job.id}", missing_is_none=True)
+        return answer and answer.get("job", False)
+
+    def _settled(self, ask: Callable[[], Any]) -> Any:
+        """Ask until there is an answer; None for something that is gone."""
+        while (answer := ask()) is None:
+            self._pause.wait(ASK_AGAIN_SECONDS)
+        return answer or None
+
+    def _try(
+        self, method: str, path: str, payload: Mapping[str, Any] | None = None, *, missing_is_none: bool = False
+    ) -> Any:
+        """Call and return the answer, None where the server could not say. A refusal is our own fault and raises."""
+        asked_at = datetime.now(UTC)
+        try:
+            answer = self._session.request(method, self._address + path, json=payload, timeout=TIMEOUT_SECONDS)
+        except requests.RequestException as error:
+            self.server_errors.append(ServerError(asked_at, datetime.now(UTC), f"{method} {path}: {error}"))
+            return None
+        if missing_is_none and answer.status_code == 404:
+            return {}
+        if answer.status_code >= 500:
+            text = f"{method} {path}: {answer.status_code} {answer.text[:200]}"
+            self.server_errors.append(ServerError(asked_at, datetime.now(UTC), text))
+            return None
+        if not answer.ok:
+            raise AssertionError(f"{method} {path} {payload}: {answer.status_code} {answer.text[:500]}")
+        return answer.json()
+
+    def _call(self, method: str, path: str, payload: Mapping[str, Any]) -> Any:
+        answer = self._try(method, path, payload)
+        if answer is None:
+            raise AssertionError(self.server_errors[-1].text)
+        return answer
+
+
+def current(job: JobLog) -> Definition:
+    """Return what a living job says now."""
+    definition = job.changes[-1].definition
+    assert definition is not None
+    return definition
+
+
+def pretend_owed_since(job: JobLog, moment: datetime) -> None:
+    """Account for a job whose `next_fire_at` was set back by hand, as if nobody had scheduled it for a while."""
+    before = moment - timedelta(seconds=1)
+    job.changes[0] = Change(job.changes[0].definition, before, before)

@@ -1,0 +1,380 @@
+"""The databases a run may use: a file, or a private server that the harness starts, stops, crashes and freezes.
+
+Servers live in a temporary folder of their own, listen on a free loopback port and run as an account without rights,
+because they refuse to run as root.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import sqlite3
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cronsched.tests.processes import free_port
+
+POSTGRESQL_FOLDERS = (*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True),)
+MARIADB_SERVERS = ("mariadbd", "mysqld")
+MARIADB_INSTALLERS = ("mariadb-install-db", "mysql_install_db")
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+NAME = "chaos"
+
+
+class DatabaseAway(Exception):
+    """The database cannot be asked at the moment."""
+
+
+class Database(ABC):
+    """One database and what may be done to it. `faults` names the verbs a script may use."""
+
+    vendor: str
+    url: str
+    faults: tuple[str, ...]
+
+    @abstractmethod
+    def connect(self) -> Any:
+        """Return a DB-API connection in autocommit mode. Raises what the driver raises."""
+
+    @abstractmethod
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Return what the driver raises while the database is away."""
+
+    def statement(self, sql: str) -> str:
+        """Return `sql`, written with %s, as this driver wants it."""
+        return sql
+
+
+class Sqlite(Database):
+    """A file. It cannot be stopped, but somebody may hold its write lock."""
+
+    vendor = "sqlite"
+    faults = ("lock",)
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"{NAME}.sqlite3"
+        self.url = f"sqlite:///{self.path}"
+
+    def connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, isolation_level=None, timeout=20, check_same_thread=False)
+
+    def errors(self) -> tuple[type[Exception], ...]:
+        return (sqlite3.OperationalError,)
+
+    def statement(self, sql: str) -> str:
+        return sql.replace("%s", "?")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the write lock: no one else can write, in whatever process."""
+        connection = self.connect()
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+            yield
+            connection.execute("ROLLBACK")
+        finally:
+            connection.close()
+
+
+class Server(Database):
+    """A server process in a folder of its own."""
+
+    account: str
+    # What each verb sends to the process: an ordered stop, a crash.
+    stop_signal: signal.Signals
+    crash_signal: signal.Signals
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{NAME}-{self.vendor}-"))
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        user = pwd.getpwnam(self.account) if os.geteuid() == 0 else None
+        self._as: dict[str, Any] = {}
+        if user is not None:
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        self.install()
+        self.start()
+        self.create()
+
+    @abstractmethod
+    def install(self) -> None:
+        """Write the data folder."""
+
+    @abstractmethod
+    def create(self) -> None:
+        """Create the database in the running server."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Return the command that runs the server in the foreground."""
+
+    def run(self, command: Sequence[str]) -> None:
+        environment = {**os.environ, "HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, **self._as
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} failed: {done.stdout}{done.stderr}")
+
+    def start(self) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **self._as,
+            )
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        assert self.process is not None
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.vendor} ended at once: {(self.folder / 'server.log').read_text()[-2000:]}")
+            try:
+                self.ping()
+            except self.errors():
+                # A server says nothing when it begins to listen.
+                time.sleep(0.1)
+            else:
+                return
+        raise RuntimeError(f"{self.vendor} did not answer within {START_SECONDS} s")
+
+    def ping(self) -> None:
+        self.connect_to(self.maintenance_name()).close()
+
+    @abstractmethod
+    def maintenance_name(self) -> str:
+        """Return the database that is always there."""
+
+    @abstractmethod
+    def connect_to(self, name: str) -> Any:
+        """Connect to the database `name`."""
+
+    def connect(self) -> Any:
+        return self.connect_to(NAME)
+
+    def stop(self) -> None:
+        """Shut it down in order."""
+        self._end(self.stop_signal)
+
+    def crash(self) -> None:
+        """End it without a farewell; it recovers at the next start."""
+        self._end(self.crash_signal)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self.process is None:
+            return
+        self.process.send_signal(number)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    def remove(self) -> None:
+        """Stop it and delete all of it."""
+        self._end(self.crash_signal)
+        shutil.rmtree(self.folder)
+
+
+class Postgresql(Server):
+    vendor = "postgres"
+    account = "postgres"
+    faults = ("restart", "stop_database", "crash")
+    # SIGTERM would wait for the clients to go.
+    stop_signal = signal.SIGINT
+    crash_signal = signal.SIGQUIT
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/{NAME}"
+
+    @staticmethod
+    def program(name: str) -> str | None:
+        found = (folder / name for folder in POSTGRESQL_FOLDERS)
+        return next((str(path) for path in found if path.exists()), shutil.which(name))
+
+    def install(self) -> None:
+        data = str(self.folder / "data")
+        self.run([str(self.program("initdb")), "--pgdata", data, "--username", "postgres", "--auth", "trust"])
+
+    def create(self) -> None:
+        with self.connect_to("postgres") as connection:
+            connection.execute(f"CREATE DATABASE {NAME}")
+
+    def command(self) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": self.folder,
+            "max_connections": 200,
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [str(self.program("postgres")), "-D", str(self.folder / "data"), *options]
+
+    def maintenance_name(self) -> str:
+        return "postgres"
+
+    def connect_to(self, name: str) -> Any:
+        import psycopg
+
+        return psycopg.connect(
+            host="127.0.0.1", port=self.port, user="postgres", dbname=name, autocommit=True, connect_timeout=5
+        )
+
+    def errors(self) -> tuple[type[Exception], ...]:
+        import psycopg
+
+        return (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+
+
+class Mariadb(Server):
+    vendor = "mariadb"
+    account = "mysql"
+    faults = ("restart", "stop_database", "crash", "freeze")
+    stop_signal = signal.SIGTERM
+    crash_signal = signal.SIGKILL
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.url = f"mysql://root@127.0.0.1:{self.port}/{NAME}"
+
+    @staticmethod
+    def program(*names: str) -> str | None:
+        path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+        return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+    def install(self) -> None:
+        self.run(
+            [
+                str(self.program(*MARIADB_INSTALLERS)),
+                "--no-defaults",
+                f"--datadir={self.folder / 'data'}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ]
+        )
+
+    def create(self) -> None:
+        connection = self.connect_to("mysql")
+        with connection, connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {NAME} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+
+    def command(self) -> list[str]:
+        return [
+            str(self.program(*MARIADB_SERVERS)),
+            "--no-defaults",
+            f"--datadir={self.folder / 'data'}",
+            f"--socket={self.folder / 'server.sock'}",
+            f"--pid-file={self.folder / 'server.pid'}",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            "--max-connections=300",
+        ]
+
+    def freeze(self) -> None:
+        """Let it answer nobody, without closing a connection."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def maintenance_name(self) -> str:
+        return "mysql"
+
+    def connect_to(self, name: str) -> Any:
+        import pymysql
+
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user="root",
+            database=name,
+            autocommit=True,
+            connect_timeout=5,
+            read_timeout=30,
+            write_timeout=30,
+            init_command="SET time_zone='+00:00'",
+        )
+
+    def errors(self) -> tuple[type[Exception], ...]:
+        import pymysql
+
+        return (pymysql.err.OperationalError, pymysql.err.InterfaceError, pymysql.err.InternalError)
+
+
+KINDS = ("sqlite", "postgres", "mariadb")
+
+
+def absent(kind: str) -> str:
+    """Return why no such database can be had here; blank where it can."""
+    programs = {
+        "sqlite": lambda: "present",
+        "postgres": lambda: Postgresql.program("initdb") and Postgresql.program("postgres"),
+        "mariadb": lambda: Mariadb.program(*MARIADB_SERVERS) and Mariadb.program(*MARIADB_INSTALLERS),
+    }
+    return "" if programs[kind]() else f"no {kind} server is installed here"
+
+
+@contextmanager
+def database(kind: str, folder: Path) -> Iterator[Database]:
+    """Yield a fresh database of that kind; a server is removed afterwards."""
+    if kind == "sqlite":
+        yield Sqlite(folder)
+        return
+    servers: dict[str, Callable[[], Server]] = {"postgres": Postgresql, "mariadb": Mariadb}
+    server = servers[kind]()
+    try:
+        yield server
+    finally:
+        if isinstance(server, Mariadb) and server.process is not None:
+            server.thaw()
+        server.remove()
+
+
+class Questions:
+    """One connection for asking, made again after each failure. Not for two threads at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Any = None
+
+    def ask(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows. Raises `DatabaseAway`."""
+        try:
+            if self._connection is None:
+                self._connection = self._database.connect()
+            cursor = self._connection.cursor()
+            try:
+                cursor.execute(self._database.statement(sql), tuple(parameters))
+                return list(cursor.fetchall()) if cursor.description else []
+            finally:
+                cursor.close()
+        except self._database.errors() as error:
+            self.close()
+            raise DatabaseAway(str(error)) from error
+
+    def close(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.close()
+            except self._database.errors():
+                # It was lost already; there is nothing left to close.
+                pass
+            self._connection = None

@@ -1,0 +1,274 @@
+"""What a run leaves behind, as plain values: what was asked of jobs, what arrived, what rows said, what befell whom."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from typing import NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from jobs.tests.cron_oracles import Minutes, fire_times_by_brute_force
+
+MINUTE = timedelta(minutes=1)
+
+
+class Mode(StrEnum):
+    """How the target answers; part of a job's URL."""
+
+    OK = "ok"
+    SLOW = "slow"
+    ERROR = "error"
+    REFUSAL = "refusal"
+    FLAKY = "flaky"
+    RESET = "reset"
+    HANG = "hang"
+    DRIP = "drip"
+
+
+# --- Jobs ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a job says between two changes. The revision travels in its URL, so that each request names it."""
+
+    revision: int
+    expression: str
+    zone: str
+    mode: Mode = Mode.OK
+    is_active: bool = True
+    catch_up: str = "latest"
+    overlap: str = "allow"
+    grace_seconds: int = 3600
+    timeout_seconds: int = 3
+    max_attempts: int = 1
+    spread_seconds: int = 0
+
+    def names(self, start: datetime, stop: datetime) -> list[datetime]:
+        """Return the fire times in [start, stop], whole minutes by the oracle; none while paused."""
+        if not self.is_active:
+            return []
+        return [
+            moment for moment in _named(self.expression, self.zone, *_hours(start, stop)) if start <= moment <= stop
+        ]
+
+
+def _hours(start: datetime, stop: datetime) -> tuple[datetime, datetime]:
+    """Round outwards, so that few stretches of time are asked about and each is answered once."""
+    hour = timedelta(hours=1)
+    first = start.replace(minute=0, second=0, microsecond=0)
+    return first, stop.replace(minute=0, second=0, microsecond=0) + hour
+
+
+@cache
+def _minutes(zone: str, start: datetime, stop: datetime) -> Minutes:
+    return Minutes(ZoneInfo(zone), start, stop)
+
+
+@cache
+def _named(expression: str, zone: str, start: datetime, stop: datetime) -> tuple[datetime, ...]:
+    return tuple(fire_times_by_brute_force(expression, _minutes(zone, start, stop)))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of a job that took effect somewhere between question and answer. Without a definition: its end."""
+
+    definition: Definition | None
+    asked_at: datetime
+    answered_at: datetime
+
+
+@dataclass
+class JobLog:
+    """All that was done to one job, in order. A `broken` one was spoilt in the database and owes nothing."""
+
+    id: UUID
+    name: str
+    changes: list[Change]
+    is_broken: bool = False
+
+    @property
+    def deleted(self) -> Change | None:
+        last = self.changes[-1]
+        return last if last.definition is None else None
+
+    def spans(self) -> Iterator[tuple[Definition, Change, Change | None]]:
+        """Yield each definition with the change that brought it and the one that took it away."""
+        for change, following in zip(self.changes, [*self.changes[1:], None], strict=True):
+            if change.definition is not None:
+                yield change.definition, change, following
+
+    def owed(self, until: datetime) -> dict[datetime, Definition]:
+        """Return the fire times that must have a row: named by a definition that certainly held then."""
+        found = {}
+        for definition, began, ended in self._spans_that_owe():
+            last = min(until, ended.asked_at) if ended else until
+            found |= dict.fromkeys(definition.names(began.answered_at, last), definition)
+            found.pop(began.answered_at, None)
+        return found
+
+    def possible(self, until: datetime) -> set[datetime]:
+        """Return the fire times that may have a row: named by a definition that held or was just coming or going."""
+        return {
+            moment
+            for definition, began, ended in self._spans_that_owe()
+            for moment in definition.names(began.asked_at, min(until, ended.answered_at) if ended else until)
+        }
+
+    def _spans_that_owe(self) -> Iterator[tuple[Definition, Change, Change | None]]:
+        return iter(()) if self.is_broken else self.spans()
+
+
+# --- Requests --------------------------------------------------------------------------------------------------------
+
+
+class Seen(NamedTuple):
+    """What the row of a request said just after the request arrived. Without a status there was no row."""
+
+    at: datetime
+    status: str | None
+    attempt: int | None
+
+
+@dataclass
+class Arrival:
+    """One request as the target received it. `answer` is the status, once all of the answer was written."""
+
+    at: datetime
+    execution_id: UUID
+    job_id: UUID
+    attempt: int
+    fire_time: datetime | None
+    revision: int
+    mode: Mode
+    answer: int | None = None
+    answered_at: datetime | None = None
+    seen: Seen | None = None
+
+    def __str__(self) -> str:
+        fire_time = f"{self.fire_time:%H:%M}" if self.fire_time else "by hand"
+        return f"request of {self.execution_id} ({fire_time}, attempt {self.attempt}) at {self.at:%H:%M:%S.%f}"
+
+
+# --- Rows, from the audit --------------------------------------------------------------------------------------------
+
+
+class RowState(NamedTuple):
+    """An execution's row as one statement left it. `seq` orders all that the audit saw."""
+
+    seq: int
+    at: datetime
+    kind: str
+    id: UUID
+    job_id: UUID
+    status: str
+    trigger: str = "scheduled"
+    scheduled_for: datetime | None = None
+    attempt: int = 1
+    sender: UUID | None = None
+    reason: str | None = None
+    missed_from: datetime | None = None
+    missed_count: int | None = None
+    response_status: int | None = None
+    error_message: str | None = None
+
+
+class LeaseState(NamedTuple):
+    """The lease's row as one statement left it. A blank holder: nobody leads."""
+
+    seq: int
+    at: datetime
+    holder: str
+    fence: int
+
+
+class JobState(NamedTuple):
+    """A job's row at the end of the run."""
+
+    id: UUID
+    is_active: bool
+    next_fire_at: datetime | None
+    schedule_error: str
+
+
+# --- Processes and the database --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Life:
+    """One scheduler process from start to end, and what the harness did to it."""
+
+    instance: str
+    started_at: datetime
+    failpoints: str = ""
+    terminated_at: datetime | None = None
+    killed_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    # The second instant is None while it is still stopped.
+    stops: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+
+    @property
+    def lost_at(self) -> datetime | None:
+        """When it ended or was told to."""
+        moments = [moment for moment in (self.terminated_at, self.killed_at, self.ended_at) if moment is not None]
+        return min(moments, default=None)
+
+    def is_sound(self, start: datetime, stop: datetime) -> bool:
+        """Whether it ran undisturbed and as shipped all through [start, stop]."""
+        if self.failpoints or self.started_at > start or (self.lost_at is not None and self.lost_at <= stop):
+            return False
+        return not any(since <= stop and (until is None or until >= start) for since, until in self.stops)
+
+
+class Outage(NamedTuple):
+    """A time in which the database could not be written."""
+
+    what: str
+    start: datetime
+    stop: datetime
+
+    def touches(self, start: datetime, stop: datetime) -> bool:
+        return self.start <= stop and self.stop >= start
+
+
+class ServerError(NamedTuple):
+    """A call of the API that was answered by 500 or worse, or not at all."""
+
+    asked_at: datetime
+    answered_at: datetime
+    text: str
+
+
+@dataclass
+class Evidence:
+    """All of a run. What was owed until `until` must be settled; the processes got time for that."""
+
+    until: datetime
+    jobs: Sequence[JobLog] = ()
+    arrivals: Sequence[Arrival] = ()
+    rows: Sequence[RowState] = ()
+    leases: Sequence[LeaseState] = ()
+    final_jobs: Sequence[JobState] = ()
+    lives: Sequence[Life] = ()
+    outages: Sequence[Outage] = ()
+    server_errors: Sequence[ServerError] = ()
+    # Requests that reached the target without the headers of a job.
+    strangers: Sequence[str] = ()
+    # How long the machine let the harness itself wait for a processor at worst, by the minute.
+    stalls: dict[datetime, float] = field(default_factory=dict)
+
+    def stall(self, start: datetime, stop: datetime) -> float:
+        """Return the worst wait for a processor in seconds in the minutes of [start, stop]."""
+        return max(
+            (seconds for minute, seconds in self.stalls.items() if start - MINUTE <= minute <= stop), default=0.0
+        )
+
+
+def at(text: str) -> datetime:
+    """Read an instant of the audit: ISO, in UTC where it does not say."""
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

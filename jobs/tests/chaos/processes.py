@@ -1,0 +1,164 @@
+"""Schedulers as the operator starts them, and everything that can befall a process."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cronsched.lib.failpoints import VARIABLE
+from cronsched.tests.processes import ROOT
+from jobs.tests.chaos.evidence import Life
+
+POLL_SECONDS = 0.02
+DRAIN_SECONDS = 3
+# Importing, draining, and what a busy machine adds.
+STOP_SECONDS = 30.0
+START_SECONDS = 60.0
+
+
+class Scheduler:
+    """One `runscheduler` process. Everything that happens to it is written into its `life`."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, life: Life) -> None:
+        self.life = life
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        self._watcher = threading.Thread(target=self._watch, name=f"watch {life.instance}", daemon=True)
+        self._watcher.start()
+
+    @property
+    def is_alive(self) -> bool:
+        return self.life.ended_at is None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the process stands still, by our signal or by its own."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+            return stat.rpartition(")")[2].split()[0] == "T"
+        return False
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def kill(self) -> None:
+        self.life.killed_at = datetime.now(UTC)
+        self._signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.life.terminated_at = self.life.terminated_at or datetime.now(UTC)
+        self._signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def wait(self, seconds: float = STOP_SECONDS) -> bool:
+        """Wait for the end; False where it did not come."""
+        self._watcher.join(seconds)
+        return not self.is_alive
+
+    def _signal(self, number: signal.Signals) -> None:
+        # It may have ended a moment ago; then there is nobody to tell.
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def _watch(self) -> None:
+        """Write down when the process stops, goes on and ends."""
+        stopped_at: datetime | None = None
+        while (code := self._process.poll()) is None:
+            if self.is_stopped and stopped_at is None:
+                stopped_at = datetime.now(UTC)
+                self.life.stops.append((stopped_at, None))
+            elif stopped_at is not None and not self.is_stopped:
+                self.life.stops[-1] = (stopped_at, datetime.now(UTC))
+                stopped_at = None
+            time.sleep(POLL_SECONDS)
+        if stopped_at is not None:
+            self.life.stops[-1] = (stopped_at, datetime.now(UTC))
+        self.life.exit_code = code
+        self.life.ended_at = datetime.now(UTC)
+
+
+class Fleet:
+    """The places schedulers run in. A place whose process has ended is empty until somebody starts another there."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], *, sabotage: str = "") -> None:
+        self.lives: list[Life] = []
+        self.places: dict[int, Scheduler] = {}
+        self._folder = folder
+        self._environment = dict(environment)
+        entry = ["-m", "jobs.tests.chaos.sabotaged", sabotage] if sabotage else ["manage.py"]
+        self._command = [sys.executable, *entry, "runscheduler", "--drain-timeout", str(DRAIN_SECONDS)]
+
+    def start(self, place: int, *, failpoints: str = "") -> Scheduler:
+        """Start a process in an empty place."""
+        assert place not in self.places or not self.places[place].is_alive
+        number = len(self.lives)
+        life = Life(instance=f"chaos-{place}-{number:04}", started_at=datetime.now(UTC), failpoints=failpoints)
+        environment = {**self._environment, VARIABLE: failpoints}
+        command = [*self._command, "--instance", life.instance]
+        self.places[place] = Scheduler(command, environment, self._folder / f"{life.instance}.log", life)
+        self.lives.append(life)
+        return self.places[place]
+
+    def wait_until_ready(self) -> None:
+        """Wait until every process has imported all it needs and stands by."""
+        deadline = time.monotonic() + START_SECONDS
+        while not all("stands by" in process.log or not process.is_alive for process in self.places.values()):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not all schedulers started within {START_SECONDS} s: {self.last_words()}")
+            time.sleep(POLL_SECONDS)
+
+    @property
+    def alive(self) -> list[Scheduler]:
+        return [process for process in self.places.values() if process.is_alive]
+
+    def leader(self, holder: str) -> Scheduler | None:
+        """Return the living process that `holder` names."""
+        return next((process for process in self.alive if process.life.instance in holder), None)
+
+    def end(self) -> None:
+        """Tell all to stop, whatever state they are in, and wait for them; kill what does not listen."""
+        for process in self.alive:
+            process.go_on()
+            process.terminate()
+        for process in self.alive:
+            if not process.wait():
+                process.kill()
+                process.wait()
+
+    def kill(self) -> None:
+        """Leave nothing behind, whatever happened."""
+        for process in self.alive:
+            process.kill()
+            process.wait()
+
+    def last_words(self, lines: int = 25) -> str:
+        """Return the ends of all logs, for whoever looks at a failure."""
+        logs = sorted(self._folder.glob("chaos-*.log"))
+        return "\n".join(f"--- {log.name}\n" + "\n".join(log.read_text().splitlines()[-lines:]) for log in logs)
+
+
+def clean_environment(folder: Path, **settings: str) -> dict[str, str]:
+    """Return an environment that holds nothing of the developer's own."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "ENV_FILE": os.devnull,
+        "DJANGO_SETTINGS_MODULE": "cronsched.settings",
+        **settings,
+    }

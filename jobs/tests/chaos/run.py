@@ -1,0 +1,477 @@
+"""Carry out a script: processes, database and people at the same time, then peace, then the evidence."""
+
+import random
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cronsched.tests.processes import manage, web_process
+from jobs.tests.chaos import databases, watch
+from jobs.tests.chaos.checker import FINAL, Record, Report, check, missing
+from jobs.tests.chaos.client import Client, pretend_owed_since
+from jobs.tests.chaos.databases import Database, DatabaseAway, Mariadb, Questions, Server, Sqlite
+from jobs.tests.chaos.evidence import MINUTE, Evidence, JobLog, Mode, Outage
+from jobs.tests.chaos.processes import Fleet, Scheduler, clean_environment
+from jobs.tests.chaos.script import PLAIN, RESTART_SECONDS, STOP_SECONDS, Script, Step, draw_failpoints, write_script
+from jobs.tests.chaos.target import Target
+from jobs.tests.chaos.watch import Watcher
+
+PASSWORD = "a-password-for-chaos"
+# As if nobody had scheduled some jobs for so long when the run begins; their grace times lie on both sides.
+NEGLECTED = timedelta(minutes=47)
+SHORT_GRACE_SECONDS = 600
+KEEPER_SECONDS = 0.1
+# An unknown run is called so after its timeout, a margin and half a minute more; then it is looked at again.
+SETTLE_SECONDS = 120.0
+LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What kind of run this is. `neglected` jobs are owed fire times from the first second on."""
+
+    seed: int
+    kind: str = "sqlite"
+    minutes: float = 10.0
+    jobs: int = 120
+    schedulers: int = 3
+    neglected: int = 9
+    sabotage: str = ""
+    settle_seconds: float = SETTLE_SECONDS
+    # A migrated SQLite file with the first administrator in it, to save the time that makes one.
+    template: Path | None = None
+    # Instead of the script that the seed would give.
+    script: Script | None = None
+    # Of the processes that are there at first, by their places.
+    failpoints: Sequence[str] = ()
+
+
+@dataclass
+class Outcome:
+    """What came of a run, with everything somebody needs who has to find out why."""
+
+    report: Report
+    script: Script
+    history: list[str]
+    logs: str
+    evidence: Evidence
+
+    def story(self) -> str:
+        happened = "\n".join(self.history)
+        return f"{self.report.complaints()}\n\n{self.script}\n\n{happened}\n\n{self.logs}"
+
+
+class Stage:
+    """Everything a run consists of while it goes on."""
+
+    def __init__(self, plan: Plan, script: Script, database: Database, fleet: Fleet, client: Client) -> None:
+        self.plan = plan
+        self.script = script
+        self.database = database
+        self.fleet = fleet
+        self.client = client
+        self.outages: list[Outage] = []
+        self.history: list[str] = []
+        self.calm = threading.Event()
+        self.watcher: Watcher | None = None
+        self._began = time.monotonic()
+        # Who deals with a place leaves it to nobody else meanwhile; so with the database.
+        self._places = {place: threading.Lock() for place in range(plan.schedulers)}
+        self._database = threading.Lock()
+        self._chance = random.Random(f"{plan.seed}/keeper")
+
+    def note(self, text: str) -> None:
+        self.history.append(f"{datetime.now(UTC):%H:%M:%S.%f} {text}")
+
+    # --- The script
+
+    def play(self) -> None:
+        """Do every step at its time, then let calm come. Raises what any of them raised."""
+        self._began = time.monotonic()
+        changes = [step for step in self.script.steps if hasattr(self, f"change_{step.verb}")]
+        faults = [step for step in self.script.steps if hasattr(self, f"fault_{step.verb}")]
+        with ThreadPoolExecutor(24, thread_name_prefix="chaos") as pool:
+            keeper = pool.submit(self._keep)
+            people = pool.submit(self._each, changes, self._change)
+            events: list[Future[None]] = []
+            self._each(faults, lambda step: events.append(pool.submit(self._fault, step)))
+            self._wait_until(self.plan.minutes * 60)
+            self.calm.set()
+            for future in [people, keeper, *events]:
+                future.result()
+
+    def _each(self, steps: Sequence[Step], act: Callable[[Step], Any]) -> None:
+        for step in steps:
+            self._wait_until(step.at)
+            if self.calm.is_set():
+                return
+            act(step)
+
+    def _wait_until(self, seconds: float) -> None:
+        self.calm.wait(max(0.0, self._began + seconds - time.monotonic()))
+
+    def _change(self, step: Step) -> None:
+        getattr(self, f"change_{step.verb}")(**step.arguments)
+
+    def _fault(self, step: Step) -> None:
+        getattr(self, f"fault_{step.verb}")(**step.arguments)
+
+    # --- What people do
+
+    def change_create(self, **drawn: Any) -> None:
+        self.client.create(drawn)
+
+    def change_edit(self, job: int, **drawn: Any) -> None:
+        self.client.edit(self._chosen(job), drawn)
+
+    def change_pause(self, job: int) -> None:
+        self.client.set_active(self._chosen(job), False)
+
+    def change_resume(self, job: int) -> None:
+        """Resume a paused one, if there is any."""
+        paused = [log for log in self.client.living if not is_active(log)]
+        if paused:
+            self.client.set_active(paused[job % len(paused)], True)
+
+    def change_delete(self, job: int) -> None:
+        self.client.delete(self._chosen(job))
+
+    def change_execute(self, job: int) -> None:
+        self.client.execute(self._chosen(job))
+
+    def _chosen(self, number: int) -> JobLog:
+        living = self.client.living
+        return living[number % len(living)]
+
+    # --- What befalls processes
+
+    def fault_kill(self, place: int, seconds: float, failpoints: str) -> None:
+        with self._holding(place) as process:
+            if process is not None:
+                self.note(f"kill -9 {process.life.instance}")
+                process.kill()
+                process.wait()
+                self._start_again(process, seconds, failpoints)
+
+    def fault_terminate(self, place: int, seconds: float, failpoints: str) -> None:
+        with self._holding(place) as process:
+            if process is not None:
+                self.note(f"SIGTERM {process.life.instance}")
+                process.terminate()
+                if not process.wait():
+                    self.note(f"{process.life.instance} did not end")
+                    process.kill()
+                    process.wait()
+                self._start_again(process, seconds, failpoints)
+
+    def fault_stop(self, place: int, seconds: float) -> None:
+        with self._holding(place) as process:
+            if process is not None:
+                self.note(f"SIGSTOP {process.life.instance} for {seconds} s")
+                process.stop()
+                self.calm.wait(seconds)
+                process.go_on()
+                self.note(f"SIGCONT {process.life.instance}")
+
+    def _start_again(self, process: Scheduler, seconds: float, failpoints: str) -> None:
+        self.calm.wait(seconds)
+        self._start(place_of(process), "" if self.calm.is_set() else failpoints)
+
+    def _start(self, place: int, failpoints: str = "") -> None:
+        process = self.fleet.start(place, failpoints=failpoints)
+        self.note(f"start {process.life.instance} {failpoints}".rstrip())
+
+    @contextmanager
+    def _holding(self, place: int) -> Iterator[Scheduler | None]:
+        """Yield the process in a place (-1: the leader's), or None if it is gone or somebody deals with it already."""
+        if place < 0:
+            assert self.watcher is not None
+            leader = self.fleet.leader(self.watcher.holder)
+            place = place_of(leader) if leader else 0
+        if not self._places[place].acquire(blocking=False):
+            yield None
+            return
+        try:
+            process = self.fleet.places.get(place)
+            yield process if process is not None and process.is_alive and not process.is_stopped else None
+        finally:
+            self._places[place].release()
+
+    def _keep(self) -> None:
+        """Start again what died at a fail point, and wake up what stopped itself."""
+        wake_at: dict[str, float] = {}
+        while not self.calm.wait(KEEPER_SECONDS):
+            for place, lock in self._places.items():
+                if lock.acquire(blocking=False):
+                    try:
+                        self._look_after(place, wake_at)
+                    finally:
+                        lock.release()
+
+    def _look_after(self, place: int, wake_at: dict[str, float]) -> None:
+        process = self.fleet.places.get(place)
+        if process is None:
+            return
+        name, now = process.life.instance, time.monotonic()
+        if not process.is_alive:
+            if name not in wake_at:
+                self.note(f"{name} ended ({process.life.exit_code})")
+                wake_at[name] = now + self._chance.uniform(*RESTART_SECONDS)
+            elif now >= wake_at[name]:
+                self._start(place, draw_failpoints(self._chance))
+        elif process.is_stopped:
+            if name not in wake_at:
+                self.note(f"{name} stopped itself")
+                wake_at[name] = now + self._chance.uniform(*STOP_SECONDS)
+            elif now >= wake_at[name]:
+                process.go_on()
+                del wake_at[name]
+                self.note(f"SIGCONT {name}")
+
+    # --- What befalls the database
+
+    def fault_lock(self, seconds: float) -> None:
+        assert isinstance(self.database, Sqlite)
+        with self._outage("locked") as is_free:
+            if is_free:
+                with self.database.locked():
+                    self.calm.wait(seconds)
+
+    def fault_restart(self, seconds: float) -> None:
+        with self._outage("restarted") as is_free:
+            if is_free:
+                self._server.stop()
+                self._server.start()
+
+    def fault_stop_database(self, seconds: float) -> None:
+        with self._outage("stopped") as is_free:
+            if is_free:
+                self._server.stop()
+                self.calm.wait(seconds)
+                self._server.start()
+
+    def fault_crash(self, seconds: float) -> None:
+        with self._outage("crashed") as is_free:
+            if is_free:
+                self._server.crash()
+                self.calm.wait(seconds / 4)
+                self._server.start()
+
+    def fault_freeze(self, seconds: float) -> None:
+        server = self._server
+        assert isinstance(server, Mariadb)
+        with self._outage("frozen") as is_free:
+            if is_free:
+                server.freeze()
+                self.calm.wait(seconds)
+                server.thaw()
+
+    @property
+    def _server(self) -> Server:
+        assert isinstance(self.database, Server)
+        return self.database
+
+    @contextmanager
+    def _outage(self, what: str) -> Iterator[bool]:
+        """Write down a time without a database; False where there is one already."""
+        if not self._database.acquire(blocking=False):
+            yield False
+            return
+        began = datetime.now(UTC)
+        self.note(f"database {what}")
+        # Whoever looks before the end must know of it too.
+        self.outages.append(Outage(what, began, datetime.max.replace(tzinfo=UTC)))
+        place = len(self.outages) - 1
+        try:
+            yield True
+        finally:
+            self.outages[place] = Outage(what, began, datetime.now(UTC))
+            self.note(f"database back after {(datetime.now(UTC) - began).total_seconds():.1f} s")
+            self._database.release()
+
+    # --- Afterwards
+
+    def make_peace(self) -> None:
+        """Leave only processes as they are shipped, all of them running."""
+        for place in range(self.plan.schedulers):
+            process = self.fleet.places[place]
+            process.go_on()
+            if process.is_alive and process.life.failpoints:
+                process.terminate()
+                if not process.wait():
+                    process.kill()
+                    process.wait()
+            if not process.is_alive:
+                self._start(place)
+
+
+def place_of(process: Scheduler) -> int:
+    return int(process.life.instance.split("-")[1])
+
+
+def is_active(job: JobLog) -> bool:
+    definition = job.changes[-1].definition
+    return definition is not None and definition.is_active
+
+
+# --- A run, from an empty folder to a report -------------------------------------------------------------------------
+
+
+def run(plan: Plan, folder: Path) -> Outcome:
+    """Set everything up, play the script, wait until all is settled, and judge."""
+    with ExitStack() as stack:
+        database = stack.enter_context(databases.database(plan.kind, folder))
+        target = stack.enter_context(Target())
+        environment = settings_of(database, folder)
+        prepare(plan, database, environment)
+        questions = Questions(database)
+        stack.callback(questions.close)
+        if "no-unique" in plan.sabotage:
+            watch.drop_unique_constraint(questions, database.vendor)
+        watch.install_audit(questions, database.vendor)
+        address = stack.enter_context(web_process(folder / "web.log", **environment))
+        client = Client(address, PASSWORD, target)
+        stack.callback(client.close)
+        fleet = Fleet(folder, environment, sabotage=plan.sabotage)
+        stack.callback(fleet.kill)
+        script = plan.script or write_script(
+            plan.seed,
+            start=datetime.now(UTC),
+            minutes=plan.minutes,
+            jobs=plan.jobs,
+            places=plan.schedulers,
+            database_faults=database.faults,
+        )
+        stage = Stage(plan, script, database, fleet, client)
+        populate(stage, questions)
+        with Watcher(database, target.arrivals) as stage.watcher:
+            for place in range(plan.schedulers):
+                stage._start(place, plan.failpoints[place] if place < len(plan.failpoints) else "")
+            fleet.wait_until_ready()
+            stage.play()
+            stage.note("calm")
+            stage.make_peace()
+            until = datetime.now(UTC)
+            settle(stage, target, questions, until)
+            fleet.end()
+            evidence = gather(stage, target, questions, until)
+        report = check(evidence)
+        return Outcome(report, script, stage.history, fleet.last_words(), evidence)
+
+
+def prepare(plan: Plan, database: Database, environment: Mapping[str, str]) -> None:
+    """Make tables and the first administrator."""
+    if plan.template is not None:
+        assert isinstance(database, Sqlite)
+        shutil.copy(plan.template, database.path)
+    else:
+        manage("migrate", "--verbosity", "0", **environment)
+        manage("create_first_admin", **environment)
+
+
+def settings_of(database: Database, folder: Path) -> dict[str, str]:
+    """Return the environment of all processes: production's, on a private database, with a loopback target."""
+    return clean_environment(
+        folder,
+        DEBUG="false",
+        SECRET_KEY="a-secret-for-chaos-only-0123456789-abcdefghij",
+        DATABASE_URL=database.url,
+        ALLOW_DEFAULT_ADMIN="true",
+        DEFAULT_ADMIN_PASSWORD=PASSWORD,
+        WEBHOOK_ALLOWED_CIDRS="127.0.0.0/8",
+        JWT_ACCESS_TOKEN_EXPIRES="86400",
+        SCHEDULER_POLL_SECONDS="10",
+        MANUAL_RUN_WAIT_SECONDS="5",
+        DRAIN_TIMEOUT_SECONDS="3",
+        MAIL_ENABLED="false",
+        WEB_WORKERS="1",
+        LOG_LEVEL="INFO",
+    )
+
+
+def populate(stage: Stage, questions: Questions) -> None:
+    """Create the jobs; let some look as if nobody had scheduled them for a while, and break two."""
+    for drawn in stage.script.jobs:
+        stage.client.create(drawn)
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    for number in range(stage.plan.neglected):
+        neglect(stage, questions, number, now - NEGLECTED)
+    if stage.plan.neglected:
+        spoil(stage, questions, "cron_expression", "61 * * * *", now - MINUTE)
+        spoil(stage, questions, "timezone", "Mars/Olympus_Mons", now - MINUTE)
+
+
+def neglect(stage: Stage, questions: Questions, number: int, since: datetime) -> None:
+    """Make a job that fires every minute and set its `next_fire_at` back."""
+    drawn = {
+        **PLAIN,
+        "mode": (Mode.OK, Mode.SLOW, Mode.ERROR)[number % 3],
+        "catch_up": ("all", "latest", "none")[number // 3 % 3],
+        "misfire_grace_seconds": SHORT_GRACE_SECONDS if number % 2 else PLAIN["misfire_grace_seconds"],
+    }
+    job = stage.client.create(drawn)
+    set_by_hand(stage, questions, job, next_fire_at=since)
+    pretend_owed_since(job, since)
+
+
+def spoil(stage: Stage, questions: Questions, column: str, value: str, due: datetime) -> None:
+    """Break a job by hand, as no API would let anybody."""
+    job = stage.client.create(PLAIN)
+    set_by_hand(stage, questions, job, next_fire_at=due, **{column: value})
+    job.is_broken = True
+
+
+def set_by_hand(stage: Stage, questions: Questions, job: JobLog, *, next_fire_at: datetime, **values: str) -> None:
+    moment = next_fire_at if stage.database.vendor == "postgres" else next_fire_at.replace(tzinfo=None).isoformat(" ")
+    values_by_column: dict[str, Any] = {"next_fire_at": moment, **values}
+    assignments = ", ".join(f"{column} = %s" for column in values_by_column)
+    parameters = [*values_by_column.values(), watch.key(stage.database.vendor, job.id)]
+    questions.ask(f"UPDATE jobs SET {assignments} WHERE id = %s", parameters)
+
+
+def settle(stage: Stage, target: Target, questions: Questions, until: datetime) -> None:
+    """Wait, within limits, until everything owed so far has its row and every such row its end."""
+    deadline = time.monotonic() + stage.plan.settle_seconds
+    while time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+        with suppress(DatabaseAway):
+            if is_quiet(stage, questions, until) and not any(missing(Record(gather(stage, target, questions, until)))):
+                return
+    stage.note(f"not settled after {stage.plan.settle_seconds} s")
+
+
+def is_quiet(stage: Stage, questions: Questions, until: datetime) -> bool:
+    """Whether no row that was due by `until` is open."""
+    moment = until if stage.database.vendor == "postgres" else until.replace(tzinfo=None).isoformat(" ")
+    final = ", ".join(f"'{status}'" for status in sorted(FINAL))
+    ((number,),) = questions.ask(
+        f"SELECT count(*) FROM job_executions WHERE status NOT IN ({final})"
+        " AND (scheduled_for <= %s OR (scheduled_for IS NULL AND queued_at <= %s))",
+        [moment, moment],
+    )
+    return int(number) == 0
+
+
+def gather(stage: Stage, target: Target, questions: Questions, until: datetime) -> Evidence:
+    rows, leases = watch.read_audit(questions)
+    assert stage.watcher is not None
+    return Evidence(
+        until=until,
+        jobs=list(stage.client.jobs),
+        arrivals=list(target.arrivals),
+        rows=rows,
+        leases=leases,
+        final_jobs=watch.read_jobs(questions),
+        lives=list(stage.fleet.lives),
+        outages=list(stage.outages),
+        stalls=dict(stage.watcher.stalls),
+        server_errors=list(stage.client.server_errors),
+        strangers=list(target.strangers),
+    )

@@ -1,0 +1,197 @@
+"""The plan of a run: what is done to whom and when, all of it drawn from one seed.
+
+The plan fixes every choice that is ours. What the machine adds (which thread is where when a process dies) it cannot
+fix, so a failed run is looked at by its evidence; the plan is printed with it.
+"""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jobs.tests.chaos.evidence import MINUTE, Mode
+
+ZONES = ("Asia/Tokyo", "UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "Europe/Berlin")
+MODES = {
+    Mode.OK: 10,
+    Mode.SLOW: 4,
+    Mode.ERROR: 2,
+    Mode.REFUSAL: 1,
+    Mode.FLAKY: 2,
+    Mode.RESET: 1,
+    Mode.HANG: 1,
+    Mode.DRIP: 1,
+}
+# A job with nothing special about it, to be changed in this or that.
+PLAIN: Mapping[str, Any] = {
+    "expression": "* * * * *",
+    "zone": "Asia/Tokyo",
+    "mode": Mode.OK,
+    "catch_up": "latest",
+    "overlap": "allow",
+    "timeout_seconds": 3,
+    "max_attempts": 1,
+    "backoff_seconds": 1,
+    "spread_seconds": 0,
+    "misfire_grace_seconds": 3600,
+}
+# Longer than the lease (15 s), so that somebody else leads when the process wakes up.
+STOP_SECONDS = (17.0, 25.0)
+AWAY_SECONDS = (2.0, 25.0)
+RESTART_SECONDS = (0.2, 6.0)
+# How often something befalls a process or the database, and how often somebody changes a job.
+FAULT_SECONDS = (4.0, 14.0)
+CHANGE_SECONDS = (0.3, 2.5)
+CHANGES = {"edit": 5, "pause": 3, "resume": 4, "create": 2, "delete": 1, "execute": 2}
+PROCESS_FAULTS = {"kill": 5, "stop": 2, "terminate": 2}
+DATABASE_SHARE = 0.2
+RIGGED_SHARE = 0.4
+FAILPOINTS = (
+    "after-claim=kill",
+    "after-claim=kill@0.3",
+    "before-send=kill@0.05",
+    "after-send=kill@0.05",
+    "before-record=kill",
+    "before-record=kill@0.3",
+    "after-claim=stop@0.5",
+    "before-send=stop@0.03",
+    "after-send=stop@0.03",
+    "before-record=stop@0.3",
+    "after-claim=stall:6@0.5",
+    "before-send=stall:4@0.1",
+    "after-send=stall:4@0.1",
+    "before-record=stall:5@0.3",
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do, so many seconds after the start. `place` -1 is whoever leads."""
+
+    at: float
+    verb: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.at:7.2f} {self.verb:<10} " + " ".join(
+            f"{name}={value}" for name, value in self.arguments.items()
+        )
+
+
+@dataclass(frozen=True)
+class Script:
+    """A whole run: the jobs there are at first, and the steps in their order."""
+
+    seed: int
+    jobs: tuple[Mapping[str, Any], ...]
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        return "\n".join([f"seed {self.seed}, {len(self.jobs)} jobs", *map(str, self.steps)])
+
+
+def write_script(
+    seed: int, *, start: datetime, minutes: float, jobs: int, places: int, database_faults: tuple[str, ...]
+) -> Script:
+    """Draw a run of so many minutes that begins at `start`."""
+    chance = random.Random(f"{seed}/jobs")
+    stop = start + timedelta(minutes=minutes)
+    first = tuple(draw_definition(chance, start, stop) for _ in range(jobs))
+    faults = draw_faults(random.Random(f"{seed}/faults"), start, minutes * 60, places, database_faults)
+    changes = draw_changes(random.Random(f"{seed}/changes"), start, minutes * 60)
+    return Script(seed, first, tuple(sorted([*faults, *changes], key=lambda step: step.at)))
+
+
+def draw_definition(chance: random.Random, start: datetime, stop: datetime) -> dict[str, Any]:
+    """Draw a job: when, how it is treated, and how its target behaves."""
+    zone = chance.choice(ZONES)
+    attempts = chance.choice((1, 1, 1, 3))
+    return {
+        **PLAIN,
+        "expression": draw_expression(chance, ZoneInfo(zone), start, stop),
+        "zone": zone,
+        "mode": pick(chance, MODES),
+        "catch_up": chance.choice(("latest", "latest", "latest", "all", "none")),
+        "overlap": chance.choice(("allow",) * 8 + ("skip", "queue")),
+        "timeout_seconds": chance.choice((2, 3)),
+        "max_attempts": attempts,
+        "backoff_seconds": chance.choice((1, 2)),
+        "spread_seconds": chance.choice((0,) * 9 + (20,)),
+    }
+
+
+def draw_expression(chance: random.Random, zone: ZoneInfo, start: datetime, stop: datetime) -> str:
+    """Draw an expression that fires within the run, most of them every minute: each minute is to be a herd."""
+    if chance.random() < 0.6:
+        return "* * * * *"
+    length = max(1, int((stop - start) / MINUTE))
+    minutes = sorted({(start + chance.randint(1, length) * MINUTE).astimezone(zone).minute for _ in range(4)})
+    listed = ",".join(map(str, minutes))
+    local = (start + MINUTE).astimezone(zone)
+    return chance.choice(
+        (
+            "*/2 * * * *",
+            f"{local.minute % 3}/3 * * * *",
+            f"{listed} * * * *",
+            # Fixed-time, by hour and by date.
+            f"{listed} {local.hour},{(local.hour + 1) % 24} * * *",
+            f"{listed} 0-23/1 * * {local.isoweekday() % 7}",
+            f"0-59/1 * {local.day} {local.month} *",
+            f"* {local.hour}-23 * * *",
+        )
+    )
+
+
+def draw_faults(
+    chance: random.Random, start: datetime, seconds: float, places: int, database_faults: tuple[str, ...]
+) -> Iterator[Step]:
+    """Draw what befalls processes and the database; half of it while a herd is on its way."""
+    at = chance.uniform(2, 6)
+    while at < seconds:
+        if database_faults and chance.random() < DATABASE_SHARE:
+            verb = chance.choice(database_faults)
+            yield Step(near_herd(chance, at, start, seconds), verb, {"seconds": draw_seconds(chance, AWAY_SECONDS)})
+        else:
+            verb = pick(chance, PROCESS_FAULTS)
+            arguments: dict[str, Any] = {"place": chance.choice((-1, -1, *range(places)))}
+            if verb == "stop":
+                arguments["seconds"] = draw_seconds(chance, STOP_SECONDS)
+            else:
+                arguments |= {"seconds": draw_seconds(chance, RESTART_SECONDS), "failpoints": draw_failpoints(chance)}
+            yield Step(near_herd(chance, at, start, seconds), verb, arguments)
+        at += chance.uniform(*FAULT_SECONDS)
+
+
+def draw_changes(chance: random.Random, start: datetime, seconds: float) -> Iterator[Step]:
+    """Draw what people do to jobs; some of it right at the fire times."""
+    at = chance.uniform(0, 2)
+    stop = start + timedelta(seconds=seconds)
+    while at < seconds:
+        verb = pick(chance, CHANGES)
+        arguments: dict[str, Any] = {} if verb == "create" else {"job": chance.randrange(1_000_000)}
+        if verb in {"create", "edit"}:
+            arguments |= draw_definition(chance, start, stop)
+        yield Step(near_herd(chance, at, start, seconds), verb, arguments)
+        at += chance.uniform(*CHANGE_SECONDS)
+
+
+def draw_failpoints(chance: random.Random) -> str:
+    return chance.choice(FAILPOINTS) if chance.random() < RIGGED_SHARE else ""
+
+
+def draw_seconds(chance: random.Random, bounds: tuple[float, float]) -> float:
+    return round(chance.uniform(*bounds), 2)
+
+
+def near_herd(chance: random.Random, at: float, start: datetime, seconds: float) -> float:
+    """Move every other step to the seconds around the next whole minute, where everything happens."""
+    if chance.random() < 0.5:
+        return round(at, 2)
+    into_minute = (start.second + start.microsecond / 1e6 + at) % 60
+    return round(min(seconds, max(0.0, at - into_minute + 60 + chance.uniform(-1.0, 3.0))), 2)
+
+
+def pick(chance: random.Random, weights: Mapping[Any, int]) -> Any:
+    return chance.choices(list(weights), list(weights.values()))[0]

@@ -1,0 +1,433 @@
+"""The checker finds what is wrong in evidence that was made up, and nothing in evidence of a sound run."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from jobs.tests.chaos import checker
+from jobs.tests.chaos.evidence import (
+    Arrival,
+    Change,
+    Definition,
+    Evidence,
+    JobLog,
+    JobState,
+    LeaseState,
+    Life,
+    Mode,
+    Outage,
+    RowState,
+    Seen,
+    ServerError,
+)
+
+START = datetime(2026, 3, 4, 10, 0, 0, 500_000, tzinfo=UTC)
+UNTIL = datetime(2026, 3, 4, 10, 3, 30, tzinfo=UTC)
+SENDER = UUID(int=1)
+Spoil = Callable[["Scene"], None]
+
+
+def at(text: str) -> datetime:
+    """Return a moment of the run, from minute:second."""
+    minute, second = text.split(":")
+    return datetime(2026, 3, 4, 10, int(minute), tzinfo=UTC) + timedelta(seconds=float(second))
+
+
+class Scene:
+    """A sound run: one job that fires each minute from 10:01 to 10:03, one process that leads, one that stands by."""
+
+    def __init__(self) -> None:
+        self._seq = count(1)
+        self.job = JobLog(uuid4(), "Job 1", [Change(Definition(0, "* * * * *", "UTC"), START, START)])
+        self.leader = Life("chaos-0-0000", at("0:01"))
+        self.standby = Life("chaos-1-0001", at("0:01"))
+        self.leases = [LeaseState(next(self._seq), at("0:03"), "chaos-0-0000 abc", 1)]
+        self.rows: list[RowState] = []
+        self.arrivals: list[Arrival] = []
+        self.evidence = Evidence(until=UNTIL)
+        self.next_fire_at: datetime | None = at("4:00")
+        for minute in (1, 2, 3):
+            self.fire(at(f"{minute}:00"))
+
+    def fire(self, fire_time: datetime) -> UUID:
+        """Add a run that succeeded."""
+        execution_id = uuid4()
+        self.row(execution_id, fire_time, "running", 0.1, kind="insert", sender=SENDER)
+        self.arrive(execution_id, fire_time)
+        self.row(execution_id, fire_time, "success", 0.4, sender=SENDER, response_status=200)
+        return execution_id
+
+    def row(self, execution_id: UUID, fire_time: datetime, status: str, after: float, **fields: Any) -> None:
+        moment = fire_time + timedelta(seconds=after)
+        defaults = {"kind": "update", "scheduled_for": fire_time}
+        self.rows.append(
+            RowState(
+                seq=next(self._seq),
+                at=moment,
+                id=execution_id,
+                job_id=self.job.id,
+                status=status,
+                **{**defaults, **fields},
+            )
+        )
+
+    def arrive(self, execution_id: UUID, fire_time: datetime, **fields: Any) -> Arrival:
+        moment = fire_time + timedelta(seconds=0.2)
+        defaults: dict[str, Any] = {
+            "at": moment,
+            "execution_id": execution_id,
+            "job_id": self.job.id,
+            "attempt": 1,
+            "fire_time": fire_time,
+            "revision": 0,
+            "mode": Mode.OK,
+            "answer": 200,
+            "answered_at": moment,
+            "seen": Seen(moment, "running", 1),
+        }
+        arrival = Arrival(**{**defaults, **fields})
+        self.arrivals.append(arrival)
+        return arrival
+
+    def lead(self, moment: datetime, life: Life, fence: int) -> None:
+        self.leases.append(LeaseState(next(self._seq), moment, f"{life.instance} abc", fence))
+
+    def change_last(self, **fields: Any) -> None:
+        """Let the last row end otherwise."""
+        self.rows[-1] = self.rows[-1]._replace(**fields)
+
+    def forget_last_run(self) -> None:
+        """Take back that the last fire time was run."""
+        del self.rows[-2:], self.arrivals[-1:]
+
+    def findings(self) -> set[str]:
+        evidence = replace(
+            self.evidence,
+            jobs=[self.job],
+            arrivals=self.arrivals,
+            rows=self.rows,
+            leases=self.leases,
+            final_jobs=[JobState(self.job.id, True, self.next_fire_at, "")],
+            lives=[self.leader, self.standby],
+        )
+        return {kind for kind, number in checker.check(evidence).counts.items() if number}
+
+
+def test_a_sound_run_gives_no_findings():
+    assert Scene().findings() == set()
+
+
+def a_fire_time_without_a_row(scene: Scene) -> None:
+    scene.forget_last_run()
+
+
+def a_second_row_for_a_fire_time(scene: Scene) -> None:
+    scene.row(uuid4(), at("3:00"), "missed", 1, kind="insert", reason="late")
+
+
+def a_second_execution_of_a_fire_time(scene: Scene) -> None:
+    scene.fire(at("3:00"))
+
+
+def the_same_request_again(scene: Scene) -> None:
+    scene.arrivals.append(replace(scene.arrivals[-1], at=at("3:05")))
+
+
+def more_attempts_than_the_job_allows(scene: Scene) -> None:
+    last = scene.arrivals[-1]
+    scene.rows[-1:] = []
+    scene.row(last.execution_id, at("3:00"), "queued", 0.4, attempt=2)
+    scene.row(last.execution_id, at("3:00"), "running", 0.5, attempt=2, sender=SENDER)
+    scene.arrive(last.execution_id, at("3:00"), at=at("3:01"), attempt=2, seen=None)
+    scene.row(last.execution_id, at("3:00"), "success", 0.9, attempt=2, sender=SENDER, response_status=200)
+
+
+def a_request_before_its_time(scene: Scene) -> None:
+    scene.arrivals[-1].at = at("2:59.9")
+    scene.rows[-2] = scene.rows[-2]._replace(at=at("2:59.8"))
+
+
+def a_row_for_a_time_nobody_named(scene: Scene) -> None:
+    scene.row(uuid4(), at("2:30"), "missed", 1, kind="insert", reason="late")
+
+
+def a_fire_time_after_the_job_was_deleted(scene: Scene) -> None:
+    scene.job.changes.append(Change(None, at("2:20"), at("2:21")))
+
+
+def a_send_after_a_pause_was_answered(scene: Scene) -> None:
+    paused = Definition(1, "* * * * *", "UTC", is_active=False)
+    scene.job.changes.append(Change(paused, at("2:59.9"), at("3:00.05")))
+    scene.next_fire_at = None
+
+
+def a_send_by_a_definition_that_was_replaced(scene: Scene) -> None:
+    scene.job.changes.append(Change(Definition(1, "* * * * *", "UTC"), at("2:20"), at("2:21")))
+
+
+def a_request_whose_row_was_not_committed_yet(scene: Scene) -> None:
+    scene.arrivals[-1].seen = Seen(at("3:00.21"), None, None)
+
+
+def a_request_that_came_before_its_row_was_started(scene: Scene) -> None:
+    scene.rows[-2] = scene.rows[-2]._replace(at=at("3:00.3"))
+
+
+def a_request_without_a_row(scene: Scene) -> None:
+    scene.arrive(uuid4(), at("3:00"), seen=None).fire_time = None
+
+
+def a_request_of_a_row_that_says_it_was_never_sent(scene: Scene) -> None:
+    scene.job.changes.append(Change(Definition(1, "* * * * *", "UTC", is_active=False), at("3:00.3"), at("3:00.5")))
+    scene.next_fire_at = None
+    scene.rows[-2:] = [scene.rows[-2]._replace(status="queued")]
+    scene.row(scene.rows[-1].id, at("3:00"), "skipped", 0.4, reason="paused")
+
+
+def a_success_that_the_target_refused(scene: Scene) -> None:
+    scene.arrivals[-1].answer = 503
+
+
+def a_success_that_nobody_saw(scene: Scene) -> None:
+    scene.arrivals.pop()
+
+
+def a_failure_that_was_answered_well(scene: Scene) -> None:
+    scene.change_last(status="failed", response_status=None, error_message="Request failed: timed out")
+
+
+def an_unknown_whose_sender_lived(scene: Scene) -> None:
+    scene.change_last(status="unknown", response_status=None, reason="died")
+
+
+def an_unknown_without_a_reason(scene: Scene) -> None:
+    scene.evidence.outages = [Outage("stopped", at("3:00"), at("3:05"))]
+    scene.change_last(status="unknown", response_status=None)
+
+
+def a_miss_that_was_not_late(scene: Scene) -> None:
+    scene.forget_last_run()
+    scene.row(uuid4(), at("3:00"), "missed", 1, kind="insert", reason="late")
+
+
+def a_skip_without_need(scene: Scene) -> None:
+    scene.forget_last_run()
+    scene.row(uuid4(), at("3:00"), "skipped", 1, kind="insert", reason="overlap")
+
+
+def a_result_that_changed_afterwards(scene: Scene) -> None:
+    last = scene.rows[-1]
+    scene.row(last.id, at("3:00"), "failed", 9, response_status=200, sender=SENDER)
+    scene.row(last.id, at("3:00"), "success", 10, response_status=200, sender=SENDER)
+
+
+def a_row_that_never_ended(scene: Scene) -> None:
+    scene.rows.pop()
+
+
+def two_runs_at_once_of_a_job_that_queues(scene: Scene) -> None:
+    scene.job.changes[0] = Change(Definition(0, "* * * * *", "UTC", overlap="queue"), START, START)
+    scene.rows[-1], scene.rows[-3] = scene.rows[-3]._replace(seq=scene.rows[-1].seq), scene.rows[-1]
+
+
+def a_due_time_the_expression_does_not_name(scene: Scene) -> None:
+    scene.next_fire_at = at("4:30")
+
+
+def an_active_job_that_is_never_due(scene: Scene) -> None:
+    scene.next_fire_at = None
+
+
+def a_standby_that_slept(scene: Scene) -> None:
+    scene.leader.killed_at = scene.leader.ended_at = at("1:10")
+    scene.lead(at("1:35"), scene.standby, 2)
+
+
+def a_slow_handover(scene: Scene) -> None:
+    scene.leader.terminated_at, scene.leader.ended_at, scene.leader.exit_code = at("1:10"), at("1:11"), 0
+    scene.lead(at("1:18"), scene.standby, 2)
+
+
+def a_late_start(scene: Scene) -> None:
+    last = scene.arrivals[-1]
+    last.at = last.answered_at = at("3:25")
+    scene.rows[-1] = scene.rows[-1]._replace(at=at("3:25.1"))
+
+
+def a_process_that_ended_by_itself(scene: Scene) -> None:
+    scene.standby.ended_at, scene.standby.exit_code = at("2:30"), 1
+
+
+def a_stop_with_an_error(scene: Scene) -> None:
+    scene.standby.terminated_at, scene.standby.ended_at, scene.standby.exit_code = at("2:30"), at("2:31"), 1
+
+
+def a_server_error_without_an_outage(scene: Scene) -> None:
+    scene.evidence.server_errors = [ServerError(at("1:00"), at("1:01"), "PUT: 500")]
+
+
+def a_request_without_headers(scene: Scene) -> None:
+    scene.evidence.strangers = ["GET / HTTP/1.1"]
+
+
+FAULTS: list[tuple[Spoil, str]] = [
+    (a_fire_time_without_a_row, "missing rows"),
+    (a_second_row_for_a_fire_time, "doubled rows"),
+    (a_second_execution_of_a_fire_time, "doubled requests"),
+    (the_same_request_again, "doubled requests"),
+    (more_attempts_than_the_job_allows, "doubled requests"),
+    (a_request_before_its_time, "early requests"),
+    (a_row_for_a_time_nobody_named, "phantom fires"),
+    (a_fire_time_after_the_job_was_deleted, "phantom fires"),
+    (a_send_after_a_pause_was_answered, "stale sends"),
+    (a_send_by_a_definition_that_was_replaced, "stale sends"),
+    (a_request_whose_row_was_not_committed_yet, "uncommitted sends"),
+    (a_request_that_came_before_its_row_was_started, "uncommitted sends"),
+    (a_request_without_a_row, "unrecorded requests"),
+    (a_request_of_a_row_that_says_it_was_never_sent, "unrecorded requests"),
+    (a_success_that_the_target_refused, "lying results"),
+    (a_success_that_nobody_saw, "lying results"),
+    (a_failure_that_was_answered_well, "lying results"),
+    (an_unknown_whose_sender_lived, "unjustified results"),
+    (an_unknown_without_a_reason, "unjustified results"),
+    (a_miss_that_was_not_late, "unjustified results"),
+    (a_skip_without_need, "unjustified results"),
+    (a_result_that_changed_afterwards, "illegal steps of a row"),
+    (a_row_that_never_ended, "rows left open"),
+    (two_runs_at_once_of_a_job_that_queues, "overlapping runs"),
+    (a_due_time_the_expression_does_not_name, "wrong next_fire_at"),
+    (an_active_job_that_is_never_due, "wrong next_fire_at"),
+    (a_standby_that_slept, "late takeovers"),
+    (a_slow_handover, "late takeovers"),
+    (a_late_start, "late starts"),
+    (a_process_that_ended_by_itself, "processes that ended by themselves"),
+    (a_stop_with_an_error, "unclean stops"),
+    (a_server_error_without_an_outage, "failed API calls"),
+    (a_request_without_headers, "requests of strangers"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "kind"), FAULTS, ids=[spoil.__name__ for spoil, _ in FAULTS])
+def test_a_fault_is_found(spoil: Spoil, kind: str):
+    scene = Scene()
+    spoil(scene)
+    assert kind in scene.findings()
+
+
+def test_every_check_has_a_fault_that_it_finds():
+    assert {kind for _, kind in FAULTS} == set(checker.CHECKS)
+
+
+# --- What is no fault ------------------------------------------------------------------------------------------------
+
+
+def an_unknown_whose_sender_died(scene: Scene) -> None:
+    scene.change_last(status="unknown", response_status=None, reason="died", at=at("3:20"))
+    scene.leader.killed_at = scene.leader.ended_at = at("3:00.3")
+    scene.lead(at("3:15"), scene.standby, 2)
+
+
+def an_unknown_that_lost_the_database(scene: Scene) -> None:
+    scene.evidence.outages = [Outage("stopped", at("3:00.3"), at("3:05"))]
+    scene.change_last(status="unknown", response_status=None, reason="died", at=at("3:20"))
+
+
+def a_truth_that_came_late(scene: Scene) -> None:
+    last = scene.rows.pop()
+    scene.row(last.id, at("3:00"), "unknown", 20, sender=SENDER, reason="died")
+    scene.row(last.id, at("3:00"), "success", 25, sender=SENDER, response_status=200)
+
+
+def a_timeout_of_a_target_that_hangs(scene: Scene) -> None:
+    scene.arrivals[-1].answer, scene.arrivals[-1].mode = None, Mode.HANG
+    scene.change_last(status="failed", response_status=None, error_message="Request failed: timed out")
+
+
+def a_second_attempt_that_was_asked_for(scene: Scene) -> None:
+    scene.job.changes[0] = Change(Definition(0, "* * * * *", "UTC", max_attempts=2), START, START)
+    scene.arrivals[-1].answer = 503
+    more_attempts_than_the_job_allows(scene)
+
+
+def an_edit_while_a_request_was_out(scene: Scene) -> None:
+    scene.job.changes.append(Change(Definition(1, "* * * * *", "UTC"), at("3:00.15"), at("3:00.3")))
+
+
+def a_fire_time_amid_a_pause(scene: Scene) -> None:
+    """Whether the pause or the fire time came first, nobody can say: both are fine."""
+    scene.forget_last_run()
+    paused = Definition(1, "* * * * *", "UTC", is_active=False)
+    scene.job.changes.append(Change(paused, at("2:59.9"), at("3:00.1")))
+    scene.next_fire_at = None
+
+
+def a_run_that_the_pause_stopped(scene: Scene) -> None:
+    scene.forget_last_run()
+    paused = Definition(1, "* * * * *", "UTC", is_active=False)
+    scene.job.changes.append(Change(paused, at("3:00.3"), at("3:00.5")))
+    scene.row(uuid4(), at("3:00"), "queued", 0.1, kind="insert")
+    scene.row(scene.rows[-1].id, at("3:00"), "skipped", 0.4, reason="paused")
+    scene.next_fire_at = None
+
+
+def many_misses_in_one_row(scene: Scene) -> None:
+    scene.rows.clear()
+    scene.arrivals.clear()
+    row = {"kind": "insert", "reason": "late", "missed_from": at("1:00"), "missed_count": 2}
+    scene.row(uuid4(), at("2:00"), "missed", 61, **row)
+    scene.fire(at("3:00"))
+
+
+def a_job_that_went_before_its_fire_time_was_claimed(scene: Scene) -> None:
+    scene.forget_last_run()
+    scene.job.changes.append(Change(None, at("3:00.2"), at("3:00.3")))
+
+
+def a_takeover_in_time(scene: Scene) -> None:
+    scene.leader.killed_at = scene.leader.ended_at = at("1:10")
+    scene.lead(at("1:26"), scene.standby, 2)
+
+
+def a_takeover_that_had_no_database(scene: Scene) -> None:
+    a_standby_that_slept(scene)
+    scene.evidence.outages = [Outage("stopped", at("1:12"), at("1:30"))]
+
+
+def a_takeover_without_a_standby(scene: Scene) -> None:
+    a_standby_that_slept(scene)
+    scene.standby.stops = [(at("1:05"), at("1:34"))]
+
+
+def a_death_that_was_ordered(scene: Scene) -> None:
+    scene.standby.failpoints, scene.standby.ended_at, scene.standby.exit_code = "after-claim=kill", at("2:30"), -9
+
+
+@pytest.mark.parametrize(
+    "happen",
+    [
+        an_unknown_whose_sender_died,
+        an_unknown_that_lost_the_database,
+        a_truth_that_came_late,
+        a_timeout_of_a_target_that_hangs,
+        a_second_attempt_that_was_asked_for,
+        an_edit_while_a_request_was_out,
+        a_fire_time_amid_a_pause,
+        a_run_that_the_pause_stopped,
+        many_misses_in_one_row,
+        a_job_that_went_before_its_fire_time_was_claimed,
+        a_takeover_in_time,
+        a_takeover_that_had_no_database,
+        a_takeover_without_a_standby,
+        a_death_that_was_ordered,
+    ],
+    ids=lambda happen: happen.__name__,
+)
+def test_what_is_promised_otherwise_is_no_fault(happen: Spoil):
+    scene = Scene()
+    happen(scene)
+    assert scene.findings() == set()

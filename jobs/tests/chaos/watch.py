@@ -1,0 +1,263 @@
+"""What the database itself saw: an audit table filled by triggers, and a look at the row of each request that arrives.
+
+The audit belongs to the harness. It is written in the transactions of the service, so it holds what was committed and
+nothing else, in an order, also of rows that are deleted later.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from jobs.tests.chaos.databases import Database, DatabaseAway, Questions
+from jobs.tests.chaos.evidence import Arrival, JobState, LeaseState, RowState, Seen, at
+
+AUDIT = "chaos_audit"
+EXECUTIONS, LEASE, JOBS = "job_executions", "scheduler_lease", "jobs"
+COLUMNS = {
+    EXECUTIONS: (
+        "id",
+        "job_id",
+        "status",
+        "trigger_type",
+        "scheduled_for",
+        "attempt",
+        "sender",
+        "reason",
+        "missed_from",
+        "missed_count",
+        "response_status",
+        "error_message",
+    ),
+    LEASE: ("holder", "fence"),
+    JOBS: ("id", "is_active", "next_fire_at", "cron_expression", "target_url"),
+}
+EVENTS = {"insert": "NEW", "update": "NEW", "delete": "OLD"}
+UNIQUE_CONSTRAINT = "executions_one_per_fire_time"
+LOOK_SECONDS = 0.02
+LEASE_LOOK_SECONDS = 0.25
+
+
+# --- Setting up ------------------------------------------------------------------------------------------------------
+
+
+def install_audit(questions: Questions, vendor: str) -> None:
+    """Create the audit and the triggers that write it."""
+    makers: dict[str, Callable[[], Iterator[str]]] = {
+        "sqlite": _sqlite_audit,
+        "postgres": _postgres_audit,
+        "mariadb": _mariadb_audit,
+    }
+    for statement in makers[vendor]():
+        questions.ask(statement)
+
+
+def _sqlite_audit() -> Iterator[str]:
+    yield f"CREATE TABLE {AUDIT} (seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, source TEXT, kind TEXT, content TEXT)"
+    for table, kind, row in _triggers():
+        yield (
+            f"CREATE TRIGGER {AUDIT}_{table}_{kind} AFTER {kind} ON {table} BEGIN"
+            f" INSERT INTO {AUDIT} (at, source, kind, content)"
+            f" VALUES (strftime('%Y-%m-%d %H:%M:%f', 'now'), '{table}', '{kind}',"
+            f" json_object({_pairs(table, row)})); END"
+        )
+
+
+def _mariadb_audit() -> Iterator[str]:
+    yield (
+        f"CREATE TABLE {AUDIT} (seq BIGINT AUTO_INCREMENT PRIMARY KEY, at DATETIME(6), source VARCHAR(50),"
+        " kind VARCHAR(10), content LONGTEXT)"
+    )
+    for table, kind, row in _triggers():
+        yield (
+            f"CREATE TRIGGER {AUDIT}_{table}_{kind} AFTER {kind} ON {table} FOR EACH ROW"
+            f" INSERT INTO {AUDIT} (at, source, kind, content)"
+            f" VALUES (UTC_TIMESTAMP(6), '{table}', '{kind}', JSON_OBJECT({_pairs(table, row)}))"
+        )
+
+
+def _postgres_audit() -> Iterator[str]:
+    yield (
+        f"CREATE TABLE {AUDIT} (seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at TIMESTAMPTZ, source TEXT,"
+        " kind TEXT, content TEXT)"
+    )
+    yield (
+        f"CREATE FUNCTION {AUDIT}_write() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" INSERT INTO {AUDIT} (at, source, kind, content) VALUES (clock_timestamp(), TG_TABLE_NAME, lower(TG_OP),"
+        " CASE TG_OP WHEN 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END); RETURN NULL; END $$"
+    )
+    for table in COLUMNS:
+        yield (
+            f"CREATE TRIGGER {AUDIT}_{table} AFTER INSERT OR UPDATE OR DELETE ON {table}"
+            f" FOR EACH ROW EXECUTE FUNCTION {AUDIT}_write()"
+        )
+
+
+def _triggers() -> Iterator[tuple[str, str, str]]:
+    yield from ((table, kind, row) for table in COLUMNS for kind, row in EVENTS.items())
+
+
+def _pairs(table: str, row: str) -> str:
+    return ", ".join(f"'{column}', {row}.{column}" for column in COLUMNS[table])
+
+
+def drop_unique_constraint(questions: Questions, vendor: str) -> None:
+    """Let a fire time have any number of rows: one of the protections whose absence must be noticed."""
+    match vendor:
+        case "sqlite":
+            # SQLite cannot drop a constraint that stands in the table's own text; the table is written anew without.
+            (text,) = questions.ask("SELECT sql FROM sqlite_master WHERE name = %s", [EXECUTIONS])[0]
+            start = text.index(f'CONSTRAINT "{UNIQUE_CONSTRAINT}"')
+            clause = text[start : text.index(")", start) + 1]
+            kept = questions.ask(
+                "SELECT sql FROM sqlite_master WHERE tbl_name = %s AND type != 'table' AND sql IS NOT NULL",
+                [EXECUTIONS],
+            )
+            questions.ask(f"DROP TABLE {EXECUTIONS}")
+            questions.ask(text.replace(f"{clause}, ", "").replace(f", {clause}", ""))
+            for (statement,) in kept:
+                questions.ask(statement)
+        case "postgres":
+            questions.ask(f"ALTER TABLE {EXECUTIONS} DROP CONSTRAINT {UNIQUE_CONSTRAINT}")
+        case "mariadb":
+            # The index also serves the foreign key, which wants another one first.
+            questions.ask(f"ALTER TABLE {EXECUTIONS} ADD INDEX chaos_job (job_id), DROP INDEX {UNIQUE_CONSTRAINT}")
+
+
+# --- Reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_audit(questions: Questions) -> tuple[list[RowState], list[LeaseState]]:
+    """Return all that the audit holds of executions and of the lease, in its order."""
+    rows, leases = [], []
+    entries = questions.ask(f"SELECT seq, at, source, kind, content FROM {AUDIT} ORDER BY seq")
+    for seq, moment, source, kind, content in entries:
+        values = json.loads(content)
+        if source == EXECUTIONS:
+            rows.append(_row_state(seq, _instant(moment), kind, values))
+        elif source == LEASE:
+            leases.append(LeaseState(seq, _instant(moment), values["holder"], values["fence"]))
+    return rows, leases
+
+
+def _row_state(seq: int, moment: datetime, kind: str, values: dict[str, Any]) -> RowState:
+    def instant(name: str) -> datetime | None:
+        return at(values[name]) if values[name] else None
+
+    return RowState(
+        seq=seq,
+        at=moment,
+        kind=kind,
+        id=UUID(values["id"]),
+        job_id=UUID(values["job_id"]),
+        status=values["status"],
+        trigger=values["trigger_type"],
+        scheduled_for=instant("scheduled_for"),
+        attempt=values["attempt"],
+        sender=UUID(values["sender"]) if values["sender"] else None,
+        reason=values["reason"],
+        missed_from=instant("missed_from"),
+        missed_count=values["missed_count"],
+        response_status=values["response_status"],
+        error_message=values["error_message"],
+    )
+
+
+def _instant(value: Any) -> datetime:
+    """Return what a driver gives for an instant: text or a datetime, with or without a zone."""
+    return at(value) if isinstance(value, str) else at(value.isoformat())
+
+
+def read_jobs(questions: Questions) -> list[JobState]:
+    rows = questions.ask(f"SELECT id, is_active, next_fire_at, schedule_error FROM {JOBS}")
+    return [JobState(_uuid(row[0]), bool(row[1]), _instant(row[2]) if row[2] else None, row[3]) for row in rows]
+
+
+def _uuid(value: Any) -> UUID:
+    return value if isinstance(value, UUID) else UUID(str(value))
+
+
+def key(vendor: str, value: UUID) -> str:
+    """Return an id as the column of that database holds it."""
+    return value.hex if vendor == "sqlite" else str(value)
+
+
+# --- Watching --------------------------------------------------------------------------------------------------------
+
+
+class Watcher:
+    """A thread that looks at the row of each request as it arrives, and at the lease; and feels the machine's stalls.
+
+    `holder` is who leads as far as the last look could tell.
+    """
+
+    def __init__(self, database: Database, arrivals: Sequence[Arrival]) -> None:
+        self.holder = ""
+        # By the minute: how much longer than asked for a short wait took at worst.
+        self.stalls: dict[datetime, float] = {}
+        self._vendor = database.vendor
+        self._questions = Questions(database)
+        self._arrivals = arrivals
+        self._looked_at = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watcher")
+        self._pulse = threading.Thread(target=self._feel_pulse, name="pulse")
+
+    def __enter__(self) -> "Watcher":
+        self._thread.start()
+        self._pulse.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._pulse.join()
+        self._questions.close()
+
+    def _run(self) -> None:
+        lease_looks = 0
+        while not self._stop.wait(LOOK_SECONDS):
+            self._look_at_new()
+            lease_looks += 1
+            if lease_looks * LOOK_SECONDS >= LEASE_LOOK_SECONDS:
+                lease_looks = 0
+                self._look_at_lease()
+
+    def _look_at_new(self) -> None:
+        new = list(self._arrivals[self._looked_at :])
+        self._looked_at += len(new)
+        if not new:
+            return
+        keys = {key(self._vendor, arrival.execution_id) for arrival in new}
+        places = ", ".join(["%s"] * len(keys))
+        try:
+            found = self._questions.ask(
+                f"SELECT id, status, attempt FROM {EXECUTIONS} WHERE id IN ({places})", sorted(keys)
+            )
+        except DatabaseAway:
+            # These stay unseen: nobody can tell what was committed while nobody can ask.
+            return
+        moment = datetime.now(UTC)
+        by_id = {_uuid(row[0]): row for row in found}
+        for arrival in new:
+            _, status, attempt = by_id.get(arrival.execution_id, (None, None, None))
+            arrival.seen = Seen(moment, status, attempt)
+
+    def _look_at_lease(self) -> None:
+        try:
+            rows = self._questions.ask(f"SELECT holder FROM {LEASE}")
+        except DatabaseAway:
+            return
+        self.holder = rows[0][0] if rows else ""
+
+    def _feel_pulse(self) -> None:
+        """Measure how late this process wakes up: as late as that, the machine may make anybody."""
+        asked = 0.05
+        while not self._stop.is_set():
+            began = datetime.now(UTC)
+            self._stop.wait(asked)
+            late = (datetime.now(UTC) - began).total_seconds() - asked
+            minute = began.replace(second=0, microsecond=0)
+            self.stalls[minute] = max(self.stalls.get(minute, 0.0), late)
