@@ -282,8 +282,9 @@ def execute(prepared: Prepared) -> Outcome:
     except Exception:
         # An executor's own bug. The traceback belongs to the log, the row says that it was not the target.
         logger.exception("Execution %s ended in an internal error", prepared.execution_id)
-        kind, target = target_of(prepared.request)
-        return Outcome("failed", kind, target, error_message="Request failed: internal error", request_sent=True)
+        job = prepared.job
+        message = "Request failed: internal error"
+        return Outcome("failed", job.execution_type, job.target, error_message=message, request_sent=True)
 
 
 # --- Record ----------------------------------------------------------------------------------------------------------

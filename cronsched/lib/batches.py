@@ -216,7 +216,7 @@ def _parameter(connection: BaseDatabaseWrapper, column: Column) -> str:
 
 def _document(connection: BaseDatabaseWrapper, columns: Sequence[Column], rows: Iterable[Row]) -> str:
     # Column by column, so that the encoder meets nothing it has to ask back about.
-    values: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()]
+    values: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [() for _ in columns]
     for index, column in enumerate(columns):
         if column.kind is Kind.JSON:
             values[index] = [None if value is None else json.dumps(value) for value in values[index]]

@@ -1,0 +1,31 @@
+import threading
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection, transaction
+
+from jobs.models import Job
+from jobs.tests.scheduler.helpers import make_due_job
+
+
+@pytest.fixture
+def held_job(transactional_db: None) -> Iterator[Job]:
+    """A due job whose row another connection holds."""
+    job = make_due_job()
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                Job.objects.select_for_update().get(pk=job.pk)
+                held.set()
+                done.wait(30)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(30)
+    yield job
+    done.set()
+    thread.join()

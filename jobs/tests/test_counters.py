@@ -1,0 +1,153 @@
+"""The daily counts equal what a look at every row would give, whatever happens to the rows."""
+
+import random
+from collections import Counter, defaultdict
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+
+import pytest
+
+from jobs import counters, history, services
+from jobs.models import OPEN_STATUSES, DailyCount, JobExecution, Overlap, Status
+from jobs.scheduler import housekeeping
+from jobs.tests.factories import NOON, make_execution, make_job
+from jobs.tests.scheduler.helpers import MINUTE, claim, failure, make_due_job, record, start, success
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
+
+
+def counted_by_hand(job_id=None):
+    """Count the history row by row."""
+    found = defaultdict(lambda: [0, 0, 0.0])
+    for row in JobExecution.objects.exclude(status__in=OPEN_STATUSES):
+        if job_id not in (None, row.job_id):
+            continue
+        entry = found[row.started_at.astimezone(UTC).date(), row.status, row.trigger_type, row.execution_type or ""]
+        entry[0] += 1
+        if row.duration_seconds is not None:
+            entry[1] += 1
+            entry[2] += row.duration_seconds
+    return {key: (number, timed, pytest.approx(seconds)) for key, (number, timed, seconds) in found.items()}
+
+
+def stored(job_id=None):
+    rows = DailyCount.objects.filter(job_key=job_id or counters.ALL_JOBS).exclude(count=0, timed=0)
+    fields = ("day", "status", "trigger_type", "execution_type", "count", "timed", "seconds")
+    return {row[:4]: row[4:] for row in rows.values_list(*fields)}
+
+
+def assert_counts_are_right():
+    for job_id in [None, *JobExecution.objects.order_by("job").values_list("job", flat=True).distinct()]:
+        assert stored(job_id) == counted_by_hand(job_id)
+
+
+class Life:
+    """Some jobs, and everything that can happen to their executions."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self.dice = dice
+        self.now = NOON.replace(hour=23, minute=0)
+        self.jobs = [
+            make_due_job(next_fire_at=self.now, max_attempts=attempts, overlap=overlap)
+            for attempts, overlap in ((1, Overlap.ALLOW), (3, Overlap.SKIP), (2, Overlap.QUEUE))
+        ]
+        self.out = []
+
+    def step(self) -> None:
+        self.now += self.dice.choice([MINUTE, 3 * MINUTE, 40 * MINUTE])
+        self.dice.choice(
+            [self.fire, self.fire, self.answer, self.answer, self.retry, self.sweep, self.pause, self.prune, self.run]
+        )()
+
+    def fire(self) -> None:
+        self.out += claim(self.now, room=self.dice.randint(0, 3)).prepared
+
+    def retry(self) -> None:
+        self.out += start(*JobExecution.objects.filter(status=Status.QUEUED), now=self.now)
+
+    def answer(self) -> None:
+        for prepared in self.out[:2]:
+            outcome = self.dice.choice([success(), failure(retryable=True), failure(execution_type=None)])
+            record([prepared], outcome, at=self.now)
+        del self.out[:2]
+
+    def sweep(self) -> None:
+        housekeeping.sweep(now=self.now, may_act=lambda: True)
+
+    def pause(self) -> None:
+        job = self.dice.choice(self.jobs)
+        job.refresh_from_db()
+        job.is_active = not job.is_active
+        services.schedule.reschedule(job, now=self.now)
+        job.save()
+
+    def prune(self) -> None:
+        settled = JobExecution.objects.exclude(status__in=OPEN_STATUSES).order_by("started_at")
+        history.delete(list(settled.values_list("pk", flat=True)[: self.dice.randint(0, 2)]))
+
+    def run(self) -> None:
+        execution = make_execution(self.dice.choice(self.jobs), status=Status.QUEUED, started_at=self.now)
+        self.out += start(execution, now=self.now)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_counts_follow_any_history(seed):
+    life = Life(random.Random(seed))
+    for _ in range(40):
+        life.step()
+    assert_counts_are_right()
+    assert sum(number for number, *_ in stored().values()) > 5
+
+
+def test_totals_cover_the_days_asked_for_both_included():
+    job = make_job()
+    for days in range(5):
+        make_execution(job, started_at=NOON + timedelta(days=days), duration_seconds=2.0)
+    make_execution(started_at=NOON)
+    ask = partial(counters.totals, job.pk)
+    (total,) = ask(first_day=date(2026, 1, 16), last_day=date(2026, 1, 18))
+    assert (total.status, total.number, total.timed, total.seconds) == ("success", 3, 3, 6.0)
+    assert ask()[0].number == 5
+    assert counters.totals()[0].number == 6
+    assert ask(first_day=date(2026, 2, 1)) == []
+
+
+def test_open_rows_are_not_counted():
+    make_execution(status=Status.RUNNING)
+    assert counters.totals() == []
+
+
+def test_a_run_counts_on_the_day_it_started_in_utc():
+    make_execution(started_at=datetime(2026, 1, 15, 23, 59, 59, tzinfo=UTC), completed_at=NOON + timedelta(days=1))
+    assert [day for day, *_ in stored()] == [date(2026, 1, 15)]
+
+
+def test_a_recount_mends_what_somebody_changed_by_hand():
+    job, other = make_job(), make_job()
+    for execution_type in ("webhook", None):
+        make_execution(job, duration_seconds=1.0, execution_type=execution_type)
+    make_execution(other, status=Status.FAILED)
+    assert counters.recount(NOON.date()) == 0
+    JobExecution.objects.filter(job=job, execution_type=None).update(status=Status.FAILED)
+    JobExecution.objects.filter(job=other).delete()
+    DailyCount.objects.filter(job_key=job.pk, execution_type="webhook").update(count=17, seconds=3.5)
+    assert counters.recount(NOON.date()) > 0
+    assert_counts_are_right()
+    assert stored(other.pk) == {}
+    assert counters.recount(NOON.date()) == 0
+
+
+def test_a_recount_leaves_other_days_alone():
+    make_execution(started_at=NOON - timedelta(days=1))
+    DailyCount.objects.update(count=9)
+    assert counters.recount(NOON.date()) == 0
+    assert Counter(DailyCount.objects.values_list("count", flat=True)) == {9: 2}
+
+
+def test_a_deleted_job_leaves_the_counts_of_all():
+    job = make_job()
+    make_execution(job)
+    make_execution()
+    counters.forget(job.pk)
+    assert counters.totals(job.pk) == []
+    assert counters.totals()[0].number == 1
