@@ -34,6 +34,14 @@ class Overlap(models.TextChoices):
     QUEUE = "queue", "Queue: run when the earlier one has ended"
 
 
+class RetryOn(models.TextChoices):
+    """After which outcomes another attempt is made, where the job asks for attempts."""
+
+    TEMPORARY = "temporary", "Temporary failures: no answer, 408, 425, 429, 5xx, right status with the wrong text"
+    UNSENT = "unsent", "Only what certainly did not reach the target"
+    ANY = "any", "Every failure"
+
+
 class JobQuerySet(models.QuerySet["Job"]):
     def active(self) -> Self:
         return self.filter(is_active=True)
@@ -106,6 +114,27 @@ class Job(models.Model):
         validators=[MaxValueValidator(HOUR)],
         help_text="Start at a fixed point of this job's own within so many seconds of each fire time.",
     )
+
+    pause_after_failures = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(1000)],
+        help_text="Pause the job, with a notice, after so many failures in a row. Blank or 0: never.",
+    )
+    track_run = models.BooleanField(
+        null=True,
+        blank=True,
+        verbose_name="follow GitHub runs",
+        help_text="Follow the workflow's run to its end and tell how it ended. Blank: as the server is set up.",
+    )
+    # What a request has besides target and metadata, by the names of the API; what is not in it is as by default
+    # (`jobs.options`). Most jobs have none of it, so that it is one column and not ten.
+    request_options = models.JSONField(default=dict, blank=True, editable=False)
+    # The secrets that go with it, sealed. Opened only by whoever puts a request together (`jobs.secrets`).
+    sealed_secrets = models.TextField(null=True, blank=True, editable=False)
+    # What the last check of the target found: a list of findings; null before the first.
+    target_findings = models.JSONField(null=True, blank=True, editable=False)
+    target_checked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     # When a failing job is heard of. Blank: as its category says.
     notify_after_failures = models.PositiveSmallIntegerField(
@@ -268,7 +297,8 @@ class JobExecution(models.Model):
     # Who may write the outcome of the current attempt, and until when it must be there.
     sender = models.UUIDField(null=True, blank=True, editable=False)
     deadline_at = models.DateTimeField(null=True, blank=True, editable=False)
-    # A queued row is not sent before this (spread, retry).
+    # When it is planned to be sent: its place in the spread, the next attempt, or its turn at GitHub. A queued row is
+    # not sent before. Kept afterwards, so that the plan stands beside `started_at`.
     not_before = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ExecutionQuerySet.as_manager()
@@ -300,6 +330,83 @@ class JobExecution(models.Model):
         if self.scheduled_for is None or self.status in (Status.QUEUED, *NEVER_SENT_STATUSES):
             return None
         return (self.started_at - self.scheduled_for).total_seconds()
+
+
+class Tracking(models.TextChoices):
+    """How far we are with a GitHub run; what GitHub says about it is its `status` and `conclusion`."""
+
+    NOT_FOLLOWED = "not_followed", "Not followed"
+    FOLLOWED = "followed", "Followed"
+    CONCLUDED = "concluded", "Concluded"
+    LOST = "lost", "Lost: it cannot be found or seen any more"
+    GIVEN_UP = "given_up", "Given up: it took too long"
+
+
+class GitHubRun(models.Model):
+    """The workflow run that an execution started, as far as GitHub told. A table of its own: most executions have none.
+
+    The row is all that following a run needs, so that any leader can go on with it.
+    """
+
+    execution = models.OneToOneField(JobExecution, on_delete=models.CASCADE, primary_key=True, related_name="run")
+    # `owner/name` in lower case, as GitHub compares them.
+    repository = models.CharField(max_length=511)
+    # Null while GitHub has not said which one it is (older Enterprise servers do not).
+    run_id = models.BigIntegerField(null=True, blank=True)
+    url = models.CharField(max_length=500, blank=True, default="")
+    status = models.CharField(max_length=50, blank=True, default="")
+    conclusion = models.CharField(max_length=50, blank=True, default="")
+    # Grows when the run is run again under the same id.
+    attempt = models.PositiveIntegerField(default=1)
+    failed_job = models.CharField(max_length=500, blank=True, default="")
+    failed_step = models.CharField(max_length=500, blank=True, default="")
+    concluded_at = models.DateTimeField(null=True, blank=True)
+
+    tracking = models.CharField(max_length=12, choices=Tracking, default=Tracking.NOT_FOLLOWED)
+    created_at = models.DateTimeField()
+    # Set while it is followed: when to look again, and until when at all.
+    next_poll_at = models.DateTimeField(null=True, blank=True)
+    follow_until = models.DateTimeField(null=True, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    polls = models.PositiveIntegerField(default=0)
+    etag = models.CharField(max_length=255, blank=True, default="")
+
+    class Meta:
+        db_table = "github_runs"
+        verbose_name = "GitHub run"
+        indexes = [
+            models.Index(fields=["next_poll_at"], name="github_runs_polls"),
+            models.Index(fields=["run_id"], name="github_runs_of_id"),
+            models.Index(fields=["repository", "created_at"], name="github_runs_of_repository"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="github_runs_polled_if_followed",
+                condition=Q(tracking=Tracking.FOLLOWED) | Q(next_poll_at__isnull=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.repository} {self.run_id or '?'}: {self.conclusion or self.status or 'unknown'}"
+
+
+class GitHubLane(models.Model):
+    """The pace of one credential at GitHub, shared by all processes: what left lately, and until when nothing may."""
+
+    # Names the credential without giving it away.
+    name = models.CharField(max_length=100, primary_key=True)
+    # When the latest dispatches left, as seconds since 1970, oldest first; as many as the widest limit counts.
+    sent = models.JSONField(default=list)
+    # GitHub asked to be left alone until then, so many times in a row.
+    blocked_until = models.DateTimeField(null=True, blank=True)
+    refusals = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        db_table = "github_lanes"
+        verbose_name = "GitHub lane"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class DailyCount(models.Model):
