@@ -17,7 +17,8 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from cronsched.lib import batches, payload
-from cronsched.lib.errors import DomainError, NotFound
+from cronsched.lib.deadlocks import retried
+from cronsched.lib.errors import Conflict, DomainError, NotFound
 from jobs import bulk, counters, definition, dispatch, history, messages, schedule
 from jobs.csv_import import Judge, Report, Table, Verdict, imported_item, preview_item, report
 from jobs.definition import GITHUB_FIELDS, JOB_EXPIRED, Wording
@@ -29,7 +30,7 @@ from notifications.services import notify
 # Executions that go with a deleted job are deleted in portions, so that no lock is held for the length of a history.
 DELETE_PORTION = 2000
 # Another upload may take a name between our look and our insert; then we look again.
-IMPORT_ATTEMPTS = 3
+IMPORT_ATTEMPTS = 10
 
 # --- Who and what ----------------------------------------------------------------------------------------------------
 
@@ -56,6 +57,7 @@ def job_not_found(text: str) -> NotFound:
 # --- Writing ---------------------------------------------------------------------------------------------------------
 
 
+@retried
 def create_job(sent: Mapping[str, Any], *, by: User, now: datetime) -> Job:
     """Create a job that belongs to `by`. Raises `DomainError` for a definition the rules refuse."""
     values = definition.for_create(sent, now=now)
@@ -67,6 +69,7 @@ def create_job(sent: Mapping[str, Any], *, by: User, now: datetime) -> Job:
     return job
 
 
+@retried
 def update_job(job_id: UUID, sent: Mapping[str, Any], *, by: User, now: datetime) -> Job:
     """Apply the keys in `sent` to a job. Raises `DomainError`, changing nothing."""
     with transaction.atomic():
@@ -88,6 +91,7 @@ def resume_job(job_id: UUID, *, by: User, now: datetime) -> Job:
     return update_job(job_id, {"is_active": True}, by=by, now=now)
 
 
+@retried
 def auto_pause(job_id: UUID, *, now: datetime, with_team: bool = False) -> bool:
     """Pause a job whose end date has passed, and warn its owner and the admins. False where there was nothing to do.
 
@@ -104,6 +108,7 @@ def auto_pause(job_id: UUID, *, now: datetime, with_team: bool = False) -> bool:
     return True
 
 
+@retried
 def delete_job(job_id: UUID, *, by: User, now: datetime) -> Job:
     """Delete a job with its history and return it as it was. Notices about it stay, without their reference."""
     _delete_history(job_id, by=by, now=now)
@@ -260,16 +265,22 @@ def _commit_import(judge: Judge, verdicts: Sequence[Verdict], now: datetime) -> 
     """Write the good rows in one transaction; return what became of all rows, and the good ones' jobs."""
     # Built before the transaction: on SQLite nobody else can write while it lasts.
     built = {verdict.row.number: _new_job(verdict, judge.by, now) for verdict in verdicts if verdict.is_new}
-    for attempt in range(IMPORT_ATTEMPTS, 0, -1):
+    for _ in range(IMPORT_ATTEMPTS):
         try:
-            with transaction.atomic():
-                current = list(_as_things_are(judge, verdicts))
-                return current, _store([verdict for verdict in current if verdict.is_good], built, judge.by, now)
+            return _write_import(judge, verdicts, built, now)
         except IntegrityError:
             # Somebody took a name between our look and our insert; the next look finds it.
-            if attempt == 1:
-                raise
-    raise AssertionError("the last attempt returns or raises")
+            continue
+    raise Conflict("Conflict", "Others are changing the same jobs all the time. Try again.")
+
+
+@retried
+def _write_import(
+    judge: Judge, verdicts: Sequence[Verdict], built: Mapping[int, Job], now: datetime
+) -> tuple[list[Verdict], list[Job]]:
+    with transaction.atomic():
+        current = list(_as_things_are(judge, verdicts))
+        return current, _store([verdict for verdict in current if verdict.is_good], built, judge.by, now)
 
 
 def _new_job(verdict: Verdict, by: User | None, now: datetime) -> Job:
@@ -283,7 +294,10 @@ def _new_job(verdict: Verdict, by: User | None, now: datetime) -> Job:
 def _as_things_are(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
     """Judge those rows again whose job appeared, changed or vanished meanwhile, and hold the jobs of the others."""
     names = [verdict.row.cells["name"] for verdict in verdicts if verdict.is_good]
-    stored = _jobs_named(names, batches.locked(Job.objects.all(), skip=False))
+    known = [job.pk for job in _jobs_named(names, Job.objects.only("name")).values()]
+    # By key, so that two uploads of the same jobs do not wait for each other in a ring.
+    held = batches.locked(Job.objects.filter(pk__in=known).order_by("pk"), skip=False)
+    stored = {job.name: job for job in held}
     for verdict in verdicts:
         job = stored.get(verdict.row.cells["name"])
         if not verdict.is_good:
