@@ -64,9 +64,14 @@ class Report:
         lines = {**{kind: str(count) for kind, count in self.counts.items()}, "": "", **self.figures}
         return "\n".join(f"{name:<34} {value}".rstrip() for name, value in lines.items())
 
-    def complaints(self, limit: int = 40) -> str:
-        lines = [f"{kind}: {text}" for kind, text in self.findings]
-        return "\n".join([*lines[:limit], *([f"... and {len(lines) - limit} more"] if len(lines) > limit else [])])
+    def complaints(self, most: int = 8) -> str:
+        """Return the findings as lines, at most so many of a kind."""
+        lines = []
+        for kind, number in self.counts.items():
+            texts = [finding.text for finding in self.findings if finding.kind == kind]
+            lines += [f"{kind}: {text}" for text in texts[:most]]
+            lines += [f"{kind}: and {number - most} more"] if number > most else []
+        return "\n".join(lines)
 
 
 class Attempt(NamedTuple):
@@ -407,6 +412,8 @@ def sender_was_lost(record: Record, row: RowState) -> bool:
         return False
     if record.outage_between(started.at - timedelta(seconds=1), row.at):
         return True
+    if row.trigger == "manual" and any(started.at <= moment <= row.at for moment in record.evidence.web_kills):
+        return True
     life = record.lives_by_sender.get(row.sender) if row.sender else None
     return life is not None and life.ended_at is not None and started.at <= life.ended_at <= row.at
 
@@ -568,8 +575,8 @@ def disturbed_at(record: Record) -> Iterator[datetime]:
         yield outage.stop
     # A leader with a fail point stalls when it likes.
     for lease, following in pairwise(record.leases):
-        life = record.life_of(lease.holder)
-        if life is not None and life.failpoints:
+        leader = record.life_of(lease.holder)
+        if leader is not None and leader.failpoints:
             yield following.at
 
 
@@ -609,9 +616,10 @@ def unclean_stops(record: Record) -> Iterator[str]:
 
 
 def server_errors(record: Record) -> Iterator[str]:
-    """Calls of the API that failed although the database had been there for a while."""
+    """Calls of the API that failed although the web process and the database had been there for a while."""
     for error in record.evidence.server_errors:
-        if not record.outage_between(error.asked_at - AFTERMATH, error.answered_at):
+        was_killed = any(error.asked_at - AFTERMATH <= kill <= error.answered_at for kill in record.evidence.web_kills)
+        if not was_killed and not record.outage_between(error.asked_at - AFTERMATH, error.answered_at):
             yield f"{error.asked_at:%H:%M:%S} {error.text}"
 
 
@@ -658,7 +666,7 @@ def figures(record: Record) -> dict[str, str]:
     changes = sum(len(job.changes) for job in evidence.jobs)
     ends = Counter(kind for life in evidence.lives for kind in ends_of(life, evidence.until))
     found = {
-        "fire times owed": sum(len(job.owed(evidence.until)) for job in evidence.jobs),
+        "fire times owed": str(sum(len(job.owed(evidence.until)) for job in evidence.jobs)),
         "rows": f"{len(record.finals)} ({', '.join(f'{number} {name}' for name, number in statuses.most_common())})",
         "requests": f"{len(evidence.arrivals)} ({sum(a.seen is not None for a in evidence.arrivals)} rows looked at)",
         "jobs, changes over the API": f"{len(evidence.jobs)}, {changes}",
@@ -666,6 +674,7 @@ def figures(record: Record) -> dict[str, str]:
         "processes lost": ", ".join(f"{number} {name}" for name, number in ends.most_common()) or "none",
         "database faults": ", ".join(f"{n} {w}" for w, n in Counter(o.what for o in evidence.outages).items())
         or "none",
+        "web workers killed": str(len(evidence.web_kills)),
         "terms of leadership": str(len({lease.fence for lease in record.leases if lease.holder})),
     }
     for name, limit in (("kill or stop", TAKEOVER_AFTER_LOSS), ("SIGTERM", TAKEOVER_AFTER_SIGTERM)):

@@ -103,7 +103,7 @@ class JobLog:
 
     def owed(self, until: datetime) -> dict[datetime, Definition]:
         """Return the fire times that must have a row: named by a definition that certainly held then."""
-        found = {}
+        found: dict[datetime, Definition] = {}
         for definition, began, ended in self._spans_that_owe():
             last = min(until, ended.asked_at) if ended else until
             found |= dict.fromkeys(definition.names(began.answered_at, last), definition)
@@ -255,6 +255,7 @@ class Evidence:
     final_jobs: Sequence[JobState] = ()
     lives: Sequence[Life] = ()
     outages: Sequence[Outage] = ()
+    web_kills: Sequence[datetime] = ()
     server_errors: Sequence[ServerError] = ()
     # Requests that reached the target without the headers of a job.
     strangers: Sequence[str] = ()

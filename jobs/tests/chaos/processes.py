@@ -152,6 +152,27 @@ class Fleet:
         return "\n".join(f"--- {log.name}\n" + "\n".join(log.read_text().splitlines()[-lines:]) for log in logs)
 
 
+def web_workers(port: int) -> list[int]:
+    """Return the ids of the processes that serve our `port`: gunicorn's children, which its master replaces."""
+    masters = [pid for pid, parent in parents().items() if parent == os.getpid() and serves(pid, port)]
+    return [pid for pid, parent in parents().items() if parent in masters]
+
+
+def serves(pid: int, port: int) -> bool:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return f"PORT={port}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return False
+
+
+def parents() -> dict[int, int]:
+    """Return the parent of every process."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    return found
+
+
 def clean_environment(folder: Path, **settings: str) -> dict[str, str]:
     """Return an environment that holds nothing of the developer's own."""
     return {

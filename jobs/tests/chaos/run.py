@@ -1,7 +1,9 @@
 """Carry out a script: processes, database and people at the same time, then peace, then the evidence."""
 
+import os
 import random
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +20,7 @@ from jobs.tests.chaos.checker import FINAL, Record, Report, check, missing
 from jobs.tests.chaos.client import Client, pretend_owed_since
 from jobs.tests.chaos.databases import Database, DatabaseAway, Mariadb, Questions, Server, Sqlite
 from jobs.tests.chaos.evidence import MINUTE, Evidence, JobLog, Mode, Outage
-from jobs.tests.chaos.processes import Fleet, Scheduler, clean_environment
+from jobs.tests.chaos.processes import Fleet, Scheduler, clean_environment, web_workers
 from jobs.tests.chaos.script import PLAIN, RESTART_SECONDS, STOP_SECONDS, Script, Step, draw_failpoints, write_script
 from jobs.tests.chaos.target import Target
 from jobs.tests.chaos.watch import Watcher
@@ -78,6 +80,7 @@ class Stage:
         self.fleet = fleet
         self.client = client
         self.outages: list[Outage] = []
+        self.web_kills: list[datetime] = []
         self.history: list[str] = []
         self.calm = threading.Event()
         self.watcher: Watcher | None = None
@@ -234,6 +237,30 @@ class Stage:
                 process.go_on()
                 del wake_at[name]
                 self.note(f"SIGCONT {name}")
+
+    def fault_kill_web(self) -> None:
+        """Kill a web worker, whatever it is doing; its master starts another."""
+        for worker in web_workers(self.client.port):
+            self.note(f"kill -9 web worker {worker}")
+            self.web_kills.append(datetime.now(UTC))
+            os.kill(worker, signal.SIGKILL)
+
+    def fault_power_cut(self, seconds: float) -> None:
+        """Kill all schedulers at once, and crash the database's server with them."""
+        with ExitStack() as stack:
+            held = [stack.enter_context(self._holding(place)) for place in self._places]
+            processes = [process for process in held if process is not None]
+            is_free = stack.enter_context(self._outage("crashed"))
+            for process in processes:
+                process.kill()
+            self.note(f"power cut: {', '.join(process.life.instance for process in processes)}")
+            if is_free and isinstance(self.database, Server):
+                self.database.crash()
+                self.database.start()
+            self.calm.wait(seconds)
+            for process in processes:
+                process.wait()
+                self._start(place_of(process))
 
     # --- What befalls the database
 
@@ -472,6 +499,7 @@ def gather(stage: Stage, target: Target, questions: Questions, until: datetime) 
         lives=list(stage.fleet.lives),
         outages=list(stage.outages),
         stalls=dict(stage.watcher.stalls),
+        web_kills=list(stage.web_kills),
         server_errors=list(stage.client.server_errors),
         strangers=list(target.strangers),
     )

@@ -39,14 +39,14 @@ PLAIN: Mapping[str, Any] = {
 }
 # Longer than the lease (15 s), so that somebody else leads when the process wakes up.
 STOP_SECONDS = (17.0, 25.0)
-AWAY_SECONDS = (2.0, 25.0)
+AWAY_SECONDS = (2.0, 20.0)
 RESTART_SECONDS = (0.2, 6.0)
 # How often something befalls a process or the database, and how often somebody changes a job.
 FAULT_SECONDS = (4.0, 14.0)
 CHANGE_SECONDS = (0.3, 2.5)
 CHANGES = {"edit": 5, "pause": 3, "resume": 4, "create": 2, "delete": 1, "execute": 2}
-PROCESS_FAULTS = {"kill": 5, "stop": 2, "terminate": 2}
-DATABASE_SHARE = 0.2
+PROCESS_FAULTS = {"kill": 10, "stop": 4, "terminate": 4, "kill_web": 2, "power_cut": 1}
+DATABASE_SHARE = 0.15
 RIGGED_SHARE = 0.4
 FAILPOINTS = (
     "after-claim=kill",
@@ -155,13 +155,20 @@ def draw_faults(
             yield Step(near_herd(chance, at, start, seconds), verb, {"seconds": draw_seconds(chance, AWAY_SECONDS)})
         else:
             verb = pick(chance, PROCESS_FAULTS)
-            arguments: dict[str, Any] = {"place": chance.choice((-1, -1, *range(places)))}
-            if verb == "stop":
-                arguments["seconds"] = draw_seconds(chance, STOP_SECONDS)
-            else:
-                arguments |= {"seconds": draw_seconds(chance, RESTART_SECONDS), "failpoints": draw_failpoints(chance)}
-            yield Step(near_herd(chance, at, start, seconds), verb, arguments)
+            yield Step(near_herd(chance, at, start, seconds), verb, draw_fault(chance, verb, places))
         at += chance.uniform(*FAULT_SECONDS)
+
+
+def draw_fault(chance: random.Random, verb: str, places: int) -> dict[str, Any]:
+    """Draw whom a fault of a process befalls, and how."""
+    if verb == "kill_web":
+        return {}
+    if verb == "power_cut":
+        return {"seconds": draw_seconds(chance, RESTART_SECONDS)}
+    place = chance.choice((-1, -1, *range(places)))
+    if verb == "stop":
+        return {"place": place, "seconds": draw_seconds(chance, STOP_SECONDS)}
+    return {"place": place, "seconds": draw_seconds(chance, RESTART_SECONDS), "failpoints": draw_failpoints(chance)}
 
 
 def draw_changes(chance: random.Random, start: datetime, seconds: float) -> Iterator[Step]:

@@ -70,3 +70,4 @@ def test_the_checker_notices_a_missing_protection(sabotage: str, kinds: set[str]
     outcome = drill(tmp_path, template, sabotage)
     found = {kind for kind, number in outcome.report.counts.items() if number}
     assert kinds <= found, outcome.story()
+    assert "Traceback" not in outcome.logs, outcome.logs

@@ -15,7 +15,7 @@ from jobs.tests.chaos.databases import Database, DatabaseAway, Questions
 from jobs.tests.chaos.evidence import Arrival, JobState, LeaseState, RowState, Seen, at
 
 AUDIT = "chaos_audit"
-EXECUTIONS, LEASE, JOBS = "job_executions", "scheduler_lease", "jobs"
+EXECUTIONS, LEASE = "job_executions", "scheduler_lease"
 COLUMNS = {
     EXECUTIONS: (
         "id",
@@ -32,7 +32,6 @@ COLUMNS = {
         "error_message",
     ),
     LEASE: ("holder", "fence"),
-    JOBS: ("id", "is_active", "next_fire_at", "cron_expression", "target_url"),
 }
 EVENTS = {"insert": "NEW", "update": "NEW", "delete": "OLD"}
 UNIQUE_CONSTRAINT = "executions_one_per_fire_time"
@@ -171,7 +170,7 @@ def _instant(value: Any) -> datetime:
 
 
 def read_jobs(questions: Questions) -> list[JobState]:
-    rows = questions.ask(f"SELECT id, is_active, next_fire_at, schedule_error FROM {JOBS}")
+    rows = questions.ask("SELECT id, is_active, next_fire_at, schedule_error FROM jobs")
     return [JobState(_uuid(row[0]), bool(row[1]), _instant(row[2]) if row[2] else None, row[3]) for row in rows]
 
 
