@@ -24,6 +24,7 @@ from django.db.models.functions import Coalesce
 from accounts.models import User
 from cronsched.lib import backoff, batches
 from cronsched.lib.batches import Column, Kind
+from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
 from jobs import counters, executors, messages
 from jobs.counters import Counted
@@ -44,6 +45,8 @@ DEADLINE_MARGIN = timedelta(seconds=5)
 RETRY_MAX_AGE = timedelta(hours=24)
 # Manual runs that are out at the same time in one web process.
 MANUAL_IN_FLIGHT = 64
+# What a caller is told to wait where not even one more can be taken.
+BUSY_SECONDS = 10
 
 
 class Prepared(NamedTuple):
@@ -435,10 +438,14 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
     """Run `job` in this process and return its execution: final, or as it is when the bounded wait ends.
 
     Works without a scheduler. After the wait the run goes on and is recorded by its own thread. Where this process
-    has too many such runs out, the run is queued for the leader instead.
+    has too many such runs out, the run is queued for the leader instead; one with a token of its own waits here for
+    its turn, because the token is stored nowhere. Raises `Job.DoesNotExist` for a job that is gone meanwhile.
     """
-    facts = JobFacts.read(Job.objects.filter(pk=job.pk))[0]
-    if not _manual_slots.acquire(blocking=False):
+    facts = _facts(job)
+    has_token = overrides is not None and overrides.github_token is not None
+    if not _manual_slots.acquire(timeout=settings.MANUAL_RUN_WAIT_SECONDS if has_token else 0):
+        if has_token:
+            raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=BUSY_SECONDS)
         return queue_run(job, overrides=overrides, by=by, now=now)
     run = _ManualRun(prepare(uuid7(), facts, fire_time=None, overrides=overrides), sender=uuid4())
     try:
@@ -452,14 +459,21 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
 
 
 def queue_run(job: Job, *, overrides: Overrides | None = None, by: User | None, now: datetime) -> JobExecution:
-    """Record a manual run of `job` as queued, for the leader to send."""
-    facts = JobFacts.read(Job.objects.filter(pk=job.pk))[0]
+    """Record a manual run of `job` as queued, for the leader to send. Raises `Job.DoesNotExist`."""
+    facts = _facts(job)
     stored = overrides.stored() if overrides else None
     row = NewExecution(
         uuid7(), facts.id, Status.QUEUED.value, facts.execution_type, facts.target, None, overrides=stored
     )
     insert_executions([row], trigger=TriggerType.MANUAL, now=now)
     return JobExecution.objects.get(pk=row.id)
+
+
+def _facts(job: Job) -> JobFacts:
+    found = JobFacts.read(Job.objects.filter(pk=job.pk))
+    if not found:
+        raise Job.DoesNotExist
+    return found[0]
 
 
 class _ManualRun:
