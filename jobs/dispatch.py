@@ -10,39 +10,49 @@ the one-row case is `run_manually`, which does the same three steps for a person
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Coalesce
 
 from accounts.models import User
-from cronsched.lib import backoff, batches
+from cronsched.lib import backoff, batches, crypto
 from cronsched.lib.batches import Column, Kind
 from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
-from jobs import counters, executors, messages
+from jobs import counters, executors, health, messages
 from jobs.counters import Counted
-from jobs.executors import GitHubRequest, NoTarget, Outcome, Request, Run, WebhookRequest, ref_of_run, webhook
-from jobs.executors.base import storable
+from jobs.executors import (
+    GitHubRequest,
+    NoTarget,
+    Outcome,
+    Request,
+    Run,
+    Unsendable,
+    WebhookRequest,
+    ref_of_run,
+    snapshot,
+    target_of,
+)
+from jobs.executors.base import Failure, shown_url, storable
+from jobs.executors.rules import SuccessRule
 from jobs.facts import JobFacts, Overrides
-from jobs.models import Job, JobExecution, Overlap, Status, TriggerType
+from jobs.models import Job, JobExecution, Overlap, RetryOn, Status, TriggerType
+from jobs.options import Secrets, retry_max_age, retry_on
 from jobs.plan import end_of
 from jobs.schedule import PAUSED, NewExecution, end_zone, give_up, insert_executions
-from notifications.message import Message
 from notifications.services import notify
 
 logger = logging.getLogger(__name__)
 
 # How long after its timeout an attempt may still be on its way to the row before somebody else calls it unknown.
 DEADLINE_MARGIN = timedelta(seconds=5)
-# An attempt that would start later than this after the first is no retry of the same run any more.
-RETRY_MAX_AGE = timedelta(hours=24)
 # Manual runs that are out at the same time in one web process.
 MANUAL_IN_FLIGHT = 64
 # What a caller is told to wait where not even one more can be taken.
@@ -131,37 +141,29 @@ def _request(job: JobFacts, run: Run, token: str | None) -> Request:
             timeout=timeout,
             run=run,
         )
-    if job.target_url:
-        return WebhookRequest(url=job.target_url, metadata=job.metadata, timeout=timeout, run=run)
-    return NoTarget(job.name)
+    if not job.target_url:
+        return NoTarget(job.name)
+    plain = WebhookRequest(url=job.target_url, metadata=job.metadata, timeout=timeout, run=run)
+    return _with_options(plain, job) if job.request_options else plain
 
 
-def snapshot(request: Request) -> dict[str, Any] | None:
-    """Return what is kept of a request: enough to see what was sent, never a secret."""
-    match request:
-        case GitHubRequest():
-            return {
-                "owner": request.owner,
-                "repo": request.repo,
-                "workflow": request.workflow,
-                "ref": request.ref,
-                "inputs": dict(request.inputs),
-            }
-        case WebhookRequest():
-            return webhook.snapshot(request)
-        case NoTarget():
-            return None
-
-
-def target_of(request: Request) -> tuple[str | None, str | None]:
-    """Return the execution type and the target as the execution shows them."""
-    match request:
-        case GitHubRequest():
-            return "github_actions", request.target
-        case WebhookRequest():
-            return "webhook", storable(request.url, 500)
-        case NoTarget():
-            return None, None
+def _with_options(request: WebhookRequest, job: JobFacts) -> Request:
+    options = job.request_options
+    try:
+        secrets = Secrets.opened(job.sealed_secrets)
+    except crypto.Undecipherable:
+        # Without them it would be another request: unsigned, or without its credentials.
+        reason = "the job's secrets cannot be decrypted; set its secret headers and signing secret anew"
+        return Unsendable("webhook", shown_url(request.url), reason)
+    return replace(
+        request,
+        method=options.get("webhook_method") or "",
+        headers=options.get("webhook_headers") or {},
+        secret_headers=secrets.headers,
+        body=options.get("webhook_body") or "",
+        success=SuccessRule.of(options.get("success_statuses") or "", options.get("success_contains") or ""),
+        signing_secrets=secrets.signing,
+    )
 
 
 def deadline(job: JobFacts, now: datetime) -> datetime:
@@ -337,8 +339,10 @@ def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
         batches.update(connection, table, RECORDED, updates, condition=condition, parameters=[token])
         settled = [execution for execution in recorded if not execution.is_open]
         counters.add(_corrections(settled, before))
-        _count_failures(settled)
-        notify(_notices(settled, now), now=now)
+        jobs = Job.objects.select_related("category", "pic_team").in_bulk({execution.job_id for execution in settled})
+        notices = [messages.run_finished(jobs[execution.job_id], execution, now=now) for execution in settled]
+        ended = [(execution.job_id, execution.status == Status.SUCCESS) for execution in settled]
+        notify([*notices, *health.count(ended, jobs, now=now)], now=now)
     return len(recorded)
 
 
@@ -350,27 +354,6 @@ def _corrections(settled: Sequence[JobExecution], before: Mapping[UUID, Sequence
             yield Counted(execution.job_id, started_at, status, trigger, kind, None, -1)
         duration = execution.duration_seconds
         yield Counted(execution.job_id, started_at, execution.status, trigger, execution.execution_type, duration)
-
-
-def _notices(settled: Sequence[JobExecution], now: datetime) -> list[Message]:
-    jobs = Job.objects.select_related("category", "pic_team").in_bulk({execution.job_id for execution in settled})
-    return [messages.run_finished(jobs[execution.job_id], execution, now=now) for execution in settled]
-
-
-def _count_failures(settled: Sequence[JobExecution]) -> None:
-    """Keep each job's number of failures in a row. Written only where it changes: most runs succeed after a success."""
-    ended_well: set[UUID] = set()
-    failures: Counter[UUID] = Counter()
-    for execution in settled:
-        if execution.status == Status.SUCCESS:
-            ended_well.add(execution.job_id)
-            del failures[execution.job_id]
-        else:
-            failures[execution.job_id] += 1
-    Job.objects.filter(id__in=ended_well, consecutive_failures__gt=0).update(consecutive_failures=0)
-    for count in set(failures.values()):
-        failed = [job for job, failed in failures.items() if failed == count]
-        Job.objects.filter(id__in=failed).update(consecutive_failures=F("consecutive_failures") + count)
 
 
 def _recorded(result: Result, status: str, started_at: datetime, earlier: list[Any], trigger: str) -> JobExecution:
@@ -406,12 +389,24 @@ def _next_attempt_at(result: Result, status: str, started_at: datetime) -> datet
     prepared, outcome, completed_at = result
     job = prepared.job
     # An outcome that came after the row was called unknown corrects it, no more.
-    if outcome.succeeded or not outcome.retryable or status != Status.RUNNING or prepared.attempt >= job.max_attempts:
+    if outcome.succeeded or status != Status.RUNNING or prepared.attempt >= job.max_attempts:
+        return None
+    if not _may_try_again(outcome, retry_on(job.request_options)):
         return None
     key = f"{job.id}/{prepared.fire_time or prepared.execution_id}"
     wait = backoff.delay(prepared.attempt, first=timedelta(seconds=job.backoff_seconds), key=key)
     at = completed_at + max(wait, outcome.retry_after or timedelta())
-    return at if at - started_at <= RETRY_MAX_AGE else None
+    return at if at - started_at <= retry_max_age(job.request_options) else None
+
+
+def _may_try_again(outcome: Outcome, wish: str) -> bool:
+    """Whether the job wants another attempt after this failure. What can never go better is not tried again."""
+    match wish:
+        case RetryOn.ANY:
+            return outcome.retryable or outcome.failure is Failure.BAD_ANSWER
+        case RetryOn.UNSENT:
+            return outcome.retryable and not outcome.request_sent
+    return outcome.retryable
 
 
 def attempt_facts(result: Result) -> dict[str, Any]:

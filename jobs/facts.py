@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from cronsched.lib import batches
-from jobs.executors.base import MAX_TARGET_LENGTH, storable
+from jobs.executors.base import MAX_TARGET_LENGTH, shown_url, storable
 from jobs.models import ExecutionType, Job
 
 
@@ -58,6 +58,9 @@ class JobFacts(NamedTuple):
     timeout_seconds: int
     max_attempts: int
     backoff_seconds: int
+    request_options: dict[str, Any]
+    # As stored: opened only when a request is put together.
+    sealed_secrets: str | None
 
     @classmethod
     def read(cls, jobs: QuerySet[Job]) -> list[Self]:
@@ -85,11 +88,11 @@ class JobFacts(NamedTuple):
 
     @property
     def target(self) -> str | None:
-        """What the execution shows: the URL, or `owner/repo/workflow`."""
+        """What the execution shows: the URL without its password, or `owner/repo/workflow`."""
         if self.is_github:
             target = f"{self.github_owner}/{self.github_repo}/{self.github_workflow_name}"
             return storable(target, MAX_TARGET_LENGTH)
-        return storable(self.target_url, MAX_TARGET_LENGTH) if self.target_url else None
+        return shown_url(self.target_url) if self.target_url else None
 
     def overridden(self, overrides: Overrides) -> Self:
         """Return the definition with what one run changes."""

@@ -24,8 +24,10 @@ MAY_IMPORT = {
 JOBS_ORDER = (
     {"cron", "executors"},
     {"models"},
+    {"options"},
     {"counters", "definition", "facts", "leadership", "messages", "plan", "trial"},
     {"bulk", "csv_import", "history", "schedule", "statistics"},
+    {"health"},
     {"dispatch"},
     {"services"},
     {"scheduler", "api", "admin"},

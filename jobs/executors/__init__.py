@@ -15,7 +15,7 @@ from django.core.signals import setting_changed
 
 from cronsched.door import door
 from jobs.executors import webhook
-from jobs.executors.base import Failure, Finding, Outcome, Run
+from jobs.executors.base import Failure, Finding, Outcome, Run, invalid, shown_url
 from jobs.executors.github import (
     AppTokens,
     GitHub,
@@ -38,6 +38,7 @@ __all__ = [
     "Outcome",
     "Request",
     "Run",
+    "Unsendable",
     "WebhookRequest",
     "check",
     "github",
@@ -46,6 +47,7 @@ __all__ = [
     "ref_of_test_run",
     "run",
     "snapshot",
+    "target_of",
 ]
 
 
@@ -56,7 +58,16 @@ class NoTarget:
     job_name: str
 
 
-Request = WebhookRequest | GitHubRequest | NoTarget
+@dataclass(frozen=True, slots=True)
+class Unsendable:
+    """A request that cannot be put together, and why."""
+
+    execution_type: str
+    target: str
+    reason: str
+
+
+Request = WebhookRequest | GitHubRequest | NoTarget | Unsendable
 
 
 def run(request: Request) -> Outcome:
@@ -69,6 +80,8 @@ def run(request: Request) -> Outcome:
         case NoTarget():
             message = f"Job '{request.job_name}' has invalid configuration (neither GitHub Actions nor webhook URL)"
             return Outcome("failed", None, None, error_message=message, failure=Failure.NO_TARGET, reason=message)
+        case Unsendable():
+            return invalid(request.reason, execution_type=request.execution_type, target=request.target)
 
 
 def check(request: Request, *, now: datetime, timeout: timedelta) -> list[Finding]:
@@ -80,6 +93,8 @@ def check(request: Request, *, now: datetime, timeout: timedelta) -> list[Findin
             return GitHubCheck(github()).run(request, now=now, timeout=timeout)
         case NoTarget():
             return [Finding("no_target", "The job names neither a URL nor a workflow.")]
+        case Unsendable():
+            return [Finding("unsendable", f"{request.reason[:1].upper()}{request.reason[1:]}.")]
 
 
 def snapshot(request: Request) -> dict[str, Any] | None:
@@ -89,8 +104,21 @@ def snapshot(request: Request) -> dict[str, Any] | None:
             return webhook.snapshot(request) | {"timeout_seconds": request.timeout.total_seconds()}
         case GitHubRequest():
             return github_snapshot(request) | {"timeout_seconds": request.timeout.total_seconds()}
-        case NoTarget():
+        case NoTarget() | Unsendable():
             return None
+
+
+def target_of(request: Request) -> tuple[str | None, str | None]:
+    """Return the execution type and the target as the execution shows them."""
+    match request:
+        case GitHubRequest():
+            return "github_actions", request.target
+        case WebhookRequest():
+            return "webhook", shown_url(request.url)
+        case Unsendable():
+            return request.execution_type, request.target
+        case NoTarget():
+            return None, None
 
 
 def lane(request: Request) -> str | None:

@@ -1,6 +1,7 @@
 """What every executor takes and gives back: plain values, so that a sender holds neither a model nor a connection."""
 
 import codecs
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ RETRYABLE_STATUSES = frozenset(
 EAST_ASIAN = frozenset({"big5", "cp932", "euc_jp", "euc_kr", "gb18030", "gb2312", "gbk", "iso2022_jp", "shift_jis"})
 WESTERN = frozenset({"ascii", "cp1250", "cp1251", "cp1252", "iso8859-1", "iso8859-15", "iso8859-2", "koi8-r"})
 CHARSETS = EAST_ASIAN | WESTERN | {"utf-8", "utf-16"}
+
+_PASSWORD = re.compile(r"^((?:[^/?#]*://)?[^/?#:@]*:)[^/?#]*@")
 
 
 def utc_now() -> datetime:
@@ -134,6 +137,11 @@ def invalid(reason: str, *, execution_type: str, target: str) -> Outcome:
 def storable(text: str, length: int | None = None) -> str:
     """Return the first `length` characters without what a database refuses: NUL and lone surrogates."""
     return text[:length].replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def shown_url(url: str) -> str:
+    """Return the URL as the history shows it: cut, and without a password."""
+    return storable(_PASSWORD.sub(r"\1***@", url) if "@" in url else url, MAX_TARGET_LENGTH)
 
 
 def output_of(answer: Answer) -> str:

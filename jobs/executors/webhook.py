@@ -12,7 +12,6 @@ from cronsched.lib.backoff import retry_after
 from cronsched.lib.http import Answer, Door, DoorError, Kind, OutRequest
 from jobs.executors.base import (
     DEFAULT_TIMEOUT,
-    MAX_TARGET_LENGTH,
     RETRYABLE_STATUSES,
     Failure,
     Finding,
@@ -20,7 +19,7 @@ from jobs.executors.base import (
     Run,
     invalid,
     output_of,
-    storable,
+    shown_url,
     unanswered,
     utc_now,
 )
@@ -68,11 +67,11 @@ class WebhookExecutor:
         try:
             out = self._out(request)
         except ValueError as error:
-            return invalid(str(error), execution_type=EXECUTION_TYPE, target=request.url)
+            return invalid(str(error), execution_type=EXECUTION_TYPE, target=shown_url(request.url))
         try:
             answer = self._door.send(out)
         except DoorError as error:
-            return unanswered(error, execution_type=EXECUTION_TYPE, target=request.url)
+            return unanswered(error, execution_type=EXECUTION_TYPE, target=shown_url(request.url))
         return self._outcome(request, answer)
 
     def _out(self, request: WebhookRequest) -> OutRequest:
@@ -110,7 +109,7 @@ class WebhookExecutor:
         return Outcome(
             status="failed" if complaint else "success",
             execution_type=EXECUTION_TYPE,
-            target=storable(request.url, MAX_TARGET_LENGTH),
+            target=shown_url(request.url),
             response_status=answer.status,
             error_message=complaint,
             output=output_of(answer),
@@ -120,7 +119,7 @@ class WebhookExecutor:
             and (answer.status in RETRYABLE_STATUSES or request.success.accepts_status(answer.status)),
             retry_after=retry_after(answer.headers["Retry-After"], now=self._clock()),
             request_sent=True,
-            details={"location": storable(answer.location, MAX_TARGET_LENGTH)} if answer.location else {},
+            details={"location": shown_url(answer.location)} if answer.location else {},
         )
 
 
@@ -139,7 +138,7 @@ def snapshot(request: WebhookRequest) -> dict[str, Any]:
     """Return what is sent, for the history: no secret header's value, no credentials of the URL."""
     return {
         "method": str(request.effective_method),
-        "url": _without_password(request.url),
+        "url": shown_url(request.url),
         "headers": {**request.headers, **dict.fromkeys(request.secret_headers, "***")},
         "body": request.body or dict(request.metadata),
         "signed": bool(request.signing_secrets),
@@ -176,11 +175,3 @@ def _complaint(rule: SuccessRule, answer: Answer) -> str | None:
     if rule.contains and rule.contains.encode() not in answer.body:
         return f"Webhook answer does not contain {rule.contains[:100]!r}"
     return None
-
-
-def _without_password(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    userinfo, at, host = authority.rpartition("@")
-    user, colon, _ = userinfo.partition(":")
-    return f"{scheme}{separator}{user}{colon}{'***' if colon else ''}{at}{host}{slash}{path}"

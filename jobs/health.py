@@ -1,0 +1,48 @@
+"""How a job is doing: its failures in a row, and the pause after too many of them.
+
+A run that is followed at GitHub counts when it has ended there, not when its dispatch was accepted.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import F
+
+from jobs import messages, schedule
+from jobs.models import Job
+from notifications.message import Message
+
+
+def count(ended: Iterable[tuple[UUID, bool]], jobs: Mapping[UUID, Job], *, now: datetime) -> list[Message]:
+    """Count runs that ended (job, whether well; in their order), and return the notices of jobs paused for it.
+
+    The caller holds the rows of `jobs` and is in a transaction. Written only where it changes: most runs succeed after
+    a success.
+    """
+    ended_well: set[UUID] = set()
+    failures: Counter[UUID] = Counter()
+    for job_id, is_well in ended:
+        if is_well:
+            ended_well.add(job_id)
+            del failures[job_id]
+        else:
+            failures[job_id] += 1
+    Job.objects.filter(id__in=ended_well, consecutive_failures__gt=0).update(consecutive_failures=0)
+    for number in set(failures.values()):
+        failed = [job for job, failed in failures.items() if failed == number]
+        Job.objects.filter(id__in=failed).update(consecutive_failures=F("consecutive_failures") + number)
+    limited = [job_id for job_id in failures if job_id in jobs and jobs[job_id].pause_after_failures]
+    return _pause_failing(limited, now) if limited else []
+
+
+def _pause_failing(job_ids: Sequence[UUID], now: datetime) -> list[Message]:
+    failing = Job.objects.active().filter(id__in=job_ids, consecutive_failures__gte=F("pause_after_failures"))
+    notices = []
+    for job in failing.select_related("category", "pic_team").order_by("id"):
+        job.is_active = False
+        schedule.reschedule(job, now=now)
+        job.save(update_fields=["is_active", "next_fire_at", "schedule_error", "updated_at"])
+        notices.append(messages.paused_after_failures(job, failures=job.consecutive_failures, now=now))
+    return notices
