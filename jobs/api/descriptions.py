@@ -289,6 +289,7 @@ EXECUTE_JOB = operation(
         Refusal(400, "Invalid payload", definition.BAD_DISPATCH_URL),
         _not_yours("execute"),
         JOB_NOT_FOUND,
+        Refusal(429, "Too many requests", "Too many runs are out at the moment. Try again."),
     ],
 )
 
@@ -309,6 +310,7 @@ BULK_UPLOAD = operation(
         Refusal(400, "Missing file", "No file selected."),
         Refusal(400, "Invalid CSV", "CSV is empty."),
         Refusal(400, "Bulk upload failed", NO_GOOD_ROW, REFUSED_UPLOAD),
+        Refusal(409, "Conflict", "Others are changing the same jobs all the time. Try again."),
     ],
 )
 

@@ -1,12 +1,14 @@
 """POST /jobs/{id}/execute, and its older name."""
 
 import logging
+import threading
 from datetime import date
 
 import pytest
 from werkzeug import Response as SinkResponse
 
 from accounts.tests.factories import api_client
+from jobs import dispatch
 from jobs.definition import BAD_DISPATCH_URL
 from jobs.models import Job, JobExecution
 from jobs.tests.factories import make_job
@@ -209,6 +211,26 @@ def test_a_token_of_this_run_is_used_and_kept_nowhere(client, workflow, httpserv
     stored = [*JobExecution.objects.values(), *Job.objects.values(), *Notification.objects.values()]
     assert TOKEN not in repr(stored)
     assert TOKEN not in caplog.text
+
+
+@pytest.fixture
+def busy(monkeypatch, settings):
+    """A process that has as many manual runs out as it takes."""
+    settings.MANUAL_RUN_WAIT_SECONDS = 0.05
+    slots = threading.BoundedSemaphore(1)
+    slots.acquire()
+    monkeypatch.setattr(dispatch, "_manual_slots", slots)
+
+
+def test_a_run_too_many_is_queued_for_the_scheduler(client, workflow, busy):
+    assert execution(client, workflow)["status"] == "queued"
+
+
+def test_a_run_too_many_with_a_token_of_its_own_is_refused(client, workflow, busy):
+    response = execute(client, workflow, {"github_token": TOKEN})
+    assert (response.status_code, response.json()["error"]) == (429, "Too many requests")
+    assert response.headers["Retry-After"] == "10"
+    assert not JobExecution.objects.exists()
 
 
 def test_a_past_end_date_pauses_the_job_instead(client, alice, admin, hook):
