@@ -86,6 +86,12 @@ class Lane:
                 self._threads.add(thread)
                 thread.start()
 
+    def run_once(self, now: datetime) -> None:
+        """Send what is due in the calling thread."""
+        if self._is_open(now):
+            self._take_back_abandoned(now)
+            self._work()
+
     def stop(self, *, timeout: float) -> bool:
         """Begin nothing any more and wait for what is under way; return whether all of it ended in time."""
         self._stopping.set()
@@ -290,6 +296,11 @@ class Deliverer:
         """Start what is due by now. Returns at once."""
         for lane in self._lanes:
             lane.start(now)
+
+    def run_once(self, now: datetime) -> None:
+        """Deliver what is due in the calling thread, and return when nothing is left to do now."""
+        for lane in self._lanes:
+            lane.run_once(now)
 
     def join(self, *, timeout: float) -> bool:
         """Wait until nothing is under way; return whether that came in time."""

@@ -4,6 +4,7 @@ Every attempt of a delivery carries the same Message-ID, so a copy that went out
 server's "250" and our note) is recognised by whoever stores mail.
 """
 
+import logging
 import smtplib
 import socket
 import ssl
@@ -19,6 +20,8 @@ from django.core.mail.backends.smtp import EmailBackend
 from django.template.loader import render_to_string
 
 from notifications.channels.base import DeliveryError, Parcel
+
+logger = logging.getLogger(__name__)
 
 # A server may take EMAIL_TIMEOUT for each of its answers, but not for ever: after this the connection is cut.
 LONGEST_SECONDS = 60.0
@@ -96,7 +99,7 @@ class MailSession:
                 raise _refused(error.smtp_code, error.smtp_error) from error
             except (smtplib.SMTPException, OSError) as error:
                 self._drop()
-                raise DeliveryError(self._reason(error)) from error
+                raise DeliveryError(self._reason(error), everything=self._watch.has_cut) from error
             except (UnicodeError, ValueError) as error:
                 raise DeliveryError(f"The message cannot be written: {error}", permanent=True) from error
 
@@ -125,7 +128,8 @@ class MailSession:
             return f"The mail server took longer than {self._watch.seconds:g} s."
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"TLS: {error.verify_message}"
-        if isinstance(error, TimeoutError):
+        # smtplib words a timeout while reading as a lost connection.
+        if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
             return f"The mail server did not answer within {settings.EMAIL_TIMEOUT} s."
         return str(error) or type(error).__name__
 
@@ -141,13 +145,10 @@ def _words(code: int, text: bytes | str) -> str:
 
 def _close(backend: EmailBackend) -> None:
     """Say goodbye as far as the other side still listens."""
-    connection, backend.connection = backend.connection, None
-    if connection is None:
-        return
     try:
-        connection.quit()
-    except (smtplib.SMTPException, OSError):
-        connection.close()
+        backend.close()
+    except (smtplib.SMTPException, OSError) as error:
+        logger.debug("The mail server did not take the goodbye: %s", error)
 
 
 class _Watch:
