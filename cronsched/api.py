@@ -205,7 +205,7 @@ def utc_text(moment: datetime | None) -> str | None:
     """Write an instant as UTC with exactly three decimals and `Z` (contract, section 1), or None for None."""
     if moment is None:
         return None
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def with_etag(request: Request, response: Response) -> Response:

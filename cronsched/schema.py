@@ -17,6 +17,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiReque
 from rest_framework import serializers
 
 from cronsched.lib.errors import Problem, SchemaError
+from cronsched.lib.query import MAX_SEARCH
 
 JSON = "application/json"
 DOCUMENTED_PREFIX = "/api/v2/"
@@ -135,10 +136,10 @@ def flag(name: str, *, text: str, default: bool = False) -> OpenApiParameter:
     return OpenApiParameter(name, bool, default=default, description=text)
 
 
-SEARCH = OpenApiParameter(
-    "search", {"type": "string", "maxLength": 255}, description="Text to look for; case is ignored."
-)
-BAD_SEARCH = Refusal(400, "Invalid search", "search must be text of at most 255 characters.")
+# No database stores NUL in a text, so nobody finds it either.
+SEARCH_FORM = {"type": "string", "maxLength": MAX_SEARCH, "pattern": r"^[^\x00]*$"}
+SEARCH = OpenApiParameter("search", SEARCH_FORM, description="Text to look for; case is ignored.")
+BAD_SEARCH = Refusal(400, "Invalid search", f"search must be text of at most {MAX_SEARCH} characters.")
 
 
 def ordering(*fields: str) -> OpenApiParameter:

@@ -27,8 +27,29 @@ from jobs.models import (
 )
 
 EVER = DateRange()
-# Large, and shown nowhere in a list.
-UNLISTED_FIELDS = ("request_snapshot", "overrides", "earlier_attempts")
+# What a list shows. The rest of a row may be large, and a whole job would be read for its name.
+LISTED_FIELDS = (
+    "job_id",
+    "status",
+    "trigger_type",
+    "execution_type",
+    "target",
+    "scheduled_for",
+    "queued_at",
+    "started_at",
+    "completed_at",
+    "duration_seconds",
+    "response_status",
+    "error_message",
+    "output",
+    "reason",
+    "attempt",
+    "details",
+    "missed_from",
+    "missed_count",
+    "job__name",
+    "job__github_repo",
+)
 
 
 @dataclass(frozen=True)
@@ -211,11 +232,14 @@ def _sums(rows: ExecutionQuerySet, sign: int) -> Sums:
 
 
 def page(selection: Selection, *, offset: int, limit: int, oldest_first: bool = False) -> list[JobExecution]:
-    """Return `limit` executions after the first `offset`, with their jobs, newest first unless asked otherwise."""
+    """Return `limit` executions after the first `offset`, newest first unless asked otherwise.
+
+    They hold what a list shows of them and of their jobs; anything else costs a query each.
+    """
     order = ("started_at", "id") if oldest_first else ("-started_at", "-id")
     # The keys first, from the index alone: skipping whole rows would read them all.
     keys = list(selection.rows().order_by(*order).values_list("id", flat=True)[offset : offset + limit])
-    rows = JobExecution.objects.defer(*UNLISTED_FIELDS).select_related("job").in_bulk(keys)
+    rows = JobExecution.objects.select_related("job").only(*LISTED_FIELDS).in_bulk(keys)
     # A row may have been deleted in between.
     return [rows[key] for key in keys if key in rows]
 

@@ -20,7 +20,10 @@ STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 
-SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536;"
+# How long a thread keeps its connection. (PostgreSQL has its pool.)
+CONNECTION_SECONDS = 60
+# The cache is per connection, and every thread has one.
+SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;"
 
 
 def from_url(url: str, *, sqlite_file: Path) -> dict[str, Any]:
@@ -51,6 +54,8 @@ def _sqlite(config: dict[str, Any]) -> dict[str, Any]:
         "transaction_mode": "IMMEDIATE",
         "init_command": SQLITE_PRAGMAS,
     }
+    # Opening the file and setting it up takes longer than most of what a request asks of it.
+    config["CONN_MAX_AGE"] = CONNECTION_SECONDS
     return config
 
 
@@ -85,7 +90,7 @@ def _mariadb(config: dict[str, Any]) -> dict[str, Any]:
         "init_command": f"SET collation_connection=utf8mb4_bin, innodb_lock_wait_timeout={LOCK_TIMEOUT_MS // 1000},"
         " sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
     }
-    config["CONN_MAX_AGE"] = 60
+    config["CONN_MAX_AGE"] = CONNECTION_SECONDS
     config["CONN_HEALTH_CHECKS"] = True
     config["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_bin"}
     return config

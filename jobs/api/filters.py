@@ -11,7 +11,7 @@ from drf_spectacular.utils import OpenApiParameter
 
 from cronsched.lib import query, ranges
 from cronsched.lib.ids import known_id
-from cronsched.schema import FROM, TO
+from cronsched.schema import FROM, SEARCH_FORM, TO
 from jobs.models import ExecutionType, Status, TriggerType
 from jobs.statistics import Selection
 
@@ -23,9 +23,7 @@ STATUS = OpenApiParameter(
 )
 TRIGGER_TYPE = OpenApiParameter("trigger_type", str, description="`scheduled` or `manual`.")
 EXECUTION_TYPE = OpenApiParameter("execution_type", str, description="`webhook` or `github_actions`.")
-SEARCH = OpenApiParameter(
-    "search", {"type": "string", "maxLength": query.MAX_SEARCH}, description="Part of the job's name, in any case."
-)
+SEARCH = OpenApiParameter("search", SEARCH_FORM, description="Part of the job's name, in any case.")
 COMMON = (STATUS, TRIGGER_TYPE, FROM, TO)
 
 Params = Mapping[str, str]

@@ -1,0 +1,82 @@
+"""Where the contract itself contradicts a check: per operation, with the reason. Everything else is checked."""
+
+# Data that fits the schema and is refused all the same.
+DATES = "`from` and `to` are dates in several forms, in order; the schema can only say text"
+NAMES = "a name must make a slug that is free and short enough"
+IDENTIFIER = "one of two fields is needed, and a blank or NUL in a password is refused"
+SECRETS = "passwords hold no NUL, addresses have a dotted domain, user names their alphabet"
+JOB_RULES = "expressions, end dates, teams and targets have rules of their own"
+CRON = "an expression is text to the schema"
+TARGET = "one of two kinds of target is needed"
+FILE = "a file of any bytes is no CSV with the right columns"
+TEXT = "NUL and incomplete characters are refused in every text"
+OWN_ACCOUNT = "nobody deletes the own account"
+SLACK = "Slack cannot be switched on without an address"
+
+# Data that does not fit the schema and is taken all the same.
+TRUTH = "booleans follow truthiness: other JSON types count as true or false"
+FIRST_NAME = "of two names for one field the first that is not blank counts, and the other is not looked at"
+COUNT = "decimals and numbers as text are converted, falsy values are the default"
+FALSY_METADATA = "falsy metadata counts as an empty object"
+
+REFUSED = "positive_data_acceptance"
+TAKEN = "negative_data_rejection"
+
+CONTRADICTIONS: dict[str, dict[str, str]] = {
+    REFUSED: {
+        "bulk_upload_jobs": FILE,
+        "count_unread_notifications": DATES,
+        "create_job": JOB_RULES,
+        "create_job_category": NAMES,
+        "create_pic_team": NAMES,
+        "delete_read_notifications": DATES,
+        "delete_user": OWN_ACCOUNT,
+        "execute_job": TEXT,
+        "get_execution_statistics": DATES,
+        "list_executions": DATES,
+        "list_executions_of_job": DATES,
+        "list_notifications": DATES,
+        "login": IDENTIFIER,
+        "login_by_form": IDENTIFIER,
+        "preview_cron": CRON,
+        "register_user": SECRETS,
+        "test_run_job": TARGET,
+        "update_job": JOB_RULES,
+        "update_job_category": NAMES,
+        "update_pic_team": NAMES,
+        "update_slack_settings": SLACK,
+        "update_ui_preferences": TEXT,
+        "update_user": SECRETS,
+        "validate_cron": TEXT,
+    },
+    TAKEN: {
+        "preview_cron": COUNT,
+        "test_run_job": FALSY_METADATA,
+        "update_job": TRUTH,
+        "update_job_category": TRUTH,
+        "update_pic_team": TRUTH,
+        "update_preferences": TRUTH,
+        "update_slack_settings": TRUTH,
+        "update_user": TRUTH,
+        "validate_cron": FIRST_NAME,
+    },
+}
+
+
+def by_operation() -> dict[str, dict[str, str]]:
+    """Return the reasons per operation and check."""
+    found: dict[str, dict[str, str]] = {}
+    for check, operations in CONTRADICTIONS.items():
+        for operation, reason in operations.items():
+            found.setdefault(operation, {})[check] = reason
+    return dict(sorted(found.items()))
+
+
+def configuration() -> str:
+    """Return the settings of the fuzzer: all checks, without these."""
+    lines = ["[checks]", "enabled = true"]
+    for operation, reasons in by_operation().items():
+        lines += ["", "[[operations]]", f'include-operation-id = "{operation}"']
+        for check, reason in reasons.items():
+            lines += [f"# {reason}", f"checks.{check}.enabled = false"]
+    return "\n".join(lines)

@@ -1,0 +1,185 @@
+"""Those who race: our scheduler, bare pools, and django-celery-beat. Each takes a size and returns a `Herd`."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from django.core.management import call_command
+from django.db import connection
+
+from cronsched.tests.processes import ROOT, free_port
+from jobs.models import Job, JobExecution, Status
+from jobs.tests.benchmarks.herd import Herd
+from jobs.tests.benchmarks.processes import process, production, scheduler
+from jobs.tests.benchmarks.target import Arrival, Target
+from jobs.tests.benchmarks.usage import processor_seconds
+from jobs.tests.factories import make_job
+
+PORTION = 500
+# Past the last arrival: time for a second copy of a request to turn up.
+AFTERMATH_SECONDS = 2.0
+POOL_LIMIT_SECONDS = 120.0
+SCHEDULER_LIMIT_SECONDS = 120.0
+CELERY_LIMIT_SECONDS = 240.0
+CELERY = "jobs.tests.benchmarks.celery_side"
+CELERY_THREADS = 64
+
+Contender = Callable[[int], Herd]
+
+
+def next_minute(*, lead: float) -> datetime:
+    """Return the first whole minute that is at least `lead` seconds away."""
+    earliest = datetime.now(UTC) + timedelta(seconds=lead)
+    return earliest.replace(second=0, microsecond=0) + timedelta(minutes=1)
+
+
+def insert_jobs(urls: list[str], *, due_at: datetime) -> None:
+    """Insert a job for each URL, due at `due_at` and then once a day."""
+    first = make_job(name="Job 0", target_url=urls[0], **_fields(due_at, 0))
+    rows = [
+        Job(
+            name=f"Job {number}",
+            target_url=url,
+            category=first.category,
+            pic_team=first.pic_team,
+            end_date=first.end_date,
+            **_fields(due_at, number),
+        )
+        for number, url in enumerate(urls[1:], start=1)
+    ]
+    Job.objects.bulk_create(rows, batch_size=PORTION)
+
+
+def _fields(due_at: datetime, number: int) -> dict[str, object]:
+    return {
+        "cron_expression": f"{due_at.minute} {due_at.hour} * * *",
+        "timezone": "UTC",
+        "next_fire_at": due_at,
+        "metadata": {"number": number},
+    }
+
+
+def empty_tables() -> None:
+    """Start as on the first day: rows of the run before would only slow down the next one."""
+    call_command("flush", interactive=False, verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def wait_until_recorded(size: int, *, until: float) -> int:
+    """Wait until `size` executions ended well, and return how many did."""
+    recorded = 0
+    while recorded < size and time.time() < until:
+        time.sleep(0.2)
+        recorded = JobExecution.objects.filter(status=Status.SUCCESS).count()
+    return recorded
+
+
+class Race:
+    """Runs contenders against one target, each in processes of its own, all of them on an idle machine."""
+
+    def __init__(self, target: Target, folder: Path) -> None:
+        self._target = target
+        self._folder = folder
+
+    def scheduler(self, size: int) -> Herd:
+        """Let `manage.py runscheduler` send what is due in the coming minute; assert that it recorded all of it."""
+        empty_tables()
+        due = next_minute(lead=6)
+        insert_jobs([self._target.url("now", number) for number in range(size)], due_at=due)
+        with scheduler(self._folder / "scheduler.log") as pid:
+            herd = self._watch("scheduler", size, due.timestamp(), [pid], SCHEDULER_LIMIT_SECONDS)
+            recorded = wait_until_recorded(size, until=time.time() + 30)
+        assert recorded == size, (self._folder / "scheduler.log").read_text()
+        return herd
+
+    def pool(self, kind: str, width: int) -> Contender:
+        """Return a bare pool of `width` threads: through our own `door`, or through a `session` of requests."""
+
+        def run(size: int) -> Herd:
+            start = time.time() + 4
+            arguments = [kind, str(width), str(size), self._target.url("now", ""), str(start)]
+            command = [sys.executable, "-m", "jobs.tests.benchmarks.pools", *arguments]
+            pool = subprocess.Popen(command, cwd=ROOT)
+            name = f"{kind}, {width} threads"
+            herd = self._watch(name, size, start, [pool.pid], POOL_LIMIT_SECONDS)
+            assert pool.wait() == 0
+            return herd
+
+        return run
+
+    def celery(self, size: int) -> Herd:
+        """Let beat and a worker with threads do it, on a Redis of their own."""
+        # Beat reads each task's schedule in a query of its own before it begins.
+        due = next_minute(lead=20 + size / 300)
+        with ExitStack() as running:
+            environment = self._celery_environment(running.enter_context(redis(self._folder)), size)
+            arguments = [str(size), self._target.url("now", ""), str(due.hour), str(due.minute)]
+            fill = [sys.executable, "-m", f"{CELERY}.fill", *arguments]
+            subprocess.run(fill, cwd=ROOT, env=environment, check=True)
+            worker = ["worker", "--pool", "threads", "--concurrency", str(CELERY_THREADS)]
+            pids = [
+                running.enter_context(
+                    process(
+                        ["-m", "celery", "--app", f"{CELERY}.app", *command, "--loglevel", "WARNING"],
+                        self._folder / "celery.log",
+                        environment,
+                    )
+                )
+                for command in (worker, ["beat", "--schedule", str(self._folder / "beat"), "--pidfile", ""])
+            ]
+            return self._watch("celery", size, due.timestamp(), pids, CELERY_LIMIT_SECONDS)
+
+    def _celery_environment(self, broker: str, size: int) -> dict[str, str]:
+        database = self._folder / f"celery-{time.time_ns()}.sqlite3"
+        return {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": f"{CELERY}.settings",
+            "BENCHMARK_DATABASE": str(database),
+            "BENCHMARK_BROKER": broker,
+        }
+
+    def _watch(self, name: str, size: int, due_at: float, pids: list[int], limit: float) -> Herd:
+        self._target.take()
+        time.sleep(max(0.0, due_at - 0.5 - time.time()))
+        before = sum(processor_seconds(pid) for pid in pids)
+        self._target.wait_for(size, until=due_at + limit)
+        used = sum(processor_seconds(pid) for pid in pids) - before
+        time.sleep(AFTERMATH_SECONDS)
+        return Herd(name, size, due_at, tuple(self._target.take()), used)
+
+
+@contextmanager
+def redis(folder: Path) -> Iterator[str]:
+    """Run a Redis that keeps nothing, and yield its address."""
+    port = free_port()
+    program = shutil.which("redis-server")
+    assert program, "redis-server is not installed"
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    with (folder / "redis.log").open("wb") as log:
+        server = subprocess.Popen([program, *options], stdout=log, stderr=log)
+    try:
+        _wait_for_port(port)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, "Redis does not listen"
+            time.sleep(0.02)
+        else:
+            return

@@ -1,0 +1,54 @@
+"""A long history in seconds: written by the database itself. SQLite only, as the figures are promised for it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+
+from jobs import counters
+from jobs.models import Job
+
+DAYS = 365
+END = datetime.now(UTC).replace(microsecond=0)
+START = END - timedelta(days=DAYS)
+
+FILL = """
+    INSERT INTO job_executions (
+        id, job_id, status, trigger_type, execution_type, target, scheduled_for, queued_at, started_at, completed_at,
+        duration_seconds, response_status, output, attempt, earlier_attempts, details
+    )
+    WITH RECURSIVE numbers(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM numbers WHERE i < :last),
+    moments AS (SELECT i, strftime('%Y-%m-%d %H:%M:%f', julianday(:start) + i * :step) AS moment FROM numbers)
+    SELECT
+        printf('%012x7000', :milliseconds + i * :step_milliseconds) || lower(hex(randomblob(8))),
+        (SELECT id FROM numbered_jobs WHERE number = i % :jobs),
+        CASE (i / :jobs + i) % 20 WHEN 0 THEN 'failed' WHEN 1 THEN 'missed' ELSE 'success' END,
+        'scheduled', 'webhook', 'https://hooks.example.com/', moment, moment, moment, moment,
+        0.25 + (i % 100) / 100.0, 200, 'OK', 1, '[]', '{}'
+    FROM moments
+"""
+
+
+def fill(jobs: Sequence[Job], *, first: int, last: int, total: int) -> None:
+    """Add executions number `first` to `last` of `total` that are spread evenly over a year, and count them."""
+    assert connection.vendor == "sqlite"
+    step = DAYS / total
+    parameters = {
+        "first": first,
+        "last": last,
+        "start": START.strftime("%Y-%m-%d %H:%M:%S"),
+        "step": step,
+        "milliseconds": int(START.timestamp() * 1000),
+        "step_milliseconds": max(1, int(step * 24 * 3600 * 1000)),
+        "jobs": len(jobs),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE IF NOT EXISTS numbered_jobs (number INTEGER PRIMARY KEY, id TEXT)")
+        cursor.execute("DELETE FROM numbered_jobs")
+        rows = [(number, job.id.hex) for number, job in enumerate(jobs)]
+        cursor.executemany("INSERT INTO numbered_jobs VALUES (%s, %s)", rows)
+        # Django's placeholders would clash with the formats in the statement.
+        cursor.connection.execute(FILL, parameters)
+        cursor.execute("ANALYZE")
+    for day in range(DAYS + 2):
+        counters.recount(START.date() + timedelta(days=day))
