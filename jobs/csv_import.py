@@ -23,6 +23,8 @@ from taxonomy.models import slugify
 
 # With these a file is judged and written well within the time a client waits.
 MAX_ROWS = 20_000
+MAX_ROWS_WITH_BLANK = 200_000
+MAX_COLUMNS = 1_000
 
 # What a column means -> the headers it may have, by precedence.
 ALIASES = {
@@ -71,29 +73,34 @@ class Table:
 
 def read_table(content: bytes) -> Table:
     """Return the rows of a CSV file. Raises `DomainError` (400) for a file that cannot be read as a whole."""
-    records = list(_records(content.decode("utf-8-sig", "replace")))
-    if not records:
+    records = _records(content.decode("utf-8-sig", "replace"))
+    header = next(records, None)
+    if header is None:
         raise _unusable("CSV is empty.")
-    header, body = records[0], records[1:]
-    named = frozenset(place for place, title in enumerate(header) if title.strip())
-    if not named:
-        raise _unusable("CSV header row has no usable column names.")
+    named = _named_places(header)
     columns = _columns(header)
-    filled = [record for record in body if _has_content(record, named)]
-    return Table(
-        rows=[Row(number, _cells(record, columns)) for number, record in enumerate(filled, start=2)],
-        stats={
-            "original_column_count": len(header),
-            "original_row_count": len(body),
-            "removed_column_count": len(header) - len(named),
-            "removed_empty_row_count": len(body) - len(filled),
-        },
-    )
+    rows: list[Row] = []
+    count = 0
+    for record in records:
+        count += 1
+        if _has_content(record, named):
+            rows.append(Row(len(rows) + 2, _cells(record, columns)))
+        if len(rows) > MAX_ROWS:
+            raise _unusable(f"CSV has more than {MAX_ROWS} rows. Split the file.")
+        if count > MAX_ROWS_WITH_BLANK:
+            raise _unusable(f"CSV has more than {MAX_ROWS_WITH_BLANK} rows, blank ones included.")
+    stats = {
+        "original_column_count": len(header),
+        "original_row_count": count,
+        "removed_column_count": len(header) - len(named),
+        "removed_empty_row_count": count - len(rows),
+    }
+    return Table(rows, stats)
 
 
 def _records(text: str) -> Iterator[list[str]]:
     if END in text:
-        raise _unusable("This is not a text file.")
+        raise _unusable("This is no text in UTF-8.")
     if not text:
         return
     # The limit is the whole interpreter's, and its default is smaller than the bodies the API accepts.
@@ -101,17 +108,24 @@ def _records(text: str) -> Iterator[list[str]]:
     reader = csv.reader(io.StringIO(f"{text}{END}" if text[-1] in "\r\n" else f"{text}\n{END}", newline=""))
     begins = 1
     try:
-        for number, record in enumerate(reader):
+        for record in reader:
             if record == [END]:
                 return
             if record and record[-1].endswith(END):
                 raise _unusable(f"A quote opened in the row that begins in line {begins} is never closed.")
-            if number > MAX_ROWS:
-                raise _unusable(f"CSV has more than {MAX_ROWS} rows. Split the file.")
             begins = reader.line_num + 1
             yield record
     except csv.Error as error:
         raise _unusable(f"Line {reader.line_num}: {error}.") from None
+
+
+def _named_places(header: list[str]) -> frozenset[int]:
+    if len(header) > MAX_COLUMNS:
+        raise _unusable(f"CSV has more than {MAX_COLUMNS} columns.")
+    named = frozenset(place for place, title in enumerate(header) if title.strip())
+    if not named:
+        raise _unusable("CSV header row has no usable column names.")
+    return named
 
 
 def _columns(header: list[str]) -> dict[str, list[int]]:

@@ -77,8 +77,10 @@ def refused(**cells):
         (b"\xef\xbb\xbf", "CSV is empty."),
         (b"\n", "CSV header row has no usable column names."),
         (b" , ,\nname,cron,url\n", "CSV header row has no usable column names."),
-        (b"name\x00,cron\n", "This is not a text file."),
-        (b"PK\x03\x04\x14\x00\x00\x00\x08", "This is not a text file."),
+        (b"name\x00,cron\n", "This is no text in UTF-8."),
+        ("name,cron\n".encode("utf-16"), "This is no text in UTF-8."),
+        (b"name," * 1000 + b"name\n", "CSV has more than 1000 columns."),
+        (b"PK\x03\x04\x14\x00\x00\x00\x08", "This is no text in UTF-8."),
         (
             b"Job Name;Cron;End Date\nA;0 2 * * *;2099-01-01\n",
             'CSV header row has no column this service knows, such as "Job Name". Is it separated by commas?',
@@ -111,9 +113,12 @@ def test_cells_may_be_as_long_as_bodies():
 
 def test_a_file_with_too_many_rows_is_refused(monkeypatch):
     monkeypatch.setattr(csv_import, "MAX_ROWS", 2)
-    assert len(read_table(b"name\nA\nB\n").rows) == 2
-    with pytest.raises(DomainError, match="more than 2 rows"):
+    assert len(read_table(b"name\nA\n\n\nB\n").rows) == 2
+    with pytest.raises(DomainError, match=r"more than 2 rows\."):
         read_table(b"name\nA\nB\nC\n")
+    monkeypatch.setattr(csv_import, "MAX_ROWS_WITH_BLANK", 3)
+    with pytest.raises(DomainError, match="more than 3 rows, blank ones included"):
+        read_table(b"name\nA\n\n\n\n")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

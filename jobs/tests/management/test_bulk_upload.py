@@ -123,7 +123,7 @@ def test_rows_left_out_are_shown_as_a_table_in_plain_text(tmp_path):
     "content, message",
     [
         (b"", "CSV is empty."),
-        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "This is not a text file."),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "This is no text in UTF-8."),
         (b'name,cron\n"A,1\n', "A quote opened in the row that begins in line 2 is never closed."),
         (
             b"a;b\n1;2\n",
