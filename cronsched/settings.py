@@ -261,6 +261,16 @@ GITHUB_APP_PRIVATE_KEY = env.text("GITHUB_APP_PRIVATE_KEY").replace("\\n", "\n")
 GITHUB_APP_INSTALLATION_ID = env.integer("GITHUB_APP_INSTALLATION_ID", 0)
 if bool(GITHUB_APP_ID) != bool(GITHUB_APP_PRIVATE_KEY):
     raise env.BadSetting("GITHUB_APP_ID", "and GITHUB_APP_PRIVATE_KEY are needed together.")
+# The pace of dispatches with one credential; GitHub's own limits unless an Enterprise server sets others.
+GITHUB_DISPATCH_GAP_MS = env.integer("GITHUB_DISPATCH_GAP_MS", 1000)
+GITHUB_DISPATCHES_PER_MINUTE = env.integer("GITHUB_DISPATCHES_PER_MINUTE", 80, at_least=1, at_most=10_000)
+GITHUB_DISPATCHES_PER_HOUR = env.integer("GITHUB_DISPATCHES_PER_HOUR", 500, at_least=1, at_most=10_000)
+# Whether runs are followed to their end where a job does not say.
+TRACK_GITHUB_RUNS = env.flag("TRACK_GITHUB_RUNS", True)
+# Set in GitHub's webhook, too, it lets GitHub tell how runs end instead of being asked.
+GITHUB_WEBHOOK_SECRET = env.text("GITHUB_WEBHOOK_SECRET")
+# Whether the targets of all active jobs are checked every night.
+CHECK_TARGETS = env.flag("CHECK_TARGETS", True)
 
 # --- Mail ------------------------------------------------------------------------------------------------------------
 

@@ -325,6 +325,16 @@ class JobExecution(models.Model):
         return self.status in OPEN_STATUSES
 
     @property
+    def planned_at(self) -> datetime | None:
+        """When it was to be sent: later than the fire time for its place in the spread, a retry or a turn at GitHub."""
+        return self.not_before or self.scheduled_for
+
+    @property
+    def github_run(self) -> "GitHubRun | None":
+        """The run it started, None where it started none or nothing is known of it."""
+        return getattr(self, "run", None) if self.execution_type == ExecutionType.GITHUB_ACTIONS else None
+
+    @property
     def lateness_seconds(self) -> float | None:
         """Seconds from the fire time to the first request; None for manual runs and rows that never left."""
         if self.scheduled_for is None or self.status in (Status.QUEUED, *NEVER_SENT_STATUSES):
@@ -363,6 +373,8 @@ class GitHubRun(models.Model):
     concluded_at = models.DateTimeField(null=True, blank=True)
 
     tracking = models.CharField(max_length=12, choices=Tracking, default=Tracking.NOT_FOLLOWED)
+    # Whether mails, alarms and the count of failures wait for the run's end instead of taking the dispatch for it.
+    decides = models.BooleanField(default=False)
     created_at = models.DateTimeField()
     # Set while it is followed: when to look again, and until when at all.
     next_poll_at = models.DateTimeField(null=True, blank=True)
