@@ -72,8 +72,8 @@ class Command(BaseCommand):
     def _show(self, report: Report) -> None:
         if report.errors:
             self._show_errors(report.errors)
-        would = "would be " if report.dry_run else ""
-        self.stdout.write(f"{report.created} jobs {would}created, {report.updated} {would}updated.")
+        jobs = "Jobs that would be" if report.dry_run else "Jobs"
+        self.stdout.write(f"{jobs} created: {report.created}, updated: {report.updated}.")
         blank = report.stats["removed_empty_row_count"], report.stats["removed_column_count"]
         if any(blank):
             self.stdout.write(f"Ignored: {blank[0]} blank rows, {blank[1]} columns without a name.")

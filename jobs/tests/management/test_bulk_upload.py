@@ -85,7 +85,7 @@ def test_a_large_file_of_bodies_with_line_breaks_becomes_jobs(large_file):
 def test_a_dry_run_writes_nothing(tmp_path):
     out, code, _ = upload(write(tmp_path / "jobs.csv", row("A")), "--dry-run")
     assert (code, Job.objects.count()) == (0, 0)
-    assert "1 jobs would be created, 0 would be updated." in out
+    assert "Jobs that would be created: 1, updated: 0." in out
 
 
 def test_without_an_owner_jobs_belong_to_nobody(tmp_path):
@@ -115,7 +115,7 @@ def test_rows_left_out_are_shown_as_a_table_in_plain_text(tmp_path):
     assert (code, message) == (1, "1 row was left out.")
     assert "[red]A[/red]" in out
     assert "Invalid cron expression" in out
-    assert "1 jobs created, 0 updated." in out
+    assert "Jobs created: 1, updated: 0." in out
     assert "Ignored: 0 blank rows, 2 columns without a name." in out
 
 
