@@ -11,7 +11,7 @@ from django.conf import settings
 from cronsched.lib import payload
 from cronsched.lib.errors import DomainError
 from jobs import executors
-from jobs.executors import Failure, GitHubRequest, Outcome, Request, WebhookRequest
+from jobs.executors import Failure, GitHubRequest, Outcome, WebhookRequest
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 1.0, 30.0
@@ -23,7 +23,7 @@ def try_target(sent: Mapping[str, Any]) -> dict[str, Any]:
     return describe(executors.run(request), kind="webhook" if isinstance(request, WebhookRequest) else "github")
 
 
-def read_request(sent: Mapping[str, Any]) -> Request:
+def read_request(sent: Mapping[str, Any]) -> WebhookRequest | GitHubRequest:
     """Return what is to be called. A URL goes before a workflow here, unlike in a run."""
     metadata = sent.get("metadata") or {}
     if not isinstance(metadata, dict):

@@ -490,10 +490,14 @@ def test_filled_cells_change_an_existing_job_and_blank_ones_do_not():
         notification_emails=["a@example.com"],
         max_attempts=4,
     )
-    before = Job.objects.values().get()
+    before = {**Job.objects.values().get()}
     job = change(job, cron="30 4 * * *", category="", pic_team="", end_date="", metadata="", status="", url="")
-    after = Job.objects.values().get()
-    assert {key for key in after if before[key] != after[key]} == {"cron_expression", "next_fire_at", "updated_at"}
+    after = {**Job.objects.values().get()}
+    assert {key for key, value in after.items() if (key, value) not in before.items()} == {
+        "cron_expression",
+        "next_fire_at",
+        "updated_at",
+    }
     assert job.next_fire_at == datetime(2026, 1, 15, 19, 30, tzinfo=UTC)
 
 

@@ -421,7 +421,7 @@ def test_metadata_survives_as_it_came(client):
 
 
 def test_metadata_may_be_as_deep_as_bodies_may_be(client):
-    deep: dict = {}
+    deep: dict[str, object] = {}
     for _ in range(21):
         deep = {"a": deep}
     assert created(client, metadata=deep)["metadata"] == deep
