@@ -145,7 +145,8 @@ BAD_SEARCH = Refusal(400, "Invalid search", f"search must be text of at most {MA
 def ordering(*fields: str) -> OpenApiParameter:
     """Return the description of `ordering` by one of `fields`, each also reversed."""
     allowed = [sign + field for field in fields for sign in ("", "-")]
-    return OpenApiParameter("ordering", str, enum=allowed, description="Order of the rows; `-` reverses it.")
+    # Blank parameters are ignored.
+    return OpenApiParameter("ordering", str, enum=[*allowed, ""], description="Order of the rows; `-` reverses it.")
 
 
 def bad_ordering(*fields: str) -> Refusal:

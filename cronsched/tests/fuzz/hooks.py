@@ -8,6 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import schemathesis
 
+Case = schemathesis.Case[Any]
+
 ADDRESS = os.environ["FUZZ_ADDRESS"]
 CREDENTIALS = json.loads(os.environ["FUZZ_CREDENTIALS"])
 # Nothing listens there; a connection is refused at once.
@@ -27,16 +29,16 @@ ME = sign_in()
 class SignIn:
     """One session for everything, except that signing out gets one of its own."""
 
-    def get(self, case: schemathesis.Case, context: schemathesis.AuthContext) -> str:
+    def get(self, case: Case, context: schemathesis.AuthContext) -> str:
         signs_out = case.operation.path.endswith("/auth/logout")
         return str((sign_in() if signs_out else ME)["access_token"])
 
-    def set(self, case: schemathesis.Case, data: str, context: schemathesis.AuthContext) -> None:
+    def set(self, case: Case, data: str, context: schemathesis.AuthContext) -> None:
         case.headers["Authorization"] = f"Bearer {data}"
 
 
 @schemathesis.hook
-def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: schemathesis.HookContext, case: Case, kwargs: dict[str, Any]) -> None:
     """Keep the account that fuzzes an admin, and every generated address on this machine."""
     if not isinstance(case.body, dict):
         return

@@ -1,0 +1,182 @@
+"""System checks, for settings that are fine one by one but cannot work together or where they are used.
+
+Errors stop every command; warnings of the deployment kind appear with `manage.py check --deploy` only. What is wrong in
+itself never gets this far: `cronsched.lib.env` stops the boot.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections
+
+TAG = "cronsched"
+LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "[::1]"}
+MOUNTS = Path("/proc/self/mounts")
+# Their locks and shared memory do not hold what WAL needs.
+NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "fuse.glusterfs", "ceph"}
+
+Messages = list[CheckMessage]
+
+
+def _say(wrong: bool, kind: Callable[..., CheckMessage], number: str, text: str, hint: str) -> Messages:
+    return [kind(text, hint=hint, id=f"cronsched.{number}")] if wrong else []
+
+
+# --- Always ----------------------------------------------------------------------------------------------------------
+
+
+@register(TAG)
+def check_mail(**_: Any) -> Messages:
+    sends = settings.MAIL_ENABLED and bool(settings.EMAIL_HOST)
+    return [
+        *_say(
+            settings.EMAIL_USE_TLS and settings.EMAIL_USE_SSL,
+            Error,
+            "E001",
+            "SMTP_USE_TLS and SMTP_USE_SSL are both on.",
+            "Port 587 speaks STARTTLS (SMTP_USE_TLS), port 465 TLS from the start (SMTP_USE_SSL): switch one off.",
+        ),
+        *_say(
+            sends and not settings.DEFAULT_FROM_EMAIL,
+            Warning,
+            "W002",
+            "Mail is enabled but has no sender, so none will be sent.",
+            "Set MAIL_DEFAULT_SENDER, or MAIL_ENABLED=false.",
+        ),
+    ]
+
+
+@register(TAG)
+def check_capacity(**_: Any) -> Messages:
+    return [
+        *_say(
+            settings.PER_HOST_IN_FLIGHT > settings.MAX_IN_FLIGHT,
+            Warning,
+            "W003",
+            "PER_HOST_IN_FLIGHT is larger than MAX_IN_FLIGHT and has no effect.",
+            "Lower it, or set it to 0 for no limit per host.",
+        ),
+        *_say(
+            settings.MANUAL_RUN_WAIT_SECONDS > settings.DRAIN_TIMEOUT_SECONDS,
+            Warning,
+            "W004",
+            "A stopping web process gives requests less time than a manual run may take.",
+            "Set DRAIN_TIMEOUT_SECONDS to at least MANUAL_RUN_WAIT_SECONDS.",
+        ),
+    ]
+
+
+@register(TAG)
+def check_sqlite(**_: Any) -> Messages:
+    database = settings.DATABASES["default"]
+    if not database["ENGINE"].endswith("sqlite3"):
+        return []
+    kind = file_system_of(Path(database["NAME"]), MOUNTS)
+    return _say(
+        kind in NETWORK_FILE_SYSTEMS,
+        Error,
+        "E005",
+        f"The SQLite database lies on a network file system ({kind}).",
+        "Its write-ahead log works on one host only. Use a local disk, or PostgreSQL or MariaDB by DATABASE_URL.",
+    )
+
+
+def file_system_of(path: Path, mounts: Path) -> str:
+    """Return the type of the file system that holds `path`; blank where the system does not tell."""
+    if not mounts.exists():
+        return ""
+    path = path.resolve()
+    found, kind = Path("/"), ""
+    for line in mounts.read_text().splitlines():
+        point, this_kind = line.split(" ")[1:3]
+        # Blanks in names are written in octal.
+        where = Path(point.replace("\\040", " "))
+        if path.is_relative_to(where) and where.is_relative_to(found):
+            found, kind = where, this_kind
+    return kind
+
+
+@register(Tags.database)
+def check_collation(databases: Iterable[str] | None = None, **_: Any) -> Messages:
+    """Look at MariaDB's collation, whenever a command checks the database; `migrate` does, before it makes a table."""
+    found: Messages = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if connection.vendor != "mysql":
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT DATABASE(), @@collation_database")
+            name, collation = cursor.fetchone()
+        found += _say(
+            not collation.endswith(("_bin", "_as_cs")),
+            Error,
+            "E006",
+            f"The database compares text by {collation}, which takes 'Backup' and 'backup' for the same name.",
+            f"ALTER DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, before its tables are made.",
+        )
+    return found
+
+
+# --- For a deployment ------------------------------------------------------------------------------------------------
+
+
+@register(TAG, deploy=True)
+def check_exposure(**_: Any) -> Messages:
+    return [
+        *_say(
+            settings.CORS_ALLOW_ALL_ORIGINS,
+            Warning,
+            "W010",
+            "Pages of every origin may call the API.",
+            "Set CORS_ORIGINS to the addresses of your frontends.",
+        ),
+        *_say(
+            settings.EXPOSE_ERROR_DETAILS,
+            Warning,
+            "W011",
+            "Answers show the texts of unexpected errors.",
+            "Set EXPOSE_ERROR_DETAILS=false.",
+        ),
+        *_say(
+            settings.WEBHOOK_ALLOW_PRIVATE_NETWORKS,
+            Warning,
+            "W012",
+            "Webhooks may reach every address of the internal network.",
+            "Set WEBHOOK_ALLOW_PRIVATE_NETWORKS=false and list what they may reach in WEBHOOK_ALLOWED_CIDRS.",
+        ),
+        *_say(
+            urlsplit(settings.GITHUB_API_URL).scheme != "https",
+            Warning,
+            "W013",
+            "GitHub's tokens would be sent without encryption.",
+            "Give GITHUB_API_URL an https:// address.",
+        ),
+    ]
+
+
+@register(TAG, deploy=True)
+def check_addresses(**_: Any) -> Messages:
+    return [
+        *_say(
+            _only_local(settings.ALLOWED_HOSTS),
+            Warning,
+            "W014",
+            "The service answers to the names of this machine only.",
+            "Set ALLOWED_HOSTS to the names people reach it by.",
+        ),
+        *_say(
+            _only_local([urlsplit(settings.FRONTEND_BASE_URL).hostname or ""]),
+            Warning,
+            "W015",
+            "Links in mails and Slack messages would lead to the reader's own machine.",
+            "Set FRONTEND_BASE_URL to the address of your frontend.",
+        ),
+    ]
+
+
+def _only_local(hosts: Sequence[str]) -> bool:
+    return set(hosts) <= LOCAL_HOSTS
