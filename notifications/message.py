@@ -53,13 +53,12 @@ class Mail:
 class SlackPost:
     """One post: `text` in Slack's own markup, already escaped, with the mention in it.
 
-    `facts` are short lines below it (label, text in markup); `link` is where its button leads.
+    `facts` are short lines below it (label, text in markup).
     """
 
     text: str
     mention: str = ""
     facts: tuple[tuple[str, str], ...] = ()
-    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,22 +2,23 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.models import NotificationPreferences, Role, User
+from cronsched.lib import batches
+from cronsched.lib.batches import Column, Kind, Row
 from cronsched.lib.ids import uuid7
 from notifications import incidents
-from notifications.message import Everyone, Mail, Message
-from notifications.models import Channel, Delivery, Notification, Once, SlackSettings, Tally
+from notifications.message import EVERYONE, Mail, Message, SlackPost
+from notifications.models import Channel, Delivery, DeliveryStatus, Notification, Once, SlackSettings, Tally
 
 # What the accounts behind addresses (in lower case) chose; None where an account never chose.
 Preferences: TypeAlias = Mapping[str, NotificationPreferences | None]
 
-BATCH = 500
 SUMMARY_LENGTH = 255
 GIVE_UP_AFTER = timedelta(hours=24)
 
@@ -25,8 +26,7 @@ GIVE_UP_AFTER = timedelta(hours=24)
 def notify(messages: Iterable[Message], *, now: datetime) -> int:
     """Write the in-app rows and the delivery rows of `messages` in the caller's transaction; return the in-app rows.
 
-    The number of statements does not depend on how many messages, recipients or accounts there are (beyond 500 rows
-    they are inserted in portions). Call it once per transaction and last in it.
+    The number of statements does not depend on how many messages, recipients or accounts there are.
     """
     batch = list(messages)
     if not batch:
@@ -58,7 +58,7 @@ def _not_said_before(batch: list[Message], now: datetime) -> list[Message]:
     if not keys:
         return batch
     said = set(Once.objects.filter(key__in=keys).values_list("key", flat=True))
-    Once.objects.bulk_create([Once(key=key, created_at=now) for key in sorted(keys - said)], batch_size=BATCH)
+    Once.objects.bulk_create([Once(key=key, created_at=now) for key in sorted(keys - said)])
     kept = []
     for message in batch:
         if message.once and message.once in said:
@@ -71,38 +71,51 @@ def _not_said_before(batch: list[Message], now: datetime) -> list[Message]:
 
 # --- In the application ----------------------------------------------------------------------------------------------
 
+NOTICE_COLUMNS = (
+    Column("id", Kind.UUID),
+    Column("user_id", Kind.UUID),
+    Column("event", Kind.TEXT),
+    Column("title", Kind.TEXT),
+    Column("message", Kind.TEXT),
+    Column("type", Kind.TEXT),
+    Column("related_job_id", Kind.UUID),
+    Column("related_execution_id", Kind.UUID),
+)
+
 
 def _write_notices(batch: Sequence[Message], now: datetime) -> int:
     admins = _active_admins() if any(message.and_admins for message in batch) else ()
-    rows = []
+    rows: list[Row] = []
     to_everyone = 0
     for message in batch:
-        if isinstance(message.audience, Everyone):
+        if message.audience is EVERYONE:
             to_everyone += 1
-            rows.append(_notice(message, None, now))
+            rows.append(_notice(message, None))
         else:
-            rows.extend(_notice(message, user_id, now) for user_id in _accounts(message, message.audience, admins))
-    Notification.objects.bulk_create(rows, batch_size=BATCH)
+            rows.extend(_notice(message, user_id) for user_id in _accounts(message, admins))
+    if rows:
+        created_at = (Column("created_at", Kind.INSTANT), now)
+        batches.insert(connection, Notification._meta.db_table, NOTICE_COLUMNS, rows, same=[created_at])
     if to_everyone:
         Tally.objects.create(hour=now.replace(minute=0, second=0, microsecond=0), notices=to_everyone)
     return len(rows)
 
 
-def _accounts(message: Message, ids: tuple[UUID, ...], admins: Sequence[UUID]) -> Iterable[UUID]:
-    return dict.fromkeys((*ids, *admins) if message.and_admins else ids)
+def _accounts(message: Message, admins: Sequence[UUID]) -> Iterable[UUID]:
+    assert isinstance(message.audience, tuple)
+    return dict.fromkeys((*message.audience, *admins) if message.and_admins else message.audience)
 
 
-def _notice(message: Message, user_id: UUID | None, now: datetime) -> Notification:
-    return Notification(
-        id=uuid7(),
-        user_id=user_id,
-        event=message.event,
-        title=message.title,
-        message=message.text,
-        type=message.level,
-        related_job_id=message.job_id,
-        related_execution_id=message.execution_id,
-        created_at=now,
+def _notice(message: Message, user_id: UUID | None) -> Row:
+    return (
+        uuid7(),
+        user_id,
+        message.event,
+        message.title,
+        message.text,
+        message.level,
+        message.job_id,
+        message.execution_id,
     )
 
 
@@ -121,48 +134,72 @@ def _slack(batch: Sequence[Message]) -> SlackSettings | None:
     return found if found and found.posts else None
 
 
+DELIVERY_COLUMNS = (
+    Column("id", Kind.UUID),
+    Column("channel", Kind.TEXT),
+    Column("kind", Kind.TEXT),
+    Column("recipient", Kind.TEXT),
+    Column("summary", Kind.TEXT),
+    Column("payload", Kind.JSON),
+    Column("thread", Kind.UUID),
+    Column("not_before", Kind.INSTANT),
+    Column("give_up_at", Kind.INSTANT),
+    Column("related_job_id", Kind.UUID),
+    Column("related_execution_id", Kind.UUID),
+)
+
+
 def _write_deliveries(batch: Sequence[Message], slack: SlackSettings | None, now: datetime) -> None:
-    rows = [_post(message, now) for message in batch if message.slack] if slack else []
-    if mail_is_configured() and (mailed := [message for message in batch if message.mail]):
-        preferences = _preferences(mailed)
-        for message in mailed:
-            rows.extend(_mails(message, preferences, now))
-    Delivery.objects.bulk_create(rows, batch_size=BATCH)
+    rows = [_post(message, message.slack, now) for message in batch if message.slack] if slack else []
+    if mail_is_configured() and any(message.mail for message in batch):
+        preferences = _preferences(batch)
+        for message in batch:
+            if message.mail:
+                rows.extend(_mails(message, message.mail, preferences, now))
+    if rows:
+        same = [
+            (Column("status", Kind.TEXT), DeliveryStatus.WAITING.value),
+            (Column("attempts", Kind.INTEGER), 0),
+            (Column("reason", Kind.TEXT), ""),
+            (Column("created_at", Kind.INSTANT), now),
+        ]
+        batches.insert(connection, Delivery._meta.db_table, DELIVERY_COLUMNS, rows, same=same)
 
 
-def _post(message: Message, now: datetime) -> Delivery:
-    post = message.slack
-    assert post is not None
-    payload = {"text": post.text, "mention": post.mention, "facts": post.facts, "link": post.link}
-    return _delivery(message, Channel.SLACK, message.event, message.title, payload, now)
+def _post(message: Message, post: SlackPost, now: datetime) -> Row:
+    payload = {"text": post.text, "mention": post.mention, "facts": post.facts}
+    return _delivery(message, Channel.SLACK, message.event, "", message.title, payload, now)
 
 
-def _mails(message: Message, preferences: Preferences, now: datetime) -> list[Delivery]:
-    mail = message.mail
-    assert mail is not None
-    rows = []
-    for address in _addresses(mail, preferences):
-        row = _delivery(message, Channel.EMAIL, mail.kind, mail.headline, {**mail.context}, now)
-        row.recipient = address
-        rows.append(row)
-    return rows
+def _mails(message: Message, mail: Mail, preferences: Preferences, now: datetime) -> list[Row]:
+    return [
+        _delivery(message, Channel.EMAIL, mail.kind, address, mail.headline, mail.context, now)
+        for address in _addresses(mail, preferences)
+    ]
 
 
 def _delivery(
-    message: Message, channel: Channel, kind: str, summary: str, payload: dict[str, object], now: datetime
-) -> Delivery:
+    message: Message,
+    channel: Channel,
+    kind: str,
+    recipient: str,
+    summary: str,
+    payload: Mapping[str, Any],
+    now: datetime,
+) -> Row:
     starts_at = max(now, message.hold_until or now)
-    return Delivery(
-        channel=channel,
-        kind=kind,
-        summary=summary[:SUMMARY_LENGTH],
-        payload=payload,
-        thread=message.thread,
-        not_before=starts_at,
-        give_up_at=starts_at + GIVE_UP_AFTER,
-        created_at=now,
-        related_job_id=message.job_id,
-        related_execution_id=message.execution_id,
+    return (
+        uuid7(),
+        channel.value,
+        kind,
+        recipient,
+        summary[:SUMMARY_LENGTH],
+        payload,
+        message.thread,
+        starts_at,
+        starts_at + GIVE_UP_AFTER,
+        message.job_id,
+        message.execution_id,
     )
 
 
