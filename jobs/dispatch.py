@@ -26,7 +26,7 @@ from cronsched.lib import backoff, batches, crypto
 from cronsched.lib.batches import Column, Kind
 from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
-from jobs import counters, executors, health, messages
+from jobs import counters, executors, health, messages, pacing, tracking
 from jobs.counters import Counted
 from jobs.executors import (
     GitHubRequest,
@@ -41,12 +41,15 @@ from jobs.executors import (
     target_of,
 )
 from jobs.executors.base import Failure, shown_url, storable
+from jobs.executors.github.api import RATE_LIMIT_WAIT
 from jobs.executors.rules import SuccessRule
 from jobs.facts import JobFacts, Overrides
-from jobs.models import Job, JobExecution, Overlap, RetryOn, Status, TriggerType
+from jobs.models import GitHubRun, Job, JobExecution, Overlap, RetryOn, Status, Tracking, TriggerType
 from jobs.options import Secrets, retry_max_age, retry_on
 from jobs.plan import end_of
 from jobs.schedule import PAUSED, NewExecution, end_zone, give_up, insert_executions
+from jobs.tracking import Started
+from notifications.message import Message
 from notifications.services import notify
 
 logger = logging.getLogger(__name__)
@@ -88,8 +91,8 @@ STARTED = (
     Column("request_snapshot", Kind.JSON),
     Column("status", Kind.TEXT),
     Column("sender", Kind.UUID),
-    Column("not_before", Kind.INSTANT),
 )
+PLANNED = (Column("id", Kind.UUID), Column("not_before", Kind.INSTANT))
 
 
 class _Queued(NamedTuple):
@@ -185,7 +188,7 @@ def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list
             for row in batches.read(batches.locked(ready).values_list(*_Queued._fields, *job_fields))
         ]
         later = out_of_turn((row.id, row.trigger_type, job.id, job.overlap) for row, job in rows)
-        prepared, updates, stopped = [], [], []
+        ready_now, stopped = [], []
         for row, job in rows:
             if row.id in later:
                 continue
@@ -195,14 +198,42 @@ def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list
             item = prepare(
                 row.id, job, fire_time=row.scheduled_for, attempt=row.attempt, overrides=row.stored_overrides
             )
-            prepared.append(item)
-            updates.append(_started(item, now if row.attempt == 1 else row.started_at, sender, now))
+            ready_now.append((item, now if row.attempt == 1 else row.started_at))
         if stopped:
             give_up(JobExecution.objects.filter(id__in=stopped), reason=PAUSED, now=now)
-        if updates:
-            condition = "job_executions.status = 'queued'"
-            batches.update(connection, JobExecution._meta.db_table, STARTED, updates, condition=condition)
+        prepared, turns = take_turns([item for item, _ in ready_now], now=now)
+        updates = [_started(item, at, sender, now) for item, at in ready_now if item.execution_id not in turns]
+        _write_queued(STARTED, updates)
+        _write_queued(PLANNED, list(turns.items()))
     return prepared
+
+
+def take_turns(prepared: Sequence[Prepared], *, now: datetime) -> tuple[list[Prepared], dict[UUID, datetime]]:
+    """Return what of `prepared` may leave now, and for what has to wait for its turn at GitHub when that will be.
+
+    Call it in the transaction that lets them leave.
+    """
+    asked = [(item.execution_id, lane) for item in prepared if (lane := executors.lane(item.request))]
+    if not asked:
+        return list(prepared), {}
+    turns = pacing.take(asked, now=now)
+    leaving = [item for item in prepared if item.execution_id not in turns]
+    requests = [item.request for item in leaving if isinstance(item.request, GitHubRequest)]
+    known = tracking.known_runs((f"{request.owner}/{request.repo}" for request in requests), now=now)
+    return [_with_known_runs(item, known) for item in leaving], turns
+
+
+def _with_known_runs(item: Prepared, known: Mapping[str, frozenset[int]]) -> Prepared:
+    if not isinstance(item.request, GitHubRequest):
+        return item
+    runs = known.get(f"{item.request.owner}/{item.request.repo}".lower(), frozenset())
+    return item._replace(request=replace(item.request, known_runs=runs)) if runs else item
+
+
+def _write_queued(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        condition = "job_executions.status = 'queued'"
+        batches.update(connection, JobExecution._meta.db_table, columns, rows, condition=condition)
 
 
 def out_of_turn(rows: Iterable[tuple[UUID, str, UUID, str]]) -> set[UUID]:
@@ -223,6 +254,9 @@ def out_of_turn(rows: Iterable[tuple[UUID, str, UUID, str]]) -> set[UUID]:
     going = going.order_by("job_id", "-status", Coalesce("scheduled_for", "queued_at"), "id")
     for execution_id, job_id in going.values_list("id", "job_id"):
         first.setdefault(job_id, execution_id)
+    # A run that goes on at GitHub stands before everything.
+    followed = JobExecution.objects.filter(run__tracking=Tracking.FOLLOWED, job_id__in=set(queueing.values()))
+    first |= {job_id: execution_id for execution_id, job_id in followed.values_list("id", "job_id")}
     return {execution_id for execution_id, job_id in queueing.items() if first.get(job_id) != execution_id}
 
 
@@ -246,7 +280,6 @@ def _started(item: Prepared, started_at: datetime, sender: UUID, now: datetime) 
         snapshot(item.request),
         Status.RUNNING.value,
         sender,
-        None,
     )
 
 
@@ -327,9 +360,9 @@ def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
         own = JobExecution.objects.filter(
             id__in=by_id, sender=sender, status__in=(Status.RUNNING, Status.UNKNOWN)
         ).order_by("id")
-        fields = ("id", "status", "started_at", "earlier_attempts", "trigger_type", "execution_type")
-        before = {row[0]: row for row in batches.locked(own, skip=False).values_list(*fields)}
-        recorded = [_recorded(by_id[row[0]], *row[1:5]) for row in before.values()]
+        before = {row[0]: _Running._make(row) for row in batches.locked(own, skip=False).values_list(*_Running._fields)}
+        by_id |= _contested(by_id[execution_id] for execution_id in before)
+        recorded = [_recorded(by_id[row.id], row) for row in before.values()]
         if not recorded:
             return 0
         condition = "job_executions.sender = %s AND job_executions.status IN ('running', 'unknown')"
@@ -340,63 +373,170 @@ def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
         settled = [execution for execution in recorded if not execution.is_open]
         counters.add(_corrections(settled, before))
         jobs = Job.objects.select_related("category", "pic_team").in_bulk({execution.job_id for execution in settled})
-        notices = [messages.run_finished(jobs[execution.job_id], execution, now=now) for execution in settled]
-        ended = [(execution.job_id, execution.status == Status.SUCCESS) for execution in settled]
+        undecided = _heed_github([by_id[execution_id] for execution_id in before], settled, jobs, now)
+        notices = [_notice(jobs[row.job_id], row, row.pk not in undecided, now) for row in settled]
+        ended = [(row.job_id, row.status == Status.SUCCESS) for row in settled if row.pk not in undecided]
         notify([*notices, *health.count(ended, jobs, now=now)], now=now)
     return len(recorded)
 
 
-def _corrections(settled: Sequence[JobExecution], before: Mapping[UUID, Sequence[Any]]) -> Iterator[Counted]:
+class _Running(NamedTuple):
+    """What the row of an attempt says before its outcome is written."""
+
+    id: UUID
+    status: str
+    started_at: datetime
+    earlier_attempts: list[Any]
+    trigger_type: str
+    execution_type: str | None
+    not_before: datetime | None
+
+
+def _notice(job: Job, execution: JobExecution, is_decided: bool, now: datetime) -> Message:
+    message = messages.run_finished(job, execution, now=now)
+    # Whether all is well is for the run to say; mails and alarms wait for its end.
+    return message if is_decided else replace(message, mail=None, alarm=None)
+
+
+# --- What GitHub said ---
+
+
+def _heed_github(
+    results: Sequence[Result], settled: Sequence[JobExecution], jobs: Mapping[UUID, Job], now: datetime
+) -> set[UUID]:
+    """Follow the runs that were started, and keep away from GitHub where it asked for that.
+
+    Returns the executions whose outcome is for their run to decide.
+    """
+    dispatches = [(result, result.prepared.request) for result in results]
+    dispatched = [(result, request) for result, request in dispatches if isinstance(request, GitHubRequest)]
+    if not dispatched:
+        return set()
+    waits = {
+        _lane(request): result.outcome.retry_after or RATE_LIMIT_WAIT
+        for result, request in dispatched
+        if result.outcome.failure is Failure.RATE_LIMITED
+    }
+    pacing.block(waits, now=now)
+    pacing.unblock({_lane(request) for result, request in dispatched if result.outcome.succeeded} - set(waits))
+    is_settled = {execution.pk for execution in settled}
+    started = [
+        Started(result.prepared.execution_id, request, dict(result.outcome.details))
+        for result, request in dispatched
+        if result.outcome.succeeded and result.prepared.execution_id in is_settled
+    ]
+    by_execution = {execution.pk: jobs[execution.job_id] for execution in settled}
+    return tracking.begin(started, by_execution, now=now)
+
+
+def _lane(request: GitHubRequest) -> str:
+    lane = executors.lane(request)
+    assert lane is not None
+    return lane
+
+
+def _contested(results: Iterable[Result]) -> dict[UUID, Result]:
+    """Return, as failures, the dispatches that nobody answered and whose run was found but belongs to another."""
+    found = {
+        result.prepared.execution_id: result
+        for result in results
+        if result.outcome.details.get("lookup") == "run found" and isinstance(result.prepared.request, GitHubRequest)
+    }
+    if not found:
+        return {}
+    run_ids = {result.outcome.details["run_id"] for result in found.values()}
+    taken = set(GitHubRun.objects.filter(run_id__in=run_ids).values_list("run_id", flat=True))
+    contested = {}
+    for execution_id, result in found.items():
+        run_id = result.outcome.details["run_id"]
+        if run_id in taken:
+            reason = "no answer, and the run that was found belongs to another execution"
+            outcome = replace(
+                result.outcome,
+                status="failed",
+                output=None,
+                error_message=f"Request failed: {reason}",
+                failure=Failure.NO_ANSWER,
+                reason=reason,
+                details={"lookup": "run of another execution found"},
+            )
+            contested[execution_id] = result._replace(outcome=outcome)
+        taken.add(run_id)
+    return contested
+
+
+def _corrections(settled: Sequence[JobExecution], before: Mapping[UUID, _Running]) -> Iterator[Counted]:
     """Count what was settled; what had been called unknown is taken back first."""
     for execution in settled:
-        _, status, started_at, _, trigger, kind = before[execution.pk]
-        if status == Status.UNKNOWN:
-            yield Counted(execution.job_id, started_at, status, trigger, kind, None, -1)
-        duration = execution.duration_seconds
-        yield Counted(execution.job_id, started_at, execution.status, trigger, execution.execution_type, duration)
+        row = before[execution.pk]
+        if row.status == Status.UNKNOWN:
+            yield Counted(execution.job_id, row.started_at, row.status, row.trigger_type, row.execution_type, None, -1)
+        kind, duration = execution.execution_type, execution.duration_seconds
+        yield Counted(execution.job_id, row.started_at, execution.status, row.trigger_type, kind, duration)
 
 
-def _recorded(result: Result, status: str, started_at: datetime, earlier: list[Any], trigger: str) -> JobExecution:
+def _recorded(result: Result, before: _Running) -> JobExecution:
     """Return the row as it is to be; it is not saved as a model."""
     prepared, outcome, completed_at = result
-    again_at = _next_attempt_at(result, status, started_at)
-    final = again_at is None
+    again = _next_attempt(result, before)
+    final = again is None
     return JobExecution(
         id=prepared.execution_id,
         job_id=prepared.job.id,
-        status=outcome.status if final else Status.QUEUED.value,
-        trigger_type=trigger,
+        status=outcome.status if again is None else Status.QUEUED.value,
+        trigger_type=before.trigger_type,
         execution_type=outcome.execution_type,
         target=outcome.target,
         scheduled_for=prepared.fire_time,
-        started_at=started_at,
+        started_at=before.started_at,
         completed_at=completed_at if final else None,
-        duration_seconds=(completed_at - started_at).total_seconds() if final else None,
+        duration_seconds=(completed_at - before.started_at).total_seconds() if final else None,
         response_status=outcome.response_status,
         error_message=_storable(outcome.error_message),
         output=_storable(outcome.output),
         reason=None,
-        attempt=prepared.attempt if final else prepared.attempt + 1,
-        earlier_attempts=earlier if final else [*earlier, attempt_facts(result)],
+        attempt=prepared.attempt if again is None else again.attempt,
+        earlier_attempts=before.earlier_attempts if final else _with_attempt(before.earlier_attempts, result),
         details=dict(outcome.details),
-        not_before=again_at,
+        not_before=before.not_before if again is None else again.at,
         deadline_at=None,
     )
 
 
-def _next_attempt_at(result: Result, status: str, started_at: datetime) -> datetime | None:
+class _Again(NamedTuple):
+    """The next attempt: when, and its number."""
+
+    at: datetime
+    attempt: int
+
+
+def _next_attempt(result: Result, before: _Running) -> _Again | None:
     """Return when to try again, None where this attempt was the last."""
     prepared, outcome, completed_at = result
     job = prepared.job
     # An outcome that came after the row was called unknown corrects it, no more.
-    if outcome.succeeded or status != Status.RUNNING or prepared.attempt >= job.max_attempts:
+    if outcome.succeeded or before.status != Status.RUNNING:
         return None
-    if not _may_try_again(outcome, retry_on(job.request_options)):
+    number = prepared.attempt
+    if _was_turned_away(result):
+        # It certainly did nothing, so that sending it again makes no second run; it is not even another attempt.
+        wait = max(outcome.retry_after or RATE_LIMIT_WAIT, timedelta(seconds=1))
+    elif number < job.max_attempts and _may_try_again(outcome, retry_on(job.request_options)):
+        key = f"{job.id}/{prepared.fire_time or prepared.execution_id}"
+        curve = backoff.delay(number, first=timedelta(seconds=job.backoff_seconds), key=key)
+        wait = max(curve, outcome.retry_after or timedelta())
+        number += 1
+    else:
         return None
-    key = f"{job.id}/{prepared.fire_time or prepared.execution_id}"
-    wait = backoff.delay(prepared.attempt, first=timedelta(seconds=job.backoff_seconds), key=key)
-    at = completed_at + max(wait, outcome.retry_after or timedelta())
-    return at if at - started_at <= retry_max_age(job.request_options) else None
+    at = completed_at + wait
+    return _Again(at, number) if at - before.started_at <= retry_max_age(job.request_options) else None
+
+
+def _was_turned_away(result: Result) -> bool:
+    """Whether GitHub refused a dispatch for its rate limit. One with a token of its own cannot wait for another."""
+    request = result.prepared.request
+    is_ours = isinstance(request, GitHubRequest) and request.token is None
+    return is_ours and result.outcome.failure is Failure.RATE_LIMITED
 
 
 def _may_try_again(outcome: Outcome, wish: str) -> bool:
@@ -407,6 +547,15 @@ def _may_try_again(outcome: Outcome, wish: str) -> bool:
         case RetryOn.UNSENT:
             return outcome.retryable and not outcome.request_sent
     return outcome.retryable
+
+
+def _with_attempt(earlier: Sequence[dict[str, Any]], result: Result) -> list[dict[str, Any]]:
+    """Return the attempts that are over. One that GitHub turned away several times is one of them."""
+    facts = attempt_facts(result)
+    kept = list(earlier)
+    if kept and kept[-1]["attempt"] == facts["attempt"]:
+        facts["times"] = kept.pop().get("times", 1) + 1
+    return [*kept, facts]
 
 
 def attempt_facts(result: Result) -> dict[str, Any]:

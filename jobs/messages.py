@@ -22,6 +22,8 @@ from notifications.slack_markup import escape, link, mention
 from taxonomy.models import PicTeam
 
 SLACK_ERROR_LENGTH = 300
+# How a GitHub run may end without anybody having to look at it.
+GOOD_CONCLUSIONS = frozenset({"success", "neutral", "skipped"})
 # What a mail shows of a target's answer; the whole of it is behind the link.
 MAIL_OUTPUT_LENGTH = 1000
 
@@ -156,14 +158,15 @@ def run_concluded(
     job: Job, execution: JobExecution, *, conclusion: str, url: str, failed_step: str | None, now: datetime
 ) -> Message:
     """Word how a tracked GitHub run ended. `failed_step` names job and step that failed, where that is known."""
-    succeeded = conclusion == "success"
+    succeeded = conclusion in GOOD_CONCLUSIONS
     where = f" at {failed_step}" if failed_step else ""
     text = f'Job "{job.name}": the GitHub run ended with {conclusion}{where}.'
-    facts = (*_run_facts(job, execution), ("Run", link(url, "on GitHub")))
+    facts = (*_run_facts(job, execution), *([("Run", link(url, "on GitHub"))] if url else []))
     outcome = {"conclusion": conclusion, "url": url, "failed_step": failed_step}
     mail = None
     if not succeeded:
-        mail = _run_mail(job, execution, "job_failure", "Failure", run=outcome)
+        error = f"The GitHub run ended with {conclusion}{where}."
+        mail = _run_mail(job, execution, "job_failure", "Failure", error=error, run=outcome)
     elif job.notify_on_success:
         mail = _run_mail(job, execution, "job_success", "Success", run=outcome)
     recovery = partial(_recovered, job, execution, now)
@@ -181,6 +184,20 @@ def run_concluded(
         alarm=Alarm(job.pk, False, tell_recovery=_own_or_category(job, "notify_on_recovery"), recovered=recovery)
         if succeeded
         else _failing(job),
+        hold_until=quiet_until(job.pic_team, now),
+    )
+
+
+def run_lost(job: Job, execution: JobExecution, *, reason: str, now: datetime) -> Message:
+    """Word that a GitHub run was followed and nobody knows how it ended."""
+    return Message(
+        "run_lost",
+        "GitHub Run Lost",
+        f'Job "{job.name}": how the GitHub run ended is not known: {reason}.',
+        Level.WARNING,
+        job_id=job.pk,
+        execution_id=execution.pk,
+        slack=_post(job, "grey_question", "GitHub run lost: ", f": {escape(reason)}", _run_facts(job, execution)),
         hold_until=quiet_until(job.pic_team, now),
     )
 
@@ -351,11 +368,18 @@ def _run_facts(job: Job, execution: JobExecution) -> tuple[tuple[str, str], ...]
 # --- Mail ------------------------------------------------------------------------------------------------------------
 
 
-def _run_mail(job: Job, execution: JobExecution, kind: str, subject: str, **more: Any) -> Mail | None:
+def _run_mail(
+    job: Job, execution: JobExecution, kind: str, subject: str, *, error: str | None = None, **more: Any
+) -> Mail | None:
+    """Return the mail about a run to the job's list. `error` is what a run at GitHub failed with."""
     if not _has_list(job):
         return None
+    told = _execution_context(job, execution)
+    if error is not None:
+        # How long its dispatch took says nothing about the run.
+        told |= {"error": error, "duration": None}
     preference = "email_on_job_success" if kind == "job_success" else "email_on_job_failure"
-    context = _job_context(job) | {"execution": _execution_context(job, execution)} | more
+    context = _job_context(job) | {"execution": told} | more
     return Mail(kind, f"Job {subject}: {job.name}", tuple(job.notification_emails), context, preference)
 
 

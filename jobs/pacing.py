@@ -34,7 +34,7 @@ class Pace(NamedTuple):
         return max([1, *(number for number, _ in self.limits)])
 
     def next_turn(self, taken: Sequence[float], at: float) -> float:
-        """Return the first instant from `at` on at which another turn may be taken after those `taken`, oldest first."""
+        """Return the first instant from `at` on for another turn after those `taken`, oldest first."""
         turn = max(at, taken[-1] + self.gap) if taken else at
         for number, span in self.limits:
             if len(taken) >= number:

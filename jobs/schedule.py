@@ -22,7 +22,7 @@ from cronsched.lib.ids import uuid7
 from jobs import counters, cron, messages
 from jobs.counters import Counted
 from jobs.facts import JobFacts
-from jobs.models import Job, JobExecution, Overlap, Status, TriggerType
+from jobs.models import Job, JobExecution, Overlap, Status, Tracking, TriggerType
 from jobs.plan import Missed, Plan, Timing, not_before, overlap_refusal, plan
 from notifications.message import Message
 from notifications.services import notify
@@ -136,12 +136,15 @@ def _plan(job: JobFacts, now: datetime) -> Plan:
 
 
 def open_executions(jobs: Iterable[UUID]) -> Counter[UUID]:
-    """Count the executions of each job that are queued or running, retry-waiting ones among them."""
+    """Count the executions of each job that are queued, running, waiting for a retry or followed at GitHub."""
     wanted = list(jobs)
     if not wanted:
         return Counter()
-    rows = JobExecution.objects.open().filter(job_id__in=wanted).order_by().values_list("job_id")
-    return Counter(dict(rows.annotate(count=Count("id"))))
+    going: Counter[UUID] = Counter()
+    for rows in (JobExecution.objects.open(), JobExecution.objects.filter(run__tracking=Tracking.FOLLOWED)):
+        counted = rows.filter(job_id__in=wanted).order_by().values_list("job_id").annotate(count=Count("id"))
+        going.update(dict(counted))
+    return going
 
 
 def _add(settlement: Settlement, job: JobFacts, planned: Plan, going: Counter[UUID], now: datetime) -> None:
