@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,8 @@ import pytest
 import requests
 from pytest_httpserver import HTTPServer
 
-ROOT = Path(__file__).resolve().parents[2]
+from cronsched.tests.processes import ROOT, free_port, manage
+
 PASSWORD = "a-password-for-this-test"
 # Not today: the job would end before its minute if midnight came between.
 IN_TWO_DAYS = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
@@ -30,28 +30,20 @@ class Service:
         self.port = free_port()
         self.processes: dict[str, subprocess.Popen[str]] = {}
         self.environment = {
+            **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "ENV_FILE": os.devnull,
-            "DEBUG": "true",
-            "SECRET_KEY": "a-secret-for-tests-only-0123456789-abcdefghij",
             "DATABASE_URL": f"sqlite:///{folder}/cronsched.sqlite3",
             "DEFAULT_ADMIN_PASSWORD": PASSWORD,
             "DRAIN_TIMEOUT_SECONDS": "3",
             "PORT": str(self.port),
         }
 
-    def manage(self, *arguments: str) -> str:
-        command = [sys.executable, "manage.py", *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, env=self.environment, check=True, text=True, capture_output=True, timeout=60
-        ).stdout
-
     def start(self) -> None:
         for line in (ROOT / "Procfile").read_text().splitlines():
             name, _, command = line.partition(": ")
             with self.log(name).open("w") as log:
                 self.processes[name] = subprocess.Popen(
-                    ["sh", "-c", f"exec {command}"],
+                    ["sh", "-c", command],
                     cwd=ROOT,
                     env=self.environment,
                     stdout=log,
@@ -102,11 +94,6 @@ class Service:
             return False
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def eventually(question: Callable[[], Any], *, seconds: float) -> Any:
     """Return the first true answer of another process, asked again and again."""
     deadline = time.monotonic() + seconds
@@ -120,8 +107,8 @@ def eventually(question: Callable[[], Any], *, seconds: float) -> Any:
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     service = Service(tmp_path)
-    service.manage("migrate", "--verbosity", "0")
-    service.manage("create_first_admin")
+    manage("migrate", "--verbosity", "0", **service.environment)
+    manage("create_first_admin", **service.environment)
     service.start()
     try:
         eventually(service.healthy, seconds=30)
@@ -130,42 +117,83 @@ def service(tmp_path: Path) -> Iterator[Service]:
         service.kill()
 
 
+@pytest.fixture
+def newcomer(service: Service, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Somebody who types in the README's tour as printed, beside the test: both wait for the same minute."""
+    script = tour().replace("the password that was printed", PASSWORD).replace("localhost:5001", service.host)
+    script = script.replace(".venv/bin/python manage.py", f"{sys.executable} {ROOT}/manage.py")
+    # Here a refusal ends the tour; a reader sees it on the screen.
+    strict = 'set -euo pipefail; curl() { command curl --fail-with-body "$@"; }\n'
+    process = subprocess.Popen(
+        ["bash", "-c", strict + script],
+        cwd=tmp_path,
+        env=service.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def tour() -> str:
+    """Return all that the README's tour tells its reader to type."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## Five minutes with it")[2].partition("\n## ")[0]
+    return "\n".join(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL))
+
+
 @pytest.mark.minute
-@pytest.mark.timeout(180)
-def test_a_job_made_over_the_api_fires_at_its_minute_and_shows_its_execution(service: Service, httpserver: HTTPServer):
+@pytest.mark.timeout(240)
+def test_jobs_made_over_the_api_fire_at_their_minute_and_show_their_executions(
+    service: Service, newcomer: subprocess.Popen[str], httpserver: HTTPServer
+):
     httpserver.expect_request("/backup", method="POST", json={"env": "production"}).respond_with_data("stored")
     httpserver.expect_request("/ping", method="GET").respond_with_data("gone", status=410)
-
     token = service.sign_in()
+    good, bad = make_jobs(service, token, httpserver)
+
+    check_executions(service, token, httpserver, good, bad)
+    check_tour(service, token, newcomer)
+
+    assert service.stop() == {"web": 0, "scheduler": 0}
+    assert "Traceback" not in service.log("web").read_text() + service.log("scheduler").read_text()
+
+
+def make_jobs(service: Service, token: str, target: HTTPServer) -> list[dict[str, Any]]:
+    """Make a category, a team and two jobs for every minute: one whose target agrees, one whose target refuses."""
     service.call("POST", "/job-categories", token, name="Backups")
-    service.call("POST", "/pic-teams", token, name="Night Watch", slack_handle="@night")
-    common = {
-        "cron_expression": "* * * * *",
-        "category": "backups",
-        "pic_team": "night-watch",
-        "end_date": IN_TWO_DAYS,
-    }
-    good, bad = (
+    service.call("POST", "/pic-teams", token, name="Day Shift", slack_handle="@day")
+    common = {"cron_expression": "* * * * *", "category": "backups", "pic_team": "day-shift", "end_date": IN_TWO_DAYS}
+    jobs = [
         service.call("POST", "/jobs", token, **common, **own)["job"]
         for own in (
-            {"name": "Backup", "target_url": httpserver.url_for("/backup"), "metadata": {"env": "production"}},
-            {"name": "Ping", "target_url": httpserver.url_for("/ping")},
+            {"name": "Backup", "target_url": target.url_for("/backup"), "metadata": {"env": "production"}},
+            {"name": "Ping", "target_url": target.url_for("/ping")},
         )
-    )
-    assert good["next_execution_at"].endswith(":00+09:00")
+    ]
+    assert all(job["next_execution_at"].endswith(":00+09:00") for job in jobs)
+    return jobs
 
-    def last_execution(job: dict[str, Any]) -> Any:
+
+def check_executions(
+    service: Service, token: str, target: HTTPServer, good: dict[str, Any], bad: dict[str, Any]
+) -> None:
+    def first_execution(job: dict[str, Any]) -> Any:
         executions = service.call("GET", f"/jobs/{job['id']}/executions", token)["executions"]
         return executions and executions[-1]["completed_at"] and executions[-1]
 
-    success = eventually(lambda: last_execution(good), seconds=75)
-    failure = eventually(lambda: last_execution(bad), seconds=15)
+    success = eventually(lambda: first_execution(good), seconds=75)
+    failure = eventually(lambda: first_execution(bad), seconds=15)
 
     assert pick(success, "status", "trigger_type", "execution_type", "target", "response_status", "output") == {
         "status": "success",
         "trigger_type": "scheduled",
         "execution_type": "webhook",
-        "target": httpserver.url_for("/backup"),
+        "target": target.url_for("/backup"),
         "response_status": 200,
         "output": "stored",
     }
@@ -183,43 +211,15 @@ def test_a_job_made_over_the_api_fires_at_its_minute_and_shows_its_execution(ser
     assert ("Job Completed", 'Job "Backup" completed successfully.', success["id"]) in told
     assert ("Job Failed", 'Job "Ping" failed: Webhook returned status 410', failure["id"]) in told
 
-    assert service.stop() == {"web": 0, "scheduler": 0}
-    assert "Traceback" not in service.log("web").read_text() + service.log("scheduler").read_text()
 
-
-@pytest.mark.minute
-@pytest.mark.timeout(180)
-def test_the_tour_of_the_readme_works_as_printed(service: Service, tmp_path: Path):
-    script = tour().replace("the password that was printed", PASSWORD).replace("localhost:5001", service.host)
-    script = script.replace(".venv/bin/python manage.py", f"{sys.executable} {ROOT}/manage.py")
-    # Here a refusal ends the tour; a reader sees it on the screen.
-    strict = 'set -euo pipefail; curl() { command curl --fail-with-body "$@"; }\n'
-    result = subprocess.run(
-        ["bash", "-c", strict + script],
-        cwd=tmp_path,
-        env=service.environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-
-    token = service.sign_in()
-    (job,) = service.call("GET", "/jobs", token)["jobs"]
+def check_tour(service: Service, token: str, newcomer: subprocess.Popen[str]) -> None:
+    screen, _ = newcomer.communicate(timeout=90)
+    assert newcomer.returncode == 0, screen
+    (job,) = [job for job in service.call("GET", "/jobs", token)["jobs"] if job["pic_team"] == "night-watch"]
     executions = service.call("GET", f"/jobs/{job['id']}/executions", token)["executions"]
-    assert {(row["trigger_type"], row["status"]) for row in executions} == {
-        ("manual", "success"),
-        ("scheduled", "success"),
-    }
+    outcomes = {(row["trigger_type"], row["status"]) for row in executions}
+    assert outcomes == {("manual", "success"), ("scheduled", "success")}
     assert not job["is_active"]
-
-
-def tour() -> str:
-    """Return all that the README's tour tells its reader to type."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("## Five minutes with it")[2].partition("\n## ")[0]
-    return "\n".join(re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL))
 
 
 def pick(row: dict[str, Any], *keys: str) -> dict[str, Any]:
