@@ -32,3 +32,8 @@ def piecewise(
             return [refused(items[0], error)]
     middle = len(items) // 2
     return [*piecewise(items[:middle], act, refused), *piecewise(items[middle:], act, refused)]
+
+
+def first_line(error: Exception) -> str:
+    """Return what a log line can take of an error; PostgreSQL's have several lines."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -27,7 +27,7 @@ One pass (`feed`, each whole second)
 Who leads (`lease`, `runner`)
     One row with holder, fence and seq. A standby takes over when the row stood still for 15 s by its own clock that
     nobody can set; the holder stops 3 s before that by itself. "Due" is the database's clock, sampled at each renewal;
-    hosts need not agree on the time. Repairs and chores (`housekeeping`, `chores`) are the leader's, run by APScheduler.
+    hosts need not agree on the time. Repairs and chores (`housekeeping`) are the leader's, run by APScheduler.
 
 What happens when
     killed before the claim commits     nothing happened; the next leader finds the jobs due.

@@ -28,10 +28,14 @@ UNREADABLE = "The job's row could not be read or written."
 
 
 class Claimed(NamedTuple):
-    """What one claim did: jobs it dealt with, requests that may leave, jobs whose end date has passed."""
+    """What one claim did: jobs it dealt with, requests that may leave, how many have to wait for a place.
+
+    `expired` are jobs whose end date has passed, `invalid` counts those that cannot be scheduled.
+    """
 
     jobs: int
     prepared: list[Prepared]
+    queued: int
     expired: list[UUID]
     invalid: int
 
@@ -39,12 +43,13 @@ class Claimed(NamedTuple):
         return Claimed(
             self.jobs + other.jobs,
             self.prepared + other.prepared,
+            self.queued + other.queued,
             self.expired + other.expired,
             self.invalid + other.invalid,
         )
 
 
-NOTHING = Claimed(0, [], [], 0)
+NOTHING = Claimed(0, [], 0, [], 0)
 
 # Takes a place for an execution with that target; False where it has to wait.
 Admit = Callable[[UUID, str | None], bool]
@@ -88,7 +93,7 @@ def mark_invalid(job_id: UUID, reason: str) -> None:
 
 def _claim(due: Sequence[JobFacts], *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
     settlement = settle(due, now=now)
-    prepared, runs = [], []
+    prepared, runs, queued = [], [], 0
     for due_run in settlement.runs:
         execution_id = uuid7()
         if due_run.is_free and admit(execution_id, due_run.job.target):
@@ -97,6 +102,7 @@ def _claim(due: Sequence[JobFacts], *, now: datetime, admit: Admit, sender: UUID
             runs.append(running_row(request, sender=sender, now=now))
         else:
             runs.append(queued_row(due_run))
+            queued += due_run.is_free
     written = write(settlement, runs, now=now)
     move_on(settlement.moves)
     for job, reason in settlement.broken:
@@ -104,6 +110,7 @@ def _claim(due: Sequence[JobFacts], *, now: datetime, admit: Admit, sender: UUID
     return Claimed(
         len(due),
         [request for request in prepared if request.execution_id in written],
+        queued,
         [job.id for job in settlement.expired],
         len(settlement.broken),
     )

@@ -42,6 +42,13 @@ class Waiting(NamedTuple):
     started_at: datetime
 
 
+class Left(NamedTuple):
+    """Whether rows were left behind because the pool was full, or because their host had its share."""
+
+    for_room: bool
+    for_lane: bool
+
+
 class Admission:
     """Places in the pool and in the lanes, taken before a row is and given back where that comes to nothing."""
 
@@ -98,11 +105,11 @@ class Feeder:
         """
         with self._running:
             while may_act():
-                waits_for_lane = self._start_waiting()
-                more_is_due = self._claim()
-                if more_is_due or not self._pool.room:
+                left = self._start_waiting()
+                has_more = self._claim()
+                if has_more or left.for_room:
                     self._pool.wait_for_room(PORTION, timeout=PATIENCE_SECONDS)
-                elif waits_for_lane and self._pool.in_flight:
+                elif left.for_lane:
                     self._pool.wait_for_all(timeout=LOOK_AGAIN_SECONDS)
                 else:
                     return
@@ -117,7 +124,7 @@ class Feeder:
     # --- What is due
 
     def _claim(self) -> bool:
-        """Claim one batch and send what found room; return whether more is due."""
+        """Claim one batch and send what found room; return whether there is more to claim or to start."""
         room = self._pool.room
         limit = min(room, BATCH) if room >= PORTION else BATCH
         with self._admission(room) as admission:
@@ -130,7 +137,7 @@ class Feeder:
             # Somebody may have deleted it meanwhile.
             with suppress(NotFound):
                 services.auto_pause(job_id, now=self._clock())
-        return claimed.jobs >= limit
+        return claimed.jobs >= limit or claimed.queued > 0
 
     def _claim_batch(self, limit: int, admission: Admission) -> Claimed:
         claim = partial(claim_due, now=self._clock(), limit=limit, admit=admission.admit, sender=self._sender)
@@ -145,25 +152,26 @@ class Feeder:
 
     # --- What waits
 
-    def _start_waiting(self) -> bool:
-        """Start queued rows while there is room; return whether some had to wait for their lane."""
+    def _start_waiting(self) -> Left:
+        """Start queued rows while there is room; return what was left behind, and for which reason."""
         now = self._clock()
-        waits_for_lane = False
+        for_room = for_lane = False
         with self._admission(self._pool.room) as admission:
             chosen = []
             for row in self._waiting(now):
                 if admission.is_full:
+                    for_room = True
                     break
                 if admission.admit(row.id, row.target):
                     chosen.append(row.id)
                 else:
-                    waits_for_lane = True
+                    for_lane = True
             for start in range(0, len(chosen), BATCH):
                 with self._turn:
                     prepared = self._start(chosen[start : start + BATCH], now)
                 admission.used_by(prepared)
                 self._pool.send(prepared)
-        return waits_for_lane
+        return Left(for_room, for_lane)
 
     def _waiting(self, now: datetime) -> Iterator[Waiting]:
         """Yield the rows that may be started, oldest first."""

@@ -18,7 +18,7 @@ from django.db import connection
 
 from cronsched.lib import failpoints
 from cronsched.lib.clock import uptime
-from cronsched.lib.outages import UNREACHABLE, piecewise
+from cronsched.lib.outages import UNREACHABLE, first_line, piecewise
 from jobs.dispatch import Result, record
 from jobs.scheduler.turns import Turn
 
@@ -58,13 +58,18 @@ class Recorder:
         self._results.append((uptime(), result))
         if len(self._results) == 1 or len(self._results) == BATCH:
             with self._changed:
-                self._changed.notify()
+                self._changed.notify_all()
 
     def flush(self, *, timeout: float) -> bool:
         """Write what there is without waiting for more; False where something is left after `timeout` seconds."""
         with self._changed:
             self._hurry = True
-            self._changed.notify()
+            self._changed.notify_all()
+        return self.wait_until_written(timeout=timeout)
+
+    def wait_until_written(self, *, timeout: float) -> bool:
+        """Wait until no result is pending; False where one still is after `timeout` seconds."""
+        with self._changed:
             return self._changed.wait_for(lambda: not self._results, timeout)
 
     def close(self) -> None:
@@ -72,6 +77,9 @@ class Recorder:
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
+
+    def join(self) -> None:
+        self._thread.join()
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -104,14 +112,16 @@ class Recorder:
         self._drop(len(batch))
 
     def _keep(self, error: Exception) -> None:
+        """Leave the results where they are for another try; those that are too old are given up."""
         too_old = uptime() - KEEP_SECONDS
+        # Others only append, so what stands in front stays there.
         lost = 0
-        while self._results and self._results[0][0] < too_old:
-            self._results.popleft()
+        while lost < len(self._results) and self._results[lost][0] < too_old:
             lost += 1
         if lost:
             logger.error("Gave up %d results that could not be written for %d minutes", lost, KEEP_SECONDS // 60)
-        logger.warning("%d results wait for the database: %s", len(self._results), str(error).strip())
+            self._drop(lost)
+        logger.warning("%d results wait for the database: %s", len(self._results), first_line(error))
         self._closing.wait(RETRY_SECONDS)
 
     def _drop(self, number: int) -> None:

@@ -23,7 +23,7 @@ from django.db.models import F
 
 from cronsched.api import utc_text
 from cronsched.lib.clock import DatabaseClock, uptime
-from cronsched.lib.outages import UNREACHABLE
+from cronsched.lib.outages import UNREACHABLE, first_line
 from jobs.dispatch import Result
 from jobs.models import Job, SchedulerLease
 from jobs.scheduler import housekeeping, lease
@@ -110,7 +110,7 @@ class Runner:
                 asked_at = uptime()
                 term = lease.take_over(seen, holder=self._holder, uptime=asked_at, now=self._clock.sample())
             except UNREACHABLE as error:
-                logger.warning("The database cannot be reached: %s", _first_line(error))
+                logger.warning("The database cannot be reached: %s", first_line(error))
                 connection.close()
                 term = None
             if term is not None:
@@ -189,7 +189,7 @@ class Leader:
         try:
             lease.release(term)
         except UNREACHABLE as error:
-            logger.warning("The lease could not be handed over: %s", _first_line(error))
+            logger.warning("The lease could not be handed over: %s", first_line(error))
             connection.close()
 
     # --- Chores
@@ -289,7 +289,7 @@ def _guarded(chore: Chore) -> Callable[[], None]:
         try:
             chore.run()
         except UNREACHABLE as error:
-            logger.warning("%s: the database cannot be reached: %s", chore.id, _first_line(error))
+            logger.warning("%s: the database cannot be reached: %s", chore.id, first_line(error))
             connection.close()
 
     return run
@@ -298,10 +298,6 @@ def _guarded(chore: Chore) -> Callable[[], None]:
 def _clock_offset() -> float:
     """Return by how much the host's clock is ahead of the one that cannot be set."""
     return time.time() - uptime()
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _quiet_logger() -> logging.Logger:

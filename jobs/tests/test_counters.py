@@ -4,10 +4,12 @@ import random
 from collections import Counter, defaultdict
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 
-from jobs import counters, history, services
+from jobs import counters, history, schedule
+from jobs.dispatch import Prepared
 from jobs.models import OPEN_STATUSES, DailyCount, JobExecution, Overlap, Status
 from jobs.scheduler import housekeeping
 from jobs.tests.factories import NOON, make_execution, make_job
@@ -18,7 +20,7 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 def counted_by_hand(job_id=None):
     """Count the history row by row."""
-    found = defaultdict(lambda: [0, 0, 0.0])
+    found: Any = defaultdict(lambda: [0, 0, 0.0])
     for row in JobExecution.objects.exclude(status__in=OPEN_STATUSES):
         if job_id not in (None, row.job_id):
             continue
@@ -51,7 +53,7 @@ class Life:
             make_due_job(next_fire_at=self.now, max_attempts=attempts, overlap=overlap)
             for attempts, overlap in ((1, Overlap.ALLOW), (3, Overlap.SKIP), (2, Overlap.QUEUE))
         ]
-        self.out = []
+        self.out: list[Prepared] = []
 
     def step(self) -> None:
         self.now += self.dice.choice([MINUTE, 3 * MINUTE, 40 * MINUTE])
@@ -78,7 +80,7 @@ class Life:
         job = self.dice.choice(self.jobs)
         job.refresh_from_db()
         job.is_active = not job.is_active
-        services.schedule.reschedule(job, now=self.now)
+        schedule.reschedule(job, now=self.now)
         job.save()
 
     def prune(self) -> None:

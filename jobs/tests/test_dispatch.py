@@ -2,13 +2,15 @@
 
 import threading
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 from werkzeug import Response
 
-from jobs import dispatch
-from jobs.facts import Overrides
+from jobs import counters, dispatch
+from jobs.executors import WebhookRequest
+from jobs.facts import JobFacts, Overrides
 from jobs.models import DailyCount, Job, JobExecution, Overlap, Status, TriggerType
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.scheduler.helpers import (
@@ -119,7 +121,7 @@ def test_a_row_that_cannot_be_prepared_is_failed_and_counted():
 
 def prepared_for(execution):
     """Return the request of a row that is running already."""
-    job = dispatch.JobFacts.read(Job.objects.filter(pk=execution.job_id))[0]
+    job = JobFacts.read(Job.objects.filter(pk=execution.job_id))[0]
     return dispatch.prepare(execution.pk, job, fire_time=execution.scheduled_for, attempt=execution.attempt)
 
 
@@ -128,7 +130,8 @@ def prepared_for(execution):
 
 def test_a_bug_in_an_executor_is_a_failed_run_and_no_exception(caplog):
     prepared = prepared_for(make_queued())
-    outcome = dispatch.execute(prepared._replace(request=dispatch.WebhookRequest(url=None)))
+    unreadable: Any = None
+    outcome = dispatch.execute(prepared._replace(request=WebhookRequest(url=unreadable)))
     assert (outcome.status, outcome.error_message) == ("failed", "Request failed: internal error")
     assert str(prepared.execution_id) in caplog.text
 
@@ -174,7 +177,7 @@ def test_an_unknown_outcome_is_corrected_by_its_sender_in_row_and_counts():
     job = make_due_job()
     prepared = claim().prepared
     JobExecution.objects.update(status=Status.UNKNOWN, reason="lost", completed_at=NOON)
-    dispatch.counters.add(dispatch.counters.of(JobExecution.objects.all()))
+    counters.add(counters.of(JobExecution.objects.all()))
     assert record(prepared, success(), at=NOON + MINUTE, sender=OTHER_SENDER) == 0
     assert record(prepared, success(), at=NOON + MINUTE) == 1
     assert (only_row().status, only_row().reason) == ("success", None)

@@ -132,7 +132,7 @@ def test_the_end_of_any_date_can_be_told(day):
 
 
 def test_spread_is_fixed_per_job_and_fire_time_and_stays_within_its_seconds():
-    moments = [not_before(UUID(int=number), at("12:00"), 60) for number in range(500)]
+    moments: Any = [not_before(UUID(int=number), at("12:00"), 60) for number in range(500)]
     offsets = sorted((moment - at("12:00")).total_seconds() for moment in moments)
     assert moments == [not_before(UUID(int=number), at("12:00"), 60) for number in range(500)]
     assert offsets[0] >= 0

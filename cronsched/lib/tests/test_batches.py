@@ -62,7 +62,9 @@ def test_inserted_values_read_back_as_they_were(text):
 def test_rows_that_exist_are_left_out():
     job = make_job()
     make_execution(job, scheduled_for=NOON)
-    rows = [(uuid4(), job.pk, moment, None, None, {}) for moment in (NOON, NOON + timedelta(minutes=1))]
+    rows: list[tuple[Any, ...]] = [
+        (uuid4(), job.pk, moment, None, None, {}) for moment in (NOON, NOON + timedelta(minutes=1))
+    ]
     assert insert(rows, unless_exists=("job_id", "scheduled_for")) == 1
     assert JobExecution.objects.filter(job=job).count() == 2
 

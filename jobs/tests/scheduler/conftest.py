@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, transaction
 
+from cronsched.door import door
 from jobs.models import Job
 from jobs.tests.scheduler.helpers import make_due_job
 
@@ -29,3 +30,10 @@ def held_job(transactional_db: None) -> Iterator[Job]:
     yield job
     done.set()
     thread.join()
+
+
+@pytest.fixture(autouse=True)
+def closed_door() -> Iterator[None]:
+    """Leave no connection of the process's door open."""
+    yield
+    door().close()

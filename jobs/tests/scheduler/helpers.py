@@ -9,7 +9,7 @@ from jobs import dispatch
 from jobs.dispatch import Prepared, Result
 from jobs.executors import Outcome
 from jobs.models import Job, JobExecution, Status
-from jobs.scheduler.claim import BATCH, Claimed, claim_due
+from jobs.scheduler.claim import BATCH, claim_due
 from jobs.tests.factories import NOON, make_job
 
 SENDER = UUID("5e0de200-0000-4000-8000-000000000001")
@@ -22,7 +22,7 @@ def make_due_job(**fields: Any) -> Job:
     return make_job(**{"cron_expression": "* * * * *", "timezone": "UTC", "next_fire_at": NOON, **fields})
 
 
-def claim(now: datetime = NOON, *, room: int = BATCH, limit: int = BATCH, sender: UUID = SENDER) -> Claimed:
+def claim(now: datetime = NOON, *, room: int = BATCH, limit: int = BATCH, sender: UUID = SENDER) -> Any:
     """Claim with `room` for that many requests."""
     admitted: list[UUID] = []
 
@@ -49,7 +49,7 @@ def record(prepared: Iterable[Prepared], outcome: Outcome, *, at: datetime, send
     return dispatch.record(results, sender=sender, now=at)
 
 
-def start(*executions: JobExecution, now: datetime = NOON, sender: UUID = SENDER) -> list[Prepared]:
+def start(*executions: JobExecution, now: datetime = NOON, sender: UUID = SENDER) -> Any:
     return dispatch.start([execution.pk for execution in executions], sender=sender, now=now)
 
 
@@ -61,7 +61,7 @@ def rows(job: Job | None = None) -> list[tuple[str, str]]:
     return [(row.status, f"{row.scheduled_for:%H:%M}" if row.scheduled_for else "by hand") for row in found]
 
 
-def only_row() -> JobExecution:
+def only_row() -> Any:
     return JobExecution.objects.get()
 
 

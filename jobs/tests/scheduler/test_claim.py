@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from jobs.models import CatchUp, DailyCount, Job, JobExecution, Overlap, Status
-from jobs.scheduler.claim import claim_due, claim_piecewise
+from jobs.scheduler.claim import NOTHING, claim_due, claim_piecewise
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, SENDER, claim, make_due_job, only_row, record, rows, success
 from notifications.models import Notification
@@ -51,7 +51,7 @@ def test_jobs_that_are_not_due_inactive_or_broken_stay():
     make_job(next_fire_at=NOON + MINUTE)
     make_job(is_active=False)
     make_job(schedule_error="broken")
-    assert claim() == (0, [], [], 0)
+    assert claim() == NOTHING
 
 
 def test_batches_take_the_oldest_first():
@@ -82,7 +82,7 @@ def test_missed_fire_times_are_recorded_counted_and_announced_once():
     assert DailyCount.objects.get(job_key=job.pk, status="missed").count == 3
     notice = Notification.objects.get()
     assert notice.title == "Job Missed"
-    assert notice.related_execution.scheduled_for == NOON - MINUTE
+    assert notice.related_execution == JobExecution.objects.get(scheduled_for=NOON - MINUTE)
     missed = JobExecution.objects.filter(status=Status.MISSED)
     assert all(row.completed_at == NOON and row.reason for row in missed)
 

@@ -1,0 +1,213 @@
+"""Passes over a real database, a real pool and a real target."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from urllib.parse import urlsplit
+
+import pytest
+from django.db import OperationalError, connection
+
+from cronsched.lib.tests.servers import OK, Target, Visit, target
+from jobs import dispatch
+from jobs.dispatch import Result
+from jobs.models import CatchUp, Job, JobExecution, Overlap, Status, TriggerType
+from jobs.scheduler import feed
+from jobs.scheduler.feed import Feeder
+from jobs.scheduler.send import Lanes, SendPool
+from jobs.scheduler.turns import write_turn
+from jobs.tests.factories import NOON, make_execution, make_job
+from jobs.tests.scheduler.helpers import MINUTE, SENDER, make_due_job, statuses
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
+
+WAIT = 30.0
+
+
+class Bench:
+    """A feeder with everything it needs; results are written when the test says so."""
+
+    def __init__(self, *, limit: int = 50, per_host: int = 0) -> None:
+        self.now = NOON
+        self.results: list[Result] = []
+        self.lanes = Lanes(per_host)
+        self.pool = SendPool(limit=limit, clock=lambda: self.now, done=self._done)
+        self.feeder = Feeder(self.pool, self.lanes, clock=lambda: self.now, sender=SENDER, turn=write_turn())
+
+    def _done(self, result: Result) -> None:
+        self.lanes.leave(result.prepared.execution_id)
+        self.results.append(result)
+
+    def run_pass(self, may_act: Callable[[], bool] = lambda: True) -> None:
+        self.feeder.run_pass(may_act)
+        assert self.pool.wait_for_all(timeout=WAIT)
+
+    def record(self) -> None:
+        dispatch.record(self.results, sender=SENDER, now=self.now)
+        self.results.clear()
+
+
+class Sink:
+    """Answers everything and notes which paths were asked for, and how many at the same time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.going = self.most = 0
+        self.delay = threading.Event()
+
+    def __call__(self, visit: Visit) -> None:
+        while visit.read_request():
+            with self.lock:
+                self.going += 1
+                self.most = max(self.most, self.going)
+            self.delay.wait(0.02)
+            with self.lock:
+                self.going -= 1
+            visit.send(OK)
+
+
+@pytest.fixture
+def behaviour() -> Sink:
+    return Sink()
+
+
+@pytest.fixture
+def sink(behaviour: Sink) -> Iterator[Target]:
+    with target(behaviour) as running:
+        yield running
+
+
+def paths(sink: Target) -> Counter[str]:
+    return Counter(urlsplit(request.split(b" ", 2)[1].decode()).path for request in sink.requests)
+
+
+def make_due_jobs(sink: Target, number: int, **fields) -> list[Job]:
+    return [make_due_job(target_url=sink.url(f"/{index}"), **fields) for index in range(number)]
+
+
+def test_a_herd_wider_than_the_pool_is_sent_whole_and_once(sink):
+    make_due_jobs(sink, 120)
+    bench = Bench(limit=16)
+    bench.run_pass()
+    assert {result.outcome.error_message for result in bench.results} == {None}
+    bench.record()
+    assert paths(sink) == Counter({f"/{index}": 1 for index in range(120)})
+    assert statuses() == ["success"] * 120
+
+
+def test_queued_rows_are_sent_whoever_made_them(sink):
+    job = make_job(target_url=sink.url("/left-behind"))
+    make_execution(job, status=Status.QUEUED, trigger_type=TriggerType.SCHEDULED, scheduled_for=NOON)
+    make_execution(job, status=Status.QUEUED, not_before=NOON + MINUTE)
+    bench = Bench()
+    bench.run_pass()
+    assert paths(sink) == {"/left-behind": 1}
+    bench.now = NOON + MINUTE
+    bench.run_pass()
+    assert paths(sink) == {"/left-behind": 2}
+
+
+def test_a_host_gets_no_more_than_its_share_and_the_others_do_not_wait_for_it(sink, behaviour):
+    with target(Sink()) as other:
+        make_due_jobs(sink, 30)
+        make_due_job(target_url=other.url("/other"))
+        bench = Bench(per_host=3)
+        bench.run_pass()
+        assert behaviour.most <= 3
+        assert len(sink.requests) == 30
+        assert paths(other) == {"/other": 1}
+
+
+def test_places_are_given_back_when_a_claim_fails(sink):
+    make_due_jobs(sink, 5)
+    bench = Bench(per_host=5)
+
+    def away(execute, sql, params, many, context):
+        if sql.startswith("UPDATE jobs"):
+            raise OperationalError("gone")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(away), pytest.raises(OperationalError):
+        bench.run_pass()
+    assert not JobExecution.objects.exists()
+    bench.run_pass()
+    assert len(sink.requests) == 5
+
+
+def test_a_poisoned_batch_sends_all_others(sink, caplog):
+    jobs = make_due_jobs(sink, 6)
+    Job.objects.filter(pk=jobs[2].pk).update(
+        metadata=["not", "an", "object"], github_owner="a", github_repo="b", github_workflow_name="c"
+    )
+    bench = Bench(per_host=6)
+    bench.run_pass()
+    assert sorted(paths(sink)) == ["/0", "/1", "/3", "/4", "/5"]
+    jobs[2].refresh_from_db()
+    assert jobs[2].schedule_error
+
+
+def test_a_queued_row_that_cannot_be_prepared_is_failed_and_the_others_go(sink, caplog):
+    good, bad = make_job(target_url=sink.url("/good")), make_job(target_url=sink.url("/bad"))
+    for job in (good, bad):
+        make_execution(job, status=Status.QUEUED)
+    Job.objects.filter(pk=bad.pk).update(
+        metadata=["not", "an", "object"], github_owner="a", github_repo="b", github_workflow_name="c"
+    )
+    Bench().run_pass()
+    assert paths(sink) == {"/good": 1}
+    assert "AttributeError" in str(JobExecution.objects.get(job=bad).error_message)
+
+
+def test_runs_of_a_queueing_job_never_overlap(sink):
+    make_due_job(
+        target_url=sink.url("/one-by-one"),
+        overlap=Overlap.QUEUE,
+        catch_up=CatchUp.ALL,
+        next_fire_at=NOON - 3 * MINUTE,
+    )
+    bench = Bench()
+    for sent in range(1, 5):
+        bench.run_pass()
+        assert len(sink.requests) == sent
+        bench.record()
+    assert statuses() == ["success"] * 4
+
+
+def test_rows_that_cannot_go_yet_do_not_keep_others_from_going(sink, monkeypatch):
+    monkeypatch.setattr(feed, "PAGE", 3)
+    blocked = make_job(overlap=Overlap.QUEUE)
+    make_execution(blocked, status=Status.RUNNING)
+    for minute in range(10):
+        fire_time = NOON - timedelta(minutes=20 - minute)
+        make_execution(
+            blocked,
+            status=Status.QUEUED,
+            trigger_type=TriggerType.SCHEDULED,
+            scheduled_for=fire_time,
+            started_at=fire_time,
+        )
+    make_execution(make_job(target_url=sink.url("/free")), status=Status.QUEUED)
+    Bench().run_pass()
+    assert paths(sink) == {"/free": 1}
+
+
+def test_a_job_past_its_end_date_is_paused_when_its_fire_time_comes():
+    job = make_due_job(end_date=date(2026, 1, 14))
+    Bench().run_pass()
+    job.refresh_from_db()
+    assert (job.is_active, job.next_fire_at) == (False, None)
+    assert not JobExecution.objects.exists()
+
+
+def test_nothing_is_claimed_without_a_trusted_term(sink):
+    make_due_jobs(sink, 1)
+    Bench().run_pass(may_act=lambda: False)
+    assert not sink.requests
+    assert not JobExecution.objects.exists()
+
+
+def test_a_pass_can_be_waited_for():
+    bench = Bench()
+    assert bench.feeder.wait_for_end(timeout=0.01)
+    assert not bench.feeder.is_busy

@@ -1,0 +1,224 @@
+"""Chores of the leader, one pass at a time."""
+
+from datetime import date, timedelta
+
+import pytest
+from django.db import connection
+
+from accounts.tests.factories import make_user
+from jobs import counters
+from jobs.models import DailyCount, Job, JobExecution, Status, TriggerType
+from jobs.scheduler import housekeeping
+from jobs.scheduler.housekeeping import Reconciler
+from jobs.tests.factories import NOON, make_execution, make_job
+from jobs.tests.scheduler.helpers import MINUTE, claim, make_due_job, only_row, record, success
+from notifications.models import Notification
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
+
+TODAY = date(2026, 1, 15)
+
+
+def always():
+    return True
+
+
+def sweep(now):
+    return housekeeping.sweep(now=now, may_act=always)
+
+
+def reconcile(now=NOON):
+    return Reconciler().reconcile(now=now, chores=8)
+
+
+# --- Sweep -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_sender_is_gone_becomes_unknown_and_alerts():
+    make_due_job(timeout_seconds=10)
+    claim()
+    assert sweep(NOON + timedelta(seconds=45)) == 0
+    assert sweep(NOON + timedelta(seconds=46)) == 1
+    row = only_row()
+    assert (row.status, row.reason) == ("unknown", housekeeping.SENDER_GONE)
+    notice = Notification.objects.get()
+    assert (notice.title, notice.related_execution_id) == ("Job Outcome Unknown", row.pk)
+    assert counters.totals()[0].status == "unknown"
+
+
+def test_a_run_without_a_deadline_is_swept_after_hours():
+    make_execution(status=Status.RUNNING)
+    assert sweep(NOON + timedelta(hours=1)) == 0
+    assert sweep(NOON + timedelta(hours=3)) == 1
+
+
+def test_only_running_rows_are_swept():
+    make_execution(status=Status.QUEUED, deadline_at=NOON)
+    make_execution(status=Status.SUCCESS, deadline_at=NOON)
+    assert sweep(NOON + timedelta(days=1)) == 0
+
+
+def test_what_was_swept_is_corrected_by_its_sender():
+    make_due_job()
+    prepared = claim().prepared
+    sweep(NOON + MINUTE)
+    record(prepared, success(), at=NOON + MINUTE)
+    assert only_row().status == "success"
+    assert [(total.status, total.number) for total in counters.totals()] == [("success", 1)]
+
+
+def test_more_than_a_batch_is_swept_in_one_pass(monkeypatch):
+    monkeypatch.setattr(housekeeping, "BATCH", 2)
+    for _ in range(5):
+        make_execution(status=Status.RUNNING, deadline_at=NOON)
+    assert sweep(NOON + MINUTE) == 5
+
+
+# --- Reconcile -------------------------------------------------------------------------------------------------------
+
+
+def test_a_sound_table_needs_no_repair():
+    make_due_job(next_fire_at=NOON + MINUTE)
+    make_job(is_active=False)
+    assert reconcile()._asdict() == {
+        "db_jobs_total": 2,
+        "db_jobs_active": 1,
+        "scheduled_now": 9,
+        "scheduled_added": 0,
+        "scheduled_removed": 0,
+        "expired_auto_paused": 0,
+        "orphaned_removed": 0,
+        "invalid_cron": 0,
+    }
+
+
+def test_a_job_without_its_fire_time_gets_it_back():
+    job = make_due_job(next_fire_at=None)
+    assert reconcile().scheduled_added == 1
+    job.refresh_from_db()
+    assert job.next_fire_at == NOON + MINUTE
+
+
+def test_an_expression_changed_by_hand_is_followed():
+    sound, edited = (make_due_job(next_fire_at=NOON + timedelta(hours=8), cron_expression="0 20 * * *") for _ in "ab")
+    Job.objects.filter(pk=edited.pk).update(cron_expression="0 * * * *")
+    reconciler = Reconciler()
+    assert reconciler.reconcile(now=NOON, chores=0).scheduled_added == 1
+    edited.refresh_from_db()
+    sound.refresh_from_db()
+    assert (edited.next_fire_at, sound.next_fire_at) == (NOON + timedelta(hours=1), NOON + timedelta(hours=8))
+    assert reconciler.reconcile(now=NOON, chores=0).scheduled_added == 0
+
+
+@pytest.mark.parametrize("broken", [{"cron_expression": "every day"}, {"timezone": "Atlantis/Capital"}])
+def test_a_job_broken_by_hand_is_marked_and_mended_when_it_can_be_computed_again(broken):
+    job = make_due_job(next_fire_at=NOON + MINUTE)
+    Job.objects.filter(pk=job.pk).update(**broken)
+    summary = reconcile()
+    assert (summary.invalid_cron, summary.scheduled_now, summary.db_jobs_active) == (1, 8, 1)
+    job.refresh_from_db()
+    assert (job.next_fire_at, bool(job.schedule_error)) == (None, True)
+    Job.objects.filter(pk=job.pk).update(cron_expression="* * * * *", timezone="UTC")
+    assert reconcile().invalid_cron == 0
+    job.refresh_from_db()
+    assert (job.next_fire_at, job.schedule_error) == (NOON + MINUTE, "")
+
+
+def test_a_job_that_is_due_right_now_is_left_to_the_claim():
+    job = make_due_job()
+    assert reconcile(NOON + timedelta(seconds=20)).scheduled_added == 0
+    job.refresh_from_db()
+    assert job.next_fire_at == NOON
+
+
+def test_an_expired_job_is_paused_with_its_notice_and_its_last_runs_are_kept():
+    # The job ended on the 15th; it is the 16th in Tokyo.
+    job = make_due_job(end_date=TODAY, next_fire_at=NOON.replace(hour=14, minute=59), created_by=make_user())
+    now = NOON.replace(hour=15, minute=0, second=40)
+    summary = reconcile(now)
+    assert (summary.expired_auto_paused, summary.db_jobs_active) == (1, 0)
+    job.refresh_from_db()
+    assert (job.is_active, job.next_fire_at) == (False, None)
+    assert only_row().status == "queued"
+    assert Notification.objects.get().title == "Job auto-paused (end date passed)"
+
+
+def test_more_broken_jobs_than_a_batch_are_all_seen_to(monkeypatch):
+    monkeypatch.setattr(housekeeping, "BATCH", 2)
+    for number in range(5):
+        make_due_job(next_fire_at=None, cron_expression="* * * *" if number == 2 else "* * * * *")
+    summary = reconcile()
+    assert (summary.scheduled_added, summary.invalid_cron) == (4, 1)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="only a database without foreign keys has orphans")
+@pytest.mark.django_db(transaction=True)
+def test_queued_rows_without_a_job_are_removed():
+    job = make_job()
+    make_execution(job, status=Status.QUEUED)
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA foreign_keys = OFF")
+        cursor.execute("DELETE FROM jobs")
+        cursor.execute("PRAGMA foreign_keys = ON")
+    assert reconcile().orphaned_removed == 1
+    assert not JobExecution.objects.exists()
+
+
+def test_a_hundred_jobs_of_few_expressions_cost_few_statements(django_assert_max_num_queries):
+    for _ in range(100):
+        make_due_job(next_fire_at=NOON + MINUTE)
+    with django_assert_max_num_queries(14):
+        reconcile()
+
+
+# --- End dates -------------------------------------------------------------------------------------------------------
+
+
+def test_the_weekly_task_pauses_what_has_ended_and_warns_of_what_will():
+    ended = make_job(end_date=TODAY - timedelta(days=1))
+    soon = make_job(end_date=TODAY + timedelta(days=30))
+    today = make_job(end_date=TODAY)
+    make_job(end_date=TODAY + timedelta(days=31))
+    make_job(end_date=TODAY, is_active=False)
+    report = housekeeping.maintain_end_dates(now=NOON)
+    assert (report["paused_expired_jobs"], report["ending_soon_jobs"]) == (1, 2)
+    ended.refresh_from_db()
+    assert not ended.is_active
+    assert Job.objects.filter(pk__in=[soon.pk, today.pk], is_active=True).count() == 2
+
+
+# --- History ---------------------------------------------------------------------------------------------------------
+
+
+def test_old_settled_history_is_pruned_and_open_rows_never(settings, monkeypatch):
+    settings.EXECUTION_RETENTION_DAYS = 10
+    monkeypatch.setattr(housekeeping, "BATCH", 2)
+    job = make_job()
+    old = NOON - timedelta(days=11)
+    for status in (Status.SUCCESS, Status.FAILED, Status.MISSED, Status.UNKNOWN, Status.SKIPPED):
+        make_execution(job, status=status, started_at=old)
+    for status in (Status.RUNNING, Status.QUEUED):
+        make_execution(job, status=status, started_at=old, trigger_type=TriggerType.SCHEDULED)
+    make_execution(job, started_at=NOON - timedelta(days=9))
+    assert housekeeping.prune_history(now=NOON, may_act=always) == 5
+    assert sorted(JobExecution.objects.values_list("status", flat=True)) == ["queued", "running", "success"]
+    assert DailyCount.objects.count() == 2
+
+
+def test_history_is_kept_for_ever_where_no_days_are_set(settings):
+    settings.EXECUTION_RETENTION_DAYS = 0
+    make_execution(started_at=NOON - timedelta(days=5000))
+    assert housekeeping.prune_history(now=NOON, may_act=always) == 0
+
+
+def test_a_chore_stops_between_portions_when_the_lease_is_lost(settings):
+    settings.EXECUTION_RETENTION_DAYS = 1
+    make_execution(started_at=NOON - timedelta(days=3))
+    assert housekeeping.prune_history(now=NOON, may_act=lambda: False) == 0
+
+
+def test_yesterday_is_recounted():
+    make_execution(started_at=NOON - timedelta(days=1))
+    DailyCount.objects.all().delete()
+    assert housekeeping.recount_yesterday(now=NOON) == 2
+    assert counters.totals()[0].number == 1

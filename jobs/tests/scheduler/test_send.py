@@ -1,0 +1,143 @@
+"""The send pool, with real threads and a real target."""
+
+import threading
+import time
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import pytest
+
+from cronsched.lib.tests.servers import OK, Visit, target
+from jobs.dispatch import Prepared, Result
+from jobs.executors import WebhookRequest
+from jobs.facts import JobFacts
+from jobs.scheduler.send import BASE_THREADS, Lanes, SendPool
+from jobs.tests.factories import NOON
+
+WAIT = 30.0
+JOB = JobFacts._make([UUID(int=1)] + [None] * (len(JobFacts._fields) - 1))
+
+
+class Gate:
+    """A target whose answers a test lets through; counts who has come."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.arrived = threading.Semaphore(0)
+
+    def __call__(self, visit: Visit) -> None:
+        while visit.read_request():
+            self.arrived.release()
+            self.open.wait(WAIT)
+            visit.send(OK)
+
+    def wait_for(self, number: int) -> bool:
+        return all(self.arrived.acquire(timeout=WAIT) for _ in range(number))
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open.set()
+
+
+def request_to(url: str) -> Prepared:
+    return Prepared(uuid4(), JOB, WebhookRequest(url=url))
+
+
+def pool_of(limit: int) -> tuple[SendPool, list[Result]]:
+    results: list[Result] = []
+    return SendPool(limit=limit, clock=lambda: NOON, done=results.append), results
+
+
+def test_each_request_is_sent_once_and_has_a_result(gate):
+    pool, results = pool_of(100)
+    gate.open.set()
+    with target(gate) as sink:
+        requests = [request_to(sink.url(f"/{number}")) for number in range(200)]
+        pool.send(requests)
+        assert pool.wait_for_all(timeout=WAIT)
+    assert sorted(result.prepared.execution_id for result in results) == sorted(item.execution_id for item in requests)
+    assert {result.outcome.status for result in results} == {"success"}
+    assert {result.completed_at for result in results} == {NOON}
+
+
+def test_room_is_what_is_left_of_the_limit(gate):
+    pool, _ = pool_of(5)
+    with target(gate) as sink:
+        pool.send([request_to(sink.url()) for _ in range(4)])
+        assert (pool.room, pool.in_flight) == (1, 4)
+        assert pool.wait_for_room(2, timeout=0.01) == 1
+        gate.open.set()
+        assert pool.wait_for_room(5, timeout=WAIT) == 5
+
+
+def test_slow_targets_get_as_many_threads_as_the_limit_allows(gate):
+    pool, _ = pool_of(4 * BASE_THREADS)
+    with target(gate) as sink:
+        pool.send([request_to(sink.url()) for _ in range(4 * BASE_THREADS)])
+        assert gate.wait_for(4 * BASE_THREADS)
+        gate.open.set()
+        assert pool.wait_for_all(timeout=WAIT)
+
+
+def test_threads_end_when_nothing_is_left_to_send(gate, monkeypatch):
+    monkeypatch.setattr("jobs.scheduler.send.IDLE_SECONDS", 0.01)
+    gate.open.set()
+    before = set(threading.enumerate())
+    pool, _ = pool_of(10)
+    with target(gate) as sink:
+        pool.send([request_to(sink.url()) for _ in range(10)])
+        assert pool.wait_for_all(timeout=WAIT)
+        for thread in set(threading.enumerate()) - before:
+            if thread.name.startswith("send"):
+                thread.join(WAIT)
+                assert not thread.is_alive()
+        # The pool still works: threads are made again.
+        pool.send([request_to(sink.url())])
+        assert pool.wait_for_all(timeout=WAIT)
+
+
+def test_a_thousand_fast_requests_need_few_threads(gate):
+    gate.open.set()
+    pool, results = pool_of(1000)
+    with target(gate) as sink:
+        pool.send([request_to(sink.url()) for _ in range(1000)])
+        most = 0
+        while not pool.wait_for_all(timeout=0.005):
+            most = max(most, sum(thread.name == "send" for thread in threading.enumerate()))
+    assert [result.outcome.status for result in results] == ["success"] * 1000
+    assert most < 500
+
+
+def test_a_lane_admits_as_many_as_its_host_may_have():
+    lanes = Lanes(2)
+    ids = [UUID(int=number) for number in range(5)]
+    admitted = [lanes.admit(key, "http://Slow.example.com:8080/x") for key in ids[:3]]
+    assert admitted == [True, True, False]
+    assert lanes.admit(ids[3], "http://slow.example.com/other-port")
+    lanes.leave(ids[2])
+    assert not lanes.admit(ids[4], "http://slow.example.com:8080/y")
+    lanes.leave(ids[0])
+    assert lanes.admit(ids[4], "http://slow.example.com:8080/y")
+
+
+def test_workflows_share_a_lane_and_odd_targets_have_one():
+    lanes = Lanes(1)
+    assert lanes.admit(UUID(int=1), "owner/repo/one.yml")
+    assert not lanes.admit(UUID(int=2), "owner/repo/two.yml")
+    assert lanes.admit(UUID(int=3), "http://[broken/")
+
+
+def test_without_a_limit_everything_is_admitted():
+    lanes = Lanes(0)
+    assert all(lanes.admit(UUID(int=number), "http://one.example.com/") for number in range(5000))
+    lanes.leave(UUID(int=1))
+
+
+def test_a_pool_that_is_done_is_waited_for_no_longer():
+    pool, _ = pool_of(3)
+    began = time.monotonic()
+    assert pool.wait_for_all(timeout=WAIT)
+    assert time.monotonic() - began < 1
