@@ -302,6 +302,20 @@ def running_row(
     )
 
 
+def planned_row(prepared: Prepared, turn: datetime) -> NewExecution:
+    """Return the row of a run that waits for its turn."""
+    kind, target = target_of(prepared.request)
+    return NewExecution(
+        prepared.execution_id,
+        prepared.job.id,
+        Status.QUEUED.value,
+        kind,
+        target,
+        prepared.fire_time,
+        not_before=turn,
+    )
+
+
 def fail_unsent(execution_id: UUID, reason: str, *, now: datetime) -> None:
     """Settle a queued row that cannot be turned into a request, so that it is not tried for ever."""
     with transaction.atomic():

@@ -16,7 +16,7 @@ from django.db import transaction
 from cronsched.lib import batches
 from cronsched.lib.ids import uuid7
 from cronsched.lib.outages import piecewise
-from jobs.dispatch import Prepared, prepare, running_row
+from jobs.dispatch import Prepared, planned_row, prepare, running_row, take_turns
 from jobs.facts import JobFacts
 from jobs.models import Job
 from jobs.schedule import ERROR_LENGTH, move_on, queued_row, settle, write
@@ -96,20 +96,23 @@ def _claim(due: Sequence[JobFacts], *, now: datetime, admit: Admit, sender: UUID
     prepared, runs, queued = [], [], 0
     for due_run in settlement.runs:
         execution_id = uuid7()
-        if due_run.is_free and admit(execution_id, due_run.job.target):
-            request = prepare(execution_id, due_run.job, fire_time=due_run.fire_time)
-            prepared.append(request)
-            runs.append(running_row(request, sender=sender, now=now))
+        # Workflows take their turn at GitHub when they start.
+        may_leave = due_run.is_free and not due_run.job.is_github
+        if may_leave and admit(execution_id, due_run.job.target):
+            prepared.append(prepare(execution_id, due_run.job, fire_time=due_run.fire_time))
         else:
             runs.append(queued_row(due_run))
             queued += due_run.is_free
+    leaving, turns = take_turns(prepared, now=now)
+    runs += [running_row(item, sender=sender, now=now) for item in leaving]
+    runs += [planned_row(item, turns[item.execution_id]) for item in prepared if item.execution_id in turns]
     written = write(settlement, runs, now=now)
     move_on(settlement.moves)
     for job, reason in settlement.broken:
         logger.error("Job %s (%s) cannot be scheduled: %s", job.id, job.name, reason)
     return Claimed(
         len(due),
-        [request for request in prepared if request.execution_id in written],
+        [request for request in leaving if request.execution_id in written],
         queued,
         [job.id for job in settlement.expired],
         len(settlement.broken),

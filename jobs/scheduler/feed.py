@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
-from threading import Lock
+from threading import Event, Lock
 from typing import NamedTuple
 from uuid import UUID
 
@@ -40,13 +40,19 @@ class Waiting(NamedTuple):
     overlap: str
     target: str | None
     started_at: datetime
+    not_before: datetime | None
 
 
 class Left(NamedTuple):
-    """Whether rows were left behind because the pool was full, or because their host had its share."""
+    """Whether rows were left behind because the pool was full, or because their host had its share.
+
+    `until` is when the next row's time comes, if that is within the same second: a turn at GitHub does not wait for
+    the next pass.
+    """
 
     for_room: bool
     for_lane: bool
+    until: datetime | None
 
 
 class Admission:
@@ -103,16 +109,25 @@ class Feeder:
 
         Raises the database's error where it cannot be reached.
         """
-        with self._running:
-            while may_act():
-                left = self._start_waiting()
-                has_more = self._claim()
-                if has_more or left.for_room:
-                    self._pool.wait_for_room(PORTION, timeout=PATIENCE_SECONDS)
-                elif left.for_lane:
-                    self._pool.wait_for_all(timeout=LOOK_AGAIN_SECONDS)
-                else:
-                    return
+        while may_act():
+            with self._running:
+                until = self._run_until_idle(may_act)
+            if until is None:
+                return
+            Event().wait(max(0.0, (until - self._clock()).total_seconds()))
+
+    def _run_until_idle(self, may_act: Callable[[], bool]) -> datetime | None:
+        """Claim and start until nothing is left now; return when there is more, if that is within the same second."""
+        while may_act():
+            left = self._start_waiting()
+            has_more = self._claim()
+            if has_more or left.for_room:
+                self._pool.wait_for_room(PORTION, timeout=PATIENCE_SECONDS)
+            elif left.for_lane:
+                self._pool.wait_for_all(timeout=LOOK_AGAIN_SECONDS)
+            else:
+                return left.until
+        return None
 
     def wait_for_end(self, *, timeout: float) -> bool:
         """Wait for the pass that is going on; False where it still is after `timeout` seconds."""
@@ -156,9 +171,13 @@ class Feeder:
         """Start queued rows while there is room; return what was left behind, and for which reason."""
         now = self._clock()
         for_room = for_lane = False
+        until: datetime | None = None
         with self._admission(self._pool.room) as admission:
             chosen = []
             for row in self._waiting(now):
+                if row.not_before is not None and row.not_before > now:
+                    until = row.not_before if until is None else min(until, row.not_before)
+                    continue
                 if admission.is_full:
                     for_room = True
                     break
@@ -171,12 +190,13 @@ class Feeder:
                     prepared = self._start(chosen[start : start + BATCH], now)
                 admission.used_by(prepared)
                 self._pool.send(prepared)
-        return Left(for_room, for_lane)
+        return Left(for_room, for_lane, until)
 
     def _waiting(self, now: datetime) -> Iterator[Waiting]:
-        """Yield the rows that may be started, oldest first."""
-        fields = ("id", "trigger_type", "job_id", "job__overlap", "target", "started_at")
-        ready = JobExecution.objects.filter(Q(not_before=None) | Q(not_before__lte=now), status=Status.QUEUED)
+        """Yield the rows that may be started within this second, oldest first."""
+        fields = ("id", "trigger_type", "job_id", "job__overlap", "target", "started_at", "not_before")
+        next_second = now.replace(microsecond=0) + timedelta(seconds=1)
+        ready = JobExecution.objects.filter(Q(not_before=None) | Q(not_before__lt=next_second), status=Status.QUEUED)
         ready = ready.order_by("started_at", "id")
         page = [Waiting._make(row) for row in ready.values_list(*fields)[:PAGE]]
         while page:
