@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import BigIntegerField, Exists, Expression, OuterRef, Q, Subquery, Sum
+from django.db.models import BigIntegerField, Exists, OuterRef, Q, Subquery, Sum
 
 from accounts.models import User
 from cronsched.lib.errors import Forbidden, NotFound
@@ -171,7 +171,7 @@ class Reader:
         marks = Mark.objects.filter(inside, user=self._user)
         if not unread:
             marks = marks.filter(is_deleted=True)
-        terms = [own, *(term for span in spans for term in _broadcasts(span))]
+        terms: list[Any] = [own, *(term for span in spans for term in _broadcasts(span))]
         total = functools.reduce(operator.add, terms) - _Count(marks.values("pk"))
         return User.objects.filter(pk=self._user.pk).values_list(total, flat=True).get()
 
@@ -341,7 +341,7 @@ class _Sum(Subquery):
     output_field = BigIntegerField()
 
 
-def _broadcasts(span: Span) -> Iterator[Expression]:
+def _broadcasts(span: Span) -> Iterator[Subquery]:
     """Yield the terms that count the notices to everybody in `span`: whole hours from tallies, the rest from rows."""
     first, last = _full_hour_from(span.start), _floor(span.end)
     if first >= last:
@@ -354,7 +354,7 @@ def _broadcasts(span: Span) -> Iterator[Expression]:
         yield _broadcast_rows(Span(last, span.end))
 
 
-def _broadcast_rows(span: Span) -> Expression:
+def _broadcast_rows(span: Span) -> Subquery:
     return _Count(Notification.objects.filter(span.within(), user__isnull=True).order_by().values("created_at"))
 
 

@@ -76,9 +76,9 @@ class World:
             audience = EVERYONE if self.dice.random() < 0.7 else tuple(user.pk for user in some)
             told.append((message(audience=audience), users if audience is EVERYONE else some))
         notify([each for each, _ in told], now=self.now)
-        for each, audience in told:
+        for each, readers in told:
             for notice in Notification.objects.filter(title=each.title):
-                for user in audience:
+                for user in readers:
                     if notice.user_id in (None, user.pk):
                         self.naive[user].rows[str(notice.pk)] = Row(notice.created_at, str(notice.pk))
 

@@ -1,7 +1,7 @@
 """From an event of a job to the mailboxes of real servers."""
 
 from datetime import timedelta
-from email.utils import make_msgid
+from uuid import uuid4
 
 import pytest
 
@@ -374,4 +374,4 @@ def test_a_server_that_hangs_up_in_the_middle_is_tried_again(db, settings, deliv
 
 def parcel(**payload):
     job = {"name": "X", "id": "1", "url": "http://x/"}
-    return Parcel(make_msgid(), "job_disabled", OPS, "Job Disabled: X", {"job": job, **payload}, None)
+    return Parcel(uuid4(), "job_disabled", OPS, "Job Disabled: X", {"job": job, **payload}, None)

@@ -79,7 +79,7 @@ def test_the_form_of_the_address_is_not_judged(client):
 @pytest.mark.parametrize("method", ["get", "put"])
 def test_only_administrators_may_look(method, alice, charlie):
     for user in (alice, charlie):
-        answer = api_client(user).generic(method.upper(), PATH, b"no json", content_type="text/plain")
+        answer = api_client(user).generic(method.upper(), PATH, "no json", content_type="text/plain")
         assert (answer.status_code, answer.json()["message"]) == (403, "Admin access required")
 
 

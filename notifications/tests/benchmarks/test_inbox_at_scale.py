@@ -3,7 +3,7 @@
 import random
 import statistics
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -41,7 +41,7 @@ def fill(now):
     ]
     User.objects.bulk_create(users, batch_size=500)
     step = timedelta(days=DAYS) / TO_EVERYBODY
-    hours: dict = {}
+    hours: dict[datetime, int] = {}
     for first in range(0, TO_EVERYBODY, PORTION):
         rows = [notice(None, start + step * i) for i in range(first, first + PORTION)]
         Notification.objects.bulk_create(rows)
