@@ -96,9 +96,7 @@ def _claim(due: Sequence[JobFacts], *, now: datetime, admit: Admit, sender: UUID
     prepared, runs, queued = [], [], 0
     for due_run in settlement.runs:
         execution_id = uuid7()
-        # Workflows take their turn at GitHub when they start.
-        may_leave = due_run.is_free and not due_run.job.is_github
-        if may_leave and admit(execution_id, due_run.job.target):
+        if due_run.is_free and admit(execution_id, due_run.job.target):
             prepared.append(prepare(execution_id, due_run.job, fire_time=due_run.fire_time))
         else:
             runs.append(queued_row(due_run))
