@@ -9,10 +9,12 @@ the one-row case is `run_manually`, which does the same three steps for a person
 """
 
 import logging
+import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -24,6 +26,7 @@ from django.db.models.functions import Coalesce
 from accounts.models import User
 from cronsched.lib import backoff, batches, crypto
 from cronsched.lib.batches import Column, Kind
+from cronsched.lib.clock import uptime
 from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
 from jobs import counters, executors, health, messages, pacing, tracking
@@ -596,8 +599,9 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
     """Run `job` in this process and return its execution: final, or as it is when the bounded wait ends.
 
     Works without a scheduler. After the wait the run goes on and is recorded by its own thread. Where this process
-    has too many such runs out, the run is queued for the leader instead; one with a token of its own waits here for
-    its turn, because the token is stored nowhere. Raises `Job.DoesNotExist` for a job that is gone meanwhile.
+    has too many such runs out, or its turn at GitHub is too far away, the run is queued for the leader instead; one
+    with a token of its own waits here for its turn, because the token is stored nowhere. Raises `Job.DoesNotExist` for
+    a job that is gone meanwhile, `TooManyRequests` where the run can neither leave nor be queued.
     """
     facts = _facts(job)
     has_token = overrides is not None and overrides.github_token is not None
@@ -606,22 +610,46 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
             raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=BUSY_SECONDS)
         return queue_run(job, overrides=overrides, by=by, now=now)
     run = _ManualRun(prepare(uuid7(), facts, fire_time=None, overrides=overrides), sender=uuid4())
+    began = uptime()
     try:
-        run.insert(overrides, now)
+        patience = timedelta(seconds=settings.MANUAL_RUN_WAIT_SECONDS / 2)
+        turn = pacing.patiently(partial(run.insert, overrides), now=now, patience=patience)
     except BaseException:
         _manual_slots.release()
         raise
+    if turn is not None:
+        _manual_slots.release()
+        if has_token:
+            seconds = math.ceil((turn - now).total_seconds())
+            raise TooManyRequests(
+                "GitHub takes no more dispatches with this token now. Try again.", retry_after=seconds
+            )
+        return queue_run(job, overrides=overrides, by=by, now=now, not_before=turn)
     threading.Thread(target=run.execute, name="manual run", daemon=True).start()
-    run.wait(settings.MANUAL_RUN_WAIT_SECONDS)
+    run.wait(settings.MANUAL_RUN_WAIT_SECONDS - (uptime() - began))
     return JobExecution.objects.get(pk=run.prepared.execution_id)
 
 
-def queue_run(job: Job, *, overrides: Overrides | None = None, by: User | None, now: datetime) -> JobExecution:
+def queue_run(
+    job: Job,
+    *,
+    overrides: Overrides | None = None,
+    by: User | None,
+    now: datetime,
+    not_before: datetime | None = None,
+) -> JobExecution:
     """Record a manual run of `job` as queued, for the leader to send. Raises `Job.DoesNotExist`."""
     facts = _facts(job)
-    stored = overrides.stored() if overrides else None
+    definition = facts.overridden(overrides) if overrides else facts
     row = NewExecution(
-        uuid7(), facts.id, Status.QUEUED.value, facts.execution_type, facts.target, None, overrides=stored
+        uuid7(),
+        facts.id,
+        Status.QUEUED.value,
+        definition.execution_type,
+        definition.target,
+        None,
+        not_before=not_before,
+        overrides=overrides.stored() if overrides else None,
     )
     insert_executions([row], trigger=TriggerType.MANUAL, now=now)
     return JobExecution.objects.get(pk=row.id)
@@ -645,11 +673,15 @@ class _ManualRun:
         self._caller_waits = True
         self._result: Result | None = None
 
-    def insert(self, overrides: Overrides | None, now: datetime) -> None:
+    def insert(self, overrides: Overrides | None, now: datetime) -> datetime | None:
+        """Write the row, after which the run may leave; or return when its turn will be, where that is not now."""
         stored = overrides.stored() if overrides else None
-        row = running_row(self.prepared, sender=self._sender, now=now, overrides=stored)
         with transaction.atomic(durable=True):
-            insert_executions([row], trigger=TriggerType.MANUAL, now=now)
+            leaving, turns = take_turns([self.prepared], now=now)
+            for self.prepared in leaving:
+                row = running_row(self.prepared, sender=self._sender, now=now, overrides=stored)
+                insert_executions([row], trigger=TriggerType.MANUAL, now=now)
+        return turns.get(self.prepared.execution_id)
 
     def execute(self) -> None:
         """Run in the thread: call out, and record where nobody waits any more."""

@@ -6,14 +6,16 @@ becomes `running`. What has to wait learns when its turn will be: that is the pl
 because others may have taken turns and GitHub may have asked to be left alone meanwhile.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 
 from cronsched.lib import batches
+from cronsched.lib.clock import uptime
 from jobs.executors.github.api import RATE_LIMIT_WAIT
 from jobs.models import GitHubLane
 
@@ -74,6 +76,21 @@ def take(asked: Sequence[tuple[UUID, str]], *, now: datetime) -> dict[UUID, date
     for name in sorted(left):
         lanes[name].save(update_fields=["sent"])
     return waiting
+
+
+def patiently(attempt: Callable[[datetime], datetime | None], *, now: datetime, patience: timedelta) -> datetime | None:
+    """Call `attempt` with the time until it returns None, for "done", instead of when its turn will be.
+
+    Waits in between. Returns None when done; otherwise when the turn will be, which is beyond all `patience`.
+    """
+    began = uptime()
+    ends_at = now + patience
+    turn = attempt(now)
+    while turn is not None and turn <= ends_at:
+        passed = timedelta(seconds=uptime() - began)
+        Event().wait(max(0.0, (turn - now - passed).total_seconds()))
+        turn = attempt(now + timedelta(seconds=uptime() - began))
+    return turn
 
 
 def block(asked: Mapping[str, timedelta], *, now: datetime) -> None:

@@ -2,25 +2,49 @@
 
 import math
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPMethod
 from typing import Any
+from uuid import uuid4
 
 from django.conf import settings
+from django.db import transaction
 
 from cronsched.lib import payload
-from cronsched.lib.errors import DomainError
-from jobs import executors
+from cronsched.lib.errors import DomainError, TooManyRequests
+from jobs import executors, pacing
 from jobs.executors import Failure, GitHubRequest, Outcome, WebhookRequest
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 1.0, 30.0
+# How long a trial may wait for its turn at GitHub.
+PATIENCE = timedelta(seconds=5)
 
 
-def try_target(sent: Mapping[str, Any]) -> dict[str, Any]:
+def try_target(sent: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     """Call the target in `sent` once and return the answer's body. Raises `DomainError` for what cannot be called."""
     request = read_request(sent)
-    return describe(executors.run(request), kind="webhook" if isinstance(request, WebhookRequest) else "github")
+    if isinstance(request, WebhookRequest):
+        return describe(executors.run(request), kind="webhook")
+    _take_turn(request, now=now)
+    return describe(executors.run(request), kind="github")
+
+
+def _take_turn(request: GitHubRequest, *, now: datetime) -> None:
+    """Wait for a turn at GitHub: a trial starts a workflow like any run. Raises `TooManyRequests`."""
+    lane = executors.lane(request)
+    if lane is None:
+        return
+    trial_id = uuid4()
+
+    def take(at: datetime) -> datetime | None:
+        with transaction.atomic():
+            return pacing.take([(trial_id, lane)], now=at).get(trial_id)
+
+    turn = pacing.patiently(take, now=now, patience=PATIENCE)
+    if turn is not None:
+        seconds = math.ceil((turn - now).total_seconds())
+        raise TooManyRequests("GitHub takes no more dispatches now. Try again.", retry_after=seconds)
 
 
 def read_request(sent: Mapping[str, Any]) -> WebhookRequest | GitHubRequest:

@@ -24,8 +24,8 @@ MAY_IMPORT = {
 JOBS_ORDER = (
     {"cron", "executors"},
     {"models"},
-    {"options"},
-    {"counters", "definition", "facts", "leadership", "messages", "pacing", "plan", "trial"},
+    {"options", "pacing"},
+    {"counters", "definition", "facts", "leadership", "messages", "plan", "trial"},
     {"bulk", "csv_import", "history", "schedule", "statistics"},
     {"health"},
     {"tracking"},

@@ -84,7 +84,7 @@ class JobViewSet(APIViewSet):
 
     @describe.TEST_RUN
     def test_run(self, request: Request) -> Response:
-        return Response(trial.try_target(json_object(request)))
+        return Response(trial.try_target(json_object(request), now=timezone.now()))
 
     @describe.BULK_UPLOAD
     def bulk_upload(self, request: Request) -> Response:

@@ -123,7 +123,10 @@ def target_of(request: Request) -> tuple[str | None, str | None]:
 
 def lane(request: Request) -> str | None:
     """Return the name of the credential whose rate limit the request counts against, None where there is none."""
-    return github().lane(request.repository) if isinstance(request, GitHubRequest) else None
+    if not isinstance(request, GitHubRequest):
+        return None
+    has_credential = request.token or settings.GITHUB_TOKEN or settings.GITHUB_APP_ID
+    return github().lane(request.repository) if has_credential else None
 
 
 @lru_cache(maxsize=1)
