@@ -308,8 +308,8 @@ class Mariadb(Server):
             database=name,
             autocommit=True,
             connect_timeout=5,
-            read_timeout=30,
-            write_timeout=30,
+            read_timeout=10,
+            write_timeout=10,
             init_command="SET time_zone='+00:00'",
         )
 

@@ -42,10 +42,10 @@ STOP_SECONDS = (17.0, 25.0)
 AWAY_SECONDS = (2.0, 20.0)
 RESTART_SECONDS = (0.2, 6.0)
 # How often something befalls a process or the database, and how often somebody changes a job.
-FAULT_SECONDS = (4.0, 14.0)
+FAULT_SECONDS = (5.0, 22.0)
 CHANGE_SECONDS = (0.3, 2.5)
 CHANGES = {"edit": 5, "pause": 3, "resume": 4, "create": 2, "delete": 1, "execute": 2}
-PROCESS_FAULTS = {"kill": 10, "stop": 4, "terminate": 4, "kill_web": 2, "power_cut": 1}
+PROCESS_FAULTS = {"kill": 8, "stop": 4, "terminate": 4, "kill_web": 2, "power_cut": 1}
 DATABASE_SHARE = 0.15
 RIGGED_SHARE = 0.4
 FAILPOINTS = (

@@ -31,10 +31,10 @@ class Target:
         self.arrivals: list[Arrival] = []
         self.strangers: list[str] = []
         self.port = 0
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), name="target")
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="target")
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
 
     def url(self, mode: Mode, revision: int) -> str:
         return f"http://127.0.0.1:{self.port}/{mode}/{revision}"
@@ -47,9 +47,9 @@ class Target:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-        self._loop.close()
 
     async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         server = await asyncio.start_server(self._talk, "127.0.0.1", 0, backlog=BACKLOG, limit=MAX_HEAD_BYTES)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
@@ -106,8 +106,7 @@ class Target:
                 return False
             case Mode.SLOW:
                 await asyncio.sleep(SLOW_SECONDS)
-        arrival.answer = await reply(writer, status_of(arrival))
-        arrival.answered_at = datetime.now(UTC)
+        await reply(writer, arrival)
         return True
 
 
@@ -145,11 +144,17 @@ def status_of(arrival: Arrival) -> int:
     return 200
 
 
-async def reply(writer: asyncio.StreamWriter, status: int) -> int:
-    body = f"answer {status}".encode()
-    writer.write(f"HTTP/1.1 {status} Answer\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-    await writer.drain()
-    return status
+async def reply(writer: asyncio.StreamWriter, arrival: Arrival) -> None:
+    """Answer in full. Written down first, because the sender may be faster than we are."""
+    arrival.answer, arrival.answered_at = status_of(arrival), datetime.now(UTC)
+    body = f"answer {arrival.answer}".encode()
+    head = f"HTTP/1.1 {arrival.answer} Answer\r\nContent-Length: {len(body)}\r\n\r\n"
+    try:
+        writer.write(head.encode() + body)
+        await writer.drain()
+    except ConnectionError:
+        arrival.answer = arrival.answered_at = None
+        raise
 
 
 async def drip(writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,40 @@
+"""A seed is a whole script."""
+
+from datetime import UTC, datetime, timedelta
+
+from cronsched.lib import failpoints
+from jobs import cron
+from jobs.tests.chaos.run import Stage
+from jobs.tests.chaos.script import FAILPOINTS, Script, write_script
+
+START = datetime(2026, 3, 4, 10, 0, 17, tzinfo=UTC)
+FAULTS = ("restart", "stop_database", "crash", "freeze", "lock")
+
+
+def script(seed: int) -> Script:
+    return write_script(seed, start=START, minutes=10, jobs=80, places=3, database_faults=FAULTS)
+
+
+def test_the_same_seed_gives_the_same_script():
+    assert str(script(7)) == str(script(7))
+    assert script(7).jobs == script(7).jobs
+    assert str(script(7)) != str(script(8))
+
+
+def test_every_step_has_somebody_who_carries_it_out():
+    verbs = {step.verb for seed in range(20) for step in script(seed).steps}
+    assert {*FAULTS, "kill", "stop", "terminate", "kill_web", "power_cut", "create", "edit", "delete"} <= verbs
+    assert all(hasattr(Stage, f"fault_{verb}") != hasattr(Stage, f"change_{verb}") for verb in verbs)
+
+
+def test_every_expression_is_accepted_and_fires_within_the_run():
+    stop = START + timedelta(minutes=10)
+    drawn = [job for seed in range(5) for job in script(seed).jobs]
+    times = [cron.count_fire_times(job["expression"], cron.zone(job["zone"]), after=START, until=stop) for job in drawn]
+    assert all(times)
+    assert sum(number >= 9 for number in times) > len(times) / 2, "most of them make the herd of each minute"
+
+
+def test_every_fail_point_is_one_the_service_knows():
+    points = {point for order in FAILPOINTS for point in failpoints.parse(order)}
+    assert points == failpoints.POINTS
