@@ -11,7 +11,7 @@ from cronsched.api import error_body
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 # Served to people with a browser, by Django's own pages.
-PAGES = ("/admin/", "/static/")
+PAGES = ("/admin/", "/static/", "/links/")
 
 
 class SlashlessPaths:

@@ -5,9 +5,11 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from cronsched import documents
 from cronsched.api import not_found
+from jobs import pages as job_pages
 from jobs.api import health
 from jobs.api import urls as job_urls
 from jobs.api.urls import older_urlpatterns
+from notifications import pages as notification_pages
 
 api: list[URLPattern | URLResolver] = [
     path("", include("accounts.urls")),
@@ -25,6 +27,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.alive),
     path("readyz", health.ready),
     path("admin/", admin.site.urls),
+    # What the links in mails lead to.
+    path("links/renew/<str:token>", job_pages.renew),
+    path("links/unsubscribe/<str:token>", notification_pages.unsubscribe),
     path("api/v2/", include(api)),
     # The prefix of older clients.
     path("api/", include([*api, *older_urlpatterns])),

@@ -5,6 +5,7 @@ Each function returns the message of one event for `notifications.services.notif
 loaded (`select_related`), or each message costs two queries.
 """
 
+import hashlib
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import partial
 from typing import Any
@@ -300,20 +301,21 @@ def ending_soon(job: Job, days: int, *, now: datetime) -> Message:
     )
 
 
-def end_date_reminder(job: Job, days: int, *, to: str, renew_url: str, now: datetime) -> Message:
-    """Word the reminder to one address, with its own signed link; said once for this end date and number of days."""
-    left = "1 day" if days == 1 else f"{days} days"
-    context = _job_context(job) | {"days_left": left, "renew_url": renew_url}
+def end_date_reminder(job: Job, days: int, *, due: int, to: str, renew_url: str, now: datetime) -> Message:
+    """Word the reminder to one address, with its own signed link. `due` is the reminder's number, said once each."""
+    when = {0: "today", 1: "in 1 day"}.get(days, f"in {days} days")
     return Message(
         "end_date_reminder",
         "Job ending soon",
-        f'Job "{job.name}" ends on {job.end_date} JST ({left} left).',
+        f'Job "{job.name}" ends on {job.end_date} JST ({when}).',
         Level.WARNING,
         job_id=job.pk,
         audience=NOBODY,
-        mail=Mail("job_ending", f"Job Ending in {left}: {job.name}", (to,), context),
+        mail=Mail(
+            "job_ending", f"Job Ending {when}: {job.name}", (to,), _job_context(job) | {"when": when, "url": renew_url}
+        ),
         hold_until=quiet_until(job.pic_team, now),
-        once=f"ending/{job.pk}/{job.end_date}/{days}/{to.lower()}",
+        once=f"ending/{job.pk}/{job.end_date}/{due}/{_digest(to)}",
     )
 
 
@@ -323,6 +325,11 @@ def _owner(job: Job) -> Audience:
 
 def _slug(job: Job) -> str:
     return job.pic_team.slug or "-"
+
+
+def _digest(address: str) -> str:
+    """Return a short name of an address for keys of limited length."""
+    return hashlib.blake2b(address.lower().encode(), digest_size=12).hexdigest()
 
 
 # --- Quiet hours -----------------------------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ def notify(messages: Iterable[Message], *, now: datetime) -> int:
     if not batch:
         return 0
     with transaction.atomic():
-        batch = _not_said_before(batch, now)
+        batch = unsaid(batch)
+        _claim_keys(batch, now)
         slack = _slack(batch)
         batch = incidents.settle(batch, now=now, post_every=slack.post_every if slack else 1)
         written = _write_notices(batch, now)
@@ -48,25 +49,25 @@ def mail_is_configured() -> bool:
 # --- What is not said twice ------------------------------------------------------------------------------------------
 
 
-def _not_said_before(batch: list[Message], now: datetime) -> list[Message]:
-    """Drop messages whose key was said before, and remember the keys of the others.
-
-    Two processes that say the same thing at the same time meet at the unique key: one of them fails as a whole, and
-    finds the key when it tries again.
-    """
+def unsaid(messages: Iterable[Message]) -> list[Message]:
+    """Return the messages whose key was not said yet, each key once; those without a key all."""
+    batch = list(messages)
     keys = {message.once for message in batch if message.once}
-    if not keys:
-        return batch
-    said = set(Once.objects.filter(key__in=keys).values_list("key", flat=True))
-    Once.objects.bulk_create([Once(key=key, created_at=now) for key in sorted(keys - said)])
+    said = set(Once.objects.filter(key__in=keys).values_list("key", flat=True)) if keys else set()
     kept = []
     for message in batch:
-        if message.once and message.once in said:
-            continue
-        if message.once:
+        if message.once is not None:
+            if message.once in said:
+                continue
             said.add(message.once)
         kept.append(message)
     return kept
+
+
+def _claim_keys(batch: Sequence[Message], now: datetime) -> None:
+    """Remember the keys as said. Raises IntegrityError where another process says one of them at this moment."""
+    keys = sorted(message.once for message in batch if message.once)
+    Once.objects.bulk_create([Once(key=key, created_at=now) for key in keys])
 
 
 # --- In the application ----------------------------------------------------------------------------------------------

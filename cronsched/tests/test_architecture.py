@@ -30,8 +30,8 @@ JOBS_ORDER = (
     {"health"},
     {"tracking"},
     {"dispatch"},
-    {"services"},
-    {"scheduler", "api", "admin"},
+    {"digests", "renewal", "services"},
+    {"scheduler", "api", "admin", "pages"},
     {"management"},
 )
 JOBS_LAYERS = {room: layer for layer, rooms in enumerate(JOBS_ORDER) for room in rooms}

@@ -4,6 +4,7 @@ from rest_framework.parsers import MultiPartParser
 from jobs.api.cron_tools import CronToolsViewSet
 from jobs.api.executions import ExecutionViewSet, JobExecutionViewSet
 from jobs.api.jobs import JobViewSet
+from jobs.api.renewals import RenewalViewSet
 from jobs.api.scheduler import SchedulerViewSet
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -17,6 +18,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/<str:job_id>/executions", JobExecutionViewSet.as_view({"get": "list"})),
     path("jobs/<str:job_id>/executions/stats", JobExecutionViewSet.as_view({"get": "stats"})),
     path("jobs/<str:job_id>/executions/<str:execution_id>", JobExecutionViewSet.as_view({"get": "retrieve"})),
+    path("jobs/<str:job_id>/renew", RenewalViewSet.as_view({"post": "create"})),
+    path("jobs/<str:job_id>/renewals", RenewalViewSet.as_view({"get": "list"})),
     path("executions", ExecutionViewSet.as_view({"get": "list"})),
     path("executions/statistics", ExecutionViewSet.as_view({"get": "statistics"})),
     path("executions/<str:execution_id>", ExecutionViewSet.as_view({"get": "retrieve"})),

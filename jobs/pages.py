@@ -1,0 +1,71 @@
+"""The page behind the signed link of a reminder: it shows the job; its button renews it."""
+
+from datetime import date
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from cronsched.lib.errors import DomainError, NotFound
+from jobs import cron, definition, renewal
+from jobs.models import Job
+from jobs.renewal import EXTENSIONS, MAX_REASON, Invitation
+
+PAGE = "notifications/renew.html"
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def renew(request: HttpRequest, token: str) -> HttpResponse:
+    try:
+        invitation = renewal.open_link(token)
+    except NotFound as error:
+        return render(request, PAGE, {"refusal": error.error}, status=404)
+    if request.method == "GET":
+        return _form(request, invitation)
+    return _act(request, invitation)
+
+
+def _act(request: HttpRequest, invitation: Invitation) -> HttpResponse:
+    days = request.POST.get("days", "")
+    try:
+        renewed = renewal.renew(
+            invitation.job.pk,
+            days=int(days) if days.isascii() and days.isdigit() and len(days) < 5 else days,
+            reason=request.POST.get("reason", "").replace("\x00", ""),
+            now=timezone.now(),
+            address=invitation.address,
+        )
+    except DomainError as error:
+        return _form(request, invitation, problem=str(error), status=error.status)
+    return render(request, PAGE, {"job": renewed.job, "renewal": renewed})
+
+
+def _form(request: HttpRequest, invitation: Invitation, *, problem: str = "", status: int = 200) -> HttpResponse:
+    job = invitation.job
+    context = {
+        "job": job,
+        "schedule": _in_words(job),
+        "address": invitation.address,
+        "choices": _choices(job, definition.local_date(timezone.now())),
+        "longest_reason": MAX_REASON,
+        "problem": problem,
+        "reason": request.POST.get("reason", ""),
+    }
+    return render(request, PAGE, context, status=status)
+
+
+def _choices(job: Job, today: date) -> list[dict[str, Any]]:
+    latest = renewal.latest_end_date(job.category, today=today)
+    ends = {days: renewal.extended(job.end_date, days, today=today) for days in EXTENSIONS}
+    return [{"days": days, "end": end, "allowed": latest is None or end <= latest} for days, end in ends.items()]
+
+
+def _in_words(job: Job) -> str:
+    try:
+        return cron.describe(job.cron_expression)
+    except cron.CronError:
+        return job.cron_expression

@@ -1,0 +1,267 @@
+"""Reminders of end dates and the renewals they lead to: by link, by API, within the category's limit, recorded."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.core import signing
+from django.test import Client
+
+from accounts.models import Role
+from accounts.tests.factories import api_client, make_user
+from cronsched.lib.errors import DomainError
+from jobs import renewal
+from jobs.definition import local_date
+from jobs.models import Job, JobRenewal
+from jobs.tests.factories import make_job
+from notifications.models import Delivery, Notification
+from taxonomy.tests.factories import make_category, make_team
+
+MORNING = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
+TODAY = date(2026, 3, 2)
+
+
+@pytest.fixture
+def mail(settings):
+    settings.MAIL_ENABLED, settings.EMAIL_HOST = True, "localhost"
+    settings.DEFAULT_FROM_EMAIL = "cron@scheduler.example"
+
+
+@pytest.fixture
+def owner(db):
+    return make_user("owner", email="owner@example.com")
+
+
+@pytest.fixture
+def job(owner):
+    team = make_team(name="Ops", emails=["ops@example.com", "Owner@example.com"])
+    return make_job(name="Backup", created_by=owner, pic_team=team, end_date=TODAY + timedelta(days=30))
+
+
+def reminded():
+    return sorted(Delivery.objects.values_list("recipient", "summary"))
+
+
+# --- Reminders -------------------------------------------------------------------------------------------------------
+
+
+def test_owner_and_team_are_reminded_each_once(mail, job):
+    assert renewal.remind(now=MORNING) == 2
+    assert reminded() == [
+        ("Owner@example.com", "Job Ending in 30 days: Backup"),
+        ("ops@example.com", "Job Ending in 30 days: Backup"),
+    ]
+    assert renewal.remind(now=MORNING + timedelta(hours=1)) == 0
+
+
+def test_reminders_come_at_30_14_7_and_1_days(mail, job):
+    told = [30 - day for day in range(32) if renewal.remind(now=MORNING + timedelta(days=day))]
+    assert told == [30, 14, 7, 1]
+
+
+def test_a_day_without_a_leader_loses_no_reminder(mail, job):
+    renewal.remind(now=MORNING)
+    assert renewal.remind(now=MORNING + timedelta(days=20)) == 2
+    assert ("ops@example.com", "Job Ending in 10 days: Backup") in reminded()
+
+
+def test_a_renewed_job_is_reminded_of_its_new_end(mail, job, owner):
+    renewal.remind(now=MORNING)
+    renewal.renew(job.pk, days=30, reason="Still needed", by=owner, now=MORNING)
+    assert renewal.remind(now=MORNING + timedelta(days=1)) == 0
+    assert renewal.remind(now=MORNING + timedelta(days=30)) == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"is_active": False}, {"end_date": TODAY + timedelta(days=31)}, {"end_date": TODAY - timedelta(days=1)}],
+)
+def test_who_is_not_reminded(mail, job, fields):
+    Job.objects.update(**fields)
+    assert renewal.remind(now=MORNING) == 0
+
+
+def test_an_owner_who_left_is_not_reminded(mail, job, owner):
+    owner.is_active = False
+    owner.save()
+    job.pic_team.emails = []
+    job.pic_team.save()
+    assert renewal.remind(now=MORNING) == 0
+
+
+def test_the_last_day_is_called_today(mail, job):
+    Job.objects.update(end_date=TODAY)
+    renewal.remind(now=MORNING)
+    assert ("ops@example.com", "Job Ending today: Backup") in reminded()
+
+
+@pytest.mark.database
+def test_reminders_of_many_jobs_take_few_statements(mail, job, django_assert_max_num_queries):
+    for _ in range(60):
+        make_job(pic_team=job.pic_team, end_date=job.end_date)
+    with django_assert_max_num_queries(12):
+        assert renewal.remind(now=MORNING) == 62 + 60
+
+
+# --- Renewing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("days", [30, 90, 180])
+def test_a_renewal_moves_the_end_date_on_and_is_recorded(job, owner, days):
+    renewal.renew(job.pk, days=days, reason=" Still needed ", by=owner, now=MORNING)
+    job.refresh_from_db()
+    assert job.end_date == TODAY + timedelta(days=30 + days)
+    row = JobRenewal.objects.get()
+    assert (row.old_end_date, row.new_end_date) == (TODAY + timedelta(days=30), job.end_date)
+    assert (row.reason, row.renewed_by, row.renewed_by_address) == ("Still needed", owner, "")
+    notice = Notification.objects.get()
+    assert notice.title == "Job Renewed"
+    assert notice.message.endswith("Renewed by owner@example.com: Still needed")
+
+
+def test_a_job_that_has_ended_is_extended_from_today_and_stays_paused(job, owner):
+    Job.objects.update(end_date=TODAY - timedelta(days=100), is_active=False)
+    renewal.renew(job.pk, days=30, reason="x", by=owner, now=MORNING)
+    job.refresh_from_db()
+    assert (job.end_date, job.is_active, job.next_fire_at) == (TODAY + timedelta(days=30), False, None)
+
+
+def test_a_category_limits_how_far(job, owner):
+    job.category = make_category(name="Campaigns", max_extension_days=60)
+    job.save()
+    renewal.renew(job.pk, days=30, reason="x", by=owner, now=MORNING)
+    with pytest.raises(DomainError) as refusal:
+        renewal.renew(job.pk, days=30, reason="x", by=owner, now=MORNING)
+    assert str(refusal.value) == "Jobs of the category Campaigns may be extended until 2026-05-01 at most."
+    assert JobRenewal.objects.count() == 1
+
+
+# --- The API ---------------------------------------------------------------------------------------------------------
+
+
+def renew_call(user, job_id, body):
+    return api_client(user).post(f"/api/v2/jobs/{job_id}/renew", body)
+
+
+def test_the_owner_renews_by_api(owner):
+    job = make_job(created_by=owner)
+    answer = renew_call(owner, job.pk, {"days": 90, "reason": "Still needed"})
+    assert (answer.status_code, answer.json()["message"]) == (200, "Job renewed successfully")
+    shown = answer.json()["renewal"]
+    assert (shown["old_end_date"], shown["new_end_date"]) == ("2099-12-31", "2100-03-31")
+    assert (shown["renewed_by"], shown["renewed_by_address"]) == (str(owner.pk), None)
+    assert api_client(make_user(role=Role.VIEWER)).get(f"/api/v2/jobs/{job.pk}/renewals").json() == {
+        "renewals": [shown]
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({}, "Invalid days"),
+        ({"days": 31, "reason": "x"}, "Invalid days"),
+        ({"days": "30", "reason": "x"}, "Invalid days"),
+        ({"days": True, "reason": "x"}, "Invalid days"),
+        ({"days": [30], "reason": "x"}, "Invalid days"),
+        ({"days": 30}, "Invalid reason"),
+        ({"days": 30, "reason": "  "}, "Invalid reason"),
+        ({"days": 30, "reason": 5}, "Invalid reason"),
+        ({"days": 30, "reason": "x" * 501}, "Invalid reason"),
+        ([], "Invalid payload"),
+    ],
+)
+def test_a_renewal_that_is_none_is_refused(job, owner, body, error):
+    answer = renew_call(owner, job.pk, body)
+    assert (answer.status_code, answer.json()["error"]) == (400, error)
+
+
+def test_who_may_renew(job):
+    body = {"days": 30, "reason": "x"}
+    assert renew_call(make_user(), job.pk, body).status_code == 403
+    assert renew_call(make_user(role=Role.VIEWER), job.pk, body).status_code == 403
+    assert renew_call(make_user(role=Role.ADMIN), "0198f2a4-7c1e-7d3a-9b52-3f1c0a6d8e11", body).status_code == 404
+    assert renew_call(make_user(role=Role.ADMIN), job.pk, body).status_code == 200
+
+
+# --- The link --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def path(job):
+    Job.objects.update(end_date=local_date(datetime.now(UTC)) + timedelta(days=7))
+    job.refresh_from_db()
+    url = renewal.link(job, "ops@example.com")
+    assert url.startswith("http://localhost:5001/links/renew/")
+    return url.removeprefix("http://localhost:5001")
+
+
+def press(path, **fields):
+    """Press the button as a browser does, with the page's own token."""
+    browser = Client(enforce_csrf_checks=True)
+    page = browser.get(path).content.decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+    return browser.post(path, {"csrfmiddlewaretoken": token[1], **fields})
+
+
+def test_opening_the_link_shows_the_job_and_changes_nothing(path, job):
+    for _ in range(3):
+        page = Client().get(path)
+    assert page.status_code == 200
+    assert "Renew Backup" in page.content.decode()
+    assert page.headers["Cache-Control"].startswith("max-age=0, no-cache, no-store")
+    assert JobRenewal.objects.count() == 0
+
+
+def test_the_button_renews_and_the_mailbox_is_recorded(path, job):
+    answer = press(path, days="90", reason="Still needed")
+    assert "Backup is renewed" in answer.content.decode()
+    row = JobRenewal.objects.get()
+    assert (row.renewed_by, row.renewed_by_address, row.reason) == (None, "ops@example.com", "Still needed")
+    assert row.new_end_date == job.end_date + timedelta(days=90)
+
+
+def test_a_link_works_once(path):
+    press(path, days="30", reason="x")
+    answer = Client().get(path)
+    assert (answer.status_code, renewal.USED_LINK in answer.content.decode()) == (404, True)
+    assert Client().post(path, {"days": "30", "reason": "x"}).status_code == 404
+    assert JobRenewal.objects.count() == 1
+
+
+@pytest.mark.parametrize("fields", [{"days": "31"}, {"days": ""}, {"days": "٣٠"}, {"days": "9" * 5000}, {"reason": ""}])
+def test_what_cannot_be_done_is_said_on_the_page(path, fields):
+    answer = press(path, **{"days": "30", "reason": "<b>x</b>", **fields})
+    assert answer.status_code == 400
+    assert 'role="alert"' in answer.content.decode()
+    assert "<b>" not in answer.content.decode()
+    assert JobRenewal.objects.count() == 0
+
+
+def test_what_the_category_forbids_cannot_be_chosen(path, job):
+    job.category = make_category(max_extension_days=40)
+    job.save()
+    page = Client().get(path).content.decode()
+    assert page.count("disabled") == 2
+    assert press(path, days="90", reason="x").status_code == 400
+
+
+@pytest.mark.parametrize("damage", [lambda path: path[:-2], lambda path: f"{path}x", lambda path: "/links/renew/x"])
+def test_a_damaged_link_opens_nothing(path, damage):
+    answer = Client().get(damage(path))
+    assert (answer.status_code, renewal.INVALID_LINK in answer.content.decode()) == (404, True)
+
+
+def test_a_link_to_a_deleted_job_says_so(path, job):
+    job.delete()
+    assert renewal.GONE in Client().get(path).content.decode()
+
+
+def test_a_link_for_something_else_does_not_renew(job):
+    token = signing.dumps([str(job.pk), str(job.end_date), "x@example.com"], salt="something else")
+    assert Client().post(f"/links/renew/{token}", {"days": "30", "reason": "x"}).status_code == 404
+
+
+def test_an_old_link_asks_to_use_the_application(path, time_machine):
+    time_machine.move_to(datetime.now(UTC) + renewal.LINK_AGE + timedelta(days=1))
+    answer = Client().get(path)
+    assert (answer.status_code, renewal.EXPIRED_LINK in answer.content.decode()) == (404, True)
