@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from cronsched.lib.env import FALSE_WORDS, TRUE_WORDS
 from cronsched.lib.errors import DomainError, Problem, SchemaError
 
-# Enough for any 64-bit number; keeps int() away from digit strings that take it seconds.
-MAX_DIGITS = 19
+# Keeps int() away from digit strings that take it seconds.
+MAX_DIGITS = 20
+LARGEST = 2**63 - 1
 MAX_SEARCH = 255
 
 
@@ -41,8 +42,9 @@ class Whole:
         number = int(digits)
         if number < self.low:
             return Problem(name, f"Input should be greater than or equal to {self.low}", "greater_than_equal")
-        if self.high is not None and number > self.high:
-            return Problem(name, f"Input should be less than or equal to {self.high}", "less_than_equal")
+        high = LARGEST if self.high is None else self.high
+        if number > high:
+            return Problem(name, f"Input should be less than or equal to {high}", "less_than_equal")
         return number if self.cut is None else min(number, self.cut)
 
 
