@@ -6,19 +6,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from django.core.management import call_command
 from django.db import connection
 
 from cronsched.tests.processes import ROOT, free_port
-from jobs.models import Job, JobExecution, Status
+from jobs.models import OPEN_STATUSES, Job, JobExecution, Status
 from jobs.tests.benchmarks.herd import Herd
-from jobs.tests.benchmarks.processes import process, production, scheduler
-from jobs.tests.benchmarks.target import Arrival, Target
+from jobs.tests.benchmarks.processes import process, scheduler
+from jobs.tests.benchmarks.target import Target
 from jobs.tests.benchmarks.usage import processor_seconds
 from jobs.tests.factories import make_job
 
@@ -40,30 +42,22 @@ def next_minute(*, lead: float) -> datetime:
     return earliest.replace(second=0, microsecond=0) + timedelta(minutes=1)
 
 
-def insert_jobs(urls: list[str], *, due_at: datetime) -> None:
-    """Insert a job for each URL, due at `due_at` and then once a day."""
-    first = make_job(name="Job 0", target_url=urls[0], **_fields(due_at, 0))
-    rows = [
-        Job(
-            name=f"Job {number}",
-            target_url=url,
-            category=first.category,
-            pic_team=first.pic_team,
-            end_date=first.end_date,
-            **_fields(due_at, number),
-        )
-        for number, url in enumerate(urls[1:], start=1)
-    ]
-    Job.objects.bulk_create(rows, batch_size=PORTION)
-
-
-def _fields(due_at: datetime, number: int) -> dict[str, object]:
-    return {
+def insert_jobs(urls: Sequence[str], *, due_at: datetime, names: str = "Job", **fields: Any) -> None:
+    """Insert a job for each URL, due at `due_at` and then once a day. `fields` are for all of them."""
+    same = {
         "cron_expression": f"{due_at.minute} {due_at.hour} * * *",
         "timezone": "UTC",
         "next_fire_at": due_at,
-        "metadata": {"number": number},
+        **fields,
     }
+    first = make_job(name=f"{names} 0", target_url=urls[0], metadata={"number": 0}, **same)
+    same |= {"category": first.category, "pic_team": first.pic_team, "end_date": first.end_date}
+    rows = (
+        Job(name=f"{names} {number}", target_url=url, metadata={"number": number}, **same)
+        for number, url in enumerate(urls[1:], start=1)
+    )
+    while portion := list(islice(rows, PORTION)):
+        Job.objects.bulk_create(portion)
 
 
 def empty_tables() -> None:
@@ -73,13 +67,11 @@ def empty_tables() -> None:
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def wait_until_recorded(size: int, *, until: float) -> int:
-    """Wait until `size` executions ended well, and return how many did."""
-    recorded = 0
-    while recorded < size and time.time() < until:
+def wait_until_ended(number: int, *, until: float) -> int:
+    """Wait until so many executions have ended, however, and return how many have."""
+    while (ended := JobExecution.objects.exclude(status__in=OPEN_STATUSES).count()) < number and time.time() < until:
         time.sleep(0.2)
-        recorded = JobExecution.objects.filter(status=Status.SUCCESS).count()
-    return recorded
+    return ended
 
 
 class Race:
@@ -96,8 +88,9 @@ class Race:
         insert_jobs([self._target.url("now", number) for number in range(size)], due_at=due)
         with scheduler(self._folder / "scheduler.log") as pid:
             herd = self._watch("scheduler", size, due.timestamp(), [pid], SCHEDULER_LIMIT_SECONDS)
-            recorded = wait_until_recorded(size, until=time.time() + 30)
-        assert recorded == size, (self._folder / "scheduler.log").read_text()
+            wait_until_ended(size, until=time.time() + 30)
+        ended_well = JobExecution.objects.filter(status=Status.SUCCESS).count()
+        assert ended_well == size, (self._folder / "scheduler.log").read_text()
         return herd
 
     def pool(self, kind: str, width: int) -> Contender:

@@ -2,7 +2,7 @@
 
     python -m jobs.tests.benchmarks.pools door|session WIDTH SIZE URL START
 
-It runs in a process of its own, as the scheduler does. `URL` ends before the number; `START` is seconds since the epoch.
+It runs in a process of its own, as the scheduler does. `URL` ends before the number, `START` is in seconds (epoch).
 """
 
 import json

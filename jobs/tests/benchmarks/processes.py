@@ -33,7 +33,12 @@ def process(command: Sequence[str], log: Path, environment: dict[str, str]) -> I
     """Run a Python module's `command` in the background, write its output to `log`, and yield its process id."""
     with log.open("ab") as output:
         started = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
     try:
         yield started.pid

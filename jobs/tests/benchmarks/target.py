@@ -1,6 +1,6 @@
 """The target: a loopback server in a process of its own, so that it takes no turn from whoever sends.
 
-    http://127.0.0.1:PORT/<mode>/<number>       mode: now, slow (answers after 5 s) or drip (a byte now and then, no end)
+    http://127.0.0.1:PORT/<mode>/<number>       mode: now, slow (takes 5 s) or drip (a byte now and then, no end)
 
 It writes down when the head of each request was there, and which number it carried. `Target` starts it and asks it.
 """

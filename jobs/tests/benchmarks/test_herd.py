@@ -1,20 +1,100 @@
-import pytest
+"""Thousands of webhooks due in the same minute: our scheduler beside bare pools and django-celery-beat, in one run.
+
+BENCH_SIZES   how many, default 1000,10000
+BENCH_ROUNDS  how often each contender runs, default 3; the order turns round each time
+"""
+
+import shutil
 from pathlib import Path
-from jobs.tests.benchmarks.contenders import Race
+
+import pytest
+from django.conf import settings
+
+from jobs.tests.benchmarks.contenders import Contender, Race
+from jobs.tests.benchmarks.herd import Herd, middle, ratio
+from jobs.tests.benchmarks.lateness import draw
+from jobs.tests.benchmarks.report import WRITE, Figures, at_least, picture, size, verdict
 from jobs.tests.benchmarks.target import Target
 from jobs.tests.benchmarks.usage import processor_seconds
-import os
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.django_db(transaction=True)]
 
-def test_try(tmp_path: Path):
-    size = int(os.environ.get("SIZE", "1000"))
-    which = os.environ.get("WHICH", "s,d32,d1000,q32,q1000").split(",")
-    with Target() as target:
-        race = Race(target, tmp_path)
-        for w in which:
-            c = {"s": race.scheduler, "d": lambda n: race.pool("door", int(w[1:]))(n), "q": lambda n: race.pool("session", int(w[1:]))(n), "c": race.celery}[w[0]]
-            t0 = processor_seconds(target.pid)
-            h = c(size)
-            t = processor_seconds(target.pid) - t0
-            print(f"{h.contender:20} lost {h.lost} doubled {h.doubled} drain {h.drain:.2f} first {h.lateness[0]:.3f} p50 {h.percentile(50):.2f} p99 {h.percentile(99):.2f} {h.per_second:.0f}/s cpu {h.processor_seconds} target cpu {t:.2f}")
+ROUNDS = size("BENCH_ROUNDS", "3")[0]
+WIDTH = settings.MAX_IN_FLIGHT
+# The scheduler keeps to this many threads while targets answer at once; a bare pool is quicker with fewer, too.
+NARROW = 32
+DRAWN = 10_000
+
+# Contender -> how many times as fast as it the scheduler is to be.
+BARS = {
+    f"door, {WIDTH} threads": 0.9,
+    f"door, {NARROW} threads": 0.9,
+    f"session, {WIDTH} threads": 0.65,
+    f"session, {NARROW} threads": 0.65,
+    "celery": 4.0,
+}
+
+
+def contenders(race: Race) -> list[Contender]:
+    pools = [race.pool(kind, width) for kind in ("door", "session") for width in (WIDTH, NARROW)]
+    return [race.scheduler, *pools, *([race.celery] if shutil.which("redis-server") else [])]
+
+
+@pytest.mark.parametrize("herd_size", size("BENCH_SIZES", "1000,10000"))
+def test_a_herd_in_one_minute(herd_size: int, target: Target, tmp_path: Path) -> None:
+    figures = Figures(
+        f"herd-{herd_size}",
+        f"{herd_size:,} webhooks due in the same minute, {ROUNDS} rounds; seconds after due, medians over the rounds",
+        (
+            "sender",
+            "lost",
+            "doubled",
+            "p50",
+            "p99",
+            "last",
+            "(range)",
+            "per second",
+            "processor",
+            "speed of ours",
+            "bar",
+            "",
+        ),
+    )
+    before = processor_seconds(target.pid)
+    rounds: dict[str, list[Herd]] = {}
+    for number in range(ROUNDS):
+        order = contenders(Race(target, tmp_path))
+        for contender in order if number % 2 == 0 else reversed(order):
+            herd = contender(herd_size)
+            rounds.setdefault(herd.contender, []).append(herd)
+    ours = rounds.pop("scheduler")
+    figures.add(*row(ours), "", "", verdict(not any(herd.lost or herd.doubled for herd in ours)))
+    for name, bar in BARS.items():
+        if name not in rounds:
+            figures.add(name, *[""] * 8, "not measured: no redis-server", f"{bar}", "")
+            continue
+        times = ratio(ours, rounds[name])
+        figures.add(*row(rounds[name]), f"{times:.2f}x", f"{bar}x", at_least(times, bar))
+    figures.publish()
+    requests = sum(len(herd.arrivals) for herds in [ours, *rounds.values()] for herd in herds)
+    used = (processor_seconds(target.pid) - before) / requests
+    print(f"The target used {used * 1e6:.0f} us of a processor per request.")
+    if WRITE and herd_size == DRAWN:
+        draw([middle(herds) for herds in [ours, *rounds.values()]], picture("benchmarks-lateness.svg"))
+    assert [(herd.lost, herd.doubled) for herd in ours] == [(0, 0)] * ROUNDS
+
+
+def row(herds: list[Herd]) -> list[str]:
+    herd = middle(herds)
+    drains = sorted(herd.drain for herd in herds)
+    return [
+        herd.contender,
+        str(max(herd.lost for herd in herds)),
+        str(max(herd.doubled for herd in herds)),
+        f"{herd.percentile(50):.2f}",
+        f"{herd.percentile(99):.2f}",
+        f"{herd.drain:.2f}",
+        f"{drains[0]:.2f}-{drains[-1]:.2f}",
+        f"{herd.per_second:,.0f}",
+        f"{herd.processor_seconds / herd.size * 1e6:,.0f} us each" if herd.processor_seconds else "",
+    ]

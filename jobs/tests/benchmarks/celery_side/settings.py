@@ -1,4 +1,4 @@
-"""The settings of a project that schedules with django-celery-beat and nothing else. Only processes of their own use it."""
+"""A project that schedules with django-celery-beat and nothing else. Only processes of their own use these settings."""
 
 import os
 
