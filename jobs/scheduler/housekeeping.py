@@ -9,9 +9,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, Max, OuterRef, Q
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from cronsched.lib import batches
+from cronsched.lib.clock import uptime
 from cronsched.lib.errors import NotFound
 from jobs import counters, cron, definition, history, messages, schedule, services
 from jobs.models import DailyCount, Job, JobExecution, Status
@@ -93,38 +94,55 @@ class Reconciler:
 
     def reconcile(self, *, now: datetime, chores: int) -> Summary:
         """Repair the whole table. `chores` are the scheduler's own entries, which the contract counts too."""
+        clock = _carried_on(now)
         removed = Job.objects.filter(is_active=False).exclude(next_fire_at=None).update(next_fire_at=None)
         expired = pause_expired(now=now)
         orphaned = _remove_orphans()
-        self._mark_broken_and_stale(now)
-        added = _schedule_missing(now)
+        moved = self._repair_broken_and_stale(clock)
+        added = _schedule_missing(clock())
         active = Job.objects.active()
         scheduled = active.exclude(next_fire_at=None).count()
         return Summary(
             db_jobs_total=Job.objects.count(),
             db_jobs_active=active.count(),
             scheduled_now=scheduled + chores,
-            scheduled_added=added,
+            scheduled_added=moved + added,
             scheduled_removed=removed,
             expired_auto_paused=expired,
             orphaned_removed=orphaned,
             invalid_cron=active.exclude(schedule_error="").count(),
         )
 
-    def _mark_broken_and_stale(self, now: datetime) -> None:
-        """Take jobs off that cannot be computed or are due later than they should be; the next step sees to them."""
+    def _repair_broken_and_stale(self, clock: Callable[[], datetime]) -> int:
+        """Move jobs that are due later than they should be, and take those off that cannot be computed.
+
+        Returns how many were moved; the next step says of the others why.
+        """
         scheduled = Job.objects.exclude(next_fire_at=None).order_by()
         groups = scheduled.values_list("cron_expression", "timezone").annotate(Max("next_fire_at"))
+        moved = 0
         known: dict[tuple[str, str], datetime | None] = {}
-        for expression, zone_name, latest in groups.iterator():
+        for expression, zone_name, latest in list(groups):
             key = expression, zone_name or settings.SCHEDULER_TIMEZONE
-            expected = known[key] = self._expected(key, now)
-            # A job that fires this very moment may be claimed, and moved on, between two of these statements.
-            if expected is None or (latest > expected and expected - now > CLAIM_MARGIN):
-                of_group = scheduled.filter(cron_expression=expression, timezone=zone_name)
-                wrong = of_group if expected is None else of_group.filter(next_fire_at__gt=expected)
-                wrong.update(next_fire_at=None)
+            known[key] = self._expected(key, clock())
+            if _is_wrong(latest, known[key], clock()):
+                moved += self._repair(scheduled.filter(cron_expression=expression, timezone=zone_name), key, clock)
         self._next_fire = known
+        return moved
+
+    def _repair(self, group: QuerySet[Job], key: tuple[str, str], clock: Callable[[], datetime]) -> int:
+        """Judge a group again with its rows held. Returns how many jobs got another fire time.
+
+        Getting hold of them can take longer than the time to the next minute. A job that was resumed or claimed
+        meanwhile must not be set back to a fire time that is over.
+        """
+        with transaction.atomic():
+            held = list(batches.locked(group).values_list("id", "next_fire_at"))
+            expected, now = self._expected(key, clock()), clock()
+            wrong = [job for job, due_at in held if due_at is not None and _is_wrong(due_at, expected, now)]
+            for start in range(0, len(wrong), BATCH):
+                Job.objects.filter(pk__in=wrong[start : start + BATCH]).update(next_fire_at=expected)
+        return len(wrong) if expected is not None else 0
 
     def _expected(self, key: tuple[str, str], now: datetime) -> datetime | None:
         known = self._next_fire.get(key)
@@ -134,6 +152,20 @@ class Reconciler:
             return cron.next_fire_time(*key, after=now)
         except (cron.CronError, cron.ZoneError):
             return None
+
+
+def _carried_on(now: datetime) -> Callable[[], datetime]:
+    """Return a clock that shows `now` and goes on from there."""
+    began = uptime()
+    return lambda: now + timedelta(seconds=uptime() - began)
+
+
+def _is_wrong(due_at: datetime, expected: datetime | None, now: datetime) -> bool:
+    """Whether a job is due later than it should be, or cannot be computed at all.
+
+    Near a fire time nobody can tell: the job may be claimed, and moved on, at this very moment.
+    """
+    return expected is None or (due_at > expected and expected - now > CLAIM_MARGIN)
 
 
 def _schedule_missing(now: datetime) -> int:

@@ -131,6 +131,25 @@ def test_a_job_that_is_due_right_now_is_left_to_the_claim():
     assert job.next_fire_at == NOON
 
 
+def test_a_reconcile_that_was_held_up_sets_no_job_back_to_a_time_that_is_over(monkeypatch):
+    resumed_just_after_noon = make_due_job(next_fire_at=NOON + MINUTE)
+    # Ten seconds to noon it began; a lock in the database kept it until after noon.
+    uptimes = iter([0.0] + [15.0] * 20)
+    monkeypatch.setattr(housekeeping, "uptime", lambda: next(uptimes))
+    assert reconcile(NOON - timedelta(seconds=10)).scheduled_added == 0
+    resumed_just_after_noon.refresh_from_db()
+    assert resumed_just_after_noon.next_fire_at == NOON + MINUTE
+
+
+def test_a_reconcile_that_has_to_wait_for_a_job_judges_it_by_the_time_after_that(monkeypatch):
+    job = make_due_job(next_fire_at=NOON + MINUTE)
+    uptimes = iter([0.0] * 3 + [15.0] * 20)
+    monkeypatch.setattr(housekeeping, "uptime", lambda: next(uptimes))
+    assert reconcile(NOON - timedelta(seconds=10)).scheduled_added == 0
+    job.refresh_from_db()
+    assert job.next_fire_at == NOON + MINUTE
+
+
 def test_an_expired_job_is_paused_with_its_notice_and_its_last_runs_are_kept():
     # The job ended on the 15th; it is the 16th in Tokyo.
     job = make_due_job(end_date=TODAY, next_fire_at=NOON.replace(hour=14, minute=59), created_by=make_user())
