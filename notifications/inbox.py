@@ -269,12 +269,18 @@ def delete_read(user: User, asked: DateRange) -> int:
 
 
 def _clear(inbox: Inbox, reader: Reader, read: Sequence[Span], whole: Span) -> None:
-    cleared = _joined([*_parsed(inbox.cleared), whole])
+    oldest = _oldest_notice()
+    cleared = [span for span in _joined([*_parsed(inbox.cleared), whole]) if span.end > oldest]
     if len(cleared) > MAX_CLEARED:
         _mark_deleted(inbox.user_id, reader.visible_in(read))
         return
     inbox.cleared = [[span.start.isoformat(), span.end.isoformat()] for span in cleared]
     inbox.save(update_fields=["cleared"])
+
+
+def _oldest_notice() -> datetime:
+    """Return (about) when the oldest notice was written: spans before it hide nothing any more."""
+    return Notification.objects.order_by("pk").values_list("created_at", flat=True).first() or EVER
 
 
 def _mark_deleted(user_id: UUID, notices: Sequence[tuple[datetime, UUID]]) -> None:

@@ -24,6 +24,8 @@ from django.db.models import F
 from cronsched.api import utc_text
 from cronsched.lib.clock import DatabaseClock, uptime
 from cronsched.lib.outages import UNREACHABLE, first_line
+from jobs import digests, renewal
+from jobs.digests import DAILY, WEEKLY
 from jobs.dispatch import Result
 from jobs.models import Job, SchedulerLease
 from jobs.scheduler import housekeeping, lease
@@ -33,7 +35,7 @@ from jobs.scheduler.lease import Sighting, Term
 from jobs.scheduler.record import Recorder
 from jobs.scheduler.send import Lanes, SendPool
 from jobs.scheduler.turns import Turn, write_turn
-from notifications import delivery
+from notifications import delivery, tidying
 
 logger = logging.getLogger(__name__)
 
@@ -208,6 +210,12 @@ class Leader:
         rare = [
             RareChore("end_dates", "0 9 * * mon", lambda now: housekeeping.maintain_end_dates(now=now)),
             RareChore("prune_history", "15 3 * * *", self._prune),
+            RareChore("reminders", "0 8 * * *", lambda now: renewal.remind(now=now, may_act=self.may_act)),
+            RareChore("daily_digests", "5 8 * * *", lambda now: digests.send(DAILY, now=now, may_act=self.may_act)),
+            RareChore(
+                "weekly_reports", "10 8 * * mon", lambda now: digests.send(WEEKLY, now=now, may_act=self.may_act)
+            ),
+            RareChore("tidy_notices", "20 * * * *", lambda now: tidying.tidy(now=now, may_act=self.may_act)),
             RareChore("recount", "45 9 * * *", lambda now: housekeeping.recount_yesterday(now=now)),
         ]
         return [

@@ -1,0 +1,223 @@
+"""The daily digest and the weekly report: how the jobs of one account did, its own and those of its teams.
+
+A period ends at a midnight of the scheduler's zone. Each account gets one mail for a period, whoever leads and however
+often the chore runs: the mail is queued together with its key, which can be there once only.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import IntegrityError
+from django.db.models import Avg, Count, Q
+
+from accounts.models import NotificationPreferences, User
+from jobs import definition
+from jobs.messages import job_url
+from jobs.models import NEVER_SENT_STATUSES, Job, JobExecution, Status
+from notifications.message import NOBODY, Mail, Message
+from notifications.models import Level
+from notifications.pages import unsubscribe_link
+from notifications.services import mail_is_configured, notify, unsaid
+from taxonomy.models import PicTeam
+
+LINES = 25
+ERROR_LENGTH = 200
+# A job got slower when its successful runs took so much longer on average than in the periods before.
+SLOWER_BY: Final = 1.5
+SLOWER_BY_SECONDS: Final = 1.0
+# So many runs on either side, or it is chance.
+ENOUGH_RUNS = 3
+COMPARED_PERIODS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of the two mails. `preference` is the flag of the accounts that want it."""
+
+    preference: str
+    title: str
+    days: int
+    ending_within: int
+    # Whether it is also sent when nothing happened.
+    when_quiet: bool
+
+
+DAILY = Kind("daily_digest", "Daily digest", days=1, ending_within=14, when_quiet=False)
+WEEKLY = Kind("weekly_report", "Weekly report", days=7, ending_within=30, when_quiet=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Local days from `first` to `last`, and the instants they begin and end at."""
+
+    first: date
+    last: date
+    start: datetime
+    end: datetime
+
+    @property
+    def text(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
+
+
+def period(kind: Kind, *, now: datetime) -> Period:
+    """Return the last period that is over: yesterday, or the last week from Monday to Sunday."""
+    end = definition.local_date(now)
+    if kind.days == 7:
+        end -= timedelta(days=end.weekday())
+    first = end - timedelta(days=kind.days)
+    return Period(first, end - timedelta(days=1), _midnight(first), _midnight(end))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=ZoneInfo(settings.SCHEDULER_TIMEZONE)).astimezone(UTC)
+
+
+def send(kind: Kind, *, now: datetime, may_act: Callable[[], bool] = lambda: True) -> int:
+    """Queue the mails of the last period that were not queued yet; return how many."""
+    if not mail_is_configured():
+        return 0
+    over = period(kind, now=now)
+    teams = _teams_by_address()
+    wanting = NotificationPreferences.objects.filter(**{kind.preference: True}, user__is_active=True)
+    sent = 0
+    for preferences in wanting.select_related("user").order_by("user"):
+        if not may_act():
+            break
+        sent += _send_to(preferences.user, kind, over, teams, now)
+    return sent
+
+
+def _send_to(user: User, kind: Kind, over: Period, teams: Mapping[str, Sequence[UUID]], now: datetime) -> int:
+    empty = _message(user, kind, over, {})
+    if not unsaid([empty]):
+        return 0
+    jobs = Job.objects.filter(Q(created_by=user) | Q(pic_team__in=teams.get(user.email.lower(), ())))
+    content = compose(list(jobs.order_by("name")), kind, over, now=now)
+    if content is None:
+        return 0
+    try:
+        return len([notify([_message(user, kind, over, content)], now=now)])
+    except IntegrityError:
+        # Another process queued it at this moment.
+        return 0
+
+
+def _teams_by_address() -> dict[str, list[UUID]]:
+    teams: dict[str, list[UUID]] = {}
+    for team_id, addresses in PicTeam.objects.values_list("pk", "emails"):
+        for address in addresses:
+            teams.setdefault(address.lower(), []).append(team_id)
+    return teams
+
+
+def _message(user: User, kind: Kind, over: Period, content: dict[str, Any]) -> Message:
+    totals = content.get("totals", {})
+    headline = f"{kind.title} {over.text}: {totals.get('failed')} of {totals.get('ran')} runs failed"
+    context = {
+        **content,
+        "title": kind.title,
+        "period": over.text,
+        "unsubscribe_url": unsubscribe_link(user, kind.preference),
+    }
+    return Message(
+        kind.preference,
+        kind.title,
+        headline,
+        Level.INFO,
+        audience=NOBODY,
+        mail=Mail("digest", headline, (user.email,), context, kind.preference, accounts_only=True),
+        once=f"digest/{kind.preference}/{over.first}/{user.pk}",
+    )
+
+
+# --- What it says ----------------------------------------------------------------------------------------------------
+
+
+def compose(jobs: Sequence[Job], kind: Kind, over: Period, *, now: datetime) -> dict[str, Any] | None:
+    """Return what the mail says about `jobs`, None where there is nothing to say."""
+    lines = _lines(jobs, over)
+    ending = _ending(jobs, within=kind.ending_within, now=now)
+    if not jobs or not (kind.when_quiet or lines or ending):
+        return None
+    slower = _slower(jobs, over)
+    return {
+        "totals": {
+            name: sum(line[name] for line in lines) for name in ("ran", "failed", "missed", "unknown", "skipped")
+        },
+        "jobs": lines[:LINES],
+        "more_jobs": max(0, len(lines) - LINES),
+        "slower": slower[:LINES],
+        "ending": ending[:LINES],
+        "more_ending": max(0, len(ending) - LINES),
+    }
+
+
+def _lines(jobs: Sequence[Job], over: Period) -> list[dict[str, Any]]:
+    """Return one line for each job that was due or ran, those with most trouble first."""
+    executions = JobExecution.objects.filter(job__in=jobs, started_at__gte=over.start, started_at__lt=over.end)
+    counts: dict[UUID, dict[str, int]] = {}
+    for job_id, status, number in executions.order_by().values_list("job", "status").annotate(Count("id")):
+        counts.setdefault(job_id, {})[status] = number
+    errors = _last_errors(executions)
+    lines = [_line(job, counts[job.pk], errors.get(job.pk, "")) for job in jobs if job.pk in counts]
+    return sorted(lines, key=lambda line: (-line["failed"] - line["unknown"], -line["missed"], line["name"]))
+
+
+def _line(job: Job, counts: Mapping[str, int], error: str) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "url": job_url(job),
+        "ran": sum(number for status, number in counts.items() if status not in NEVER_SENT_STATUSES),
+        "succeeded": counts.get(Status.SUCCESS, 0),
+        "failed": counts.get(Status.FAILED, 0),
+        "missed": counts.get(Status.MISSED, 0),
+        "unknown": counts.get(Status.UNKNOWN, 0),
+        "skipped": counts.get(Status.SKIPPED, 0),
+        "error": error[:ERROR_LENGTH],
+    }
+
+
+def _last_errors(executions: Any) -> dict[UUID, str]:
+    """Return the error of each job's last failure, of the jobs that failed lately."""
+    failed = executions.filter(status=Status.FAILED).order_by("-started_at", "-id")
+    errors: dict[UUID, str] = {}
+    for job_id, error in failed.values_list("job", "error_message")[: LINES * 20]:
+        errors.setdefault(job_id, error or "")
+    return errors
+
+
+def _slower(jobs: Sequence[Job], over: Period) -> list[dict[str, Any]]:
+    before_start = over.start - COMPARED_PERIODS * (over.end - over.start)
+    now_took = dict(_durations(jobs, over.start, over.end))
+    before = dict(_durations(jobs, before_start, over.start))
+    found = [
+        {"name": job.name, "url": job_url(job), "before": f"{before[job.pk]:.1f}s", "now": f"{now_took[job.pk]:.1f}s"}
+        for job in jobs
+        if job.pk in now_took and job.pk in before and _is_slower(now_took[job.pk], before[job.pk])
+    ]
+    return sorted(found, key=lambda line: line["name"])
+
+
+def _durations(jobs: Sequence[Job], start: datetime, end: datetime) -> Iterator[tuple[UUID, float]]:
+    runs = JobExecution.objects.filter(job__in=jobs, status=Status.SUCCESS, started_at__gte=start, started_at__lt=end)
+    averages = runs.order_by().values("job").annotate(took=Avg("duration_seconds"), runs=Count("duration_seconds"))
+    yield from averages.filter(runs__gte=ENOUGH_RUNS).values_list("job", "took")
+
+
+def _is_slower(now_took: float, before: float) -> bool:
+    return now_took >= before * SLOWER_BY and now_took - before >= SLOWER_BY_SECONDS
+
+
+def _ending(jobs: Sequence[Job], *, within: int, now: datetime) -> list[dict[str, Any]]:
+    today = definition.local_date(now)
+    soon = [job for job in jobs if job.is_active and 0 <= (job.end_date - today).days <= within]
+    return [
+        {"name": job.name, "url": job_url(job), "end_date": str(job.end_date), "days": (job.end_date - today).days}
+        for job in sorted(soon, key=lambda job: (job.end_date, job.name))
+    ]
