@@ -346,8 +346,21 @@ def complete_operations(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                     }
                     for name, places in leads_to.items()
                 }
+    _name_forms_that_may_be_null(result["components"]["schemas"])
     result["components"]["responses"] = shared_responses()
     return result
+
+
+def _name_forms_that_may_be_null(forms: dict[str, Any]) -> None:
+    """Give a name to each form that may also be null: beside a reference `nullable` has no effect (OpenAPI 3.0.3)."""
+    for described in list(forms.values()):
+        for part in described.get("properties", {}).values():
+            if part.get("nullable") and "allOf" in part:
+                del part["nullable"]
+                (reference,) = part["allOf"]
+                name = reference["$ref"].rpartition("/")[2]
+                forms[f"{name}OrNull"] = {**forms[name], "nullable": True}
+                part["allOf"] = [{"$ref": f"#/components/schemas/{name}OrNull"}]
 
 
 def _refer_to_shared_responses(described: dict[str, Any]) -> None:

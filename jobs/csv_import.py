@@ -19,6 +19,7 @@ from cronsched.lib.errors import DomainError
 from jobs import definition
 from jobs.definition import GITHUB_FIELDS, NUMBER_FIELDS, OPTION_FIELDS, Draft, Rules, Values
 from jobs.models import Job
+from jobs.options import CELL_FIELDS
 from taxonomy.models import slugify
 
 # With these a file is judged and written well within the time a client waits.
@@ -41,10 +42,11 @@ ALIASES = {
     "pic_team": ("pic team", "pic_team", "pic team slug", "pic_team_slug"),
     "branch": ("branch", "ref"),
     "metadata": ("request body", "request_body", "metadata"),
-    **{name: (name.replace("_", " "), name) for name in OPTION_FIELDS},
+    **{name: (name.replace("_", " "), name) for name in (*OPTION_FIELDS, *CELL_FIELDS)},
 }
 INACTIVE_WORDS = frozenset({"disable", "disabled", "inactive", "false", "0", "no", "n", "off"})
 BRANCH_KEY = "branchDetails"
+NUMBER_CELLS = frozenset({*NUMBER_FIELDS, "retry_max_age_seconds"})
 PREVIEWED = ("name", "is_active", "cron_expression", "end_date", "pic_team")
 
 # Stands behind the last line. It becomes a row of its own unless a quoted cell is still open there.
@@ -221,7 +223,9 @@ class Judge:
         draft.values |= _metadata(cells, job)
         _check_target(draft)
         draft.check_activity()
+        draft.check_inputs()
         draft.check_options()
+        draft.forget_findings()
         return draft.values
 
     def _check_name(self, draft: Draft, cells: Mapping[str, str], namesake: Job | None, seen: set[str]) -> None:
@@ -240,8 +244,9 @@ class Judge:
 
 def _sent(cells: Mapping[str, str], *, blank_too: bool) -> dict[str, Any]:
     """Return the cells that need no rule of their own, as a caller of the API would send them."""
-    plain = {name: cells[name] for name in ("cron_expression", "category", "end_date", "pic_team", *OPTION_FIELDS)}
-    sent: dict[str, Any] = {name: _number(text) if name in NUMBER_FIELDS else text for name, text in plain.items()}
+    names = ("cron_expression", "category", "end_date", "pic_team", *OPTION_FIELDS, *CELL_FIELDS)
+    plain = {name: cells[name] for name in names}
+    sent: dict[str, Any] = {name: _number(text) if name in NUMBER_CELLS else text for name, text in plain.items()}
     sent["is_active"] = cells["status"].lower() not in INACTIVE_WORDS
     blank = {name for name, text in {**plain, "is_active": cells["status"]}.items() if not text}
     return {name: value for name, value in sent.items() if blank_too or name not in blank}

@@ -23,16 +23,27 @@ from cronsched.lib import payload
 from cronsched.lib.errors import DomainError, Forbidden
 from cronsched.lib.http import DoorError
 from cronsched.lib.http import urls as door_urls
-from jobs import cron
+from jobs import cron, options
+from jobs.executors.github import input_problems
 from jobs.models import CatchUp, Job, Overlap
 from taxonomy.lookup import LabelIndex
 from taxonomy.models import GENERAL_SLUG, JobCategory, PicTeam
 
 REQUIRED_KEYS = ("name", "cron_expression", "end_date")
 GITHUB_FIELDS = ("github_owner", "github_repo", "github_workflow_name")
+TARGET_FIELDS = ("target_url", *GITHUB_FIELDS)
 CHOICE_FIELDS = {"catch_up": CatchUp, "overlap": Overlap}
-NUMBER_FIELDS = ("misfire_grace_seconds", "timeout_seconds", "max_attempts", "backoff_seconds", "spread_seconds")
-OPTION_FIELDS = ("timezone", *CHOICE_FIELDS, *NUMBER_FIELDS)
+NUMBER_FIELDS = (
+    "misfire_grace_seconds",
+    "timeout_seconds",
+    "max_attempts",
+    "backoff_seconds",
+    "spread_seconds",
+    "pause_after_failures",
+)
+# True, false, or null for "as the server is set up".
+WISH_FIELDS = ("track_run",)
+OPTION_FIELDS = ("timezone", *CHOICE_FIELDS, *NUMBER_FIELDS, *WISH_FIELDS)
 
 MAX_NAME_LENGTH = 255
 MAX_URL_LENGTH = 500
@@ -119,7 +130,9 @@ def _checked(draft: "Draft") -> Values:
     draft.check_activity()
     draft.fill_owner()
     draft.check_target()
+    draft.check_inputs()
     draft.check_options()
+    draft.forget_findings()
     return draft.values
 
 
@@ -325,11 +338,26 @@ class Draft:
         if not (self.outcome("target_url") or all(self.outcome(name) for name in GITHUB_FIELDS)):
             raise DomainError("Missing target configuration", self.wording.no_target, field="target_url")
 
+    def check_inputs(self) -> None:
+        """Check what a workflow would get as inputs against GitHub's limits, now and not at the first fire time."""
+        if self.is_asked("metadata", *TARGET_FIELDS) and all(self.outcome(name) for name in GITHUB_FIELDS):
+            for problem in input_problems(self.outcome("metadata")):
+                raise DomainError("Invalid metadata", problem, field="metadata")
+
     def check_options(self) -> None:
-        """Check how the job is scheduled. Null and blank mean the default."""
+        """Check how the job is scheduled and how its request is sent. Null and blank mean the default."""
         for name in OPTION_FIELDS:
             if self.is_asked(name):
                 self.values[name] = self._option(name)
+        stored = self.job.request_options if self.job else {}
+        sealed = self.job.sealed_secrets if self.job else None
+        self.values |= options.changed(self.sent, stored=stored, sealed=sealed)
+
+    def forget_findings(self) -> None:
+        """Take back what a check found about a target that is another one now."""
+        fields = ("metadata", *TARGET_FIELDS)
+        if self.job is not None and any(self.outcome(name) != getattr(self.job, name) for name in fields):
+            self.values |= {"target_findings": None, "target_checked_at": None}
 
     def _option(self, name: str) -> Any:
         value = self.sent.get(name)
@@ -341,6 +369,8 @@ class Draft:
             return check_zone(value)
         if name in CHOICE_FIELDS:
             return _read_choice(name, value)
+        if name in WISH_FIELDS:
+            return payload.flag(self.sent, name, default=False)
         return _read_number(name, value)
 
 

@@ -47,8 +47,11 @@ LISTED_FIELDS = (
     "details",
     "missed_from",
     "missed_count",
+    "not_before",
     "job__name",
     "job__github_repo",
+    *(f"run__{name}" for name in ("run_id", "url", "status", "conclusion", "attempt", "failed_job", "failed_step")),
+    *(f"run__{name}" for name in ("tracking", "checked_at", "concluded_at")),
 )
 
 
@@ -239,11 +242,11 @@ def page(selection: Selection, *, offset: int, limit: int, oldest_first: bool = 
     order = ("started_at", "id") if oldest_first else ("-started_at", "-id")
     # The keys first, from the index alone: skipping whole rows would read them all.
     keys = list(selection.rows().order_by(*order).values_list("id", flat=True)[offset : offset + limit])
-    rows = JobExecution.objects.select_related("job").only(*LISTED_FIELDS).in_bulk(keys)
+    rows = JobExecution.objects.select_related("job", "run").only(*LISTED_FIELDS).in_bulk(keys)
     # A row may have been deleted in between.
     return [rows[key] for key in keys if key in rows]
 
 
 def latest_of(job: Job) -> JobExecution | None:
     """Return the newest execution of `job` that left the house."""
-    return job.executions.exclude(status__in=NEVER_SENT_STATUSES).newest_first().first()
+    return job.executions.select_related("run").exclude(status__in=NEVER_SENT_STATUSES).newest_first().first()

@@ -44,6 +44,19 @@ JOB: dict[str, Any] = {
     "max_attempts": 1,
     "backoff_seconds": 30,
     "spread_seconds": 0,
+    "pause_after_failures": None,
+    "track_run": None,
+    "webhook_method": None,
+    "webhook_headers": {},
+    "webhook_body": None,
+    "success_statuses": None,
+    "success_contains": None,
+    "retry_on": "temporary",
+    "retry_max_age_seconds": 86400,
+    "secret_headers": {},
+    "signing_secrets": 0,
+    "consecutive_failures": 0,
+    "target_check": {"checked_at": "2026-01-15T18:30:00.000Z", "ok": True, "findings": []},
 }
 NEW_GITHUB_JOB = {
     "name": "Daily backup",
@@ -63,6 +76,14 @@ NEW_WEBHOOK_JOB = {
     "pic_team": "devops",
     "end_date": "2026-12-31",
     "timezone": "Europe/Berlin",
+    "webhook_method": "PUT",
+    "webhook_headers": {"X-Team": "devops"},
+    "secret_headers": {"Authorization": "Bearer a-token-of-the-shop"},
+    "webhook_body": '{"shop": "north", "run": "{{ execution_id }}"}',
+    "success_statuses": "200-299,409",
+    "max_attempts": 3,
+    "retry_on": "temporary",
+    "pause_after_failures": 10,
 }
 EXECUTION = {
     "id": "01933f5e-7c1a-7b0e-8d53-6f1f0b6c9d33",
@@ -85,6 +106,19 @@ EXECUTION = {
     "details": {},
     "missed_from": None,
     "missed_count": None,
+    "planned_at": None,
+    "run": {
+        "id": 9876543210,
+        "url": "https://github.com/myorg/myrepo/actions/runs/9876543210",
+        "status": "in_progress",
+        "conclusion": None,
+        "attempt": 1,
+        "failed_job": None,
+        "failed_step": None,
+        "tracking": "followed",
+        "checked_at": "2026-01-15T12:00:16.000Z",
+        "concluded_at": None,
+    },
 }
 UPLOAD = {
     "message": "Bulk upload processed",
@@ -142,6 +176,9 @@ BAD_FIELDS = (
     Refusal(400, "Invalid end_date", "end_date must be today or in the future (JST)."),
     Refusal(400, "Invalid PIC team", "Unknown PIC team. Create it in Settings → PIC Teams first."),
     Refusal(400, "Invalid timeout_seconds", "timeout_seconds must be a whole number from 1 to 3600."),
+    Refusal(400, "Invalid webhook_method", "webhook_method must be one of GET, POST, PUT, PATCH, DELETE, HEAD."),
+    Refusal(400, "Invalid secret_headers", "secret_headers must not set Host: the service sets it itself."),
+    Refusal(400, "Invalid signing_secret", "A signing secret starts with whsec_."),
     Refusal(400, "Invalid payload", '"name" must be a string.'),
 )
 

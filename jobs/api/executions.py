@@ -148,6 +148,8 @@ EXAMPLE = {
     "details": {},
     "missed_from": None,
     "missed_count": None,
+    "planned_at": "2026-01-15T12:00:00.000Z",
+    "run": None,
 }
 LISTED_EXAMPLE = {**EXAMPLE, "job_name": "Daily backup", "github_repo": None}
 DETAIL_EXAMPLE = {
@@ -218,7 +220,7 @@ class ExecutionViewSet(APIViewSet):
         refusals=[EXECUTION_NOT_FOUND],
     )
     def retrieve(self, request: Request, execution_id: str) -> Response:
-        execution = by_id(JobExecution.objects.select_related("job"), execution_id)
+        execution = by_id(JobExecution.objects.select_related("job", "run"), execution_id)
         if execution is None:
             raise NotFound("Execution not found", f"No execution found with ID: {execution_id}")
         return Response({"execution": {**listed_object(execution), **detailed(execution)}})
@@ -325,7 +327,7 @@ class JobExecutionViewSet(APIViewSet):
     )
     def retrieve(self, request: Request, job_id: str, execution_id: str) -> Response:
         job = find_job(job_id)
-        execution = by_id(JobExecution.objects.filter(job=job), execution_id)
+        execution = by_id(JobExecution.objects.filter(job=job).select_related("run"), execution_id)
         if execution is None:
             text = f"No execution found with ID: {execution_id} for job: {job_id}"
             raise NotFound("Execution not found", text)

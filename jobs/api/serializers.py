@@ -13,9 +13,21 @@ from django.db.models import F
 from rest_framework import serializers
 
 from cronsched.api import utc_text
-from jobs import cron
+from jobs import cron, options
 from jobs.definition import MAX_GITHUB_LENGTH, MAX_NAME_LENGTH, MAX_URL_LENGTH, OPTION_FIELDS, limits
-from jobs.models import CatchUp, Job, JobExecution, JobQuerySet, Overlap, Status, TriggerType
+from jobs.executors import rules
+from jobs.models import (
+    CatchUp,
+    GitHubRun,
+    Job,
+    JobExecution,
+    JobQuerySet,
+    Overlap,
+    RetryOn,
+    Status,
+    Tracking,
+    TriggerType,
+)
 
 # --- Jobs ------------------------------------------------------------------------------------------------------------
 
@@ -35,6 +47,10 @@ PLAIN_COLUMNS = (
     "created_at",
     "updated_at",
     *OPTION_FIELDS,
+    "request_options",
+    "consecutive_failures",
+    "target_findings",
+    "target_checked_at",
 )
 
 
@@ -72,7 +88,18 @@ def _job_object(row: dict[str, Any], now: datetime) -> dict[str, Any]:
         "last_execution_at": utc_text(row["last_execution_at"]),
         "next_execution_at": _next_execution_at(row, now),
         **{name: row[name] for name in OPTION_FIELDS},
+        **options.shown(row["request_options"]),
+        "consecutive_failures": row["consecutive_failures"],
+        "target_check": target_check(row["target_findings"], row["target_checked_at"]),
     }
+
+
+def target_check(findings: list[dict[str, Any]] | None, checked_at: datetime | None) -> dict[str, Any] | None:
+    """Return what the last check of a target came to, None before the first."""
+    if findings is None:
+        return None
+    is_ok = not any(finding["conclusive"] for finding in findings)
+    return {"checked_at": utc_text(checked_at), "ok": is_ok, "findings": findings}
 
 
 def _next_execution_at(row: dict[str, Any], now: datetime) -> str | None:
@@ -116,6 +143,26 @@ def execution_object(execution: JobExecution) -> dict[str, Any]:
         "details": execution.details,
         "missed_from": utc_text(execution.missed_from),
         "missed_count": execution.missed_count,
+        "planned_at": utc_text(execution.planned_at),
+        "run": run_object(execution.github_run),
+    }
+
+
+def run_object(run: GitHubRun | None) -> dict[str, Any] | None:
+    """Return the GitHub run that an execution started, as far as it is known."""
+    if run is None:
+        return None
+    return {
+        "id": run.run_id,
+        "url": run.url or None,
+        "status": run.status or None,
+        "conclusion": run.conclusion or None,
+        "attempt": run.attempt,
+        "failed_job": run.failed_job or None,
+        "failed_step": run.failed_step or None,
+        "tracking": run.tracking,
+        "checked_at": utc_text(run.checked_at),
+        "concluded_at": utc_text(run.concluded_at),
     }
 
 
@@ -155,6 +202,47 @@ class OptionsForm(Form):
     max_attempts = _number("max_attempts", required=False, allow_null=True)
     backoff_seconds = _number("backoff_seconds", required=False, allow_null=True)
     spread_seconds = _number("spread_seconds", required=False, allow_null=True)
+    pause_after_failures = _number("pause_after_failures", required=False, allow_null=True)
+    track_run = serializers.BooleanField(required=False, allow_null=True, help_text=_help("track_run"))
+    retry_on = serializers.ChoiceField(RetryOn.choices, required=False, allow_null=True)
+    retry_max_age_seconds = serializers.IntegerField(
+        min_value=options.RETRY_MAX_AGE_LIMITS[0],
+        max_value=options.RETRY_MAX_AGE_LIMITS[1],
+        required=False,
+        allow_null=True,
+        help_text="How long after the first attempt another one may still begin; null: a day.",
+    )
+    webhook_method = serializers.ChoiceField(
+        rules.METHODS,
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        help_text="Null: POST where there is something to send, else GET.",
+    )
+    webhook_headers = serializers.DictField(
+        child=_text(), required=False, allow_null=True, help_text="Headers to send besides the service's own."
+    )
+    webhook_body = _optional_text(
+        rules.MAX_BODY_CHARACTERS,
+        "Sent instead of the metadata. May hold {{ job_id }}, {{ job_name }}, {{ execution_id }}, {{ fire_time }} and "
+        "{{ attempt }}.",
+    )
+    success_statuses = _optional_text(None, "Statuses that mean success, such as `200-299,404`; null: any 2xx.")
+    success_contains = _optional_text(
+        rules.MAX_SUBSTRING_CHARACTERS, "Text that the answer must hold, too, to be a success."
+    )
+    secret_headers = serializers.DictField(
+        child=_text(),
+        required=False,
+        allow_null=True,
+        help_text="Headers whose values are stored encrypted and never shown. All of them are replaced; a value of "
+        f"`{options.MASK}` keeps the one that is stored.",
+    )
+    signing_secret = _optional_text(
+        None,
+        "Secret to sign calls with by the Standard Webhooks specification (`whsec_...`); never shown. Blank: calls are "
+        "not signed. `POST /jobs/{job_id}/signing-secret` makes one.",
+    )
 
 
 class ChangedJobSerializer(OptionsForm):
@@ -185,6 +273,18 @@ class NewJobSerializer(ChangedJobSerializer):
     name = _text(MAX_NAME_LENGTH)
     cron_expression = _text(cron.MAX_LENGTH, help_text="Five fields, as in crontab(5).")
     end_date = serializers.DateField(help_text="The last day on which the job runs, today or later.")
+
+
+class FindingSerializer(Form):
+    code = _text(help_text="Stable.")
+    message = _text()
+    conclusive = serializers.BooleanField(help_text="False: nothing could be learnt, which says nothing of the target.")
+
+
+class TargetCheckSerializer(Form):
+    checked_at = serializers.DateTimeField()
+    ok = serializers.BooleanField(help_text="Whether nothing was found that would keep the job from running.")
+    findings = FindingSerializer(many=True)
 
 
 class JobSerializer(Form):
@@ -218,6 +318,23 @@ class JobSerializer(Form):
     max_attempts = _number("max_attempts")
     backoff_seconds = _number("backoff_seconds")
     spread_seconds = _number("spread_seconds")
+    pause_after_failures = _number("pause_after_failures", allow_null=True)
+    track_run = serializers.BooleanField(allow_null=True, help_text=_help("track_run"))
+    webhook_method = serializers.ChoiceField(rules.METHODS, allow_null=True)
+    webhook_headers = serializers.DictField(child=_text())
+    webhook_body = _text(allow_null=True)
+    success_statuses = _text(allow_null=True)
+    success_contains = _text(allow_null=True)
+    retry_on = serializers.ChoiceField(RetryOn.choices)
+    retry_max_age_seconds = serializers.IntegerField()
+    secret_headers = serializers.DictField(child=_text(), help_text=f"Names only; every value is `{options.MASK}`.")
+    signing_secrets = serializers.IntegerField(
+        min_value=0,
+        max_value=options.MAX_SIGNING_SECRETS,
+        help_text="How many secrets sign its calls: none, one, or two while receivers change over.",
+    )
+    consecutive_failures = serializers.IntegerField(help_text="Runs that failed in a row, up to now.")
+    target_check = TargetCheckSerializer(allow_null=True, help_text="What the last check of the target came to.")
 
 
 class JobAnswerSerializer(Form):
@@ -247,6 +364,21 @@ class JobDeletedSerializer(Form):
     deleted_job = NamedJobSerializer()
 
 
+class GitHubRunSerializer(Form):
+    """The workflow run that an execution started. `status` and `conclusion` are GitHub's words."""
+
+    id = serializers.IntegerField(allow_null=True, help_text="Null where GitHub did not say which run it is.")
+    url = _text(allow_null=True)
+    status = _text(allow_null=True)
+    conclusion = _text(allow_null=True, help_text="How the run ended; null before.")
+    attempt = serializers.IntegerField(help_text="Grows when the run is run again.")
+    failed_job = _text(allow_null=True)
+    failed_step = _text(allow_null=True)
+    tracking = serializers.ChoiceField(Tracking.choices, help_text="Whether the run is followed, and how that ended.")
+    checked_at = serializers.DateTimeField(allow_null=True)
+    concluded_at = serializers.DateTimeField(allow_null=True)
+
+
 class ExecutionSerializer(Form):
     """One run, or one fire time that did not become a run."""
 
@@ -272,6 +404,12 @@ class ExecutionSerializer(Form):
         allow_null=True, help_text="For one row that stands for many missed fire times: the first of them."
     )
     missed_count = serializers.IntegerField(allow_null=True, help_text="How many it stands for.")
+    planned_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="When it is, or was, to be sent: later than the fire time for its spread, a retry or its turn at "
+        "GitHub. Null for a manual run that left at once.",
+    )
+    run = GitHubRunSerializer(allow_null=True, help_text="What became of the workflow; `status` is the dispatch's.")
 
 
 class RunOverridesSerializer(Form):

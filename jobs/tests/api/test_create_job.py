@@ -42,6 +42,19 @@ OPTION_DEFAULTS = {
     "max_attempts": 1,
     "backoff_seconds": 30,
     "spread_seconds": 0,
+    "pause_after_failures": None,
+    "track_run": None,
+    "webhook_method": None,
+    "webhook_headers": {},
+    "webhook_body": None,
+    "success_statuses": None,
+    "success_contains": None,
+    "retry_on": "temporary",
+    "retry_max_age_seconds": 86400,
+    "secret_headers": {},
+    "signing_secrets": 0,
+    "consecutive_failures": 0,
+    "target_check": None,
 }
 NEEDS_SCHEME = (
     "target_url must include scheme (http:// or https://). For GitHub dispatch, use "

@@ -34,6 +34,8 @@ ADDED_KEYS = {
     "details",
     "missed_from",
     "missed_count",
+    "planned_at",
+    "run",
 }
 
 pytestmark = pytest.mark.django_db
