@@ -19,6 +19,9 @@ class Web:
         self.connection = http.client.HTTPConnection(host, int(port))
         self.headers = {"Authorization": f"Bearer {token}"}
 
+    def close(self) -> None:
+        self.connection.close()
+
     def get(self, path: str) -> int:
         self.connection.request("GET", f"/api/v2/{path}", headers=self.headers)
         answer = self.connection.getresponse()

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -28,7 +28,10 @@ def jobs(db: None) -> list[Job]:
 
 
 @pytest.fixture
-def web(transactional_db: None, tmp_path: Path) -> Iterator[Any]:
+def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
     token = token_for(make_user(role="admin"))
-    with web_process(tmp_path / "web.log", **production(WEB_CONCURRENCY="1")) as address:
-        yield Web(address, token)
+    with (
+        web_process(tmp_path / "web.log", **production(WEB_CONCURRENCY="1")) as address,
+        closing(Web(address, token)) as web,
+    ):
+        yield web
