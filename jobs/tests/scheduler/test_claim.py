@@ -108,7 +108,7 @@ def test_a_queueing_job_runs_at_once_only_where_nothing_is_before_it():
     free, busy = make_due_job(overlap=Overlap.QUEUE), make_due_job(overlap=Overlap.QUEUE)
     make_execution(busy, status=Status.RUNNING)
     assert [prepared.job.id for prepared in claim().prepared] == [free.pk]
-    assert rows(busy)[-1] == ("queued", "12:00")
+    assert ("queued", "12:00") in rows(busy)
 
 
 def test_all_catch_up_runs_of_a_skipping_job_but_the_first_overlap_it():

@@ -124,7 +124,7 @@ def test_places_are_given_back_when_a_claim_fails(sink):
     bench = Bench(per_host=5)
 
     def away(execute, sql, params, many, context):
-        if sql.startswith("UPDATE jobs"):
+        if sql.startswith("UPDATE") and "schedule_error" in sql:
             raise OperationalError("gone")
         return execute(sql, params, many, context)
 

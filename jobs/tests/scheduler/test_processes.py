@@ -1,0 +1,203 @@
+"""Real processes, real kills, a real database and a real target."""
+
+import resource
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from cronsched.lib.tests.servers import OK, Target, Visit, target
+from jobs.leadership import TTL, resync
+from jobs.models import Job, JobExecution, SchedulerLease, Status
+from jobs.tests.factories import make_job
+from jobs.tests.scheduler.helpers import only_row, statuses
+from jobs.tests.scheduler.processes import run_once, scheduler
+from notifications.models import Notification
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
+
+WAIT = 60.0
+
+
+class Sink:
+    """A target that lets a test wait for arrivals, and holds its answers back while `hold` is set."""
+
+    def __init__(self) -> None:
+        self.hold = threading.Event()
+        self.answer = threading.Event()
+        self.arrived = threading.Semaphore(0)
+        self.paths: Counter[str] = Counter()
+
+    def __call__(self, visit: Visit) -> None:
+        while request := visit.read_request():
+            self.paths[request.split(b" ", 2)[1].decode()] += 1
+            self.arrived.release()
+            if self.hold.is_set():
+                self.answer.wait(WAIT)
+            visit.send(OK)
+
+    def wait_for_arrival(self, timeout: float = WAIT) -> bool:
+        return self.arrived.acquire(timeout=timeout)
+
+
+@pytest.fixture
+def behaviour() -> Sink:
+    return Sink()
+
+
+@pytest.fixture
+def sink(behaviour: Sink) -> Iterator[Target]:
+    with target(behaviour) as running:
+        yield running
+        behaviour.answer.set()
+
+
+def make_owed_job(url: str, **fields) -> Job:
+    """Make a job whose run of this minute nobody has claimed; the next is tomorrow's."""
+    minute = timezone.now().replace(second=0, microsecond=0)
+    daily = {"cron_expression": f"{minute:%M %H} * * *", "timezone": "UTC", "next_fire_at": minute}
+    return make_job(**{"target_url": url, **daily, **fields})
+
+
+def wait_for_row(status: Status) -> JobExecution:
+    """Wait until the one execution has `status`: the process says nothing when it records."""
+    ends_at = time.monotonic() + WAIT
+    while (row := only_row()).status != status:
+        assert time.monotonic() < ends_at, row
+        time.sleep(0.02)
+    return row
+
+
+def test_one_pass_sends_what_is_owed_records_it_and_ends(sink, behaviour):
+    make_owed_job(sink.url("/owed"))
+    code, said = run_once()
+    assert (code, behaviour.paths) == (0, {"/owed": 1}), said
+    assert only_row().status == "success"
+    assert Notification.objects.get().title == "Job Completed"
+
+
+@pytest.mark.parametrize(
+    "window, sent", [("after-claim", 0), ("before-send", 0), ("after-send", 1), ("before-record", 1)]
+)
+def test_g3_a_process_killed_in_any_window_never_leads_to_a_second_request(window, sent, sink, behaviour):
+    make_owed_job(sink.url("/once"))
+    code, _ = run_once(failpoints=f"{window}=kill")
+    assert code == -signal.SIGKILL
+    # The row is committed before anything leaves.
+    row = only_row()
+    assert (row.status, sum(behaviour.paths.values())) == ("running", sent)
+    JobExecution.objects.update(deadline_at=timezone.now() - timedelta(minutes=1))
+    Job.objects.update(is_active=False, next_fire_at=None)
+    code, said = run_once()
+    assert code == 0, said
+    assert (only_row().status, sum(behaviour.paths.values())) == ("unknown", sent)
+    assert Notification.objects.get().title == "Job Outcome Unknown"
+
+
+def test_g6_after_sigterm_the_standby_fires_within_5_s_and_what_is_out_is_recorded(sink, behaviour):
+    behaviour.hold.set()
+    with scheduler("--instance", "first") as first:
+        first.wait_for("leads")
+        with scheduler("--instance", "second") as second:
+            second.wait_for("stands by")
+            make_owed_job(sink.url("/first"))
+            assert behaviour.wait_for_arrival()
+            first.signal(signal.SIGTERM)
+            stopped_at = time.monotonic()
+            make_owed_job(sink.url("/second"))
+            assert behaviour.wait_for_arrival(timeout=5)
+            assert time.monotonic() - stopped_at < 5
+            assert SchedulerLease.objects.get().holder.startswith("second")
+            assert statuses() == ["running", "running"]
+            behaviour.answer.set()
+            assert first.wait() == 0
+            assert JobExecution.objects.get(target__endswith="/first").status == "success"
+            second.signal(signal.SIGTERM)
+            assert second.wait() == 0
+    assert statuses() == ["success", "success"]
+    assert behaviour.paths == {"/first": 1, "/second": 1}
+
+
+def test_g6_after_kill_9_a_standby_fires_within_20_s(sink, behaviour):
+    with scheduler("--instance", "first") as first:
+        first.wait_for("leads")
+        with scheduler("--instance", "second") as second:
+            second.wait_for("stands by")
+            first.signal(signal.SIGKILL)
+            killed_at = time.monotonic()
+            make_owed_job(sink.url("/late"))
+            assert behaviour.wait_for_arrival(timeout=20)
+            # Not before the first could have renewed: it might only have been slow.
+            assert time.monotonic() - killed_at > TTL.total_seconds() - 6
+            assert SchedulerLease.objects.get().fence == 2
+            wait_for_row(Status.SUCCESS)
+
+
+def test_a_second_signal_ends_at_once(sink, behaviour):
+    behaviour.hold.set()
+    make_owed_job(sink.url("/held"))
+    with scheduler("--drain-timeout", "60") as process:
+        assert behaviour.wait_for_arrival()
+        process.signal(signal.SIGTERM)
+        wait_until_released()
+        process.signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 128 + signal.SIGTERM
+    assert only_row().status == "running"
+
+
+def wait_until_released() -> None:
+    ends_at = time.monotonic() + WAIT
+    while SchedulerLease.objects.get().holder:
+        assert time.monotonic() < ends_at
+        time.sleep(0.02)
+
+
+def test_a_switched_off_scheduler_waits_idle_and_can_be_stopped(sink, behaviour):
+    make_owed_job(sink.url("/never"))
+    with scheduler(SCHEDULER_ENABLED="false") as process:
+        process.wait_for("waiting idle")
+        process.signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    assert not behaviour.paths
+    assert not SchedulerLease.objects.exists()
+
+
+def test_a_change_acts_within_2_s_and_a_resync_is_answered(sink, behaviour):
+    with scheduler() as process:
+        process.wait_for("leads")
+        make_owed_job(sink.url("/new"))
+        assert behaviour.wait_for_arrival(timeout=2)
+        wait_for_row(Status.SUCCESS)
+        Job.objects.update(next_fire_at=None)
+        found = resync()
+        assert (found.last_reconcile["db_jobs_total"], found.last_reconcile["scheduled_added"]) == (1, 1)
+        assert found.running
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="a full disk is the server's own there")
+def test_g12_with_a_full_disk_nothing_is_sent_results_are_kept_and_the_process_goes_on(sink, behaviour):
+    behaviour.hold.set()
+    make_owed_job(sink.url("/kept"))
+    with scheduler() as process:
+        assert behaviour.wait_for_arrival()
+        unlimited = resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        make_owed_job(sink.url("/not-yet"))
+        behaviour.answer.set()
+        process.wait_for("claim: the database cannot be reached")
+        process.wait_for("1 results wait for the database")
+        assert behaviour.paths == {"/kept": 1}
+        assert only_row().status == "running"
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, unlimited)
+        assert behaviour.wait_for_arrival()
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+    assert behaviour.paths == {"/kept": 1, "/not-yet": 1}
+    assert statuses() == ["success", "success"]
