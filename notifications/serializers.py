@@ -110,3 +110,8 @@ class SlackSettingsAnswerSerializer(serializers.Serializer[Any]):
 
 class SlackSettingsChangeSerializer(SlackSettingsAnswerSerializer):
     message = serializers.CharField()
+
+
+class SlackTestSerializer(serializers.Serializer[Any]):
+    ok = serializers.BooleanField()
+    message = serializers.CharField(help_text="What Slack answered, where it refused.")

@@ -1,13 +1,22 @@
-"""The one row of Slack settings: reading it and changing it (contract, section 14)."""
+"""The one row of Slack settings: reading it, changing it (contract, section 14) and trying it."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
+from django.conf import settings as service
 from django.db import transaction
 
+from accounts.models import User
+from cronsched.door import door
 from cronsched.lib import payload
 from cronsched.lib.errors import DomainError
+from notifications import troubles
+from notifications.channels.base import DeliveryError, Parcel
+from notifications.channels.slack import SlackSession
 from notifications.models import SlackSettings
+from notifications.slack_markup import escape
 
 MAX_CHANNEL = 255
 MAX_URL = 2048
@@ -37,6 +46,13 @@ def change(data: Mapping[str, Any]) -> SlackSettings:
     return settings
 
 
+def check(data: Mapping[str, Any]) -> None:
+    """Judge a change without making it. Raises `DomainError`."""
+    with transaction.atomic():
+        change(data)
+        transaction.set_rollback(True)
+
+
 def _set_url(settings: SlackSettings, url: str | None) -> None:
     if url != settings.webhook_url:
         # What the old address answered says nothing about the new one.
@@ -58,3 +74,23 @@ def _post_every(data: Mapping[str, Any]) -> int:
             "Invalid post_every", f"post_every must be a whole number from 1 to {MAX_POST_EVERY}.", field="post_every"
         )
     return value
+
+
+def send_test(*, by: User, now: datetime) -> str | None:
+    """Post a test message at once, enabled or not; return why it was not taken, None where it was.
+
+    Raises `DomainError` where there is no https address to post to.
+    """
+    row = current()
+    if not row.webhook_url or not row.webhook_url.lower().startswith("https://"):
+        raise DomainError("Invalid settings", "A test needs a webhook_url that starts with https://.")
+    text = f":wave: Test message of {service.SERVICE_NAME}, asked for by {escape(by.username)}."
+    session = SlackSession(door(), url=row.webhook_url, channel=row.channel, now=now)
+    try:
+        session.send(Parcel(uuid4(), "test", "", "Test message", {"text": text}, None))
+    except DeliveryError as error:
+        # Whoever presses the button reads the reason; nobody else needs a notice.
+        troubles.slack_failed(error.reason, for_good=False, now=now)
+        return error.reason
+    troubles.slack_took_a_post(now=now)
+    return None

@@ -11,4 +11,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("notifications/<str:notification_id>", NotificationViewSet.as_view({"delete": "destroy"})),
     path("notifications/<str:notification_id>/read", NotificationViewSet.as_view({"put": "read"})),
     path("settings/slack", SlackSettingsViewSet.as_view({"get": "retrieve", "put": "update"})),
+    path("settings/slack/test", SlackSettingsViewSet.as_view({"post": "test"})),
 ]

@@ -236,6 +236,19 @@ class SlackSettingsViewSet(APIViewSet):
         settings = slack_settings.change(json_object(request))
         return Response({"message": "Slack settings updated", "slack_settings": _shown(settings)})
 
+    @operation(
+        "test_slack_settings",
+        tag=SLACK_TAG,
+        summary="Send a test message to Slack",
+        description="Posts at once, also while Slack is disabled. Whether Slack took it stands in `ok`.",
+        access=schema.ADMIN,
+        answers={200: Answer(serializers.SlackTestSerializer, {"ok": True, "message": "Slack took the message."})},
+        refusals=[Refusal(400, "Invalid settings", "A test needs a webhook_url that starts with https://.")],
+    )
+    def test(self, request: Request) -> Response:
+        reason = slack_settings.send_test(by=caller(request), now=timezone.now())
+        return Response({"ok": reason is None, "message": reason or "Slack took the message."})
+
 
 def _shown(settings: Any) -> Any:
     return serializers.SlackSettingsSerializer(settings).data

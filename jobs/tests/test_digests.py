@@ -156,7 +156,7 @@ def test_the_mail_shows_it_all_with_markup_escaped(dora, size):
     row = Delivery.objects.get()
     mail = render(Parcel(row.pk, row.kind, row.recipient, row.summary, row.payload, None))
     assert mail.subject == f"Daily digest 2026-03-01: {size} of {size} runs failed"
-    html = mail.alternatives[0].content
+    html = str(mail.alternatives[0][0])
     assert "&lt;b&gt;0&lt;/b&gt;" in html
     assert "<script>" not in html
     assert "<b>0</b>" in mail.body

@@ -204,8 +204,8 @@ def press(path, **fields):
 
 
 def test_opening_the_link_shows_the_job_and_changes_nothing(path, job):
-    for _ in range(3):
-        page = Client().get(path)
+    Client().get(path)
+    page = Client().get(path)
     assert page.status_code == 200
     assert "Renew Backup" in page.content.decode()
     assert page.headers["Cache-Control"].startswith("max-age=0, no-cache, no-store")

@@ -5,6 +5,7 @@ from django.db import connection
 
 from accounts.tests.factories import api_client
 from notifications.models import SlackSettings
+from notifications.tests.slack_like import slack_like
 
 PATH = "/api/v2/settings/slack"
 URL = "https://hooks.slack.com/services/T000/B000/secret"
@@ -108,3 +109,33 @@ def test_an_address_whose_key_is_lost_reads_as_none_and_can_be_set_anew(client, 
     row.webhook_url = URL
     row.save()
     assert SlackSettings.objects.get().webhook_url == URL
+
+
+# --- The test message ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ([], {"ok": True, "message": "Slack took the message."}),
+        ([(410, "channel_is_archived", "")], {"ok": False, "message": "410 channel_is_archived"}),
+    ],
+)
+def test_a_test_message_is_posted_at_once(client, server_tls, door, monkeypatch, answers, told):
+    monkeypatch.setattr("notifications.slack_settings.door", lambda: door)
+    with slack_like(server_tls) as slack:
+        slack.answers = answers
+        client.put(PATH, {"webhook_url": slack.url})
+        answer = client.post(f"{PATH}/test")
+    assert (answer.status_code, answer.json()) == (200, told)
+
+
+@pytest.mark.parametrize("url", [None, "http://hooks.slack.com/services/x"])
+def test_a_test_message_needs_an_https_address(client, url):
+    client.put(PATH, {"webhook_url": url})
+    answer = client.post(f"{PATH}/test")
+    assert (answer.status_code, answer.json()["error"]) == (400, "Invalid settings")
+
+
+def test_only_administrators_may_test(alice):
+    assert api_client(alice).post(f"{PATH}/test").status_code == 403

@@ -1,0 +1,197 @@
+"""Notices and deliveries to look at, and the Slack settings, on the admin site."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.dataclasses import ActionDialog
+from unfold.decorators import action, display
+from unfold.paginator import InfinitePaginator
+from unfold.widgets import UnfoldAdminPasswordWidget
+
+from accounts.console import OpenToAllRoles, account
+from cronsched.lib.errors import DomainError
+from notifications import outbox, slack_settings
+from notifications.models import Delivery, DeliveryStatus, Level, Notification, SlackSettings
+
+LEVEL_COLOURS = {
+    Level.INFO.label: "info",
+    Level.SUCCESS.label: "success",
+    Level.WARNING.label: "warning",
+    Level.ERROR.label: "danger",
+}
+STATUS_COLOURS = {
+    DeliveryStatus.WAITING.label: "warning",
+    DeliveryStatus.SENDING.label: "info",
+    DeliveryStatus.SENT.label: "success",
+    DeliveryStatus.SUMMARISED.label: "success",
+    DeliveryStatus.GIVEN_UP.label: "danger",
+}
+
+
+class AdminsOnly(OpenToAllRoles):
+    """Only administrators look: these pages are about all accounts."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return account(request).is_active and account(request).is_admin
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+
+@admin.register(Notification)
+class NotificationAdmin(AdminsOnly, ModelAdmin):
+    list_display = ("title", "message", "level", "audience", "created_at")
+    list_filter = (("type", ChoicesDropdownFilter), ("created_at", RangeDateTimeFilter))
+    list_filter_submit = True
+    list_per_page = 50
+    ordering = ("-created_at", "-id")
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    fields = ("title", "message", "level", "event", "audience", "related_job_id", "related_execution_id", "created_at")
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Notification]:
+        return super().get_queryset(request).select_related("user")
+
+    @display(description="type", ordering="type", label=LEVEL_COLOURS)
+    def level(self, notice: Notification) -> str:
+        return notice.get_type_display()
+
+    @display(description="to")
+    def audience(self, notice: Notification) -> str:
+        return str(notice.user) if notice.user_id else "everybody"
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(AdminsOnly, ModelAdmin):
+    list_display = ("summary", "channel", "recipient", "state", "attempts", "reason", "created_at", "next_attempt")
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        ("channel", ChoicesDropdownFilter),
+        ("created_at", RangeDateTimeFilter),
+    )
+    list_filter_submit = True
+    list_fullwidth = True
+    list_per_page = 50
+    empty_value_display = "-"
+    search_fields = ("recipient__istartswith",)
+    search_help_text = "Beginning of the address"
+    ordering = ("-created_at", "-id")
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    fields = (
+        *("summary", "kind", "channel", "recipient", "state", "attempts", "reason"),
+        *("created_at", "next_attempt", "give_up_at", "finished_at", "related_job_id", "related_execution_id"),
+    )
+    readonly_fields = fields
+    actions = ("try_again", "give_up")
+
+    @display(description="status", ordering="status", label=STATUS_COLOURS)
+    def state(self, delivery: Delivery) -> str:
+        return delivery.get_status_display()
+
+    @display(description="next attempt", ordering="not_before")
+    def next_attempt(self, delivery: Delivery) -> Any:
+        return delivery.not_before if delivery.status == DeliveryStatus.WAITING else None
+
+    @admin.action(description="Try again now", permissions=["view"])
+    def try_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
+        number = outbox.try_again(queryset, now=timezone.now())
+        self.message_user(request, f"{number} will be tried within seconds.", messages.SUCCESS)
+
+    @admin.action(description="Give up", permissions=["view"])
+    def give_up(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
+        number = outbox.give_up(queryset, by=account(request), now=timezone.now())
+        self.message_user(request, f"{number} will not be sent.", messages.SUCCESS)
+
+
+class SlackSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stubs only
+    """The address is a secret: it is asked for anew and never shown."""
+
+    plain = ("is_enabled", "channel", "post_every")
+    new_webhook_url = forms.CharField(
+        label="Webhook URL",
+        required=False,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
+    )
+
+    class Meta:
+        model = SlackSettings
+        fields = ("is_enabled", "channel", "post_every")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        known = outbox.masked(self.instance.webhook_url)
+        self.fields["new_webhook_url"].help_text = f"Now: {known}. Blank keeps it." if known else "None yet."
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """What the form changes, as the API would be sent it."""
+        url = self.cleaned_data["new_webhook_url"]
+        return {name: self.cleaned_data[name] for name in self.plain} | ({"webhook_url": url} if url else {})
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        if not self.errors:
+            try:
+                slack_settings.check(self.sent)
+            except DomainError as error:
+                field = "new_webhook_url" if error.field == "webhook_url" else error.field
+                self.add_error(field, error.message or error.error)
+        return self.cleaned_data
+
+
+@admin.register(SlackSettings)
+class SlackSettingsAdmin(AdminsOnly, ModelAdmin):
+    form = SlackSettingsForm
+    fieldsets = (
+        (None, {"fields": ("is_enabled", "new_webhook_url", "channel", "post_every")}),
+        ("How it goes", {"fields": ("last_success_at", "last_error", "last_error_at", "updated_at")}),
+    )
+    readonly_fields = ("last_success_at", "last_error", "last_error_at", "updated_at")
+    actions_detail = ("send_test",)
+    empty_value_display = "-"
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Lead to the one row there is."""
+        if not self.has_view_permission(request):
+            return super().changelist_view(request, extra_context)
+        page = reverse("admin:notifications_slacksettings_change", args=[slack_settings.current().pk])
+        return HttpResponseRedirect(page)
+
+    def save_model(self, request: HttpRequest, obj: SlackSettings, form: SlackSettingsForm, change: bool) -> None:
+        slack_settings.change(form.sent)
+
+    @action(
+        description="Send a test message",
+        permissions=["change"],
+        icon="send",
+        dialog=ActionDialog(
+            title="Send a test message?",
+            description="It is posted at once, also while Slack is disabled.",
+            form_class=None,
+            form_submit_text="Send",
+        ),
+    )
+    def send_test(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        try:
+            reason = slack_settings.send_test(by=account(request), now=timezone.now())
+        except DomainError as error:
+            reason = error.message
+        if reason:
+            self.message_user(request, f"Slack did not take it: {reason}", messages.ERROR)
+        else:
+            self.message_user(request, "Slack took the message.", messages.SUCCESS)
+        response = HttpResponse(status=204)
+        response["HX-Redirect"] = reverse("admin:notifications_slacksettings_change", args=[object_id])
+        return response

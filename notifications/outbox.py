@@ -1,0 +1,39 @@
+"""What people may do with deliveries by hand."""
+
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from django.db.models import QuerySet
+
+from accounts.models import User
+from notifications.models import Delivery, DeliveryStatus
+from notifications.services import GIVE_UP_AFTER
+
+SHOWN_TAIL = 4
+
+
+def try_again(deliveries: QuerySet[Delivery], *, now: datetime) -> int:
+    """Let what waits or was given up be tried at once, for another day; return how many."""
+    tried = deliveries.filter(status__in=(DeliveryStatus.WAITING, DeliveryStatus.GIVEN_UP))
+    return tried.order_by().update(
+        status=DeliveryStatus.WAITING, not_before=now, give_up_at=now + GIVE_UP_AFTER, finished_at=None
+    )
+
+
+def give_up(deliveries: QuerySet[Delivery], *, by: User, now: datetime) -> int:
+    """Let what waits not be sent any more; return how many."""
+    waiting = deliveries.filter(status=DeliveryStatus.WAITING)
+    return waiting.order_by().update(
+        status=DeliveryStatus.GIVEN_UP, finished_at=now, reason=f"Given up by {by.username}."
+    )
+
+
+def masked(url: str | None) -> str:
+    """Return as much of a secret address as tells one from another: its host and its last characters."""
+    if not url:
+        return ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        host = ""
+    return f"{host}/…{url[-SHOWN_TAIL:] if len(url) > 4 * SHOWN_TAIL else ''}"
