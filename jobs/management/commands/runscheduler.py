@@ -17,9 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    help = (
-        "Fire due jobs. One process leads, others stand by. SIGTERM hands over and lets requests in flight end."
-    )
+    help = "Fire due jobs. One process leads, others stand by. SIGTERM hands over and lets requests in flight end."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="do one pass, wait for what it sent, and exit")
