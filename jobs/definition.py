@@ -40,9 +40,11 @@ NUMBER_FIELDS = (
     "backoff_seconds",
     "spread_seconds",
     "pause_after_failures",
+    "notify_after_failures",
+    "remind_every_hours",
 )
-# True, false, or null for "as the server is set up".
-WISH_FIELDS = ("track_run",)
+# True, false, or null for "as the server is set up" or "as the category says".
+WISH_FIELDS = ("track_run", "notify_on_recovery")
 OPTION_FIELDS = ("timezone", *CHOICE_FIELDS, *NUMBER_FIELDS, *WISH_FIELDS)
 
 MAX_NAME_LENGTH = 255

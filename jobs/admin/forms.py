@@ -4,11 +4,12 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from cronsched.forms import AddressListField
 from cronsched.lib.errors import DomainError
-from jobs import definition
+from jobs import definition, renewal
 from jobs.definition import GITHUB_FIELDS, OPTION_FIELDS
 from jobs.models import Job
 from taxonomy.models import GENERAL_SLUG, JobCategory
@@ -88,3 +89,15 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stub
 
     def validate_unique(self) -> None:
         """Leave the name to the definition rules: they word a duplicate as the API does."""
+
+
+class RenewalForm(BaseDialogForm):
+    """By how much a job's end date moves on, and why."""
+
+    days = forms.TypedChoiceField(
+        choices=[(days, f"by {days} days") for days in renewal.EXTENSIONS],
+        coerce=int,
+        initial=renewal.EXTENSIONS[0],
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+    reason = forms.CharField(max_length=renewal.MAX_REASON, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}))

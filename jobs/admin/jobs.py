@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,8 +22,8 @@ from unfold.decorators import action, display
 
 from accounts.console import OpenToAllRoles, account
 from cronsched.lib.errors import DomainError
-from jobs import cron, services
-from jobs.admin.forms import JobForm
+from jobs import cron, renewal, services
+from jobs.admin.forms import JobForm, RenewalForm
 from jobs.models import Job, JobExecution, Status
 
 PREVIEWED_RUNS = 5
@@ -94,6 +95,14 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
         ),
         ("Mail", {"fields": ("enable_email_notifications", "notification_emails", "notify_on_success")}),
         (
+            "Alerts",
+            {
+                "classes": ("collapse",),
+                "fields": ("notify_after_failures", "remind_every_hours", "notify_on_recovery"),
+                "description": "When mail and Slack hear of a failing job. Blank: as the category says.",
+            },
+        ),
+        (
             "When things go wrong",
             {
                 "classes": ("collapse",),
@@ -106,7 +115,7 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
         ("History", {"fields": ("last_executions", ("created_by", "created_at", "updated_at"))}),
     )
     actions = ("run_selected", "pause_selected", "resume_selected")
-    actions_detail = ("run_job", "pause_job", "resume_job")
+    actions_detail = ("run_job", "pause_job", "resume_job", "renew_job")
 
     class Media:
         js = ("jobs/schedule-preview.js",)
@@ -290,6 +299,21 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
     )
     def resume_job(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return self._one(request, object_id, services.resume_job, "resumed")
+
+    @action(
+        description="Renew",
+        permissions=["change"],
+        icon="event_repeat",
+        dialog=ActionDialog(
+            title="Renew this job?",
+            description="Its end date moves on, from today where it has passed.",
+            form_class=RenewalForm,
+            form_submit_text="Renew",
+        ),
+    )
+    def renew_job(self, request: HttpRequest, form: RenewalForm, object_id: str) -> HttpResponse:
+        verb = partial(renewal.renew, days=form.cleaned_data["days"], reason=form.cleaned_data["reason"])
+        return self._one(request, object_id, verb, "renewed")
 
     def _one(self, request: HttpRequest, object_id: str, verb: Callable[..., Any], done: str) -> HttpResponse:
         self._each(request, Job.objects.filter(pk=UUID(object_id)), verb, done)

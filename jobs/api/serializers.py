@@ -204,6 +204,11 @@ class OptionsForm(Form):
     spread_seconds = _number("spread_seconds", required=False, allow_null=True)
     pause_after_failures = _number("pause_after_failures", required=False, allow_null=True)
     track_run = serializers.BooleanField(required=False, allow_null=True, help_text=_help("track_run"))
+    notify_after_failures = _number("notify_after_failures", required=False, allow_null=True)
+    remind_every_hours = _number("remind_every_hours", required=False, allow_null=True)
+    notify_on_recovery = serializers.BooleanField(
+        required=False, allow_null=True, help_text=_help("notify_on_recovery")
+    )
     retry_on = serializers.ChoiceField(RetryOn.choices, required=False, allow_null=True)
     retry_max_age_seconds = serializers.IntegerField(
         min_value=options.RETRY_MAX_AGE_LIMITS[0],
@@ -320,6 +325,9 @@ class JobSerializer(Form):
     spread_seconds = _number("spread_seconds")
     pause_after_failures = _number("pause_after_failures", allow_null=True)
     track_run = serializers.BooleanField(allow_null=True, help_text=_help("track_run"))
+    notify_after_failures = _number("notify_after_failures", allow_null=True)
+    remind_every_hours = _number("remind_every_hours", allow_null=True)
+    notify_on_recovery = serializers.BooleanField(allow_null=True, help_text=_help("notify_on_recovery"))
     webhook_method = serializers.ChoiceField(rules.METHODS, allow_null=True)
     webhook_headers = serializers.DictField(child=_text())
     webhook_body = _text(allow_null=True)

@@ -12,7 +12,7 @@ from accounts.models import User
 from jobs.models import Job, JobExecution, Status
 from jobs.tests.factories import make_execution, make_job
 from taxonomy.models import GENERAL_SLUG, JobCategory
-from taxonomy.tests.factories import make_team
+from taxonomy.tests.factories import make_category, make_team
 
 pytestmark = pytest.mark.django_db
 
@@ -261,3 +261,31 @@ def test_executions_cannot_be_changed_by_anybody(console, admin):
 def test_first_page_says_that_nobody_schedules(console, charlie):
     page = console(charlie).get(reverse("admin:index")).content.decode()
     assert "Start manage.py runscheduler" in page
+
+
+def renew(client: Client, job: Job, **fields: Any) -> Any:
+    return client.post(f"{page_of(job).removesuffix('change/')}renew_job/", {**CONFIRMED, **fields})
+
+
+def test_the_renew_button_asks_for_days_and_a_reason_and_records_them(console, alice):
+    job = make_job(created_by=alice)
+    client = console(alice)
+    asked = renew(client, job)
+    assert "This field is required" in asked.content.decode()
+    assert said(renew(client, job, days="90", reason="Still needed")) == [f"{job.name} renewed."]
+    renewal = job.renewals.get()
+    assert (str(renewal.new_end_date), renewal.reason, renewal.renewed_by) == ("2100-03-31", "Still needed", alice)
+
+
+def test_a_renewal_beyond_the_categorys_limit_is_refused_in_words(console, admin):
+    job = make_job(end_date=date(2099, 1, 1), category=make_category(name="Short", max_extension_days=30))
+    (told,) = said(renew(console(admin), job, days="30", reason="x"))
+    assert told.startswith(f"{job.name}: Jobs of the category Short may be extended until ")
+    assert not job.renewals.exists()
+
+
+def test_the_alert_settings_of_a_job_are_stored(console, admin):
+    data = form_data(notify_after_failures="3", remind_every_hours="12", notify_on_recovery="true")
+    console(admin).post(ADD, data)
+    job = Job.objects.get()
+    assert (job.notify_after_failures, job.remind_every_hours, job.notify_on_recovery) == (3, 12, True)
