@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.5
 CLOCK_JUMP_SECONDS = 2.0
 SWEEP_SECONDS = 10.0
+# This thread has not spoken to the database since it took the lease. The first word may find the connection gone, after
+# a restart of the server or a night's silence; on a new one it is heard.
+HAND_OVER_ATTEMPTS = 2
 # What is left of the drain time for writing results down and closing.
 CLOSING_SECONDS = 5.0
 
@@ -188,11 +191,13 @@ class Leader:
         term = self._term
         if term is None or not term.is_trusted(uptime()):
             return
-        try:
-            lease.release(term)
-        except UNREACHABLE as error:
-            logger.warning("The lease could not be handed over: %s", first_line(error))
-            connection.close()
+        for _ in range(HAND_OVER_ATTEMPTS):
+            try:
+                lease.release(term)
+                break
+            except UNREACHABLE as error:
+                logger.warning("The lease could not be handed over: %s", first_line(error))
+                connection.close()
 
     # --- Chores
 
