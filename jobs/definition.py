@@ -419,7 +419,7 @@ def dispatch_target(text: str, error: str) -> dict[str, str]:
 
 
 def not_yours(act: str) -> Forbidden:
-    """Word that the caller may not `act` on ("update", "delete", "execute") this job."""
+    """Word that the caller may not `act` on ("update", "delete", "execute", "check") this job."""
     return Forbidden("Insufficient permissions", f"You can only {act} your own jobs")
 
 

@@ -16,14 +16,16 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from accounts.models import User
-from cronsched.lib import batches, payload
+from cronsched.lib import batches, crypto, payload
 from cronsched.lib.deadlocks import retried
 from cronsched.lib.errors import Conflict, DomainError, NotFound
-from jobs import bulk, counters, definition, dispatch, history, messages, schedule
+from jobs import bulk, counters, definition, dispatch, history, messages, options, schedule, targets
 from jobs.csv_import import Judge, Report, Table, Verdict, imported_item, preview_item, report
 from jobs.definition import GITHUB_FIELDS, JOB_EXPIRED, Wording
+from jobs.executors.signing import new_secret
 from jobs.facts import Overrides
 from jobs.models import Job, JobExecution
+from jobs.options import Secrets
 from notifications.message import Message
 from notifications.services import notify
 
@@ -36,7 +38,7 @@ IMPORT_ATTEMPTS = 10
 
 
 def check_may(by: User, job: Job, act: str) -> None:
-    """Refuse whoever may not `act` on the job: "update", "delete" or "execute". Raises `Forbidden`."""
+    """Refuse whoever may not `act` on the job: "update", "delete", "execute" or "check". Raises `Forbidden`."""
     if not job.may_be_changed_by(by):
         raise definition.not_yours(act)
 
@@ -77,6 +79,9 @@ def update_job(job_id: UUID, sent: Mapping[str, Any], *, by: User, now: datetime
         check_may(by, job, "update")
         was_active = job.is_active
         _assign(job, definition.for_update(job, sent, now=now))
+        if job.is_active and not was_active and job.pause_after_failures:
+            # Whoever resumes it has looked at it; the count that paused it must not pause it at the next failure.
+            job.consecutive_failures = 0
         schedule.reschedule(job, now=now)
         _save(job, definition.UPDATE)
         notify([_word_update(job, by, was_active=was_active)], now=now)
@@ -160,6 +165,62 @@ def _word_update(job: Job, by: User, *, was_active: bool) -> Message:
     if job.is_active == was_active:
         return messages.job_updated(job, by)
     return messages.job_enabled(job, by) if job.is_active else messages.job_disabled(job, by)
+
+
+# --- Secrets and targets ---------------------------------------------------------------------------------------------
+
+
+@retried
+def renew_signing_secret(job_id: UUID, *, keep_previous: bool, by: User, now: datetime) -> str:
+    """Give a job a new signing secret and return it: this is the only time that it is shown.
+
+    With `keep_previous` calls are signed by the one before it as well, until that is dropped or there is a newer one.
+    Raises `DomainError`.
+    """
+    secret = new_secret()
+
+    def renew(secrets: Secrets) -> Secrets:
+        previous = secrets.signing[:1] if keep_previous else ()
+        return replace(secrets, signing=(secret, *previous))
+
+    _change_secrets(job_id, renew, by=by, now=now)
+    return secret
+
+
+@retried
+def drop_previous_signing_secret(job_id: UUID, *, by: User, now: datetime) -> None:
+    """Sign by the newest secret alone, now that the receivers know it. Raises `DomainError`."""
+    _change_secrets(job_id, lambda secrets: replace(secrets, signing=secrets.signing[:1]), by=by, now=now)
+
+
+def _change_secrets(job_id: UUID, change: Callable[[Secrets], Secrets], *, by: User, now: datetime) -> None:
+    with transaction.atomic():
+        job = _locked(job_id)
+        check_may(by, job, "update")
+        try:
+            secrets = Secrets.opened(job.sealed_secrets)
+        except crypto.Undecipherable:
+            message = "The stored secrets cannot be decrypted any more. Set secret_headers and signing_secret anew."
+            raise Conflict("Conflict", message) from None
+        changed = change(secrets)
+        if changed == secrets:
+            return
+        job.sealed_secrets = changed.sealed()
+        job.request_options = options.trimmed({**options.DEFAULTS, **job.request_options, **changed.described})
+        job.save()
+        notify([messages.job_updated(job, by)], now=now)
+
+
+def check_target(job_id: UUID, *, by: User, now: datetime) -> list[dict[str, Any]]:
+    """Check a job's target without calling it and return what was found. Takes seconds. Raises `DomainError`."""
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None:
+        raise job_not_found(str(job_id))
+    check_may(by, job, "check")
+    try:
+        return targets.check(job_id, now=now)
+    except Job.DoesNotExist:
+        raise job_not_found(str(job_id)) from None
 
 
 # --- Running ---------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ JOBS_ORDER = (
     {"health"},
     {"tracking"},
     {"dispatch"},
+    {"targets"},
     {"digests", "renewal", "services"},
     {"scheduler", "api", "admin", "pages"},
     {"management"},

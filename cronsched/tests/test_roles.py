@@ -113,6 +113,11 @@ TABLE = [
     Row("POST", "jobs/{job_id}/execute", owner(200, "execute"), {}),
     Row("POST", "jobs/{job_id}/renew", owner(200, "update"), {"days": 30, "reason": "Still needed"}),
     Row("GET", "jobs/{job_id}/renewals", accounts_only(200)),
+    Row("POST", "jobs/{job_id}/check-target", owner(200, "check")),
+    Row("POST", "jobs/{job_id}/signing-secret", owner(200, "update"), {}),
+    Row("DELETE", "jobs/{job_id}/signing-secret/previous", owner(200, "update")),
+    # Who it is does not matter; the signature does.
+    Row("POST", "github/webhook", everybody(401), {}),
     Row("POST", "jobs/validate-cron", accounts_only(200), {"expression": "0 2 * * *"}),
     Row("POST", "jobs/cron-preview", accounts_only(200), {"expression": "0 2 * * *"}),
     Row("POST", "jobs/test-run", writers(200), {"target_url": "http://127.0.0.1:9/"}),

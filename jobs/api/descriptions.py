@@ -186,6 +186,13 @@ BAD_FIELDS = (
 )
 
 
+UNREADABLE_SECRETS = Refusal(
+    409,
+    "Conflict",
+    "The stored secrets cannot be decrypted any more. Set secret_headers and signing_secret anew.",
+)
+
+
 def _not_yours(act: str) -> Refusal:
     refusal = definition.not_yours(act)
     return Refusal(403, refusal.error, refusal.message)
@@ -331,6 +338,77 @@ EXECUTE_JOB = operation(
         JOB_NOT_FOUND,
         Refusal(429, "Too many requests", "Too many runs are out at the moment. Try again."),
     ],
+)
+
+CHECK_TARGET = operation(
+    "check_target",
+    tag=JOBS,
+    summary="Check a job's target",
+    description="Finds out what would keep the job from running, without running it: whether the host of a webhook can "
+    "be reached; whether workflow, branch, trigger and required inputs exist, and the token may start it. The findings "
+    "stay on the job. Active jobs are also checked every night.",
+    access=WRITER,
+    path=[JOB_ID],
+    answers={
+        200: Answer(
+            serializers.CheckAnswerSerializer,
+            {
+                "message": "Target checked",
+                "job_id": JOB["id"],
+                "target_check": {
+                    "checked_at": "2026-01-15T12:00:00.000Z",
+                    "ok": False,
+                    "findings": [
+                        {
+                            "code": "ref_not_found",
+                            "message": "There is no branch or tag develop.",
+                            "conclusive": True,
+                        }
+                    ],
+                },
+            },
+        )
+    },
+    refusals=[_not_yours("check"), JOB_NOT_FOUND, schema.TOO_MANY],
+)
+
+RENEW_SIGNING_SECRET = operation(
+    "renew_signing_secret",
+    tag=JOBS,
+    summary="Make a new signing secret",
+    description="Calls of the job are signed by it from now on, as the Standard Webhooks specification has it. It "
+    "is in this answer and never shown again.",
+    access=WRITER,
+    path=[JOB_ID],
+    body=Body(
+        serializers.NewSecretSerializer, {"Rotate": {}, "The old one leaked": {"keep_previous": False}}, required=False
+    ),
+    answers={
+        200: Answer(
+            serializers.NewSecretAnswerSerializer,
+            {
+                "message": "Signing secret renewed",
+                "job_id": JOB["id"],
+                "signing_secret": "whsec_dGhpcyBpcyBhbiBleGFtcGxlLCBub3QgYSBzZWNyZXQ=",
+            },
+        )
+    },
+    refusals=[_not_yours("update"), JOB_NOT_FOUND, UNREADABLE_SECRETS],
+)
+
+DROP_SIGNING_SECRET = operation(
+    "drop_previous_signing_secret",
+    tag=JOBS,
+    summary="Stop signing by the previous secret",
+    description="For when all receivers know the new one. Without a previous secret nothing happens.",
+    access=WRITER,
+    path=[JOB_ID],
+    answers={
+        200: Answer(
+            serializers.SecretDroppedSerializer, {"message": "Previous signing secret dropped", "job_id": JOB["id"]}
+        )
+    },
+    refusals=[_not_yours("update"), JOB_NOT_FOUND, UNREADABLE_SECRETS],
 )
 
 BULK_UPLOAD = operation(

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from accounts.authentication import caller
 from accounts.permissions import IsWriter
 from cronsched.api import json_object, with_etag
+from cronsched.lib import payload
 from cronsched.lib.errors import DomainError, PayloadTooLarge
 from cronsched.lib.ids import known_id
 from cronsched.viewsets import APIViewSet
@@ -21,7 +22,7 @@ from jobs import services, trial
 from jobs.api import descriptions as describe
 from jobs.api.listing import page_of_jobs
 from jobs.api.lookup import find_job
-from jobs.api.serializers import execution_object, job_objects
+from jobs.api.serializers import execution_object, job_objects, target_check
 from jobs.csv_import import read_table
 from jobs.models import Job
 
@@ -81,6 +82,28 @@ class JobViewSet(APIViewSet):
             "execution": execution_object(execution),
         }
         return Response(body)
+
+    @describe.CHECK_TARGET
+    def check_target(self, request: Request, job_id: str) -> Response:
+        now = timezone.now()
+        findings = services.check_target(find_job(job_id).pk, by=caller(request), now=now)
+        return Response({"message": "Target checked", "job_id": job_id, "target_check": target_check(findings, now)})
+
+    @describe.RENEW_SIGNING_SECRET
+    def renew_signing_secret(self, request: Request, job_id: str) -> Response:
+        job = find_job(job_id)
+        services.check_may(caller(request), job, "update")
+        sent = json_object(request, empty_is_object=True)
+        keep_previous = payload.flag(sent, "keep_previous", default=True)
+        secret = services.renew_signing_secret(
+            job.pk, keep_previous=keep_previous, by=caller(request), now=timezone.now()
+        )
+        return Response({"message": "Signing secret renewed", "job_id": job_id, "signing_secret": secret})
+
+    @describe.DROP_SIGNING_SECRET
+    def drop_previous_signing_secret(self, request: Request, job_id: str) -> Response:
+        services.drop_previous_signing_secret(find_job(job_id).pk, by=caller(request), now=timezone.now())
+        return Response({"message": "Previous signing secret dropped", "job_id": job_id})
 
     @describe.TEST_RUN
     def test_run(self, request: Request) -> Response:

@@ -433,6 +433,30 @@ class RunOverridesSerializer(Form):
     github_token = _optional_text(None, "Used instead of the server's own.")
 
 
+class CheckAnswerSerializer(Form):
+    message = _text()
+    job_id = serializers.UUIDField()
+    target_check = TargetCheckSerializer()
+
+
+class NewSecretSerializer(Form):
+    keep_previous = serializers.BooleanField(
+        required=False,
+        help_text="Sign by the secret before this one as well, while receivers change over. Default: true.",
+    )
+
+
+class NewSecretAnswerSerializer(Form):
+    message = _text()
+    job_id = serializers.UUIDField()
+    signing_secret = _text(help_text="Shown this once.")
+
+
+class SecretDroppedSerializer(Form):
+    message = _text()
+    job_id = serializers.UUIDField()
+
+
 class RunAnswerSerializer(Form):
     message = _text()
     job_id = serializers.UUIDField()

@@ -3,6 +3,7 @@ from rest_framework.parsers import MultiPartParser
 
 from jobs.api.cron_tools import CronToolsViewSet
 from jobs.api.executions import ExecutionViewSet, JobExecutionViewSet
+from jobs.api.github import GitHubWebhookViewSet
 from jobs.api.jobs import JobViewSet
 from jobs.api.renewals import RenewalViewSet
 from jobs.api.scheduler import SchedulerViewSet
@@ -15,6 +16,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/bulk-upload", JobViewSet.as_view({"post": "bulk_upload"}, parser_classes=[MultiPartParser])),
     path("jobs/<str:job_id>", JobViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
     path("jobs/<str:job_id>/execute", JobViewSet.as_view({"post": "execute"})),
+    path("jobs/<str:job_id>/check-target", JobViewSet.as_view({"post": "check_target"})),
+    path("jobs/<str:job_id>/signing-secret", JobViewSet.as_view({"post": "renew_signing_secret"})),
+    path("jobs/<str:job_id>/signing-secret/previous", JobViewSet.as_view({"delete": "drop_previous_signing_secret"})),
+    path("github/webhook", GitHubWebhookViewSet.as_view({"post": "receive"})),
     path("jobs/<str:job_id>/executions", JobExecutionViewSet.as_view({"get": "list"})),
     path("jobs/<str:job_id>/executions/stats", JobExecutionViewSet.as_view({"get": "stats"})),
     path("jobs/<str:job_id>/executions/<str:execution_id>", JobExecutionViewSet.as_view({"get": "retrieve"})),

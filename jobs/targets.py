@@ -1,0 +1,139 @@
+"""Check targets before the night in which they have to work: nothing is started, nothing is sent to a webhook.
+
+What was found stands on the job. Its owner hears of a finding when it is new; one that says nothing for certain (GitHub
+was busy, a host was down just now) is shown and not told.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from cronsched.lib.errors import TooManyRequests
+from cronsched.lib.ids import uuid7
+from jobs import cron, dispatch, executors, messages, pacing
+from jobs.executors import Finding, Request, WebhookRequest
+from jobs.facts import JobFacts
+from jobs.models import Job
+from notifications.services import notify
+
+logger = logging.getLogger(__name__)
+
+# In the scheduler's zone; a night's checks begin then and go on until all are done.
+NIGHTLY = "30 3 * * *"
+# All of one check; whoever asked for it waits.
+TIMEOUT = timedelta(seconds=10)
+# What one pass checks. GitHub is asked some four things about a job, and grants a token 5,000 questions an hour, most
+# of which belong to dispatches and runs.
+WEBHOOKS = 100
+WORKFLOWS = 2
+WIDTH = 8
+
+
+class Task(NamedTuple):
+    """A job to check, and the definition that is checked, told by when it was changed last."""
+
+    job_id: UUID
+    updated_at: datetime
+    request: Request
+
+    @property
+    def subject(self) -> object:
+        """What the findings depend on: webhooks are only connected to, so that a host is as good as all its pages."""
+        if isinstance(self.request, WebhookRequest):
+            parts = urlsplit(self.request.url)
+            return parts.scheme, parts.netloc.rpartition("@")[2].lower()
+        return self.job_id
+
+
+def check(job_id: UUID, *, now: datetime) -> list[dict[str, Any]]:
+    """Check the target of one job and return the findings, which stand on the job as well. Network; takes seconds.
+
+    Raises `Job.DoesNotExist`, and `TooManyRequests` while GitHub wants to be left alone.
+    """
+    tasks = _tasks(Job.objects.filter(pk=job_id))
+    if not tasks:
+        raise Job.DoesNotExist
+    (task,) = tasks
+    if until := _blocked(tasks, now):
+        seconds = max(1, int((until - now).total_seconds()))
+        raise TooManyRequests("GitHub asked to be left alone for a while.", retry_after=seconds)
+    findings = executors.check(task.request, now=now, timeout=TIMEOUT)
+    _keep(task, findings, now)
+    return [finding_facts(finding) for finding in findings]
+
+
+def check_due(*, now: datetime, may_act: Callable[[], bool] = lambda: True) -> int:
+    """Check one portion of the active jobs that were not checked since last night began; return how many."""
+    if not settings.CHECK_TARGETS or not may_act():
+        return 0
+    began_at = cron.previous_fire_time(NIGHTLY, settings.SCHEDULER_TIMEZONE, at=now)
+    if began_at is None:
+        return 0
+    unchecked = Q(target_checked_at=None, created_at__lt=began_at) | Q(target_checked_at__lt=began_at)
+    owed = Job.objects.active().filter(unchecked).order_by(F("target_checked_at").asc(nulls_first=True), "id")
+    is_workflow = Q(github_owner__gt="", github_repo__gt="", github_workflow_name__gt="")
+    workflows = _tasks(owed.filter(is_workflow)[:WORKFLOWS])
+    if _blocked(workflows, now):
+        workflows = []
+    tasks = [*workflows, *_tasks(owed.exclude(is_workflow)[:WEBHOOKS])]
+    for task, findings in _checked(tasks, now):
+        _keep(task, findings, now)
+    return len(tasks)
+
+
+def finding_facts(finding: Finding) -> dict[str, Any]:
+    return {"code": finding.code, "message": finding.message, "conclusive": finding.conclusive}
+
+
+def _tasks(jobs: QuerySet[Job]) -> list[Task]:
+    ids = list(jobs.values_list("pk", flat=True))
+    found = Job.objects.filter(pk__in=ids)
+    changed = dict(found.values_list("pk", "updated_at"))
+    facts = [job for job in JobFacts.read(found) if job.id in changed]
+    return [Task(job.id, changed[job.id], dispatch.prepare(uuid7(), job, fire_time=None).request) for job in facts]
+
+
+def _blocked(tasks: Iterable[Task], now: datetime) -> datetime | None:
+    lanes = {lane for task in tasks if (lane := executors.lane(task.request))}
+    return max(pacing.blocked(lanes, now=now).values(), default=None) if lanes else None
+
+
+def _checked(tasks: Sequence[Task], now: datetime) -> list[tuple[Task, list[Finding]]]:
+    subjects = {task.subject: task.request for task in tasks}
+    if not subjects:
+        return []
+
+    def look(request: Request) -> list[Finding]:
+        try:
+            return executors.check(request, now=now, timeout=TIMEOUT)
+        except Exception:
+            # Our own bug must not keep the other targets from being checked, night after night.
+            logger.exception("A target could not be checked")
+            return [Finding("internal_error", "The target could not be checked.", conclusive=False)]
+
+    with ThreadPoolExecutor(min(WIDTH, len(subjects)), thread_name_prefix="checks") as pool:
+        found = dict(zip(subjects, pool.map(look, subjects.values()), strict=True))
+    return [(task, found[task.subject]) for task in tasks]
+
+
+def _keep(task: Task, findings: Sequence[Finding], now: datetime) -> None:
+    """Write the findings on the job and tell what is new; nothing where the job was changed meanwhile."""
+    with transaction.atomic():
+        unchanged = Job.objects.filter(pk=task.job_id, updated_at=task.updated_at)
+        before = unchanged.values_list("target_findings", flat=True).first()
+        facts = [finding_facts(finding) for finding in findings]
+        if not unchanged.update(target_findings=facts, target_checked_at=now):
+            return
+        known = {finding["code"] for finding in before or []}
+        new = [finding.message for finding in findings if finding.conclusive and finding.code not in known]
+        if new:
+            job = Job.objects.select_related("category", "pic_team").get(pk=task.job_id)
+            notify([messages.target_check(job, finding=" ".join(new), now=now)], now=now)
