@@ -22,9 +22,10 @@ from django.db import connection
 from django.db.models import F
 
 from cronsched.api import utc_text
+from cronsched.door import door
 from cronsched.lib.clock import DatabaseClock, uptime
 from cronsched.lib.outages import UNREACHABLE, first_line
-from jobs import digests, renewal
+from jobs import digests, renewal, targets, tracking
 from jobs.digests import DAILY, WEEKLY
 from jobs.dispatch import Result
 from jobs.models import Job, SchedulerLease
@@ -43,6 +44,10 @@ logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.5
 CLOCK_JUMP_SECONDS = 2.0
 SWEEP_SECONDS = 10.0
+# How often GitHub runs are looked for that it is time to look at, and targets that are still to be checked.
+FOLLOW_SECONDS = 2.0
+CHECK_SECONDS = 10.0
+CLOSE_IDLE_SECONDS = 30.0
 # This thread has not spoken to the database since it took the lease. The first word may find the connection gone, after
 # a restart of the server or a night's silence; on a new one it is heard.
 HAND_OVER_ATTEMPTS = 2
@@ -153,6 +158,8 @@ class Leader:
                 "claim": ThreadPoolExecutor(1),
                 "lease": ThreadPoolExecutor(1),
                 "chores": ThreadPoolExecutor(3),
+                # What waits for GitHub and for hosts must not keep notices from being delivered.
+                "targets": ThreadPoolExecutor(2),
             },
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             logger=_quiet_logger(),
@@ -230,6 +237,9 @@ class Leader:
             Chore("reconcile", every(settings.SCHEDULER_POLL_SECONDS), self._reconcile, at_once=True),
             Chore("sweep", every(SWEEP_SECONDS), self._sweep, at_once=True),
             Chore("deliver", every_second, self._deliver),
+            Chore("follow", every(FOLLOW_SECONDS), self._follow, lane="targets"),
+            Chore("check_targets", every(CHECK_SECONDS), self._check_targets, lane="targets"),
+            Chore("close_idle", every(CLOSE_IDLE_SECONDS), lambda: door().close_idle()),
             *(Chore(chore.id, chore.trigger, partial(self._do_rare, chore), at_once=True) for chore in rare),
         ]
 
@@ -275,6 +285,12 @@ class Leader:
     def _deliver(self) -> None:
         if self.may_act():
             delivery.deliver_due(now=self._clock.now())
+
+    def _follow(self) -> None:
+        tracking.follow(now=self._clock.now(), may_act=self.may_act)
+
+    def _check_targets(self) -> None:
+        targets.check_due(now=self._clock.now(), may_act=self.may_act)
 
     def _prune(self, now: datetime) -> int:
         return housekeeping.prune_history(now=now, may_act=self.may_act)
