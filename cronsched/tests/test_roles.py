@@ -144,6 +144,8 @@ TABLE = [
     Row("DELETE", "pic-teams/{team_id}", admins(200)),
     Row("GET", "settings/slack", admins(200)),
     Row("PUT", "settings/slack", admins(200), {"is_enabled": False}),
+    # Nothing is set up: there is no address to post to.
+    Row("POST", "settings/slack/test", admins(400)),
     Row("GET", "scheduler/status", admins(200)),
     # Nobody schedules in a test, and that is only told to those who may know.
     Row("POST", "scheduler/resync", admins(409)),
