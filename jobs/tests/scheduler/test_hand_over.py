@@ -6,19 +6,19 @@ from django.db import connection
 from cronsched.lib.clock import uptime
 from jobs.models import SchedulerLease
 from jobs.scheduler import lease
-from jobs.scheduler.runner import Leader, Runner
+from jobs.scheduler.runner import Leader
+from jobs.tests.factories import NOON
 
 SESSION = {"postgresql": "SELECT pg_backend_pid()", "mysql": "SELECT CONNECTION_ID()"}
 END = {"postgresql": "SELECT pg_terminate_backend(%s)", "mysql": "KILL %s"}
 
 
 def leader() -> Leader:
-    """Return a process that has just taken the lease."""
-    runner = Runner(instance="a")
+    """Return a process that has just taken the lease, as far as handing over is concerned."""
     seen = lease.look(None, uptime=uptime())
-    term = lease.take_over(seen, holder="a", uptime=uptime(), now=runner._clock.sample())
-    assert term is not None
-    return Leader(term, runner._feeder, runner._clock)
+    leader = Leader.__new__(Leader)
+    leader._term = lease.take_over(seen, holder="a", uptime=uptime(), now=NOON)
+    return leader
 
 
 def end_session() -> None:
