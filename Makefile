@@ -51,7 +51,7 @@ bench: ## measure and print tables (PYTEST_ARGS="-k herd" for a part)
 	$(PYTEST) -n 0 -p no:randomly --timeout 0 -s -m benchmark $(PYTEST_ARGS)
 
 .PHONY: chaos
-chaos: install-dev ## kill, freeze and starve real processes for some minutes
+chaos: install-dev ## kill, freeze and starve real processes (CHAOS_DATABASE=sqlite CHAOS_MINUTES=10 CHAOS_SEED=1)
 	$(PYTEST) -n 0 --timeout 0 -m chaos $(PYTEST_ARGS)
 
 .PHONY: fuzz

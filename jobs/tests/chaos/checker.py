@@ -32,8 +32,8 @@ TAKEOVER_AFTER_LOSS = 20.0
 TAKEOVER_AFTER_SIGTERM = 5.0
 PROMPT = 2.0
 TOLERANCE = 1.0
-# A young process still imports; it is no standby yet.
-STARTING = timedelta(seconds=10)
+# So long before, a standby must have been there: it looks at the lease once a second.
+STANDING_BY = timedelta(seconds=2)
 # Connections that were made before an outage may still be handed out for a while after it.
 AFTERMATH = timedelta(seconds=10)
 # A run that could not start at its time is late by the promise only after this (grace of jobs that run nothing late).
@@ -444,9 +444,10 @@ def may_be_skipped(record: Record, job: JobLog, row: RowState) -> bool:
         return True
     if not any(definition.overlap != "allow" for definition, _, _ in job.spans()):
         return False
+    # Runs by hand give way to nobody, but others give way to them.
     return any(
-        other.id != row.id and is_open_at(record.histories[other.id], inserted.seq)
-        for other in record.scheduled.get(job.id, [])
+        history[0].job_id == job.id and history[0].id != row.id and is_open_at(history, inserted.seq)
+        for history in record.histories.values()
     )
 
 
@@ -498,7 +499,7 @@ def takeovers(record: Record) -> Iterator[Takeover]:
             end = taken_at or record.evidence.until
             judged_until = min(end, lost_at + timedelta(seconds=limit))
             standbys = (other for other in record.evidence.lives if other is not life)
-            if not any(other.is_sound(lost_at - STARTING, judged_until) for other in standbys):
+            if not any(other.is_sound(lost_at - STANDING_BY, judged_until) for other in standbys):
                 continue
             if record.outage_between(lost_at - timedelta(seconds=TAKEOVER_AFTER_LOSS), judged_until):
                 continue
@@ -567,8 +568,8 @@ def latenesses(record: Record) -> Iterator[Lateness]:
 def disturbed_at(record: Record) -> Iterator[datetime]:
     """Yield the instants after which the promise of a prompt start counts anew."""
     for life in record.evidence.lives:
-        yield from (life.started_at, life.started_at + STARTING)
-        yield from (moment for moment in (life.terminated_at, life.killed_at, life.ended_at) if moment is not None)
+        changes = (life.started_at, life.ready_at, life.terminated_at, life.killed_at, life.ended_at)
+        yield from (moment for moment in changes if moment is not None)
         yield from (moment for stop in life.stops for moment in stop if moment is not None)
     for outage in record.evidence.outages:
         yield outage.start
@@ -606,12 +607,13 @@ def own_ends(record: Record) -> Iterator[str]:
 
 
 def unclean_stops(record: Record) -> Iterator[str]:
-    """Processes that did not end with 0 when they were told to."""
+    """Processes that did not end with 0 when they were told to. One that still imports simply ends."""
     for life in record.evidence.lives:
         if life.terminated_at is None or life.killed_at is not None or life.ended_at is None:
             continue
         died_on_the_way = "kill" in life.failpoints and life.exit_code == -9
-        if life.exit_code != 0 and not died_on_the_way:
+        was_ready = life.ready_at is not None and life.ready_at <= life.terminated_at
+        if life.exit_code != 0 and was_ready and not died_on_the_way:
             yield f"{life.instance} was told to stop at {life.terminated_at:%H:%M:%S} and ended with {life.exit_code}"
 
 

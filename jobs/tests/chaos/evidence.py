@@ -204,6 +204,8 @@ class Life:
     instance: str
     started_at: datetime
     failpoints: str = ""
+    # When it had imported everything and stood by for the first time.
+    ready_at: datetime | None = None
     terminated_at: datetime | None = None
     killed_at: datetime | None = None
     ended_at: datetime | None = None
@@ -219,7 +221,12 @@ class Life:
 
     def is_sound(self, start: datetime, stop: datetime) -> bool:
         """Whether it ran undisturbed and as shipped all through [start, stop]."""
-        if self.failpoints or self.started_at > start or (self.lost_at is not None and self.lost_at <= stop):
+        if (
+            self.failpoints
+            or self.ready_at is None
+            or self.ready_at > start
+            or (self.lost_at is not None and self.lost_at <= stop)
+        ):
             return False
         return not any(since <= stop and (until is None or until >= start) for since, until in self.stops)
 

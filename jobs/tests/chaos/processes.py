@@ -16,6 +16,8 @@ from cronsched.tests.processes import ROOT
 from jobs.tests.chaos.evidence import Life
 
 POLL_SECONDS = 0.02
+# What a process writes when it has imported everything.
+READY = "stands by"
 DRAIN_SECONDS = 3
 # Importing, draining, and what a busy machine adds.
 STOP_SECONDS = 30.0
@@ -85,6 +87,8 @@ class Scheduler:
             elif stopped_at is not None and not self.is_stopped:
                 self.life.stops[-1] = (stopped_at, datetime.now(UTC))
                 stopped_at = None
+            if self.life.ready_at is None and READY in self.log:
+                self.life.ready_at = datetime.now(UTC)
             time.sleep(POLL_SECONDS)
         if stopped_at is not None:
             self.life.stops[-1] = (stopped_at, datetime.now(UTC))
@@ -117,7 +121,7 @@ class Fleet:
     def wait_until_ready(self) -> None:
         """Wait until every process has imported all it needs and stands by."""
         deadline = time.monotonic() + START_SECONDS
-        while not all("stands by" in process.log or not process.is_alive for process in self.places.values()):
+        while not all(process.life.ready_at or not process.is_alive for process in self.places.values()):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"not all schedulers started within {START_SECONDS} s: {self.last_words()}")
             time.sleep(POLL_SECONDS)

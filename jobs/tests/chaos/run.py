@@ -65,9 +65,15 @@ class Outcome:
     logs: str
     evidence: Evidence
 
-    def story(self) -> str:
+    def summary(self) -> str:
+        """Return what is wrong, and what befalls processes and the database: planned and as it came."""
         happened = "\n".join(self.history)
-        return f"{self.report.complaints()}\n\n{self.script}\n\n{happened}\n\n{self.logs}"
+        faults = "\n".join(map(str, self.script.faults()))
+        return f"{self.report.complaints()}\n\nPlanned faults\n{faults}\n\nAs it came\n{happened}"
+
+    def story(self) -> str:
+        """Return all there is, for whoever has to find out why."""
+        return f"{self.summary()}\n\n{self.script}\n\n{self.logs}"
 
 
 class Stage:

@@ -88,6 +88,9 @@ class Script:
     jobs: tuple[Mapping[str, Any], ...]
     steps: tuple[Step, ...]
 
+    def faults(self) -> list[Step]:
+        return [step for step in self.steps if step.verb not in CHANGES]
+
     def __str__(self) -> str:
         return "\n".join([f"seed {self.seed}, {len(self.jobs)} jobs", *map(str, self.steps)])
 

@@ -1,9 +1,10 @@
 """The long run: `make chaos`, or `make chaos CHAOS_DATABASE=postgres CHAOS_MINUTES=3 CHAOS_SEED=7`.
 
-Prints the seed and the table; where something is wrong also the script, what really happened and the logs' ends.
+Prints the seed and the table; where something is wrong also the planned faults and what really happened.
 """
 
 import os
+import pickle
 import random
 import sys
 from pathlib import Path
@@ -27,5 +28,7 @@ def test_nothing_is_lost_doubled_or_misreported(kind: str, tmp_path: Path, capsy
     outcome = run(Plan(seed=SEED, kind=kind, minutes=MINUTES, jobs=JOBS), tmp_path)
     with capsys.disabled():
         sys.stdout.write(f"\n\n{kind}, {MINUTES:g} minutes, seed {SEED}\n\n{outcome.report.table()}\n")
-    (tmp_path / "story.txt").write_text(outcome.story())
-    assert outcome.report.findings == [], f"seed {SEED}\n{outcome.story()}"
+    if outcome.report.findings:
+        (tmp_path / "story.txt").write_text(outcome.story())
+        (tmp_path / "evidence.pickle").write_bytes(pickle.dumps(outcome.evidence))
+        pytest.fail(f"seed {SEED}\n{outcome.summary()}\n\nScript, logs and evidence: {tmp_path}", pytrace=False)

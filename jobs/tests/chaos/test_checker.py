@@ -44,8 +44,8 @@ class Scene:
     def __init__(self) -> None:
         self._seq = count(1)
         self.job = JobLog(uuid4(), "Job 1", [Change(Definition(0, "* * * * *", "UTC"), START, START)])
-        self.leader = Life("chaos-0-0000", at("0:01"))
-        self.standby = Life("chaos-1-0001", at("0:01"))
+        self.leader = Life("chaos-0-0000", at("0:01"), ready_at=at("0:02"))
+        self.standby = Life("chaos-1-0001", at("0:01"), ready_at=at("0:02"))
         self.leases = [LeaseState(next(self._seq), at("0:03"), "chaos-0-0000 abc", 1)]
         self.rows: list[RowState] = []
         self.arrivals: list[Arrival] = []
@@ -403,6 +403,23 @@ def a_takeover_without_a_standby(scene: Scene) -> None:
     scene.standby.stops = [(at("1:05"), at("1:34"))]
 
 
+def a_stop_while_it_was_starting(scene: Scene) -> None:
+    scene.standby.ready_at = None
+    scene.standby.terminated_at, scene.standby.ended_at, scene.standby.exit_code = at("0:02"), at("0:02"), -15
+
+
+def a_skip_beside_a_run_by_hand(scene: Scene) -> None:
+    scene.job.changes[0] = Change(Definition(0, "* * * * *", "UTC", overlap="skip"), START, START)
+    scene.forget_last_run()
+    by_hand = uuid4()
+    scene.row(by_hand, at("2:59"), "running", 0, kind="insert", trigger="manual", scheduled_for=None, sender=SENDER)
+    scene.arrive(by_hand, at("2:59")).fire_time = None
+    scene.row(uuid4(), at("3:00"), "skipped", 0.1, kind="insert", reason="overlap")
+    scene.row(
+        by_hand, at("3:00"), "success", 1, trigger="manual", scheduled_for=None, response_status=200, sender=SENDER
+    )
+
+
 def a_death_that_was_ordered(scene: Scene) -> None:
     scene.standby.failpoints, scene.standby.ended_at, scene.standby.exit_code = "after-claim=kill", at("2:30"), -9
 
@@ -423,6 +440,8 @@ def a_death_that_was_ordered(scene: Scene) -> None:
         a_takeover_in_time,
         a_takeover_that_had_no_database,
         a_takeover_without_a_standby,
+        a_stop_while_it_was_starting,
+        a_skip_beside_a_run_by_hand,
         a_death_that_was_ordered,
     ],
     ids=lambda happen: happen.__name__,
