@@ -13,6 +13,11 @@ def account(request: HttpRequest) -> User:
     return request.user
 
 
+def is_admin(request: HttpRequest) -> bool:
+    """Whether an administrator is signed in. The sign-in page asks as well, when nobody is."""
+    return isinstance(request.user, User) and request.user.is_active and request.user.is_admin
+
+
 class OpenToAllRoles:
     """Every account may look; what it may change, the pages add."""
 
@@ -30,3 +35,13 @@ class OpenToAllRoles:
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class AdminsOnly(OpenToAllRoles):
+    """Only administrators look: pages about all accounts, or with secrets."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return is_admin(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_admin(request)

@@ -194,8 +194,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 # --- Console (the admin site) ----------------------------------------------------------------------------------------
 
 
-def _page(title: str, icon: str, url_name: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{url_name}")}
+def _page(title: str, icon: str, url_name: str, **more: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{url_name}"), **more}
+
+
+_ADMINS_ONLY = {"permission": "accounts.console.is_admin"}
 
 
 UNFOLD: dict[str, Any] = {
@@ -215,6 +218,8 @@ UNFOLD: dict[str, Any] = {
                     _page("Overview", "dashboard", "index"),
                     _page("Jobs", "schedule", "jobs_job_changelist"),
                     _page("Executions", "history", "jobs_jobexecution_changelist"),
+                    _page("Notifications", "notifications", "notifications_notification_changelist", **_ADMINS_ONLY),
+                    _page("Deliveries", "outgoing_mail", "notifications_delivery_changelist", **_ADMINS_ONLY),
                 ]
             },
             {
@@ -223,6 +228,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("Categories", "category", "taxonomy_jobcategory_changelist"),
                     _page("PIC teams", "groups", "taxonomy_picteam_changelist"),
+                    _page("Slack", "forum", "notifications_slacksettings_changelist", **_ADMINS_ONLY),
                     _page("Users", "person", "accounts_user_changelist"),
                 ],
             },

@@ -15,7 +15,7 @@ from unfold.decorators import action, display
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from accounts.console import OpenToAllRoles, account
+from accounts.console import AdminsOnly, account
 from cronsched.lib.errors import DomainError
 from notifications import outbox, slack_settings
 from notifications.models import Delivery, DeliveryStatus, Level, Notification, SlackSettings
@@ -33,16 +33,6 @@ STATUS_COLOURS = {
     DeliveryStatus.SUMMARISED.label: "success",
     DeliveryStatus.GIVEN_UP.label: "danger",
 }
-
-
-class AdminsOnly(OpenToAllRoles):
-    """Only administrators look: these pages are about all accounts."""
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return account(request).is_active and account(request).is_admin
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_module_permission(request)
 
 
 @admin.register(Notification)

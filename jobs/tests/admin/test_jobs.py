@@ -289,3 +289,16 @@ def test_the_alert_settings_of_a_job_are_stored(console, admin):
     console(admin).post(ADD, data)
     job = Job.objects.get()
     assert (job.notify_after_failures, job.remind_every_hours, job.notify_on_recovery) == (3, 12, True)
+
+
+@pytest.mark.parametrize("role", ["admin", "alice", "charlie"])
+def test_every_page_in_the_menu_of_a_role_opens(console, request, role):
+    client = console(request.getfixturevalue(role))
+    menu = client.get(reverse("admin:index")).context["sidebar_navigation"]
+    links = [str(item["link"]) for group in menu for item in group["items"] if item["has_permission"]]
+    assert {link: client.get(link, follow=True).status_code for link in links} == dict.fromkeys(links, 200)
+    assert (reverse("admin:notifications_slacksettings_changelist") in links) == (role == "admin")
+
+
+def test_sign_in_page_opens_for_nobody(client):
+    assert client.get(reverse("admin:login")).status_code == 200
