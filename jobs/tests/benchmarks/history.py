@@ -29,16 +29,20 @@ FILL = """
 """
 
 
-def fill(jobs: Sequence[Job], *, first: int, last: int, total: int) -> None:
-    """Add executions number `first` to `last` of `total` that are spread evenly over a year, and count them."""
+def fill(jobs: Sequence[Job], number: int, *, shift: float = 0.0) -> None:
+    """Add `number` executions that are spread evenly over a year, and count them.
+
+    A second filling needs a `shift` (a part of the step between two) of its own: no job has a fire time twice.
+    """
     assert connection.vendor == "sqlite"
-    step = DAYS / total
+    step = DAYS / number
+    start = START + timedelta(days=shift * step)
     parameters = {
-        "first": first,
-        "last": last,
-        "start": START.strftime("%Y-%m-%d %H:%M:%S"),
+        "first": 0,
+        "last": number - 1,
+        "start": start.strftime("%Y-%m-%d %H:%M:%S.%f"),
         "step": step,
-        "milliseconds": int(START.timestamp() * 1000),
+        "milliseconds": int(start.timestamp() * 1000),
         "step_milliseconds": max(1, int(step * 24 * 3600 * 1000)),
         "jobs": len(jobs),
     }
@@ -52,3 +56,6 @@ def fill(jobs: Sequence[Job], *, first: int, last: int, total: int) -> None:
         cursor.execute("ANALYZE")
     for day in range(DAYS + 2):
         counters.recount(START.date() + timedelta(days=day))
+    with connection.cursor() as cursor:
+        # A year's growth would have gone from the log into the file long ago.
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
