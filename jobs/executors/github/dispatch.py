@@ -26,7 +26,7 @@ from jobs.executors.base import (
 from jobs.executors.github.api import json_of, rate_limit_wait
 from jobs.executors.github.client import GitHub, Repository
 from jobs.executors.github.credentials import CredentialsMissing
-from jobs.executors.github.runs import Runs, RunState
+from jobs.executors.github.runs import MAX_RUN_ID, Runs, RunState, number
 
 EXECUTION_TYPE = "github_actions"
 RUN_REF = "master"
@@ -235,8 +235,8 @@ def _accepted(request: GitHubRequest, status: int | None, details: Mapping[str, 
 def _run_details(answer: Answer) -> dict[str, Any]:
     """Return which run was started, where GitHub said so (a 204 says nothing)."""
     told = json_of(answer)
-    run_id = told.get("workflow_run_id")
-    if not isinstance(run_id, int) or isinstance(run_id, bool):
+    run_id = number(told.get("workflow_run_id"), MAX_RUN_ID)
+    if run_id is None:
         return {}
     url = told.get("html_url")
     return {"run_id": run_id, "run_url": storable(url) if isinstance(url, str) else None}

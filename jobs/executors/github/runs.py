@@ -26,6 +26,8 @@ MAX_BYTES = 2 * 1024 * 1024
 # GitHub dates runs to the second, and creates them a moment after it took the dispatch.
 LOOKUP_BEFORE = timedelta(seconds=5)
 LOOKUP_AFTER = timedelta(seconds=30)
+MAX_RUN_ID = 2**63 - 1
+MAX_ATTEMPT = 2**31 - 1
 
 
 class Verdict(StrEnum):
@@ -183,19 +185,24 @@ def next_poll(polls: int, *, key: str) -> timedelta:
 
 def run_state(run: Mapping[str, Any]) -> RunState | None:
     """Read a run of GitHub's JSON, None where it is none."""
-    run_id = run.get("id")
-    if not isinstance(run_id, int) or not isinstance(run.get("status"), str):
+    run_id = number(run.get("id"), MAX_RUN_ID)
+    if run_id is None or not isinstance(run.get("status"), str):
         return None
-    attempt = run.get("run_attempt")
     return RunState(
         run_id=run_id,
         status=_text(run["status"]),
         conclusion=_text(run.get("conclusion")) or None,
-        attempt=attempt if isinstance(attempt, int) else 1,
+        attempt=number(run.get("run_attempt"), MAX_ATTEMPT) or 1,
         url=_text(run.get("html_url")),
         title=_text(run.get("display_title")),
         created_at=_instant(run.get("created_at")),
     )
+
+
+def number(value: Any, highest: int) -> int | None:
+    """Return `value` if it is a whole number from 1 to `highest`, which is what a database takes; else None."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_whole and 1 <= value <= highest else None
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:

@@ -1,0 +1,25 @@
+"""A GitHub to send to, as the settings of a deployment would name it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jobs.tests.github_fake import FakeRepository, GitHubFake
+
+WORKFLOW = {"target_url": None, "github_owner": "acme", "github_repo": "shop", "github_workflow_name": "deploy.yml"}
+
+
+@pytest.fixture
+def github_fake(settings: Any) -> Iterator[GitHubFake]:
+    with GitHubFake() as fake:
+        settings.GITHUB_API_URL, settings.GITHUB_TOKEN = fake.url, fake.token
+        yield fake
+
+
+@pytest.fixture
+def shop(github_fake: GitHubFake) -> FakeRepository:
+    """The repository `acme/shop` with the workflow `deploy.yml`, which `WORKFLOW` names."""
+    repository = github_fake.add_repository("acme", "shop")
+    repository.add_workflow("deploy.yml")
+    return repository

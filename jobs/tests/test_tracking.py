@@ -1,0 +1,411 @@
+"""From a dispatch to the end of the run it started: what is kept, looked at, told and counted."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cronsched.lib.ids import uuid7
+from jobs import dispatch, tracking
+from jobs.dispatch import Result
+from jobs.executors.github import RunState
+from jobs.executors.github.events import RunEvent
+from jobs.facts import JobFacts, Overrides
+from jobs.models import GitHubLane, GitHubRun, Job, JobExecution, Overlap, Status, Tracking
+from jobs.schedule import open_executions
+from jobs.tests.conftest import WORKFLOW
+from jobs.tests.factories import make_execution, make_job
+from jobs.tests.scheduler.helpers import NOON, claim, make_due_job
+from notifications.models import Delivery, Notification
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def job(shop) -> Job:
+    return make_job(name="Deploy", **WORKFLOW)
+
+
+def run_job(job: Job, **overrides) -> JobExecution:
+    now = datetime.now(UTC)
+    return dispatch.run_manually(job, overrides=Overrides(**overrides) if overrides else None, by=None, now=now)
+
+
+def look(after: timedelta = MINUTE) -> int:
+    """Follow runs as the leader would do so much later."""
+    return tracking.follow(now=datetime.now(UTC) + after)
+
+
+def told() -> list[tuple[str, str]]:
+    """Return title and text of the notices, oldest first."""
+    return list(Notification.objects.order_by("created_at", "id").values_list("title", "message"))
+
+
+def event(run: GitHubRun, status: str = "completed", conclusion: str | None = "success", *, attempt: int = 1) -> int:
+    state = RunState(run.run_id or 0, status, conclusion, attempt, "https://github.com/acme/shop/actions", "", None)
+    return tracking.hear(RunEvent(status, "Acme/Shop", state), now=datetime.now(UTC))
+
+
+# --- Following -------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_followed_from_its_dispatch_to_its_failure(job, shop):
+    execution = run_job(job)
+    run = execution.run
+    assert (execution.status, run.run_id, run.tracking) == ("success", shop.runs[0].id, Tracking.FOLLOWED)
+    assert run.url == f"https://github.com/acme/shop/actions/runs/{run.run_id}"
+
+    look()
+    run.refresh_from_db()
+    assert (run.status, run.conclusion, run.polls, run.tracking) == ("queued", "", 1, Tracking.FOLLOWED)
+
+    shop.runs[0].finish("failure", job="build", step="Run tests")
+    look(2 * MINUTE)
+    run.refresh_from_db()
+    assert (run.status, run.conclusion, run.tracking) == ("completed", "failure", Tracking.CONCLUDED)
+    assert (run.failed_job, run.failed_step, run.next_poll_at) == ("build", "Run tests", None)
+    assert run.concluded_at is not None
+    execution.refresh_from_db()
+    job.refresh_from_db()
+    # The dispatch was accepted, and stays so.
+    assert (execution.status, job.consecutive_failures) == ("success", 1)
+    assert told() == [
+        ("Job Completed", 'Job "Deploy" completed successfully.'),
+        ("GitHub Run Concluded", 'Job "Deploy": the GitHub run ended with failure at build / Run tests.'),
+    ]
+
+
+def test_an_end_is_told_once(job, shop):
+    run_job(job)
+    shop.runs[0].finish("failure")
+    assert [look(), look(2 * MINUTE)] == [1, 0]
+    assert event(GitHubRun.objects.get(), conclusion="failure") == 1
+    assert look(3 * MINUTE) == 0
+    assert len(told()) == 2
+
+
+@pytest.mark.parametrize("conclusion", ["success", "neutral", "skipped"])
+def test_a_run_that_ends_well_ends_the_failures_in_a_row(job, shop, conclusion):
+    Job.objects.update(consecutive_failures=3)
+    run_job(job)
+    job.refresh_from_db()
+    # That GitHub accepted the dispatch decides nothing.
+    assert job.consecutive_failures == 3
+    shop.runs[0].finish(conclusion)
+    look()
+    job.refresh_from_db()
+    assert job.consecutive_failures == 0
+    assert Notification.objects.get(title="GitHub Run Concluded").type == "success"
+
+
+@pytest.mark.parametrize("status, conclusion", [("waiting", None), ("completed", "action_required")])
+def test_a_run_that_waits_for_an_approval_is_followed_on(job, shop, status, conclusion):
+    run_job(job)
+    shop.runs[0].status, shop.runs[0].conclusion = status, conclusion
+    look()
+    run = GitHubRun.objects.get()
+    assert (run.tracking, run.status) == (Tracking.FOLLOWED, status)
+
+
+def test_mails_and_alarms_wait_for_the_end(job, shop, settings):
+    settings.EMAIL_HOST, settings.DEFAULT_FROM_EMAIL = "127.0.0.1", "cron@example.com"
+    Job.objects.update(enable_email_notifications=True, notification_emails=["ops@example.com"], notify_on_success=True)
+    run_job(job)
+    assert not Delivery.objects.exists()
+    shop.runs[0].finish("failure")
+    look()
+    delivery = Delivery.objects.get()
+    assert (delivery.kind, delivery.recipient) == ("job_failure", "ops@example.com")
+    assert delivery.payload["run"]["failed_step"] == "build / Run tests"
+    assert delivery.payload["execution"]["error"] == "The GitHub run ended with failure at build / Run tests."
+
+
+def test_looks_grow_apart_and_are_not_repeated_before_their_time(job, shop):
+    run_job(job)
+    assert look(timedelta()) == 0
+    waits = []
+    now = datetime.now(UTC)
+    for _ in range(6):
+        run = GitHubRun.objects.get()
+        waits.append((run.next_poll_at - now).total_seconds())
+        now = run.next_poll_at
+        assert tracking.follow(now=now) == 1
+    for wait, least in zip(waits, [5, 10, 20, 30, 60, 60], strict=True):
+        assert least - 1 <= wait <= least * 1.2
+
+
+def test_an_unchanged_run_costs_no_quota(job, shop, github_fake):
+    run_job(job)
+    look()
+    github_fake.remaining = 10
+    look(2 * MINUTE)
+    assert github_fake.remaining == 10
+
+
+def test_a_look_that_was_begun_by_a_leader_who_died_is_taken_by_the_next(job, shop):
+    run_job(job)
+    now = datetime.now(UTC) + MINUTE
+    assert len(tracking._take(now)) == 1
+    assert tracking._take(now) == []
+    assert len(tracking._take(now + tracking.HOLD)) == 1
+
+
+def test_a_github_that_cannot_be_reached_changes_nothing(job, shop, github_fake):
+    run_job(job)
+    github_fake.drop_next()
+    assert look() == 1
+    run = GitHubRun.objects.get()
+    assert (run.tracking, run.status, run.polls) == (Tracking.FOLLOWED, "", 1)
+    shop.runs[0].finish()
+    look(2 * MINUTE)
+    run.refresh_from_db()
+    assert run.conclusion == "success"
+
+
+def test_where_it_failed_is_left_out_if_github_does_not_say(job, shop, github_fake):
+    run_job(job)
+    shop.runs[0].finish("failure")
+    real = github_fake._answer
+
+    def no_jobs(request):
+        if request.path.endswith("/jobs"):
+            github_fake._swallow_after += 1
+        return real(request)
+
+    github_fake._answer = no_jobs
+    look()
+    assert told()[-1][1] == 'Job "Deploy": the GitHub run ended with failure.'
+
+
+def test_a_rate_limit_delays_the_next_look_and_blocks_the_lane(job, shop, github_fake):
+    run_job(job)
+    github_fake.refuse_next(403, "secondary rate limit", {"Retry-After": "600"})
+    now = datetime.now(UTC) + MINUTE
+    tracking.follow(now=now)
+    run = GitHubRun.objects.get()
+    assert run.next_poll_at >= now + timedelta(seconds=600)
+    assert GitHubLane.objects.get().blocked_until == now + timedelta(seconds=600)
+    GitHubRun.objects.update(next_poll_at=now)
+    calls = len(github_fake.calls)
+    tracking.follow(now=now + MINUTE)
+    assert len(github_fake.calls) == calls
+    run.refresh_from_db()
+    assert run.next_poll_at == now + timedelta(seconds=600)
+
+
+def test_a_run_that_vanished_is_lost_and_somebody_is_told(job, shop):
+    run_job(job)
+    look()
+    shop.runs.clear()
+    look(2 * MINUTE)
+    run = GitHubRun.objects.get()
+    assert (run.tracking, run.next_poll_at) == (Tracking.LOST, None)
+    assert told()[-1] == (
+        "GitHub Run Lost",
+        'Job "Deploy": how the GitHub run ended is not known: GitHub does not show it any more.',
+    )
+
+
+def test_a_run_that_github_does_not_show_yet_is_not_lost(job, shop):
+    run_job(job)
+    started = shop.runs.pop()
+    for minute in range(1, 5):
+        look(minute * MINUTE)
+    assert GitHubRun.objects.get().tracking == Tracking.FOLLOWED
+    shop.runs.append(started)
+    started.finish()
+    look(6 * MINUTE)
+    assert GitHubRun.objects.get().conclusion == "success"
+
+
+def test_a_run_is_given_up_after_some_days(job, shop):
+    run_job(job)
+    look(tracking.FOLLOW_FOR + MINUTE)
+    assert GitHubRun.objects.get().tracking == Tracking.GIVEN_UP
+    assert told()[-1][0] == "GitHub Run Lost"
+
+
+# --- Whether ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "setting, own, followed", [(True, None, True), (False, None, False), (False, True, True), (True, False, False)]
+)
+def test_a_job_says_for_itself_whether_its_runs_are_followed(job, shop, settings, setting, own, followed):
+    settings.TRACK_GITHUB_RUNS = setting
+    Job.objects.update(track_run=own, consecutive_failures=1)
+    run = run_job(job).run
+    # What GitHub said is kept either way.
+    assert run.run_id == shop.runs[0].id
+    assert run.tracking == (Tracking.FOLLOWED if followed else Tracking.NOT_FOLLOWED)
+    job.refresh_from_db()
+    # Without tracking the dispatch is the outcome.
+    assert job.consecutive_failures == (1 if followed else 0)
+
+
+def test_a_run_with_a_token_of_its_own_is_not_looked_at(job, shop, github_fake, settings):
+    settings.GITHUB_TOKEN = ""
+    run = run_job(job, github_token=github_fake.token).run
+    assert run.tracking == Tracking.NOT_FOLLOWED
+    assert github_fake.token not in str(GitHubLane.objects.values_list("name"))
+
+
+def test_a_webhook_starts_no_run(httpserver):
+    httpserver.expect_request("/hook").respond_with_data("ok")
+    execution = run_job(make_job(target_url=httpserver.url_for("/hook")))
+    assert execution.github_run is None
+    assert not GitHubRun.objects.exists()
+
+
+# --- Servers that do not say which run it is --------------------------------------------------------------------------
+
+
+def test_a_run_that_was_not_named_is_found_and_told_only_if_it_fails(job, shop, github_fake):
+    github_fake.enterprise = True
+    run = run_job(job).run
+    assert (run.run_id, run.tracking, run.decides) == (None, Tracking.FOLLOWED, False)
+    # The dispatch has been taken for the outcome.
+    look()
+    run.refresh_from_db()
+    assert run.run_id == shop.runs[0].id
+    shop.runs[0].finish("failure")
+    look(2 * MINUTE)
+    job.refresh_from_db()
+    assert job.consecutive_failures == 1
+    assert [title for title, _ in told()] == ["Job Completed", "GitHub Run Concluded"]
+
+
+def test_runs_that_cannot_be_told_apart_are_not_guessed(job, shop, github_fake):
+    github_fake.enterprise = True
+    run_job(job)
+    run_job(job)
+    for minute in range(1, 8):
+        look(minute * MINUTE)
+    assert set(GitHubRun.objects.values_list("run_id", "tracking")) == {(None, Tracking.LOST)}
+    assert {title for title, _ in told()} == {"Job Completed"}
+
+
+# --- Being told ------------------------------------------------------------------------------------------------------
+
+
+def test_an_event_concludes_a_success_at_once(job, shop):
+    run_job(job)
+    assert event(GitHubRun.objects.get()) == 1
+    assert GitHubRun.objects.get().tracking == Tracking.CONCLUDED
+    assert told()[-1][0] == "GitHub Run Concluded"
+
+
+def test_an_event_about_a_failure_lets_the_leader_ask_where(job, shop):
+    run_job(job)
+    look()
+    shop.runs[0].finish("failure")
+    event(GitHubRun.objects.get(), conclusion="failure")
+    run = GitHubRun.objects.get()
+    assert (run.conclusion, run.tracking) == ("failure", Tracking.FOLLOWED)
+    assert len(told()) == 1
+    assert look(timedelta(seconds=1)) == 1
+    assert "build / Run tests" in told()[-1][1]
+
+
+def test_events_that_come_late_or_twice_change_nothing(job, shop):
+    run_job(job)
+    run = GitHubRun.objects.get()
+    event(run)
+    event(run)
+    event(run, "in_progress", None)
+    assert GitHubRun.objects.get().conclusion == "success"
+    assert len(told()) == 2
+
+
+def test_a_run_that_is_run_again_is_followed_again(job, shop):
+    run_job(job)
+    shop.runs[0].finish("failure")
+    look()
+    shop.runs[0].rerun()
+    event(GitHubRun.objects.get(), "queued", None, attempt=2)
+    run = GitHubRun.objects.get()
+    assert (run.tracking, run.attempt, run.conclusion, run.failed_step) == (Tracking.FOLLOWED, 2, "", "")
+    shop.runs[0].finish("success")
+    look(2 * MINUTE)
+    job.refresh_from_db()
+    assert job.consecutive_failures == 0
+    assert told()[-1][1] == 'Job "Deploy": the GitHub run ended with success.'
+
+
+def test_an_event_about_a_run_that_is_not_followed_is_kept_and_not_told(job, shop):
+    Job.objects.update(track_run=False)
+    run_job(job)
+    event(GitHubRun.objects.get(), conclusion="failure")
+    assert GitHubRun.objects.get().conclusion == "failure"
+    assert len(told()) == 1
+
+
+def test_an_event_about_a_run_of_another_repository_is_about_nobody(job, shop):
+    run_job(job)
+    run = GitHubRun.objects.get()
+    GitHubRun.objects.update(repository="acme/other")
+    assert event(run) == 0
+
+
+# --- What depends on it ----------------------------------------------------------------------------------------------
+
+
+def followed_execution(job: Job) -> JobExecution:
+    execution = make_execution(job, execution_type="github_actions")
+    GitHubRun.objects.create(
+        execution=execution, repository="acme/shop", tracking=Tracking.FOLLOWED, created_at=NOON, next_poll_at=NOON
+    )
+    return execution
+
+
+def test_a_followed_run_counts_as_going_on():
+    job = make_job()
+    followed_execution(job)
+    make_execution(job, status=Status.RUNNING)
+    assert open_executions([job.pk]) == {job.pk: 2}
+    GitHubRun.objects.update(tracking=Tracking.CONCLUDED, next_poll_at=None)
+    assert open_executions([job.pk]) == {job.pk: 1}
+
+
+def test_a_job_that_skips_overlaps_skips_while_its_run_goes_on():
+    job = make_due_job(overlap=Overlap.SKIP)
+    followed_execution(job)
+    claim()
+    skipped = JobExecution.objects.get(scheduled_for=NOON)
+    assert (skipped.status, skipped.reason) == ("skipped", "An earlier execution of the job was still going.")
+
+
+def test_a_job_that_queues_starts_when_its_run_has_ended():
+    job = make_due_job(overlap=Overlap.QUEUE)
+    followed_execution(job)
+    assert claim().prepared == []
+    queued = JobExecution.objects.get(scheduled_for=NOON)
+    start = lambda: dispatch.start([queued.pk], sender=uuid7(), now=NOON)  # noqa: E731
+    assert start() == []
+    GitHubRun.objects.update(tracking=Tracking.CONCLUDED, next_poll_at=None)
+    assert len(start()) == 1
+
+
+def test_a_run_that_fails_too_often_pauses_its_job(job, shop):
+    Job.objects.update(pause_after_failures=1, next_fire_at=NOON)
+    run_job(job)
+    shop.runs[0].finish("failure")
+    look()
+    job.refresh_from_db()
+    assert (job.is_active, job.next_fire_at) == (False, None)
+
+
+def test_a_run_found_after_silence_that_belongs_to_another_is_no_success(job, shop, github_fake):
+    other = run_job(job)
+    facts = JobFacts.read(Job.objects.all())[0]
+    execution = make_execution(job, status=Status.RUNNING, sender=uuid7())
+    prepared = dispatch.prepare(execution.pk, facts, fire_time=None)
+    details = {"lookup": "run found", "run_id": other.run.run_id, "run_url": "x"}
+    outcome = dispatch.Outcome("success", "github_actions", "acme/shop/deploy.yml", request_sent=True, details=details)
+    dispatch.record([Result(prepared, outcome, NOON)], sender=execution.sender, now=NOON)
+    execution.refresh_from_db()
+    assert execution.status == "failed"
+    assert execution.error_message == (
+        "Request failed: no answer, and the run that was found belongs to another execution"
+    )
