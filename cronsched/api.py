@@ -136,6 +136,9 @@ def error_body(status: int, exception: BaseException | None = None) -> dict[str,
             return {"error": "Too many requests", "message": str(exception or "Try again later.")}
         case HTTPStatus.BAD_REQUEST:
             return {"error": "Bad request", "message": "The request could not be understood."}
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        phrase = HTTPStatus(status).phrase
+        return {"error": phrase, "message": phrase}
     text = str(exception) if settings.EXPOSE_ERROR_DETAILS and exception else "Internal server error"
     return {"error": "Internal server error", "message": text or "Internal server error"}
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import OperationalError
 from django.test import Client, override_settings
 from django.urls import path
@@ -45,12 +45,17 @@ def greedy_page(request):
     raise RequestDataTooBig("too big")
 
 
+def forbidden_page(request):
+    raise PermissionDenied
+
+
 # This module is also a URL configuration: the real one, with endpoints that fail in all the ways they can.
 urlpatterns = [
     path("api/v2/broken", BrokenViewSet.as_view({"get": "list"})),
     path("api/v2/echo", EchoViewSet.as_view({"post": "create"})),
     path("api/v2/page", broken_page),
     path("api/v2/greedy", greedy_page),
+    path("api/v2/forbidden", forbidden_page),
     *real_urlpatterns,
 ]
 
@@ -129,11 +134,37 @@ def test_a_wrong_method_is_405_for_every_role(request, role):
         assert "GET" in response.headers["Allow"]
 
 
-@pytest.mark.parametrize("page", ["/", "/docs", "/redoc", "/api/v2/openapi.json", "/readyz"])
+@pytest.mark.parametrize("page", ["/", "/docs", "/redoc", "/api/v2/openapi.json", "/healthz", "/readyz"])
 def test_pages_can_only_be_read(client, page):
     response = client.post(page)
     assert answer(response) == (405, NOT_ALLOWED)
     assert response.headers["Allow"] == "GET, HEAD"
+
+
+# --- Writing without the cookie of a form, which the test client would otherwise be taken to have ---------------------
+
+
+@pytest.fixture
+def script():
+    """A caller like any outside a browser: Django's guard of forms is on."""
+    return Client(enforce_csrf_checks=True, raise_request_exception=False)
+
+
+@both_modes
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_writing_to_an_unknown_path_is_404_for_scripts_too(script, method, debug):
+    with override_settings(DEBUG=debug):
+        for unknown in ("/nothing", "/api/v2/nothing", "/api/v2/jobs/x/trigger"):
+            assert answer(getattr(script, method)(unknown)) == (404, NOT_FOUND)
+
+
+@pytest.mark.parametrize("page", ["/", "/docs", "/redoc", "/api/v2/openapi.json", "/healthz", "/readyz"])
+def test_writing_to_a_page_is_405_for_scripts_too(script, page):
+    assert answer(script.post(page)) == (405, NOT_ALLOWED)
+
+
+def test_a_refusal_nobody_words_is_not_called_our_error(client):
+    assert answer(client.get("/api/v2/forbidden")) == (403, {"error": "Forbidden", "message": "Forbidden"})
 
 
 # --- Unexpected errors -----------------------------------------------------------------------------------------------
