@@ -12,8 +12,8 @@ from jobs.api import urls as job_urls
 from jobs.api.urls import older_urlpatterns
 from notifications import pages as notification_pages
 
-# `csrf_exempt` is for read-only pages and whatever is unknown: there is nothing to forge, and the guard of Django's forms
-# would only make 403 of the 405 or 404 that a script is owed for writing there.
+# `csrf_exempt` is for read-only pages and whatever is unknown: there is nothing to forge, and the guard of Django's
+# forms would only make 403 of the 405 or 404 that a script is owed for writing there.
 api: list[URLPattern | URLResolver] = [
     path("", include("accounts.urls")),
     path("", include("taxonomy.urls")),
