@@ -7,6 +7,7 @@ PostgreSQL   psycopg 3 with its own pool. Timeouts end statements and forgotten 
 MariaDB      PyMySQL, READ COMMITTED (no gap locks between claimers), `utf8mb4_bin` so that names are case-sensitive.
 """
 
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,10 @@ SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_
 def from_url(url: str, *, sqlite_file: Path) -> dict[str, Any]:
     """Return the `DATABASES["default"]` for `url`; blank selects SQLite in `sqlite_file`."""
     try:
-        config: dict[str, Any] = dict(environ.Env.db_url_config(url or f"sqlite:///{sqlite_file}"))
+        with warnings.catch_warnings():
+            # It would print what it understood, the password among it; the refusal below says what is wrong.
+            warnings.simplefilter("ignore")
+            config: dict[str, Any] = dict(environ.Env.db_url_config(url or f"sqlite:///{sqlite_file}"))
     except (ValueError, environ.ImproperlyConfigured):
         config = {}
     match config.get("ENGINE"):

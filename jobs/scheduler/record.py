@@ -86,6 +86,7 @@ class Recorder:
             self._wait_for_batch()
             if self._results:
                 self._write_batch()
+            connection.close_if_unusable_or_obsolete()
         connection.close()
 
     def _wait_for_batch(self) -> None:

@@ -92,6 +92,7 @@ class Runner:
             if term is not None:
                 Leader(term, self._feeder, self._clock, self._turn).lead(stop)
         self._drain()
+        connection.close()
 
     def once(self) -> None:
         """Do one pass whoever leads, wait for what it sent, and return.
@@ -126,6 +127,7 @@ class Runner:
             if term is not None:
                 logger.info("Scheduler %s leads (fence %d)", self._holder, term.fence)
                 return term
+            connection.close_if_unusable_or_obsolete()
             if stop.wait(lease.LOOK_SECONDS):
                 return None
 
@@ -320,6 +322,9 @@ def _guarded(chore: Chore) -> Callable[[], None]:
         except UNREACHABLE as error:
             logger.warning("%s: the database cannot be reached: %s", chore.id, first_line(error))
             connection.close()
+        finally:
+            # Back to the pool, where there is one: the threads end with the term, and would take it with them.
+            connection.close_if_unusable_or_obsolete()
 
     return run
 

@@ -1,0 +1,92 @@
+"""What `DATABASE_URL` turns into, and what the databases then really do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from cronsched.lib import databases
+from cronsched.lib.env import BadSetting
+
+FILE = Path("/srv/cronsched.sqlite3")
+
+
+@pytest.mark.parametrize("url", ["oracle://host/db", "postgresql//host", "nonsense", "mysql"])
+def test_an_address_nobody_understands_stops_the_start(url):
+    with pytest.raises(BadSetting, match="DATABASE_URL"):
+        databases.from_url(url, sqlite_file=FILE)
+
+
+def test_without_an_address_it_is_sqlite_beside_the_project():
+    config = databases.from_url("", sqlite_file=FILE)
+    assert (config["ENGINE"], config["NAME"]) == ("django.db.backends.sqlite3", str(FILE))
+
+
+@pytest.mark.parametrize(
+    "url, engine",
+    [
+        ("postgresql://u:p%40ss@db.example.com:5433/jobs", "django.db.backends.postgresql"),
+        ("mysql://u:p%40ss@db.example.com:5433/jobs", "django.db.backends.mysql"),
+    ],
+)
+def test_a_server_s_address_is_read_whole(url, engine):
+    config = databases.from_url(url, sqlite_file=FILE)
+    assert (config["ENGINE"], config["NAME"], config["HOST"], config["PORT"]) == (
+        engine,
+        "jobs",
+        "db.example.com",
+        5433,
+    )
+    assert (config["USER"], config["PASSWORD"]) == ("u", "p@ss")
+
+
+def ask(question: str) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(question)
+        return cursor.fetchone()[0]
+
+
+EXPECTED: dict[str, dict[str, Any]] = {
+    "sqlite": {
+        "PRAGMA journal_mode": "wal",
+        # 2 is FULL: a committed row survives a power cut.
+        "PRAGMA synchronous": 2,
+        "PRAGMA foreign_keys": 1,
+        "PRAGMA busy_timeout": databases.BUSY_TIMEOUT_SECONDS * 1000,
+    },
+    "postgresql": {
+        "SHOW statement_timeout": "30s",
+        "SHOW lock_timeout": "10s",
+        "SHOW idle_in_transaction_session_timeout": "10s",
+        "SHOW TIME ZONE": "UTC",
+    },
+    "mysql": {
+        "SELECT @@transaction_isolation": "READ-COMMITTED",
+        "SELECT @@collation_database": "utf8mb4_bin",
+        "SELECT @@character_set_client": "utf8mb4",
+        "SELECT @@innodb_lock_wait_timeout": 10,
+        "SELECT @@sql_mode": "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION",
+    },
+}
+
+
+@pytest.mark.database
+@pytest.mark.django_db
+def test_every_session_has_the_settings_that_make_it_trustworthy():
+    expected: dict[str, Any] = {**EXPECTED[connection.vendor]}
+    if getattr(connection, "mysql_is_mariadb", False):
+        expected["SELECT @@tx_isolation"] = expected.pop("SELECT @@transaction_isolation")
+    assert {question: ask(question) for question in expected} == expected
+
+
+@pytest.mark.database
+@pytest.mark.django_db
+def test_names_are_case_sensitive():
+    assert ask("SELECT CASE WHEN 'Backup' = 'backup' THEN 1 ELSE 0 END") == 0
+
+
+@pytest.mark.skipif("sqlite" not in settings.DATABASES["default"]["ENGINE"], reason="is about SQLite")
+def test_transactions_take_the_write_lock_when_they_begin():
+    assert settings.DATABASES["default"]["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
