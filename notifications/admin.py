@@ -61,7 +61,17 @@ class NotificationAdmin(AdminsOnly, ModelAdmin):
 
 @admin.register(Delivery)
 class DeliveryAdmin(AdminsOnly, ModelAdmin):
-    list_display = ("summary", "channel", "recipient", "state", "attempts", "reason", "created_at", "next_attempt")
+    list_display = (
+        "summary",
+        "channel",
+        "recipient",
+        "state",
+        "attempts",
+        "reason",
+        "created_at",
+        "next_attempt",
+        "done",
+    )
     list_filter = (
         ("status", ChoicesDropdownFilter),
         ("channel", ChoicesDropdownFilter),
@@ -90,6 +100,10 @@ class DeliveryAdmin(AdminsOnly, ModelAdmin):
     @display(description="next attempt", ordering="not_before")
     def next_attempt(self, delivery: Delivery) -> Any:
         return delivery.not_before if delivery.status == DeliveryStatus.WAITING else None
+
+    @display(description="done", ordering="finished_at")
+    def done(self, delivery: Delivery) -> Any:
+        return delivery.finished_at
 
     @admin.action(description="Try again now", permissions=["view"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:

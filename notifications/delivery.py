@@ -12,8 +12,9 @@ under the same token. So:
 
 Failures are retried with growing delay until `give_up_at`; what the other side refuses for good is given up at once,
 with its words as the reason. Trouble with the way itself (no connection, a bad login, Slack's 429) holds the whole
-channel back for a while instead of trying a thousand rows in turn. Each channel has threads of its own, so neither
-slows the other, and they use the database only for the length of a statement.
+channel back for a while instead of trying a thousand rows in turn; when the way is free again, all of them leave. Each
+channel has threads of its own, so neither slows the other, and they use the database only for the length of a
+statement.
 """
 
 import logging
@@ -178,13 +179,16 @@ class Lane:
         now = self._clock()
         reason = error.reason[: Delivery._meta.get_field("reason").max_length]
         logger.info("Delivery %s by %s failed: %s", row.pk, self.channel, reason)
+        retry_at = now
         if error.everything:
             self._hold(error.wait)
-        pause = error.wait or backoff.delay(row.attempts, first=FIRST_RETRY, longest=LONGEST_RETRY, key=str(row.pk))
-        if error.permanent or now + pause > row.give_up_at:
+        else:
+            pause = backoff.delay(row.attempts, first=FIRST_RETRY, longest=LONGEST_RETRY, key=str(row.pk))
+            retry_at += error.wait or pause
+        if error.permanent or retry_at > row.give_up_at:
             self._record(row, status=DeliveryStatus.GIVEN_UP, finished_at=now, reason=reason)
         else:
-            self._record(row, status=DeliveryStatus.WAITING, not_before=now + pause, reason=reason)
+            self._record(row, status=DeliveryStatus.WAITING, not_before=retry_at, reason=reason)
 
     def _record(self, row: Delivery, **values: object) -> None:
         """Note what became of a row this thread has claimed. Insists while the claim lasts: the message is out."""

@@ -32,8 +32,8 @@ def rows():
     return {row.recipient: (row.status, row.attempts) for row in Delivery.objects.all()}
 
 
-def test_each_wait_is_longer_than_the_one_before_up_to_a_limit(db, settings, deliverer, clock):
-    use_mail_server(settings, free_port())
+def test_each_wait_is_longer_than_the_one_before_up_to_a_limit(db, mailbox, deliverer, clock):
+    mailbox.refuse = {"a@example.com": "451 not now"}
     queue("a@example.com")
     waits = []
     for _ in range(12):
@@ -49,7 +49,7 @@ def test_each_wait_is_longer_than_the_one_before_up_to_a_limit(db, settings, del
 def test_after_a_day_it_is_given_up_with_the_last_reason(db, settings, deliverer, clock):
     use_mail_server(settings, free_port())
     queue("a@example.com")
-    clock.now = NOON + GIVE_UP_AFTER - timedelta(seconds=1)
+    clock.now = NOON + GIVE_UP_AFTER + timedelta(seconds=1)
     deliverer.run_once(clock.now)
     row = Delivery.objects.get()
     assert (row.status, row.finished_at) == (DeliveryStatus.GIVEN_UP, clock.now)
@@ -188,3 +188,14 @@ def test_looking_for_work_writes_nothing(db, clock, door, django_assert_num_quer
     with django_assert_num_queries(4) as asked:
         deliverer.start(NOON)
     assert all(query["sql"].startswith("SELECT") for query in asked.captured_queries)
+
+
+def test_all_that_waited_leaves_as_soon_as_the_way_is_free(db, settings, deliverer, clock):
+    use_mail_server(settings, free_port())
+    queue(*(f"p{i}@example.com" for i in range(30)))
+    for _ in range(60):
+        deliverer.run_once(clock.forward(minutes=1))
+    with mail_server() as server:
+        settings.EMAIL_PORT = server.port
+        deliverer.run_once(clock.forward(minutes=7))
+        assert len(server.mails) == 30
