@@ -6,8 +6,10 @@ found in an index alone and only its own rows are read; whole days are summed up
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from heapq import merge
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -239,12 +241,25 @@ def page(selection: Selection, *, offset: int, limit: int, oldest_first: bool = 
 
     They hold what a list shows of them and of their jobs; anything else costs a query each.
     """
-    order = ("started_at", "id") if oldest_first else ("-started_at", "-id")
-    # The keys first, from the index alone: skipping whole rows would read them all.
-    keys = list(selection.rows().order_by(*order).values_list("id", flat=True)[offset : offset + limit])
+    # The keys first, from an index alone: skipping whole rows would read them all.
+    keys = _keys(selection, offset=offset, limit=limit, oldest_first=oldest_first)
     rows = JobExecution.objects.select_related("job", "run").only(*LISTED_FIELDS).in_bulk(keys)
     # A row may have been deleted in between.
     return [rows[key] for key in keys if key in rows]
+
+
+def _keys(selection: Selection, *, offset: int, limit: int, oldest_first: bool) -> list[UUID]:
+    order = ("started_at", "id") if oldest_first else ("-started_at", "-id")
+    end = offset + limit
+    if selection.jobs is not None or not selection.statuses or len(selection.statuses) == 1:
+        return list(selection.rows().order_by(*order).values_list("id", flat=True)[offset:end])
+    # The index is in order for each status only. Where all that are asked for are rare, a look for them together
+    # would go through the whole history.
+    lists = [
+        replace(selection, statuses=frozenset({status})).rows().order_by(*order).values_list("started_at", "id")[:end]
+        for status in selection.statuses
+    ]
+    return [key for _, key in islice(merge(*lists, reverse=not oldest_first), offset, end)]
 
 
 def latest_of(job: Job) -> JobExecution | None:

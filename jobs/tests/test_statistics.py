@@ -123,6 +123,20 @@ def test_sums_are_what_counting_by_hand_gives(history):
         assert len(statistics.page(selection, offset=0, limit=200)) == statistics.count(selection)
 
 
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.database
+def test_pages_of_several_statuses_are_in_one_order(history, oldest_first):
+    statuses = frozenset({Status.FAILED, Status.MISSED, Status.RUNNING})
+    selection = Selection(statuses=statuses)
+    expected = sorted(
+        (row for row in JobExecution.objects.all() if row.status in statuses),
+        key=lambda row: (row.started_at, row.id),
+        reverse=not oldest_first,
+    )
+    pages = [statistics.page(selection, offset=start, limit=7, oldest_first=oldest_first) for start in range(0, 70, 7)]
+    assert [row for page in pages for row in page] == expected
+
+
 @pytest.mark.parametrize("name", ["jobs", "statuses", "trigger_types", "execution_types"])
 def test_an_empty_condition_matches_nothing_and_asks_nothing(history, name, django_assert_num_queries):
     nothing: dict[str, Any] = {name: frozenset()}

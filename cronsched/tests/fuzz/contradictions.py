@@ -11,12 +11,15 @@ TARGET = "one of two kinds of target is needed"
 FILE = "a file of any bytes is no CSV with the right columns"
 TEXT = "NUL and incomplete characters are refused in every text"
 OWN_ACCOUNT = "nobody deletes the own account"
+LIMITED = "a category limits how far its jobs may be extended, and a reason is not blank"
 SLACK = "Slack cannot be switched on without an address"
 
 # Data that does not fit the schema and is taken all the same.
 TRUTH = "booleans follow truthiness: other JSON types count as true or false"
 FIRST_NAME = "of two names for one field the first that is not blank counts, and the other is not looked at"
 COUNT = "decimals and numbers as text are converted, falsy values are the default"
+TRIMMED = "a text is trimmed before it is measured"
+OTHER_TARGET = "overrides of the kind of target a job does not have are ignored"
 FALSY_METADATA = "falsy metadata counts as an empty object"
 
 REFUSED = "positive_data_acceptance"
@@ -40,6 +43,7 @@ CONTRADICTIONS: dict[str, dict[str, str]] = {
         "login_by_form": IDENTIFIER,
         "preview_cron": CRON,
         "register_user": SECRETS,
+        "renew_job": LIMITED,
         "test_run_job": TARGET,
         "update_job": JOB_RULES,
         "update_job_category": NAMES,
@@ -50,7 +54,12 @@ CONTRADICTIONS: dict[str, dict[str, str]] = {
         "validate_cron": TEXT,
     },
     TAKEN: {
+        "create_job": TRIMMED,
+        "create_job_category": TRIMMED,
+        "create_pic_team": TRIMMED,
+        "execute_job": OTHER_TARGET,
         "preview_cron": COUNT,
+        "renew_job": TRIMMED,
         "test_run_job": FALSY_METADATA,
         "update_job": TRUTH,
         "update_job_category": TRUTH,
