@@ -8,6 +8,7 @@ import pytest
 from django.db import connection, transaction
 
 from jobs import pacing
+from jobs.executors.github.api import RATE_LIMIT_WAIT
 from jobs.models import GitHubLane
 from jobs.pacing import Pace
 from jobs.tests.factories import NOON
@@ -91,21 +92,21 @@ def test_a_refusal_without_a_time_doubles_the_wait_until_something_is_accepted()
     now = NOON
     for _ in range(8):
         with transaction.atomic():
-            pacing.block({LANE: pacing.RATE_LIMIT_WAIT}, now=now)
+            pacing.block({LANE: RATE_LIMIT_WAIT}, now=now)
         until = GitHubLane.objects.get().blocked_until
         waits.append((until - now).total_seconds() / 60)
         now = until
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
     pacing.unblock([LANE])
     with transaction.atomic():
-        pacing.block({LANE: pacing.RATE_LIMIT_WAIT}, now=now)
+        pacing.block({LANE: RATE_LIMIT_WAIT}, now=now)
     assert GitHubLane.objects.get().blocked_until == now + timedelta(minutes=1)
 
 
 def test_several_refusals_at_once_are_one():
     for second in range(3):
         with transaction.atomic():
-            pacing.block({LANE: pacing.RATE_LIMIT_WAIT}, now=NOON + second * SECOND)
+            pacing.block({LANE: RATE_LIMIT_WAIT}, now=NOON + second * SECOND)
     lane = GitHubLane.objects.get()
     assert (lane.refusals, lane.blocked_until) == (1, NOON + timedelta(minutes=1))
 

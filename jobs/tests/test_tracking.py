@@ -7,14 +7,15 @@ import pytest
 from cronsched.lib.ids import uuid7
 from jobs import dispatch, tracking
 from jobs.dispatch import Result
+from jobs.executors import Outcome
 from jobs.executors.github import RunState
 from jobs.executors.github.events import RunEvent
 from jobs.facts import JobFacts, Overrides
 from jobs.models import GitHubLane, GitHubRun, Job, JobExecution, Overlap, Status, Tracking
 from jobs.schedule import open_executions
 from jobs.tests.conftest import WORKFLOW
-from jobs.tests.factories import make_execution, make_job
-from jobs.tests.scheduler.helpers import NOON, claim, make_due_job
+from jobs.tests.factories import NOON, make_execution, make_job
+from jobs.tests.scheduler.helpers import claim, make_due_job
 from notifications.models import Delivery, Notification
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -402,7 +403,7 @@ def test_a_run_found_after_silence_that_belongs_to_another_is_no_success(job, sh
     execution = make_execution(job, status=Status.RUNNING, sender=uuid7())
     prepared = dispatch.prepare(execution.pk, facts, fire_time=None)
     details = {"lookup": "run found", "run_id": other.run.run_id, "run_url": "x"}
-    outcome = dispatch.Outcome("success", "github_actions", "acme/shop/deploy.yml", request_sent=True, details=details)
+    outcome = Outcome("success", "github_actions", "acme/shop/deploy.yml", request_sent=True, details=details)
     dispatch.record([Result(prepared, outcome, NOON)], sender=execution.sender, now=NOON)
     execution.refresh_from_db()
     assert execution.status == "failed"
