@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.generic import RedirectView
 from django.views.decorators.csrf import csrf_exempt
 
 from cronsched import documents
@@ -29,6 +30,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("redoc", csrf_exempt(documents.redoc)),
     path("healthz", csrf_exempt(health.alive)),
     path("readyz", csrf_exempt(health.ready)),
+    # The one path where a slash matters: people type it without.
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     # What the links in mails lead to.
     path("links/renew/<str:token>", job_pages.renew),

@@ -113,6 +113,11 @@ def test_the_admin_site_keeps_pages_for_people(client):
     assert response.headers["Location"].startswith("/admin/login/")
 
 
+def test_the_admin_site_is_found_without_its_slash(client):
+    response = client.get("/admin")
+    assert (response.status_code, response.headers["Location"]) == (302, "/admin/")
+
+
 # --- Methods ---------------------------------------------------------------------------------------------------------
 
 
