@@ -1,7 +1,7 @@
 """Write what happened: the in-app rows, and the deliveries that leave later. Sends nothing itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -98,7 +98,9 @@ def _write_notices(batch: Sequence[Message], now: datetime) -> int:
         created_at = (Column("created_at", Kind.INSTANT), now)
         batches.insert(connection, Notification._meta.db_table, NOTICE_COLUMNS, rows, same=[created_at])
     if to_everyone:
-        Tally.objects.create(hour=now.replace(minute=0, second=0, microsecond=0), notices=to_everyone)
+        # Hours are UTC's: some zones are off by half an hour.
+        hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        Tally.objects.create(hour=hour, notices=to_everyone)
     return len(rows)
 
 

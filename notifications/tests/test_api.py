@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.tests.factories import api_client, make_user
 from jobs.tests.factories import make_execution, make_job
-from notifications.models import Level
+from notifications.models import Inbox, Level, Mark, Notification, ReadAll
 from notifications.tests.factories import tell
 
 LIST = "/api/v2/notifications"
@@ -259,6 +259,18 @@ def test_deleting_read_ones_keeps_to_the_range(client):
     assert titles(client.get(LIST)) == ["day 2", "day 0"]
     assert client.delete(DELETE_READ).json() == {"deleted_count": 2}
     assert client.delete(DELETE_READ).json() == {"deleted_count": 0}
+
+
+def test_what_an_account_did_goes_with_it(client, old_alice, admin, bob):
+    tell(old_alice)
+    shared = tell(now=timezone.now() - timedelta(hours=1))
+    client.put(f"{LIST}/{shared.pk}/read")
+    client.put(READ_ALL)
+    client.delete(DELETE_READ)
+    answer = api_client(admin).delete(f"/api/v2/auth/users/{old_alice.pk}")
+    assert answer.status_code == 200
+    assert [notice.user_id for notice in Notification.objects.all()] == [None]
+    assert not any(model.objects.exists() for model in (Mark, Inbox, ReadAll))
 
 
 def test_everything_needs_a_token(db):

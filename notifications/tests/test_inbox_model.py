@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,6 +17,8 @@ from notifications.services import notify
 from notifications.tests.factories import message
 
 RETENTION_DAYS = 1
+# Half an hour off the hours that are counted by.
+KOLKATA = ZoneInfo("Asia/Kolkata")
 START = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 
 
@@ -76,7 +79,7 @@ class World:
             some = self.dice.sample(users, self.dice.randint(1, len(users)))
             audience = EVERYONE if self.dice.random() < 0.7 else tuple(user.pk for user in some)
             told.append((message(audience=audience), users if audience is EVERYONE else some))
-        notify([each for each, _ in told], now=self.now)
+        notify([each for each, _ in told], now=self.now.astimezone(KOLKATA))
         for each, readers in told:
             for notice in Notification.objects.filter(title=each.title):
                 for user in readers:
