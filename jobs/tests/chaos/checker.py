@@ -487,7 +487,9 @@ class Takeover(NamedTuple):
 
 
 def takeovers(record: Record) -> Iterator[Takeover]:
-    """Yield the losses of a leader in which a sound standby had a sound database: those the promise is about."""
+    """Yield the losses of a leader in which a standby and the database were in order: those the promise is about.
+
+    Fail points of a standby do not matter, because none of them is in the way of the lease."""
     for life in record.evidence.lives:
         for lost_at, limit in losses(life):
             lease = record.lease_at(lost_at)
@@ -499,9 +501,9 @@ def takeovers(record: Record) -> Iterator[Takeover]:
             end = taken_at or record.evidence.until
             judged_until = min(end, lost_at + timedelta(seconds=limit))
             standbys = (other for other in record.evidence.lives if other is not life)
-            if not any(other.is_sound(lost_at - STANDING_BY, judged_until) for other in standbys):
+            if not any(other.is_undisturbed(lost_at - STANDING_BY, judged_until) for other in standbys):
                 continue
-            if record.outage_between(lost_at - timedelta(seconds=TAKEOVER_AFTER_LOSS), judged_until):
+            if record.outage_between(lost_at - AFTERMATH, judged_until):
                 continue
             yield Takeover(life, lost_at, (end - lost_at).total_seconds(), limit)
 

@@ -219,16 +219,15 @@ class Life:
         moments = [moment for moment in (self.terminated_at, self.killed_at, self.ended_at) if moment is not None]
         return min(moments, default=None)
 
-    def is_sound(self, start: datetime, stop: datetime) -> bool:
-        """Whether it ran undisturbed and as shipped all through [start, stop]."""
-        if (
-            self.failpoints
-            or self.ready_at is None
-            or self.ready_at > start
-            or (self.lost_at is not None and self.lost_at <= stop)
-        ):
+    def is_undisturbed(self, start: datetime, stop: datetime) -> bool:
+        """Whether it stood by or led all through [start, stop], with nothing done to it."""
+        if self.ready_at is None or self.ready_at > start or (self.lost_at is not None and self.lost_at <= stop):
             return False
         return not any(since <= stop and (until is None or until >= start) for since, until in self.stops)
+
+    def is_sound(self, start: datetime, stop: datetime) -> bool:
+        """Whether it was undisturbed and as shipped: one with fail points sends and records when it likes."""
+        return not self.failpoints and self.is_undisturbed(start, stop)
 
 
 class Outage(NamedTuple):

@@ -39,7 +39,7 @@ def test_nothing_is_lost_or_doubled_while_processes_die_and_jobs_change(tmp_path
     drawn = draw(minutes=0.6)
     script = Script(drawn.seed, drawn.jobs, tuple(sorted((*drawn.steps, *faults), key=lambda step: step.at)))
     outcome = run(Plan(seed=drawn.seed, minutes=0.6, script=script, template=template), tmp_path)
-    assert outcome.report.findings == [], outcome.story()
+    assert outcome.report.findings == [], outcome.summary()
     assert len([life for life in outcome.evidence.lives if life.killed_at]) == 1
     assert len(outcome.evidence.outages) == 1
 
@@ -53,7 +53,7 @@ def draw(*, minutes: float) -> Script:
 @pytest.mark.minute
 def test_two_processes_that_both_believe_they_lead_do_no_harm(tmp_path: Path, template: Path):
     outcome = drill(tmp_path, template, "both-lead,no-lock")
-    assert outcome.report.findings == [], outcome.story()
+    assert outcome.report.findings == [], outcome.summary()
     assert outcome.logs.count("leads (fence") == 2
 
 
@@ -69,5 +69,5 @@ def test_two_processes_that_both_believe_they_lead_do_no_harm(tmp_path: Path, te
 def test_the_checker_notices_a_missing_protection(sabotage: str, kinds: set[str], tmp_path: Path, template: Path):
     outcome = drill(tmp_path, template, sabotage)
     found = {kind for kind, number in outcome.report.counts.items() if number}
-    assert kinds <= found, outcome.story()
+    assert kinds <= found, outcome.summary()
     assert "Traceback" not in outcome.logs, outcome.logs
