@@ -67,14 +67,14 @@ def take_over(seen: Sighting, *, holder: str, uptime: float, now: datetime) -> T
     return Term(holder, fence, _trusted_until(uptime)) if won else None
 
 
-def renew(term: Term, *, uptime: float, now: datetime, **published: Any) -> Term | None:
-    """Renew `term` and publish the given fields; None where somebody else took the lease. `uptime` is read before."""
-    held = _held(term).update(seq=F("seq") + 1, renewed_at=now, **published)
+def renew(term: Term, *, uptime: float, now: datetime) -> Term | None:
+    """Renew `term`; None where somebody else took the lease. `uptime` is read before the call."""
+    held = _held(term).update(seq=F("seq") + 1, renewed_at=now)
     return term._replace(trusted_until=_trusted_until(uptime)) if held else None
 
 
 def publish(term: Term, **fields: Any) -> bool:
-    """Write further fields of the row, if `term` still holds it."""
+    """Write further fields of the row; False where `term` does not hold it any more."""
     return bool(_held(term).update(**fields))
 
 

@@ -99,6 +99,9 @@ class Runner:
 
         Safe beside a leader: the rows themselves say who may send. Raises the database's error where it is away.
         """
+        if not settings.SCHEDULER_ENABLED:
+            logger.info("SCHEDULER_ENABLED is false: nothing to do")
+            return
         self._recorder.start()
         now = self._clock.sample()
         housekeeping.Reconciler().reconcile(now=now, chores=0)
@@ -106,7 +109,6 @@ class Runner:
         self._feeder.run_pass(lambda: True)
         self._drain()
         delivery.deliver_due(now=self._clock.now())
-        delivery.stop(timeout=CLOSING_SECONDS)
 
     def _done(self, result: Result) -> None:
         self._lanes.leave(result.prepared.execution_id)
@@ -115,19 +117,20 @@ class Runner:
     def _await_term(self, stop: Event) -> Term | None:
         """Stand by until the lease is ours; None when `stop` came first."""
         seen: Sighting | None = None
+        term: Term | None = None
+
+        def look() -> None:
+            nonlocal seen, term
+            seen = lease.look(seen, uptime=uptime())
+            asked_at = uptime()
+            term = lease.take_over(seen, holder=self._holder, uptime=asked_at, now=self._clock.sample())
+
+        guarded = Guarded("stand by", look)
         while True:
-            try:
-                seen = lease.look(seen, uptime=uptime())
-                asked_at = uptime()
-                term = lease.take_over(seen, holder=self._holder, uptime=asked_at, now=self._clock.sample())
-            except UNREACHABLE as error:
-                logger.warning("The database cannot be reached: %s", first_line(error))
-                connection.close()
-                term = None
+            guarded()
             if term is not None:
                 logger.info("Scheduler %s leads (fence %d)", self._holder, term.fence)
                 return term
-            connection.close_if_unusable_or_obsolete()
             if stop.wait(lease.LOOK_SECONDS):
                 return None
 
@@ -151,15 +154,16 @@ class Leader:
         self._clock = clock
         self._turn = turn
         self._ended = Event()
-        # A resync and the regular reconcile come one after the other, and so do chores that write down they are done.
+        # A resync and the regular reconcile come one after the other.
         self._reconciling = Lock()
-        self._remembering = Lock()
         self._reconciler = housekeeping.Reconciler()
         self._scheduler = BackgroundScheduler(
             executors={
                 "claim": ThreadPoolExecutor(1),
                 "lease": ThreadPoolExecutor(1),
                 "chores": ThreadPoolExecutor(3),
+                # One at a time, because each adds to the one list of what was done; and some take long.
+                "rare": ThreadPoolExecutor(1),
                 # What waits for GitHub and for hosts must not keep notices from being delivered.
                 "targets": ThreadPoolExecutor(2),
             },
@@ -213,7 +217,7 @@ class Leader:
     def _add_chores(self) -> None:
         for chore in self._chores():
             self._scheduler.add_job(
-                _guarded(chore),
+                Guarded(chore.id, chore.run),
                 chore.trigger(),
                 id=chore.id,
                 executor=chore.lane,
@@ -242,7 +246,7 @@ class Leader:
             Chore("follow", every(FOLLOW_SECONDS), self._follow, lane="targets"),
             Chore("check_targets", every(CHECK_SECONDS), self._check_targets, lane="targets"),
             Chore("close_idle", every(CLOSE_IDLE_SECONDS), lambda: door().close_idle()),
-            *(Chore(chore.id, chore.trigger, partial(self._do_rare, chore), at_once=True) for chore in rare),
+            *(Chore(item.id, item.trigger, partial(self._do_rare, item), lane="rare", at_once=True) for item in rare),
         ]
 
     def _claim(self) -> None:
@@ -252,12 +256,13 @@ class Leader:
         term = self._term
         if term is None:
             return
-        scheduled = Job.objects.exclude(next_fire_at=None).count()
         with self._turn:
             asked_at = uptime()
-            self._term = lease.renew(term, uptime=asked_at, now=self._clock.sample(), scheduled_jobs=scheduled)
+            self._term = lease.renew(term, uptime=asked_at, now=self._clock.sample())
         if self._term is None:
             logger.warning("Another process took the lease: standing by")
+            return
+        lease.publish(term, scheduled_jobs=Job.objects.exclude(next_fire_at=None).count())
 
     def _answer_resync(self) -> None:
         """Reconcile where somebody asked for it since the last one."""
@@ -301,32 +306,40 @@ class Leader:
         term = self._term
         if term is None or not self.may_act():
             return
-        with self._remembering:
-            now = self._clock.now()
-            done = SchedulerLease.objects.values_list("chores_done", flat=True).get(pk=1)
-            before = done.get(chore.id)
-            # The first leader of all has nothing to make up for.
-            if before is not None and not chore.is_owed(datetime.fromisoformat(before), now):
-                return
-            if before is not None:
-                logger.info("%s: %s", chore.id, chore.run(now))
-            lease.publish(term, chores_done={**done, chore.id: now.isoformat()})
+        now = self._clock.now()
+        done = SchedulerLease.objects.values_list("chores_done", flat=True).get(pk=1)
+        before = done.get(chore.id)
+        # The first leader of all has nothing to make up for.
+        if before is not None and not chore.is_owed(datetime.fromisoformat(before), now):
+            return
+        if before is not None:
+            logger.info("%s: %s", chore.id, chore.run(now))
+        lease.publish(term, chores_done={**done, chore.id: now.isoformat()})
 
 
-def _guarded(chore: Chore) -> Callable[[], None]:
-    """Return what APScheduler runs: a database that is away costs a line in the log, not a traceback each second."""
+class Guarded:
+    """Does something with the database again and again. While it is away, that is told once and not each second."""
 
-    def run() -> None:
+    def __init__(self, name: str, act: Callable[[], None]) -> None:
+        self._name = name
+        self._act = act
+        self._is_away = False
+
+    def __call__(self) -> None:
         try:
-            chore.run()
+            self._act()
         except UNREACHABLE as error:
-            logger.warning("%s: the database cannot be reached: %s", chore.id, first_line(error))
+            if not self._is_away:
+                logger.warning("%s: the database cannot be reached: %s", self._name, first_line(error))
+            self._is_away = True
             connection.close()
+        else:
+            if self._is_away:
+                logger.info("%s: the database is back", self._name)
+            self._is_away = False
         finally:
-            # Back to the pool, where there is one: the threads end with the term, and would take it with them.
+            # Back to the pool, where there is one: threads end with the term, and would take it with them.
             connection.close_if_unusable_or_obsolete()
-
-    return run
 
 
 def _clock_offset() -> float:

@@ -3,17 +3,20 @@
 import logging
 import os
 import signal
+import threading
 from argparse import ArgumentParser
-from threading import Event
 from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from cronsched.lib.outages import UNREACHABLE
+from cronsched.lib.clock import uptime
+from cronsched.lib.outages import UNREACHABLE, first_line
 from jobs.scheduler.runner import Runner
+from notifications import delivery
 
-logger = logging.getLogger(__name__)
+# What mails and posts that are just leaving get, and then what a chore gets that is still at it.
+CLOSING_SECONDS = 5.0
 
 
 class Command(BaseCommand):
@@ -25,19 +28,23 @@ class Command(BaseCommand):
         parser.add_argument("--instance", help="name of this process in the log and in the lease; default host:pid")
 
     def handle(self, *args: Any, once: bool, drain_timeout: float | None, instance: str | None, **options: Any) -> None:
+        if drain_timeout is not None and drain_timeout < 0:
+            raise CommandError("--drain-timeout must not be negative")
         runner = Runner(instance=instance, drain_timeout=drain_timeout)
         if once:
             try:
                 runner.once()
             except UNREACHABLE as error:
-                raise CommandError(f"The database cannot be reached: {error}") from error
-            return
-        runner.run(_stop_on_signals())
+                raise CommandError(f"The database cannot be reached: {first_line(error)}") from error
+        else:
+            runner.run(_stop_on_signals())
+        delivery.stop(timeout=CLOSING_SECONDS)
+        _leave_behind_what_does_not_end()
 
 
-def _stop_on_signals() -> Event:
+def _stop_on_signals() -> threading.Event:
     """Return an event that SIGTERM or SIGINT sets; a second signal ends the process at once."""
-    stop = Event()
+    stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
@@ -47,3 +54,14 @@ def _stop_on_signals() -> Event:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     return stop
+
+
+def _leave_behind_what_does_not_end() -> None:
+    """End the process although a chore is still waiting for somebody; Python would wait with it."""
+    ends_at = uptime() + CLOSING_SECONDS
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(max(0.0, ends_at - uptime()))
+            if thread.is_alive():
+                logging.shutdown()
+                os._exit(0)

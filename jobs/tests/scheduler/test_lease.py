@@ -83,6 +83,7 @@ def test_a_holder_that_comes_back_under_its_own_name_gets_a_new_fence():
 
 def test_what_is_published_stands_beside_the_lease():
     term = take_over()
-    lease.renew(term, uptime=1, now=NOON + timedelta(seconds=5), scheduled_jobs=12)
+    assert lease.renew(term, uptime=1, now=NOON + timedelta(seconds=5)) is not None
+    assert lease.publish(term, scheduled_jobs=12)
     row = SchedulerLease.objects.get()
     assert (row.scheduled_jobs, row.renewed_at, row.seq) == (12, NOON + timedelta(seconds=5), 2)
