@@ -186,7 +186,7 @@ def test_a_page_beyond_the_end_is_empty(client, page):
     [
         ({"page": "0"}, "Invalid page"),
         ({"page": "x"}, "Invalid page"),
-        ({"page": "9" * 50}, "Invalid page"),
+        ({"page": "1.5"}, "Invalid page"),
         ({"limit": "501"}, "Invalid limit"),
         ({"limit": "-1"}, "Invalid limit"),
         ({"ordering": "metadata"}, "Invalid ordering"),
