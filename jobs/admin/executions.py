@@ -1,12 +1,10 @@
 """The history, to read only: what was owed, what was sent, what came back."""
 
-import json
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
@@ -15,6 +13,7 @@ from unfold.paginator import InfinitePaginator
 
 from accounts.console import OpenToAllRoles
 from jobs.admin.jobs import STATUS_COLOURS, local_text
+from jobs.admin.texts import as_json, link, preformatted
 from jobs.models import JobExecution
 
 
@@ -40,21 +39,33 @@ class ExecutionAdmin(OpenToAllRoles, ModelAdmin):
     show_full_result_count = False
     fieldsets = (
         (None, {"fields": ("job", ("outcome", "trigger_type", "execution_type"), "target", "reason")}),
-        ("Times", {"fields": (("fire_time", "queued_at"), ("started", "completed_at"), ("lateness", "duration"))}),
+        (
+            "Times",
+            {
+                "fields": (
+                    ("fire_time", "queued_at"),
+                    ("planned", "started"),
+                    ("completed_at", "lateness", "duration"),
+                )
+            },
+        ),
         ("Answer", {"fields": ("response_status", "error_message", "answer_text", "facts")}),
+        ("GitHub", {"fields": (("github_run", "run_conclusion"), ("run_failure", "run_tracking"))}),
         ("Request", {"fields": ("what_was_sent", "attempt", "attempts_before")}),
     )
     missed_fieldset = ("Stands for several", {"fields": (("missed_from", "missed_count"),)})
     readonly_fields = (
         *("outcome", "fire_time", "started", "lateness", "duration", "answer_text"),
-        *("facts", "what_was_sent", "attempts_before"),
+        *("facts", "what_was_sent", "attempts_before", "planned"),
+        *("github_run", "run_conclusion", "run_failure", "run_tracking"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[JobExecution]:
-        return super().get_queryset(request).select_related("job")
+        return super().get_queryset(request).select_related("job", "run")
 
     def get_fieldsets(self, request: HttpRequest, obj: JobExecution | None = None) -> Any:
-        return (*self.fieldsets, self.missed_fieldset) if obj and obj.missed_count else self.fieldsets
+        fieldsets = [(title, section) for title, section in self.fieldsets if title != "GitHub" or _has_run(obj)]
+        return [*fieldsets, self.missed_fieldset] if obj and obj.missed_count else fieldsets
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         # The link from a job's page.
@@ -75,6 +86,10 @@ class ExecutionAdmin(OpenToAllRoles, ModelAdmin):
     @display(description="Started", ordering="started_at")
     def started(self, execution: JobExecution) -> str:
         return local_text(execution.started_at)
+
+    @display(description="Planned")
+    def planned(self, execution: JobExecution) -> str | None:
+        return local_text(execution.planned_at) if execution.planned_at else None
 
     @display(description="Late by")
     def lateness(self, execution: JobExecution) -> str | None:
@@ -99,6 +114,26 @@ class ExecutionAdmin(OpenToAllRoles, ModelAdmin):
     def facts(self, execution: JobExecution) -> SafeString | None:
         return as_json(execution.details)
 
+    @display(description="Run")
+    def github_run(self, execution: JobExecution) -> SafeString | None:
+        run = execution.github_run
+        return link(run.url, str(run.run_id or "not known which")) if run else None
+
+    @display(description="Conclusion")
+    def run_conclusion(self, execution: JobExecution) -> str | None:
+        run = execution.github_run
+        return (run.conclusion or run.status or None) if run else None
+
+    @display(description="Failed at")
+    def run_failure(self, execution: JobExecution) -> str | None:
+        run = execution.github_run
+        return " / ".join(filter(None, (run.failed_job, run.failed_step))) or None if run else None
+
+    @display(description="Followed")
+    def run_tracking(self, execution: JobExecution) -> str | None:
+        run = execution.github_run
+        return run.get_tracking_display() if run else None
+
     @display(description="What was sent")
     def what_was_sent(self, execution: JobExecution) -> SafeString | None:
         return as_json(execution.request_snapshot)
@@ -108,9 +143,5 @@ class ExecutionAdmin(OpenToAllRoles, ModelAdmin):
         return as_json(execution.earlier_attempts)
 
 
-def as_json(value: Any) -> SafeString | None:
-    return preformatted(json.dumps(value, indent=2, ensure_ascii=False)) if value else None
-
-
-def preformatted(text: str) -> SafeString:
-    return format_html('<pre class="whitespace-pre-wrap break-all max-h-96 overflow-auto">{}</pre>', text)
+def _has_run(execution: JobExecution | None) -> bool:
+    return execution is not None and execution.github_run is not None

@@ -5,21 +5,80 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from cronsched.forms import AddressListField
 from cronsched.lib.errors import DomainError
-from jobs import definition, renewal
+from jobs import definition, options, renewal
 from jobs.definition import GITHUB_FIELDS, OPTION_FIELDS
-from jobs.models import Job
+from jobs.executors import rules
+from jobs.models import Job, RetryOn
 from taxonomy.models import GENERAL_SLUG, JobCategory
 
 # Sent by slug, as clients of the API do.
 LABEL_FIELDS = ("category", "pic_team")
 
 
+# What stands in the job's one column of options, and has no field of the model.
+REQUEST_FIELDS = (*options.PLAIN_FIELDS, "secret_headers")
+
+
+def _lines(rows: int) -> UnfoldAdminTextareaWidget:
+    return UnfoldAdminTextareaWidget(attrs={"rows": rows, "spellcheck": "false"})
+
+
 class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stubs only
     notification_emails = AddressListField(label="To")
+    webhook_method = forms.ChoiceField(
+        label="Method",
+        required=False,
+        choices=[("", "POST where there is something to send, else GET"), *((name, name) for name in rules.METHODS)],
+        widget=UnfoldAdminSelectWidget,
+    )
+    webhook_headers = forms.JSONField(
+        label="Headers", required=False, widget=_lines(3), help_text='A JSON object: {"X-Team": "ops"}'
+    )
+    secret_headers = forms.JSONField(
+        label="Secret headers",
+        required=False,
+        widget=_lines(3),
+        help_text=f'Stored encrypted and never shown; "{options.MASK}" keeps what is stored. {{"Authorization": "…"}}',
+    )
+    webhook_body = forms.CharField(
+        label="Body",
+        required=False,
+        strip=False,
+        widget=_lines(5),
+        help_text="Sent instead of the metadata. May hold {{ job_id }}, {{ job_name }}, {{ execution_id }}, "
+        "{{ fire_time }} and {{ attempt }}.",
+    )
+    success_statuses = forms.CharField(
+        label="Good statuses",
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Such as 200-299,404. Blank: any 2xx.",
+    )
+    success_contains = forms.CharField(
+        label="Answer contains",
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Text that the answer must hold, too, to be a success.",
+    )
+    retry_on = forms.ChoiceField(
+        label="Try again after", required=False, choices=RetryOn.choices, widget=UnfoldAdminSelectWidget
+    )
+    retry_max_age_seconds = forms.IntegerField(
+        label="Try again within",
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Seconds after the first attempt in which another one may begin.",
+    )
 
     class Meta:
         model = Job
@@ -38,9 +97,10 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stub
             "is_active": "Active",
             "enable_email_notifications": "Send mails",
             "notify_on_success": "Also on success",
+            "track_run": "Follow runs",
         }
         widgets = {
-            "metadata": UnfoldAdminTextareaWidget(attrs={"rows": 5, "spellcheck": "false"}),
+            "metadata": _lines(5),
             "cron_expression": UnfoldAdminTextInputWidget(
                 attrs={"placeholder": "minute hour day month weekday", "autocomplete": "off", "spellcheck": "false"}
             ),
@@ -50,7 +110,10 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stub
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        chosen = options.shown(self.instance.request_options)
         # A viewer's form has no fields.
+        for name in set(REQUEST_FIELDS) & set(self.fields):
+            self.fields[name].initial = chosen[name]
         if "category" in self.fields and self.instance._state.adding:
             self.fields["category"].initial = JobCategory.objects.filter(slug=GENERAL_SLUG).first()
 

@@ -21,12 +21,15 @@ from unfold.dataclasses import ActionDialog
 from unfold.decorators import action, display
 
 from accounts.console import OpenToAllRoles, account
+from accounts.models import User
 from cronsched.lib.errors import DomainError
-from jobs import cron, renewal, services
-from jobs.admin.forms import JobForm, RenewalForm
+from jobs import cron, options, renewal, services
+from jobs.admin.forms import REQUEST_FIELDS, JobForm, RenewalForm
+from jobs.admin.texts import as_json
 from jobs.models import Job, JobExecution, Status
 
 PREVIEWED_RUNS = 5
+REQUEST = "Request"
 STATUS_COLOURS = {
     Status.SUCCESS.label: "success",
     Status.FAILED.label: "danger",
@@ -81,16 +84,38 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
     ordering = ("name",)
     warn_unsaved_form = True
     autocomplete_fields = ()
-    readonly_fields = ("next_runs", "last_executions", "created_by", "created_at", "updated_at")
+    readonly_fields = (
+        *("next_runs", "last_executions", "created_by", "created_at", "updated_at"),
+        *("consecutive_failures", "findings", "signing", "chosen_options"),
+    )
     fieldsets = (
         (None, {"fields": ("name", "is_active", "pic_team", "category", "end_date")}),
         ("Schedule", {"fields": ("cron_expression", "timezone", "next_runs")}),
         (
             "Target",
             {
-                "fields": ("target_url", ("github_owner", "github_repo", "github_workflow_name"), "metadata"),
+                "fields": (
+                    "target_url",
+                    ("github_owner", "github_repo", "github_workflow_name"),
+                    "metadata",
+                    "track_run",
+                    "findings",
+                ),
                 "description": "Either an address, or owner, repository and workflow on GitHub. With all three GitHub "
                 "fields set, the workflow is dispatched and the address ignored.",
+            },
+        ),
+        (
+            REQUEST,
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    "webhook_method",
+                    ("webhook_headers", "secret_headers"),
+                    "webhook_body",
+                    ("success_statuses", "success_contains"),
+                    "signing",
+                ),
             },
         ),
         ("Mail", {"fields": ("enable_email_notifications", "notification_emails", "notify_on_success")}),
@@ -109,13 +134,18 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
                 "fields": (
                     ("misfire_grace_seconds", "catch_up", "overlap"),
                     ("timeout_seconds", "max_attempts", "backoff_seconds", "spread_seconds"),
+                    ("retry_on", "retry_max_age_seconds"),
+                    ("pause_after_failures", "consecutive_failures"),
                 ),
             },
         ),
         ("History", {"fields": ("last_executions", ("created_by", "created_at", "updated_at"))}),
     )
     actions = ("run_selected", "pause_selected", "resume_selected")
-    actions_detail = ("run_job", "pause_job", "resume_job", "renew_job")
+    actions_detail = (
+        *("run_job", "pause_job", "resume_job", "renew_job"),
+        *("check_target", "renew_signing_secret", "drop_signing_secret"),
+    )
 
     class Media:
         js = ("jobs/schedule-preview.js",)
@@ -174,14 +204,19 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
     # --- The form ---
 
     def get_fieldsets(self, request: HttpRequest, obj: Job | None = None) -> Any:
-        """A job that does not exist yet has no history."""
-        return self.fieldsets if obj else self.fieldsets[:-1]
+        """A job that does not exist yet has no history; who only reads sees what was chosen instead of its fields."""
+        if obj is None:
+            return self.fieldsets[:-1]
+        return self.fieldsets if self.has_change_permission(request, obj) else _to_read(self.fieldsets)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Offer to pause what is active and to resume what is not."""
         job = self.get_object(request, str(object_id))
-        useless = "resume_job" if job and job.is_active else "pause_job"
-        return [item for item in super().get_actions_detail(request, object_id) if useless not in item.action_name]
+        useless = {"resume_job" if job and job.is_active else "pause_job"}
+        if job is None or options.shown(job.request_options)["signing_secrets"] < options.MAX_SIGNING_SECRETS:
+            useless.add("drop_signing_secret")
+        offered = super().get_actions_detail(request, object_id)
+        return [item for item in offered if not any(name in item.action_name for name in useless)]
 
     @display(description="Next runs")
     def next_runs(self, job: Job) -> SafeString:
@@ -196,6 +231,27 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
             preview.get("description") or preview.get("error") or "Type an expression to see when it fires.",
             lines,
         )
+
+    @display(description="Last check", empty_value="Not checked yet")
+    def findings(self, job: Job) -> SafeString | None:
+        if job.target_findings is None or job.target_checked_at is None:
+            return None
+        found = [finding["message"] for finding in job.target_findings] or ["Nothing stands in its way."]
+        lines = format_html_join("", "<li>{}</li>", ((text,) for text in found))
+        return format_html("<ul>{}</ul>{}", lines, local_text(job.target_checked_at))
+
+    @display(description="Signature")
+    def signing(self, job: Job) -> str:
+        match options.shown(job.request_options)["signing_secrets"]:
+            case 0:
+                return "Calls are not signed."
+            case 1:
+                return "Calls are signed."
+        return "Calls are signed by the new secret and the previous one."
+
+    @display(description="How it is sent")
+    def chosen_options(self, job: Job) -> SafeString | None:
+        return as_json(dict(options.shown(job.request_options)))
 
     @display(description="Latest executions", empty_value="None yet")
     def last_executions(self, job: Job) -> SafeString | None:
@@ -315,6 +371,46 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
         verb = partial(renewal.renew, days=form.cleaned_data["days"], reason=form.cleaned_data["reason"])
         return self._one(request, object_id, verb, "renewed")
 
+    @action(
+        description="Check target",
+        permissions=["change"],
+        icon="network_check",
+        dialog=confirmation(
+            "Check the target of this job?", "Nothing is started; what would keep it from running is found.", "Check"
+        ),
+    )
+    def check_target(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, services.check_target, "checked; see below what was found")
+
+    @action(
+        description="New signing secret",
+        permissions=["change"],
+        icon="key",
+        dialog=confirmation(
+            "Make a new signing secret?",
+            "It is shown once. Calls are signed by the present one as well, until that is dropped.",
+            "Make",
+        ),
+    )
+    def renew_signing_secret(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        def renew(job_id: UUID, *, by: User, now: datetime) -> None:
+            secret = services.renew_signing_secret(job_id, keep_previous=True, by=by, now=now)
+            self.message_user(request, f"Signing secret, shown this once: {secret}", messages.WARNING)
+
+        return self._one(request, object_id, renew, "has a new signing secret")
+
+    @action(
+        description="Drop previous secret",
+        permissions=["change"],
+        icon="key_off",
+        dialog=confirmation(
+            "Stop signing by the previous secret?", "All receivers have to know the new one by now.", "Drop"
+        ),
+    )
+    def drop_signing_secret(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        verb = services.drop_previous_signing_secret
+        return self._one(request, object_id, verb, "is signed by its newest secret alone")
+
     def _one(self, request: HttpRequest, object_id: str, verb: Callable[..., Any], done: str) -> HttpResponse:
         self._each(request, Job.objects.filter(pk=UUID(object_id)), verb, done)
         response = HttpResponse(status=204)
@@ -335,6 +431,20 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
             self.message_user(request, f"{subject} {done}.", messages.SUCCESS)
         for refusal in refusals:
             self.message_user(request, refusal, messages.ERROR)
+
+
+# --- Layout ----------------------------------------------------------------------------------------------------------
+
+
+def _to_read(fieldsets: Any) -> Any:
+    """Return the fieldsets without the fields that only the form has; they are shown together as they are stored."""
+    shown = []
+    for title, section in fieldsets:
+        rows = [row if isinstance(row, tuple) else (row,) for row in section["fields"]]
+        kept = [tuple(name for name in row if name not in REQUEST_FIELDS) for row in rows]
+        fields = [row for row in kept if row]
+        shown.append((title, {**section, "fields": ("chosen_options", *fields) if title == REQUEST else fields}))
+    return shown
 
 
 # --- Words -----------------------------------------------------------------------------------------------------------
