@@ -1,0 +1,158 @@
+"""What the console says and does about requests, secrets, targets and runs."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.urls import reverse
+
+from jobs.models import GitHubRun, Job, Tracking
+from jobs.options import MASK, Secrets
+from jobs.tests.admin.test_jobs import ADD, CONFIRMED, console, errors_of, form_data, page_of
+from jobs.tests.conftest import WORKFLOW
+from jobs.tests.factories import NOON, make_execution, make_job
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["console"]
+
+
+@pytest.fixture
+def client_of_alice(console, alice):
+    return console(alice)
+
+
+def press(client: Any, job: Job, action: str) -> list[str]:
+    """Press a button of the job's page; return what was said."""
+    response = client.post(f"{page_of(job).removesuffix('change/')}{action}/", CONFIRMED)
+    assert response.status_code == 204, response.content
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def created(client: Any, **changes: Any) -> Job:
+    response = client.post(ADD, form_data(**changes))
+    assert response.status_code == 302, errors_of(response)
+    return Job.objects.get()
+
+
+def test_options_are_taken_from_the_form(client_of_alice):
+    job = created(
+        client_of_alice,
+        webhook_method="PUT",
+        webhook_headers='{"X-Team": "ops"}',
+        secret_headers='{"Authorization": "Bearer hidden"}',
+        webhook_body="run {{ execution_id }}\n",
+        success_statuses="200",
+        retry_on="any",
+        retry_max_age_seconds="600",
+        pause_after_failures="5",
+        track_run="false",
+    )
+    assert job.request_options == {
+        "webhook_method": "PUT",
+        "webhook_headers": {"X-Team": "ops"},
+        "secret_headers": ["Authorization"],
+        "webhook_body": "run {{ execution_id }}\n",
+        "success_statuses": "200",
+        "retry_on": "any",
+        "retry_max_age_seconds": 600,
+    }
+    assert Secrets.opened(job.sealed_secrets).headers == {"Authorization": "Bearer hidden"}
+    assert (job.pause_after_failures, job.track_run) == (5, False)
+
+
+def test_a_secret_is_never_shown_and_survives_an_edit(client_of_alice):
+    job = created(client_of_alice, secret_headers='{"Authorization": "Bearer hidden"}')
+    page = client_of_alice.get(page_of(job)).content.decode()
+    assert "Bearer hidden" not in page
+    assert MASK in page
+    data = form_data(name="Renamed", secret_headers=f'{{"Authorization": "{MASK}"}}', pic_team=job.pic_team_id)
+    response = client_of_alice.post(page_of(job), data)
+    assert response.status_code == 302, errors_of(response)
+    job.refresh_from_db()
+    assert (job.name, Secrets.opened(job.sealed_secrets).headers) == ("Renamed", {"Authorization": "Bearer hidden"})
+
+
+@pytest.mark.parametrize(
+    "changes, field, text",
+    [
+        ({"webhook_headers": '{"Host": "x"}'}, "webhook_headers", "the service sets it itself"),
+        ({"webhook_headers": "nonsense"}, "webhook_headers", "valid JSON"),
+        ({"secret_headers": "[1]"}, "secret_headers", "JSON object"),
+        ({"webhook_method": "GET", "webhook_body": "x"}, "webhook_body", "carries no body"),
+        ({"success_statuses": "many"}, "success_statuses", "must list statuses"),
+        ({"retry_max_age_seconds": "5"}, "retry_max_age_seconds", "from 60"),
+        ({"pause_after_failures": "5000"}, "pause_after_failures", "1000"),
+    ],
+)
+def test_a_wrong_option_is_refused_beside_its_field(client_of_alice, changes, field, text):
+    response = client_of_alice.post(ADD, form_data(**changes))
+    assert text in " ".join(errors_of(response)[field])
+
+
+@pytest.mark.parametrize("role", ["bob", "charlie"])
+def test_who_only_reads_sees_what_was_chosen(console, request, alice, role):
+    fields = {"request_options": {"webhook_method": "PUT", "secret_headers": ["X-Key"]}}
+    job = make_job(created_by=alice, sealed_secrets=Secrets({"X-Key": "hidden"}).sealed(), **fields)
+    page = console(request.getfixturevalue(role)).get(page_of(job)).content.decode()
+    assert "webhook_method" in page
+    assert "PUT" in page
+    assert "hidden" not in re.sub(r"<[^>]*>", "", page)
+    assert str(job.sealed_secrets) not in page
+
+
+def test_a_new_signing_secret_is_shown_once(client_of_alice, alice):
+    job = make_job(created_by=alice)
+    shown, _ = press(client_of_alice, job, "renew_signing_secret")
+    secret = shown.removeprefix("Signing secret, shown this once: ")
+    job.refresh_from_db()
+    assert Secrets.opened(job.sealed_secrets).signing == (secret,)
+    client_of_alice.get(page_of(job))
+    assert secret not in client_of_alice.get(page_of(job)).content.decode()
+
+
+def test_the_previous_secret_can_be_dropped_once_there_are_two(client_of_alice, alice):
+    job = make_job(created_by=alice)
+    drop = "drop_signing_secret"
+    press(client_of_alice, job, "renew_signing_secret")
+    assert drop not in client_of_alice.get(page_of(job)).content.decode()
+    press(client_of_alice, job, "renew_signing_secret")
+    assert drop in client_of_alice.get(page_of(job)).content.decode()
+    press(client_of_alice, job, drop)
+    job.refresh_from_db()
+    assert len(Secrets.opened(job.sealed_secrets).signing) == 1
+
+
+def test_the_button_checks_the_target_and_the_page_shows_the_findings(client_of_alice, alice, shop):
+    job = make_job(created_by=alice, **WORKFLOW, metadata={"unknown": "x"})
+    assert press(client_of_alice, job, "check_target") == [f"{job.name} checked; see below what was found."]
+    assert "declares no input unknown" in client_of_alice.get(page_of(job)).content.decode()
+
+
+def test_nobody_checks_or_signs_the_job_of_another(console, alice, bob):
+    job = make_job(created_by=alice)
+    for action in ("check_target", "renew_signing_secret", "drop_signing_secret"):
+        console(bob).post(f"{page_of(job).removesuffix('change/')}{action}/", CONFIRMED)
+    job.refresh_from_db()
+    assert (job.target_findings, job.sealed_secrets) == (None, None)
+
+
+def test_an_execution_shows_the_run_it_started(console, admin):
+    execution = make_execution(make_job(), execution_type="github_actions", not_before=NOON)
+    GitHubRun.objects.create(
+        execution=execution,
+        repository="acme/shop",
+        run_id=7,
+        url="javascript:alert(1)",
+        status="completed",
+        conclusion="failure",
+        failed_job="build",
+        failed_step="<b>tests</b>",
+        tracking=Tracking.CONCLUDED,
+        created_at=NOON,
+    )
+    page = console(admin).get(reverse("admin:jobs_jobexecution_change", args=[execution.pk])).content.decode()
+    assert "build / &lt;b&gt;tests&lt;/b&gt;" in page
+    assert "Concluded" in page
+    assert "javascript:" not in page
