@@ -296,8 +296,8 @@ DEFAULT_FROM_EMAIL = env.text("MAIL_DEFAULT_SENDER", EMAIL_HOST_USER, "MAIL_FROM
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
 USE_TZ = True
-DATE_FORMAT = "Y-m-d"
-DATETIME_FORMAT = "Y-m-d H:i:s"
+# Settings named DATE_FORMAT would lose against those of the language.
+FORMAT_MODULE_PATH = "cronsched.formats"
 # The admin shows times in the zone the schedules are read in; everything is stored in UTC.
 TIME_ZONE = SCHEDULER_TIMEZONE
 

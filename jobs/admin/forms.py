@@ -25,6 +25,8 @@ from taxonomy.models import GENERAL_SLUG, JobCategory
 LABEL_FIELDS = ("category", "pic_team")
 
 
+# Who decides where a yes or no is left open.
+DECIDED_ELSEWHERE = {"track_run": "As the server is set up", "notify_on_recovery": "As the category says"}
 # What stands in the job's one column of options, and has no field of the model.
 REQUEST_FIELDS = (*options.PLAIN_FIELDS, "secret_headers")
 
@@ -114,6 +116,9 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stub
         # A viewer's form has no fields.
         for name in set(REQUEST_FIELDS) & set(self.fields):
             self.fields[name].initial = chosen[name]
+        for name in set(DECIDED_ELSEWHERE) & set(self.fields):
+            widget = self.fields[name].widget
+            widget.choices = [("unknown", DECIDED_ELSEWHERE[name]), *widget.choices[1:]]
         if "category" in self.fields and self.instance._state.adding:
             self.fields["category"].initial = JobCategory.objects.filter(slug=GENERAL_SLUG).first()
 

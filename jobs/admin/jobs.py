@@ -95,8 +95,7 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
             "Target",
             {
                 "fields": (
-                    "target_url",
-                    ("github_owner", "github_repo", "github_workflow_name"),
+                    *("target_url", "github_owner", "github_repo", "github_workflow_name"),
                     "metadata",
                     "track_run",
                     "findings",

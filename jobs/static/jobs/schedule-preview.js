@@ -34,4 +34,6 @@ document.addEventListener("DOMContentLoaded", () => {
   };
   expression.addEventListener("input", askSoon);
   zone?.addEventListener("input", askSoon);
+  // After a refused form the fields hold what was typed, not what is stored.
+  if (expression.value) ask();
 });

@@ -1,6 +1,6 @@
 """The console's job pages, as each role meets them."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -289,6 +289,22 @@ def test_the_alert_settings_of_a_job_are_stored(console, admin):
     console(admin).post(ADD, data)
     job = Job.objects.get()
     assert (job.notify_after_failures, job.remind_every_hours, job.notify_on_recovery) == (3, 12, True)
+
+
+def test_a_wish_that_is_not_made_says_who_decides_then(console, admin):
+    form = console(admin).get(ADD).context["adminform"].form
+    assert form.fields["track_run"].widget.choices[0] == ("unknown", "As the server is set up")
+    assert form.fields["notify_on_recovery"].widget.choices[0] == ("unknown", "As the category says")
+
+
+def test_times_are_shown_to_the_second_and_an_execution_is_called_by_its_job(console, admin):
+    execution = make_execution(
+        make_job(name="Nightly backup"), started_at=datetime.fromisoformat("2026-11-21T02:00:05+09:00")
+    )
+    page = console(admin).get(reverse("admin:jobs_jobexecution_change", args=[execution.pk])).content.decode()
+    assert "2026-11-21 02:00:05" in page
+    assert "Nightly backup at " in page
+    assert f"{execution.job_id} at" not in page
 
 
 @pytest.mark.parametrize("role", ["admin", "alice", "charlie"])
