@@ -13,6 +13,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 
+from cronsched.lib import env
+
 TAG = "cronsched"
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "[::1]"}
 MOUNTS = Path("/proc/self/mounts")
@@ -61,13 +63,27 @@ def check_capacity(**_: Any) -> Messages:
             "Lower it, or set it to 0 for no limit per host.",
         ),
         *_say(
-            settings.MANUAL_RUN_WAIT_SECONDS > settings.DRAIN_TIMEOUT_SECONDS,
+            # Development wants to stop at once.
+            not settings.DEBUG and settings.MANUAL_RUN_WAIT_SECONDS > settings.DRAIN_TIMEOUT_SECONDS,
             Warning,
             "W004",
             "A stopping web process gives requests less time than a manual run may take.",
             "Set DRAIN_TIMEOUT_SECONDS to at least MANUAL_RUN_WAIT_SECONDS.",
         ),
     ]
+
+
+@register(TAG)
+def check_older_variables(**_: Any) -> Messages:
+    """Name what the environment still sets for the lock file of the API this service replaces."""
+    left = [name for name in ("SCHEDULER_LOCK_PATH", "SCHEDULER_LOCK_STALE_SECONDS") if env.text(name)]
+    return _say(
+        bool(left),
+        Warning,
+        "W007",
+        f"{' and '.join(left)} no longer has an effect: the scheduler's lock is a row of the database.",
+        "Remove it from the environment.",
+    )
 
 
 @register(TAG)

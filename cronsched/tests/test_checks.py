@@ -34,6 +34,16 @@ def test_a_proper_deployment_has_nothing_to_hear():
     assert found() == []
 
 
+@pytest.mark.parametrize("name", ["SCHEDULER_LOCK_PATH", "SCHEDULER_LOCK_STALE_SECONDS"])
+def test_variables_of_the_older_lock_are_named_as_ignored(name, monkeypatch):
+    monkeypatch.setenv(name, "60")
+    assert found() == ["W007"]
+
+
+def test_development_may_stop_faster_than_a_manual_run():
+    assert "W004" not in found(DEBUG=True, MANUAL_RUN_WAIT_SECONDS=20, DRAIN_TIMEOUT_SECONDS=3)
+
+
 @pytest.mark.parametrize(
     "changed, expected",
     [
