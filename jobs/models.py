@@ -46,6 +46,10 @@ class JobQuerySet(models.QuerySet["Job"]):
     def active(self) -> Self:
         return self.filter(is_active=True)
 
+    def scheduled(self) -> Self:
+        """Those that will fire: active, computable and with a fire time to come."""
+        return self.filter(next_fire_at__isnull=False)
+
     def due(self, now: datetime) -> Self:
         return self.filter(next_fire_at__lte=now).order_by("next_fire_at", "id")
 

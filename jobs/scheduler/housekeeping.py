@@ -101,16 +101,16 @@ class Reconciler:
         moved = self._repair_broken_and_stale(clock)
         added = _schedule_missing(clock())
         active = Job.objects.active()
-        scheduled = active.exclude(next_fire_at=None).count()
         return Summary(
             db_jobs_total=Job.objects.count(),
             db_jobs_active=active.count(),
-            scheduled_now=scheduled + chores,
+            scheduled_now=Job.objects.scheduled().count() + chores,
             scheduled_added=moved + added,
             scheduled_removed=removed,
             expired_auto_paused=expired,
             orphaned_removed=orphaned,
-            invalid_cron=active.exclude(schedule_error="").count(),
+            # Those that are scheduled are sound; the index leads past them.
+            invalid_cron=active.filter(next_fire_at=None).exclude(schedule_error="").count(),
         )
 
     def _repair_broken_and_stale(self, clock: Callable[[], datetime]) -> int:
@@ -118,7 +118,7 @@ class Reconciler:
 
         Returns how many were moved; the next step says of the others why.
         """
-        scheduled = Job.objects.exclude(next_fire_at=None).order_by()
+        scheduled = Job.objects.scheduled().order_by()
         groups = scheduled.values_list("cron_expression", "timezone").annotate(Max("next_fire_at"))
         moved = 0
         known: dict[tuple[str, str], datetime | None] = {}
@@ -210,7 +210,8 @@ def pause_expired(*, now: datetime, with_team: bool = False) -> int:
     """Pause active jobs whose end date has passed, each with its notice; return how many."""
     expired = Job.objects.active().filter(end_date__lt=definition.local_date(now))
     paused = 0
-    for job_id in list(expired.values_list("pk", flat=True)):
+    # In the order of the index, or a database may walk over all jobs in the order of its own.
+    for job_id in list(expired.order_by("end_date").values_list("pk", flat=True)):
         # Somebody may have deleted it meanwhile.
         with suppress(NotFound):
             paused += services.auto_pause(job_id, now=now, with_team=with_team)

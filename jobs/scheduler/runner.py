@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from threading import Event, Lock
+from threading import Event
 from uuid import uuid4
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -43,6 +43,10 @@ logger = logging.getLogger(__name__)
 # How often the main thread looks whether its term is still trusted and the host's clock where it was.
 WATCH_SECONDS = 0.5
 CLOCK_JUMP_SECONDS = 2.0
+# What must be punctual has a thread of its own, and so has what walks over whole tables: each thread has a connection,
+# and each connection a cache. Rare chores come one at a time, because each adds to the one list of what was done.
+# What waits for GitHub and for hosts must not keep notices from being delivered.
+THREADS = {"claim": 1, "lease": 1, "reconcile": 1, "chores": 2, "rare": 1, "targets": 2}
 SWEEP_SECONDS = 10.0
 # How often GitHub runs are looked for that it is time to look at, and targets that are still to be checked.
 FOLLOW_SECONDS = 2.0
@@ -154,19 +158,9 @@ class Leader:
         self._clock = clock
         self._turn = turn
         self._ended = Event()
-        # A resync and the regular reconcile come one after the other.
-        self._reconciling = Lock()
         self._reconciler = housekeeping.Reconciler()
         self._scheduler = BackgroundScheduler(
-            executors={
-                "claim": ThreadPoolExecutor(1),
-                "lease": ThreadPoolExecutor(1),
-                "chores": ThreadPoolExecutor(3),
-                # One at a time, because each adds to the one list of what was done; and some take long.
-                "rare": ThreadPoolExecutor(1),
-                # What waits for GitHub and for hosts must not keep notices from being delivered.
-                "targets": ThreadPoolExecutor(2),
-            },
+            executors={name: ThreadPoolExecutor(threads) for name, threads in THREADS.items()},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             logger=_quiet_logger(),
         )
@@ -239,8 +233,8 @@ class Leader:
         return [
             Chore("claim", every_second, self._claim, lane="claim", at_once=True),
             Chore("renew", every(lease.RENEW_SECONDS), self._renew, lane="lease"),
-            Chore("resync", every_second, self._answer_resync),
-            Chore("reconcile", every(settings.SCHEDULER_POLL_SECONDS), self._reconcile, at_once=True),
+            Chore("resync", every_second, self._answer_resync, lane="reconcile"),
+            Chore("reconcile", every(settings.SCHEDULER_POLL_SECONDS), self._reconcile, lane="reconcile", at_once=True),
             Chore("sweep", every(SWEEP_SECONDS), self._sweep, at_once=True),
             Chore("deliver", every_second, self._deliver),
             Chore("follow", every(FOLLOW_SECONDS), self._follow, lane="targets"),
@@ -262,7 +256,7 @@ class Leader:
         if self._term is None:
             logger.warning("Another process took the lease: standing by")
             return
-        lease.publish(term, scheduled_jobs=Job.objects.exclude(next_fire_at=None).count())
+        lease.publish(term, scheduled_jobs=Job.objects.scheduled().count())
 
     def _answer_resync(self) -> None:
         """Reconcile where somebody asked for it since the last one."""
@@ -273,16 +267,17 @@ class Leader:
         term = self._term
         if term is None or not self.may_act():
             return
-        with self._reconciling:
-            # Read before the work begins: whoever asks while it goes on gets the next one.
-            asked = SchedulerLease.objects.values_list("resync_requested", flat=True).get(pk=1)
-            now = self._clock.now()
-            summary = self._reconciler.reconcile(now=now, chores=len(self._scheduler.get_jobs()))
-            report = {"ran_at": utc_text(now), **summary._asdict()}
-            scheduled = summary.scheduled_now - len(self._scheduler.get_jobs())
-            lease.publish(
-                term, last_reconcile_at=now, last_reconcile=report, resync_answered=asked, scheduled_jobs=scheduled
-            )
+        # Read before the work begins: whoever asks while it goes on gets the next one.
+        asked = SchedulerLease.objects.values_list("resync_requested", flat=True).get(pk=1)
+        now, chores = self._clock.now(), len(self._scheduler.get_jobs())
+        summary = self._reconciler.reconcile(now=now, chores=chores)
+        lease.publish(
+            term,
+            last_reconcile_at=now,
+            last_reconcile={"ran_at": utc_text(now), **summary._asdict()},
+            resync_answered=asked,
+            scheduled_jobs=summary.scheduled_now - chores,
+        )
 
     def _sweep(self) -> None:
         swept = housekeeping.sweep(now=self._clock.now(), may_act=self.may_act)
