@@ -131,9 +131,10 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
             {
                 "classes": ("collapse",),
                 "fields": (
-                    ("misfire_grace_seconds", "catch_up", "overlap"),
-                    ("timeout_seconds", "max_attempts", "backoff_seconds", "spread_seconds"),
-                    ("retry_on", "retry_max_age_seconds"),
+                    *("catch_up", "overlap", "retry_on"),
+                    ("max_attempts", "backoff_seconds"),
+                    ("retry_max_age_seconds", "timeout_seconds"),
+                    ("misfire_grace_seconds", "spread_seconds"),
                     ("pause_after_failures", "consecutive_failures"),
                 ),
             },
