@@ -127,7 +127,7 @@ TO = OpenApiParameter(
 def whole_number(name: str, *, text: str, default: int, low: int, high: int | None = None) -> OpenApiParameter:
     """Return the description of a query number."""
     bounds = {"minimum": low, **({} if high is None else {"maximum": high})}
-    schema = {"type": "integer", "format": "int64", "default": default, **bounds}
+    schema = {"type": "integer", "default": default, **bounds}
     return OpenApiParameter(name, schema, description=text)
 
 
