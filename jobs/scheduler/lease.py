@@ -12,6 +12,7 @@ clock:
 - a holder that stops says so by emptying the row, and the next one need not wait.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -46,12 +47,15 @@ class Term(NamedTuple):
         return uptime < self.trusted_until
 
 
-def look(before: Sighting | None, *, uptime: float) -> Sighting:
-    """Return the lease as it is; `since` is carried on from `before` where nothing changed."""
+def look(before: Sighting | None, *, uptime: Callable[[], float]) -> Sighting:
+    """Return the lease as it is; `since` is carried on from `before` where nothing changed.
+
+    The clock is read after the row: a slow answer must not make the row look as if it had stood still for longer.
+    """
     holder, fence, seq = _read()
     if before is not None and (before.fence, before.seq) == (fence, seq):
         return before
-    return Sighting(holder, fence, seq, uptime)
+    return Sighting(holder, fence, seq, uptime())
 
 
 def take_over(seen: Sighting, *, holder: str, uptime: float, now: datetime) -> Term | None:

@@ -125,7 +125,7 @@ class Runner:
 
         def look() -> None:
             nonlocal seen, term
-            seen = lease.look(seen, uptime=uptime())
+            seen = lease.look(seen, uptime=uptime)
             asked_at = uptime()
             term = lease.take_over(seen, holder=self._holder, uptime=asked_at, now=self._clock.sample())
 
