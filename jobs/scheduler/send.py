@@ -1,8 +1,9 @@
 """The send pool: many threads that know nothing but a request and its outcome.
 
 Threads are made when they help and end when nothing is left to send. A thousand of them that all have something to
-compute would only get in each other's way, so the pool grows beyond a small base only while those it has are waiting
-for their targets: little of a processor in use, or few answers coming in.
+compute would only get in each other's way: Python runs one at a time, and each that wakes up waits for its turn. So the
+pool grows beyond a small base only while those it has are waiting for their targets. A thread that sleeps a moment can
+tell: where it wakes up late, the others are busy, and more of them would not send faster.
 """
 
 import logging
@@ -23,12 +24,13 @@ logger = logging.getLogger(__name__)
 
 BASE_THREADS = 32
 IDLE_SECONDS = 10.0
-# How the pool finds out whether more threads would help.
-GROW_LOOK_SECONDS = 0.02
-GROW_STEP = 50
-BUSY_PROCESSOR = 0.85
-# A thread that has waited for its target this long on average is no reason to spare another.
-SLOW_ANSWER_SECONDS = 0.2
+GROW_STEP = 25
+# Naps of a look, and how much later than asked for the worst of them may end while threads have time to spare.
+NAPS = 5
+NAP_SECONDS = 0.004
+OVERSLEPT_SECONDS = 0.001
+# Where so few answers come in, the threads are waiting, whatever the naps say: on a busy host everybody oversleeps.
+FEW_ANSWERS_PER_SECOND = 160
 
 
 class SendPool:
@@ -69,7 +71,7 @@ class SendPool:
             self._in_flight += len(batch)
         for prepared in batch:
             self._waiting.put(prepared)
-        self._add_threads(min(len(batch), BASE_THREADS - self._threads))
+        self._add_threads(min(len(batch), BASE_THREADS - self._threads, self._limit - self._threads))
         self._watch_growth()
 
     def wait_for_room(self, at_least: int, *, timeout: float) -> int:
@@ -128,21 +130,27 @@ class SendPool:
 
     def _grow(self) -> None:
         while True:
-            before = time.monotonic(), time.process_time(), self._completed
-            time.sleep(GROW_LOOK_SECONDS)
+            would_help = self._threads_have_time()
             with self._changed:
                 if self._waiting.empty() or self._threads >= self._limit:
                     self._grower = None
                     return
-            if self._would_help(*before):
-                wanted = min(GROW_STEP, self._limit - self._threads, self._waiting.qsize())
-                self._add_threads(wanted)
+            if would_help:
+                self._add_threads(min(GROW_STEP, self._limit - self._threads, self._waiting.qsize()))
 
-    def _would_help(self, began: float, processor: float, completed: int) -> bool:
-        seconds = time.monotonic() - began
-        in_use = (time.process_time() - processor) / seconds
-        answers_wanted = self._threads * seconds / SLOW_ANSWER_SECONDS
-        return in_use < BUSY_PROCESSOR or self._completed - completed < answers_wanted
+    def _threads_have_time(self) -> bool:
+        """Look for a moment whether the threads are waiting for their targets rather than for each other."""
+        began, completed = time.monotonic(), self._completed
+        overslept = max(_oversleep() for _ in range(NAPS))
+        answers = self._completed - completed
+        return overslept < OVERSLEPT_SECONDS or answers < FEW_ANSWERS_PER_SECOND * (time.monotonic() - began)
+
+
+def _oversleep() -> float:
+    """Sleep a moment and return by how much it was too long."""
+    began = time.monotonic()
+    time.sleep(NAP_SECONDS)
+    return time.monotonic() - began - NAP_SECONDS
 
 
 class Lanes:
