@@ -19,7 +19,7 @@ class Herd:
     size: int
     due_at: float
     arrivals: tuple[Arrival, ...]
-    processor_seconds: float | None = None
+    processor_seconds: float
 
     @cached_property
     def times_arrived(self) -> Counter[int]:
@@ -27,6 +27,7 @@ class Herd:
 
     @property
     def lost(self) -> int:
+        """How many had not come when the watch ended."""
         return self.size - len(self.times_arrived)
 
     @property

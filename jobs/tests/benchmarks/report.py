@@ -39,7 +39,7 @@ class Figures:
         table = Table(*self.columns, title=self.title)
         for row in self.rows:
             table.add_row(*(cell.strip("*") for cell in row), style="red" if MISSED in row else "")
-        Console(width=max(120, Console().width)).print(table, f"load before: {self.load:.1f}", sep="\n")
+        Console(width=max(180, Console().width)).print(table, f"load before: {self.load:.1f}", sep="\n")
         if WRITE:
             _put("machine", machine.description())
             _put(self.section, self._markdown())
