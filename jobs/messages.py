@@ -16,15 +16,13 @@ from django.conf import settings
 
 from accounts.models import User
 from jobs import cron
-from jobs.models import Job, JobExecution, Status, TriggerType
+from jobs.models import GOOD_CONCLUSIONS, Job, JobExecution, Status, TriggerType
 from notifications.message import NOBODY, Alarm, Audience, Mail, Message, Recovery, SlackPost
 from notifications.models import Level
 from notifications.slack_markup import escape, link, mention
 from taxonomy.models import PicTeam
 
 SLACK_ERROR_LENGTH = 300
-# How a GitHub run may end without anybody having to look at it.
-GOOD_CONCLUSIONS = frozenset({"success", "neutral", "skipped"})
 # What a mail shows of a target's answer; the whole of it is behind the link.
 MAIL_OUTPUT_LENGTH = 1000
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Case, F, OuterRef, Q, Subquery, Value, When
 from django.utils import timezone
 
 from accounts.models import User
@@ -16,6 +16,8 @@ from taxonomy.models import JobCategory, PicTeam
 
 HOUR = 3600
 DAY = 24 * HOUR
+# How a GitHub run may end without anybody having to look at it.
+GOOD_CONCLUSIONS = ("success", "neutral", "skipped")
 
 
 class CatchUp(models.TextChoices):
@@ -61,6 +63,12 @@ class JobQuerySet(models.QuerySet["Job"]):
         sent = JobExecution.objects.filter(job=OuterRef("pk")).exclude(status__in=NEVER_SENT_STATUSES)
         newest = sent.newest_first()
         return self.annotate(**{name: Subquery(newest.values(column)[:1]) for name, column in columns.items()})
+
+    def with_last_status(self) -> Self:
+        """Add `last_status`: the newest execution's, or "failed" where the GitHub run that it started ended badly."""
+        jobs = self.with_last_execution(last_dispatch="status", last_conclusion="run__conclusion")
+        ended_badly = Q(last_conclusion__gt="") & ~Q(last_conclusion__in=(*GOOD_CONCLUSIONS, "action_required"))
+        return jobs.annotate(last_status=Case(When(ended_badly, then=Value("failed")), default=F("last_dispatch")))
 
 
 class Job(models.Model):

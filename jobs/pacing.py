@@ -13,6 +13,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Q
 
 from cronsched.lib import batches
 from cronsched.lib.clock import uptime
@@ -125,7 +126,19 @@ def _held(names: Iterable[str]) -> dict[str, GitHubLane]:
     """Return the lanes, made where they are new, and held until the transaction ends."""
     wanted = sorted(names)
     rows = GitHubLane.objects.filter(name__in=wanted)
-    for name in sorted(set(wanted) - set(rows.values_list("name", flat=True))):
-        GitHubLane.objects.get_or_create(name=name)
-    # In one order, so that two transactions never wait for each other in a ring.
-    return {lane.name: lane for lane in batches.locked(rows.order_by("name"), skip=False)}
+    lanes: dict[str, GitHubLane] = {}
+    while len(lanes) < len(wanted):
+        for name in sorted(set(wanted) - set(rows.values_list("name", flat=True))):
+            GitHubLane.objects.get_or_create(name=name)
+        # In one order, so that two transactions never wait for each other in a ring. One that was just being
+        # forgotten is made anew.
+        lanes = {lane.name: lane for lane in batches.locked(rows.order_by("name"), skip=False)}
+    return lanes
+
+
+def forget_idle(*, now: datetime) -> int:
+    """Delete lanes that nothing has left for a day: tokens of single runs would gather otherwise. Return how many."""
+    recent = (now - timedelta(days=1)).timestamp()
+    unblocked = GitHubLane.objects.filter(Q(blocked_until=None) | Q(blocked_until__lt=now))
+    idle = [lane.name for lane in unblocked if not lane.sent or lane.sent[-1] < recent]
+    return unblocked.filter(name__in=idle).delete()[0]

@@ -13,7 +13,7 @@ from cronsched.lib.clock import database_now
 from cronsched.lib.ranges import DateRange
 from jobs import leadership
 from jobs.admin.jobs import local_text
-from jobs.models import Job, JobExecution, Status
+from jobs.models import GOOD_CONCLUSIONS, Job, JobExecution, Status, Tracking
 from jobs.statistics import Selection, Totals, totals
 
 LATELY = timedelta(hours=24)
@@ -69,12 +69,19 @@ def _upcoming() -> dict[str, Any]:
 
 
 def _trouble(now: datetime) -> dict[str, Any]:
-    executions = JobExecution.objects.filter(status__in=TROUBLE, started_at__gte=now - LATELY)
-    rows = [
-        [_link(row), local_text(row.started_at), row.get_status_display(), (row.error_message or row.reason or "")[:90]]
-        for row in executions.newest_first().select_related("job")[:LISTED]
-    ]
+    lately = JobExecution.objects.filter(started_at__gte=now - LATELY).newest_first().select_related("job", "run")
+    ended_badly = lately.filter(run__tracking=Tracking.CONCLUDED).exclude(run__conclusion__in=GOOD_CONCLUSIONS)
+    found = [*lately.filter(status__in=TROUBLE)[:LISTED], *ended_badly[:LISTED]]
+    found.sort(key=lambda row: (row.started_at, row.pk), reverse=True)
+    rows = [[_link(row), local_text(row.started_at), *_what_and_why(row)] for row in found[:LISTED]]
     return {"headers": ["Job", "Started", "Status", "Why"], "rows": rows}
+
+
+def _what_and_why(row: JobExecution) -> tuple[str, str]:
+    run = row.github_run
+    if run is not None and run.conclusion:
+        return "Run failed", " / ".join(filter(None, (run.conclusion, run.failed_job, run.failed_step)))[:90]
+    return row.get_status_display(), (row.error_message or row.reason or "")[:90]
 
 
 def _link(row: Job | JobExecution) -> SafeString:

@@ -172,7 +172,7 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         jobs = super().get_queryset(request).select_related("pic_team", "category", "created_by")
-        return jobs.with_last_execution(last_status="status")
+        return jobs.with_last_status()
 
     @display(description="Job", ordering="name", header=True)
     def name_and_target(self, job: Job) -> tuple[str, str]:

@@ -25,7 +25,7 @@ from cronsched.api import utc_text
 from cronsched.door import door
 from cronsched.lib.clock import DatabaseClock, uptime
 from cronsched.lib.outages import UNREACHABLE, first_line
-from jobs import digests, renewal, targets, tracking
+from jobs import digests, pacing, renewal, targets, tracking
 from jobs.digests import DAILY, WEEKLY
 from jobs.dispatch import Result
 from jobs.models import Job, SchedulerLease
@@ -222,6 +222,7 @@ class Leader:
         rare = [
             RareChore("end_dates", "0 9 * * mon", lambda now: housekeeping.maintain_end_dates(now=now)),
             RareChore("prune_history", "15 3 * * *", self._prune),
+            RareChore("forget_lanes", "25 3 * * *", lambda now: pacing.forget_idle(now=now)),
             RareChore("reminders", "0 8 * * *", lambda now: renewal.remind(now=now, may_act=self.may_act)),
             RareChore("daily_digests", "5 8 * * *", lambda now: digests.send(DAILY, now=now, may_act=self.may_act)),
             RareChore(

@@ -111,6 +111,15 @@ def test_several_refusals_at_once_are_one():
     assert (lane.refusals, lane.blocked_until) == (1, NOON + timedelta(minutes=1))
 
 
+def test_lanes_that_nobody_uses_are_forgotten():
+    ask()
+    ask(lane="token:busy", now=NOON + timedelta(days=1))
+    with transaction.atomic():
+        pacing.block({"token:blocked": timedelta(hours=1)}, now=NOON + timedelta(days=1))
+    assert pacing.forget_idle(now=NOON + timedelta(days=1, seconds=1)) == 1
+    assert set(GitHubLane.objects.values_list("name", flat=True)) == {"token:busy", "token:blocked"}
+
+
 def test_a_transaction_that_fails_takes_no_turn():
     with transaction.atomic():
         pacing.take([(UUID(int=1), LANE)], now=NOON)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cronsched.lib.ids import uuid7
-from jobs import dispatch, tracking
+from jobs import dispatch, history, tracking
 from jobs.dispatch import Result
 from jobs.executors import Outcome
 from jobs.executors.github import RunState
@@ -347,6 +347,33 @@ def test_an_event_about_a_run_of_another_repository_is_about_nobody(job, shop):
     run = GitHubRun.objects.get()
     GitHubRun.objects.update(repository="acme/other")
     assert event(run) == 0
+
+
+# --- What is shown ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "conclusion, last", [("", "success"), ("success", "success"), ("skipped", "success"), ("failure", "failed")]
+)
+def test_the_last_outcome_of_a_job_is_its_runs(conclusion, last):
+    job = make_job()
+    followed_execution(job)
+    GitHubRun.objects.update(conclusion=conclusion)
+    assert list(Job.objects.with_last_status().values_list("last_status", flat=True)) == [last]
+
+
+def test_the_first_page_of_the_console_names_runs_that_failed(job, shop, client, admin):
+    run_job(job)
+    shop.runs[0].finish("failure")
+    look()
+    client.force_login(admin)
+    assert "failure / build / Run tests" in client.get("/admin/").content.decode()
+
+
+def test_a_run_goes_with_its_execution(job, shop):
+    execution = run_job(job)
+    history.delete([execution.pk])
+    assert not GitHubRun.objects.exists()
 
 
 # --- What depends on it ----------------------------------------------------------------------------------------------
