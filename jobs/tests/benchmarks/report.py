@@ -72,7 +72,7 @@ def size(variable: str, default: str) -> list[int]:
 
 def picture(name: str) -> Path:
     """Return where a picture for the page goes."""
-    return PAGE.with_name(name)
+    return PAGE.parent / "pictures" / name
 
 
 def _put(section: str, text: str) -> None:
