@@ -53,7 +53,7 @@ def before_call(context: schemathesis.HookContext, case: Case, kwargs: dict[str,
 
 def _at_home(address: str) -> str:
     try:
-        return urlunsplit(urlsplit(address)._replace(scheme="http", netloc=NOWHERE))
+        return urlunsplit(urlsplit(address)._replace(netloc=NOWHERE))
     except ValueError:
         # No address after all, so nobody will go there.
         return address
