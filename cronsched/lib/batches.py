@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -223,14 +224,18 @@ def _document(connection: BaseDatabaseWrapper, columns: Sequence[Column], rows: 
         if column.kind is Kind.JSON:
             values[index] = [None if value is None else json.dumps(value) for value in values[index]]
         elif column.kind in _CONVERTED:
-            values[index] = _texts(connection, values[index])
+            values[index] = _texts(connection, column.kind, values[index])
     return json.dumps(list(zip(*values, strict=True)), separators=(",", ":"))
 
 
 _CONVERTED = frozenset({Kind.UUID, Kind.INSTANT, Kind.DAY})
 
 
-def _texts(connection: BaseDatabaseWrapper, values: Sequence[Any]) -> list[str | None]:
+def _texts(connection: BaseDatabaseWrapper, kind: Kind, values: Sequence[Any]) -> list[str | None]:
+    if kind is Kind.UUID:
+        # Most stand in one row only.
+        write = str if connection.features.has_native_uuid_field else attrgetter("hex")
+        return [None if value is None else write(value) for value in values]
     # The same few instants stand in row after row.
     texts: dict[Any, str | None] = {None: None}
     for value in values:

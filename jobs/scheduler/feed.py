@@ -23,8 +23,8 @@ from jobs.scheduler.turns import Turn
 
 logger = logging.getLogger(__name__)
 
-# Claims wait a moment for this much room in the pool: what finds room costs one statement less than what has to queue.
-PORTION = 200
+# Claims wait a moment for room in the pool: what finds room costs one statement less than what has to queue. While
+# half of the pool is being sent there is time to claim the other half, and few large commits cost less than many.
 PATIENCE_SECONDS = 0.25
 # How often rows that wait for another request to the same host are looked at again.
 LOOK_AGAIN_SECONDS = 0.05
@@ -97,6 +97,7 @@ class Feeder:
         self._clock = clock
         self._sender = sender
         self._turn = turn
+        self._portion = min(BATCH, max(1, pool.limit // 2))
         self._running = Lock()
 
     @property
@@ -122,7 +123,7 @@ class Feeder:
             left = self._start_waiting()
             has_more = self._claim()
             if has_more or left.for_room:
-                self._pool.wait_for_room(PORTION, timeout=PATIENCE_SECONDS)
+                self._pool.wait_for_room(self._portion, timeout=PATIENCE_SECONDS)
             elif left.for_lane:
                 self._pool.wait_for_all(timeout=LOOK_AGAIN_SECONDS)
             else:
@@ -141,7 +142,7 @@ class Feeder:
     def _claim(self) -> bool:
         """Claim one batch and send what found room; return whether there is more to claim or to start."""
         room = self._pool.room
-        limit = min(room, BATCH) if room >= PORTION else BATCH
+        limit = min(room, BATCH) if room >= self._portion else BATCH
         with self._admission(room) as admission:
             with self._turn:
                 claimed = self._claim_batch(limit, admission)

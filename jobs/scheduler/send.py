@@ -37,7 +37,7 @@ class SendPool:
     """Sends what it is given in at most `limit` threads and hands each result to `done`, in the sending thread."""
 
     def __init__(self, *, limit: int, clock: Callable[[], datetime], done: Callable[[Result], None]) -> None:
-        self._limit = limit
+        self.limit = limit
         self._clock = clock
         self._done = done
         self._waiting: SimpleQueue[Prepared] = SimpleQueue()
@@ -57,7 +57,7 @@ class SendPool:
     @property
     def room(self) -> int:
         """How many more requests would find a place."""
-        return max(0, self._limit - self._in_flight)
+        return max(0, self.limit - self._in_flight)
 
     @property
     def has_waiting(self) -> bool:
@@ -71,12 +71,12 @@ class SendPool:
             self._in_flight += len(batch)
         for prepared in batch:
             self._waiting.put(prepared)
-        self._add_threads(min(len(batch), BASE_THREADS - self._threads, self._limit - self._threads))
+        self._add_threads(min(len(batch), BASE_THREADS - self._threads, self.limit - self._threads))
         self._watch_growth()
 
     def wait_for_room(self, at_least: int, *, timeout: float) -> int:
         """Wait until `at_least` requests would find a place, at most `timeout` seconds; return how many would."""
-        wanted = self._limit - min(at_least, self._limit)
+        wanted = self.limit - min(at_least, self.limit)
         with self._changed:
             self._wake_at = wanted
             self._changed.wait_for(lambda: self._in_flight <= wanted, timeout)
@@ -85,7 +85,7 @@ class SendPool:
 
     def wait_for_all(self, *, timeout: float) -> bool:
         """Wait until nothing is in flight; False where something still is after `timeout` seconds."""
-        return self.wait_for_room(self._limit, timeout=timeout) >= self._limit
+        return self.wait_for_room(self.limit, timeout=timeout) >= self.limit
 
     # --- Threads
 
@@ -123,7 +123,7 @@ class SendPool:
 
     def _watch_growth(self) -> None:
         with self._changed:
-            if self._grower is not None or self._threads >= self._limit or self._waiting.empty():
+            if self._grower is not None or self._threads >= self.limit or self._waiting.empty():
                 return
             self._grower = threading.Thread(target=self._grow, name="send pool", daemon=True)
             self._grower.start()
@@ -132,11 +132,11 @@ class SendPool:
         while True:
             would_help = self._threads_have_time()
             with self._changed:
-                if self._waiting.empty() or self._threads >= self._limit:
+                if self._waiting.empty() or self._threads >= self.limit:
                     self._grower = None
                     return
             if would_help:
-                self._add_threads(min(GROW_STEP, self._limit - self._threads, self._waiting.qsize()))
+                self._add_threads(min(GROW_STEP, self.limit - self._threads, self._waiting.qsize()))
 
     def _threads_have_time(self) -> bool:
         """Look for a moment whether the threads are waiting for their targets rather than for each other."""

@@ -151,7 +151,7 @@ def test_many_rows_go_through_one_statement(django_assert_num_queries):
 
 def test_a_value_nobody_knows_how_to_write_is_refused():
     with pytest.raises(TypeError, match="bytes is no value of a batch"):
-        insert([(uuid4(), b"job", NOON, None, None, {})])
+        insert([(uuid4(), uuid4(), b"noon", None, None, {})])
 
 
 def test_instants_are_stored_in_utc():
