@@ -199,7 +199,7 @@ def _not_yours(act: str) -> Refusal:
 
 
 def _query(name: str, text: str, **limits: int) -> OpenApiParameter:
-    return OpenApiParameter(name, {"type": "integer", "format": "int64", "minimum": 1, **limits}, description=text)
+    return OpenApiParameter(name, {"type": "integer", "minimum": 1, **limits}, description=text)
 
 
 LIST_JOBS = operation(
