@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Q, prefetch_related_objects
 from django.db.models.functions import Coalesce
 
 from accounts.models import User
@@ -373,11 +373,12 @@ def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
         # Job before execution, as whoever deletes or edits a job takes them: the other way round two could wait for
         # each other.
         touched = Job.objects.filter(id__in={result.prepared.job.id for result in by_id.values()}).order_by("id")
-        list(batches.locked(touched, skip=False).values_list("id", flat=True))
+        batches.read(batches.locked(touched, skip=False).values_list("id"))
         own = JobExecution.objects.filter(
             id__in=by_id, sender=sender, status__in=(Status.RUNNING, Status.UNKNOWN)
         ).order_by("id")
-        before = {row[0]: _Running._make(row) for row in batches.locked(own, skip=False).values_list(*_Running._fields)}
+        running = batches.read(batches.locked(own, skip=False).values_list(*_Running._fields))
+        before = {row[0]: _Running._make(row) for row in running}
         by_id |= _contested(by_id[execution_id] for execution_id in before)
         recorded = [_recorded(by_id[row.id], row) for row in before.values()]
         if not recorded:
@@ -389,8 +390,9 @@ def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
         batches.update(connection, table, RECORDED, updates, condition=condition, parameters=[token])
         settled = [execution for execution in recorded if not execution.is_open]
         counters.add(_corrections(settled, before))
+        jobs = {job.pk: job for job in batches.instances(Job.objects.filter(id__in={row.job_id for row in settled}))}
         # Not joined: a thousand jobs have few teams and categories, and each is read once.
-        jobs = Job.objects.prefetch_related("category", "pic_team").in_bulk({row.job_id for row in settled})
+        prefetch_related_objects(list(jobs.values()), "category", "pic_team")
         undecided = _heed_github([by_id[execution_id] for execution_id in before], settled, jobs, now)
         notices = [_notice(jobs[row.job_id], row, row.pk not in undecided, now) for row in settled]
         ended = [(row.job_id, row.status == Status.SUCCESS) for row in settled if row.pk not in undecided]

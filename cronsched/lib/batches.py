@@ -157,14 +157,31 @@ def read(rows: QuerySet[Any]) -> list[tuple[Any, ...]]:
         sql, parameters = compiler.as_sql()
     except EmptyResultSet:
         return []
-    with connections[rows.db].cursor() as cursor:
-        cursor.execute(sql, parameters)
-        found = cursor.fetchall()
+    found = _fetched(connections[rows.db], sql, parameters, len(compiler.select))
     columns: list[Sequence[Any]] = list(zip(*found, strict=True))
     for index, (expression, *_) in enumerate(compiler.select[: len(columns)]):
         if convert := _CONVERTERS.get(expression.output_field.get_internal_type()):
             columns[index] = _converted(columns[index], convert)
     return list(zip(*columns, strict=True))
+
+
+def instances(rows: QuerySet[M]) -> list[M]:
+    """Return the rows of `rows` as models, read like `read` does; nothing they refer to is read along."""
+    names = [field.attname for field in rows.model._meta.concrete_fields]
+    return [rows.model.from_db(rows.db, names, values) for values in read(rows.values_list(*names))]
+
+
+def _fetched(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any], width: int) -> Sequence[Row]:
+    with connection.cursor() as cursor:
+        if connection.vendor != "sqlite":
+            cursor.execute(sql, parameters)
+            return cursor.fetchall()
+        # Python's SQLite module lets other threads run at each row it fetches. Where many want to, every row would
+        # wait for its turn again; so all of them come as one.
+        names = ", ".join(f"c{index}" for index in range(width))
+        one = f"WITH r({names}) AS ({sql}) SELECT json_group_array(json_array({names})) FROM r"
+        cursor.execute(one, parameters)
+        return json.loads(cursor.fetchone()[0])
 
 
 def _converted(values: Sequence[Any], convert: Callable[[Any], Any]) -> list[Any]:
@@ -179,14 +196,21 @@ def _uuid(value: Any) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 
-def _instant(value: datetime) -> datetime:
+def _instant(value: datetime | str) -> datetime:
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _day(value: date | str) -> date:
+    return date.fromisoformat(value) if isinstance(value, str) else value
 
 
 # What the databases' drivers leave to Django.
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "UUIDField": _uuid,
     "DateTimeField": _instant,
+    "DateField": _day,
     "BooleanField": bool,
     "JSONField": json.loads,
 }

@@ -134,6 +134,16 @@ def test_a_batch_reads_what_the_queryset_reads():
     assert [[type(value) for value in row] for row in batches.read(rows)] == [[type(v) for v in row] for row in rows]
 
 
+def test_models_are_read_as_the_queryset_reads_them():
+    make_job(metadata={"a": [1, None]}, next_fire_at=NOON, notification_emails=["a@example.com"])
+    make_job(is_active=False)
+    found = batches.instances(Job.objects.order_by("name"))
+    names = [field.attname for field in Job._meta.concrete_fields]
+    expected = Job.objects.order_by("name").values_list(*names)
+    assert [tuple(getattr(job, name) for name in names) for job in found] == list(expected)
+    assert not any(job._state.adding for job in found)
+
+
 def test_reading_nothing_gives_nothing():
     assert batches.read(Job.objects.none().values_list("id")) == []
     assert batches.read(Job.objects.filter(id=UUID(int=1)).values_list("id")) == []
