@@ -6,11 +6,16 @@ with it. The leader asks (`follow`), in intervals that grow, with ETags, for a l
 
 How a run ended is told once, counts for the job's health, and frees its place where runs must not overlap. A run that
 decides (`decides`) does so instead of its dispatch; the execution's `status` is the dispatch's outcome all the same.
+
+A dispatch whose sender died is `unknown`, but GitHub may have taken it. Its run is looked for in the same way (`seek`):
+a row without a run, looked at by whoever leads, for a short time. Where the run is found the dispatch succeeded, and
+the run is followed like any other.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -20,12 +25,23 @@ from django.db import transaction
 
 from cronsched.lib import batches
 from cronsched.lib.http import DoorError
-from jobs import executors, health, messages, pacing
+from jobs import counters, executors, health, messages, pacing
 from jobs.executors import GitHubRequest
-from jobs.executors.github import CredentialsMissing, Poll, Repository, Runs, RunState, Verdict, next_poll
+from jobs.executors.base import MAX_OUTPUT_LENGTH, MAX_TARGET_LENGTH, storable
+from jobs.executors.github import (
+    CredentialsMissing,
+    Listing,
+    Poll,
+    Repository,
+    Runs,
+    RunState,
+    Verdict,
+    likely_names,
+    next_poll,
+)
 from jobs.executors.github.events import RunEvent
-from jobs.executors.github.runs import FailedStep
-from jobs.models import GitHubRun, Job, JobExecution, Tracking
+from jobs.executors.github.runs import LOOKUP_AFTER, FailedStep
+from jobs.models import ExecutionType, GitHubRun, Job, JobExecution, Status, Tracking
 from notifications.services import notify
 
 logger = logging.getLogger(__name__)
@@ -42,10 +58,20 @@ HOLD = timedelta(seconds=60)
 PATIENT_POLLS = 5
 # A dispatch left at most this long before its outcome was recorded; for finding a run GitHub did not name.
 LOOK_BACK = timedelta(seconds=60)
+# How much longer than its timeout a sender has for its outcome.
+DEADLINE_MARGIN = timedelta(seconds=5)
+# Runs of dead senders are looked for so long, where GitHub does not answer, and one after the other: a process that
+# dies may leave hundreds, and GitHub counts the questions.
+SEEK_FOR = timedelta(minutes=15)
+SEEK_GAP = timedelta(seconds=0.5)
 
 NOT_FOUND = "GitHub did not say which run it is, and it could not be told from others"
 GONE = "GitHub does not show it any more"
 TOO_LONG = "it did not end in time"
+
+NO_RUN = "GitHub was asked: it shows no run of it."
+NOT_CERTAIN = "GitHub was asked: of the runs started then none can be told to be this one."
+NOT_ANSWERED = "GitHub was asked and gave no answer."
 
 
 class Started(NamedTuple):
@@ -86,8 +112,36 @@ def begin(started: Sequence[Started], jobs: dict[UUID, Job], *, now: datetime) -
             row.next_poll_at = now + next_poll(1, key=str(execution_id))
             row.follow_until = now + FOLLOW_FOR
         rows.append(row)
+    # The sender was taken for dead, and speaks after all: its run need not be looked for any more.
+    GitHubRun.objects.filter(pk__in=[execution_id for execution_id, _, _ in started]).delete()
     GitHubRun.objects.bulk_create(rows)
     return {row.execution_id for row in rows if row.decides}
+
+
+def seek(lost: Iterable[JobExecution], *, now: datetime) -> None:
+    """Look for the runs of those of `lost` that are dispatches, as GitHub may have taken them before their sender died.
+
+    Call it in the transaction that calls them unknown. Without a credential nobody can look.
+    """
+    if not executors.has_github_credential():
+        return
+    rows: list[GitHubRun] = []
+    for execution in lost:
+        sent = execution.request_snapshot or {}
+        is_dispatch = execution.execution_type == ExecutionType.GITHUB_ACTIONS and {"owner", "repo"} <= sent.keys()
+        if not is_dispatch or execution.deadline_at is None:
+            continue
+        rows.append(
+            GitHubRun(
+                execution=execution,
+                repository=f"{sent['owner']}/{sent['repo']}".lower(),
+                tracking=Tracking.FOLLOWED,
+                created_at=now,
+                next_poll_at=now + len(rows) * SEEK_GAP,
+                follow_until=now + SEEK_FOR,
+            )
+        )
+    GitHubRun.objects.bulk_create(rows)
 
 
 def known_runs(repositories: Iterable[str], *, now: datetime) -> dict[str, frozenset[int]]:
@@ -113,15 +167,17 @@ class Look(NamedTuple):
     ref: str
     run_id: int | None
     etag: str
-    dispatched_at: datetime
-    known: frozenset[int]
+    # When the dispatch went out at the earliest, and when it was over at the latest.
+    sent_at: datetime
+    lost_at: datetime
 
 
 class Sight(NamedTuple):
-    """What a look gave. `candidates` are runs that may be the one that GitHub did not name."""
+    """What a look gave. `candidates` are runs that may be the one that GitHub did not name, of the `workflow`."""
 
     poll: Poll
     candidates: Sequence[RunState] | None = None
+    workflow: str = ""
     failed: FailedStep | None = None
 
 
@@ -150,12 +206,9 @@ def _take(now: datetime) -> list[Look]:
             return []
         mine = GitHubRun.objects.filter(pk__in=[run.pk for run in runs])
         mine.update(next_poll_at=now + HOLD)
-        executions = JobExecution.objects.only("target", "request_snapshot", "started_at").in_bulk(
-            [run.pk for run in runs]
-        )
-        nameless = {run.repository for run in runs if run.run_id is None}
-        known = known_runs(nameless, now=now) if nameless else {}
-    looks = [_as_look(run, executions[run.pk], known.get(run.repository, frozenset())) for run in runs]
+        seen = JobExecution.objects.only("status", "target", "request_snapshot", "started_at", "deadline_at")
+        executions = seen.in_bulk([run.pk for run in runs])
+    looks = [_as_look(run, executions[run.pk]) for run in runs]
     lanes = {look.execution_id: executors.github().lane(look.repository) for look in looks}
     blocked = pacing.blocked(set(lanes.values()), now=now)
     for look in looks:
@@ -164,19 +217,34 @@ def _take(now: datetime) -> list[Look]:
     return [look for look in looks if lanes[look.execution_id] not in blocked]
 
 
-def _as_look(run: GitHubRun, execution: JobExecution, known: frozenset[int]) -> Look:
+def _as_look(run: GitHubRun, execution: JobExecution) -> Look:
     owner, _, name = run.repository.partition("/")
     workflow = (execution.target or "").split("/", 2)[-1]
-    ref = str((execution.request_snapshot or {}).get("ref", ""))
-    dispatched_at = max(execution.started_at, run.created_at - LOOK_BACK)
-    return Look(run.pk, Repository(owner, name), workflow, ref, run.run_id, run.etag, dispatched_at, known)
+    span = _span(execution)
+    if span is None:
+        sent_at = max(execution.started_at, run.created_at - LOOK_BACK)
+        span = sent_at, sent_at + LOOK_BACK
+    return Look(run.pk, Repository(owner, name), workflow, _ref(execution), run.run_id, run.etag, *span)
+
+
+def _ref(execution: JobExecution) -> str:
+    return str((execution.request_snapshot or {}).get("ref", ""))
+
+
+def _span(execution: JobExecution) -> tuple[datetime, datetime] | None:
+    """Return when an attempt without an outcome left at the earliest and was over at the latest."""
+    if execution.deadline_at is None:
+        return None
+    # Not `started_at`, which is the first attempt's.
+    timeout = timedelta(seconds=(execution.request_snapshot or {}).get("timeout_seconds", 0))
+    return execution.deadline_at - timeout - DEADLINE_MARGIN, execution.deadline_at
 
 
 def _look(look: Look, now: datetime) -> Sight:
     runs = Runs(executors.github())
     try:
         if look.run_id is None:
-            return Sight(Poll(), candidates=_candidates(runs, look, now))
+            return _candidates(runs, look, now)
         poll = runs.poll(look.repository, look.run_id, etag=look.etag or None, now=now, timeout=TIMEOUT)
     except (DoorError, CredentialsMissing) as error:
         logger.info("Run %s of %s could not be looked at: %s", look.run_id, look.repository.name, error)
@@ -184,17 +252,16 @@ def _look(look: Look, now: datetime) -> Sight:
     return Sight(poll, failed=_failed_step(runs, look, poll.state))
 
 
-def _candidates(runs: Runs, look: Look, now: datetime) -> list[RunState] | None:
-    return runs.find(
-        look.repository,
-        look.workflow,
-        look.ref,
-        sent_at=look.dispatched_at,
-        lost_at=look.dispatched_at + LOOK_BACK,
-        now=now,
-        known=look.known,
-        timeout=TIMEOUT,
-    )
+def _candidates(runs: Runs, look: Look, now: datetime) -> Sight:
+    found, name = Listing(), look.workflow
+    # A dispatch whose sender died is known by the name the job gives it.
+    for name in likely_names(look.workflow):
+        found = runs.find(
+            look.repository, name, look.ref, sent_at=look.sent_at, lost_at=look.lost_at, now=now, timeout=TIMEOUT
+        )
+        if not found.unknown:
+            break
+    return Sight(Poll(wait=found.wait), candidates=found.runs, workflow=name)
 
 
 def _failed_step(runs: Runs, look: Look, state: RunState | None) -> FailedStep | None:
@@ -211,27 +278,113 @@ def _see(look: Look, sight: Sight, now: datetime) -> None:
     """Write down what a look gave, and conclude the run where it has ended."""
     with transaction.atomic():
         held = _held(look.execution_id)
-        if held is None or held.run.tracking != Tracking.FOLLOWED:
+        if held is None or held.run.tracking != Tracking.FOLLOWED or held.run.run_id != look.run_id:
             return
         run = held.run
+        if run.run_id is None and held.execution.status == Status.FAILED:
+            # The sender was taken for dead, and said after all that nothing was started.
+            run.delete()
+            return
         run.polls += 1
         run.checked_at = now
         run.next_poll_at = now + max(next_poll(run.polls + 1, key=str(run.pk)), sight.poll.wait or timedelta())
         if sight.poll.wait is not None:
             pacing.block({executors.github().lane(look.repository): sight.poll.wait}, now=now)
         if sight.candidates is not None:
-            _choose(run, sight.candidates)
+            _choose(held, look, sight, now)
         elif sight.poll.state is not None:
             _apply(held, sight.poll.state, sight.failed, now)
             run.etag = sight.poll.etag or ""
-        if run.tracking == Tracking.FOLLOWED:
+        if held.execution.status == Status.UNKNOWN:
+            if _is_sought_in_vain(held, sight, now):
+                run.delete()
+                return
+        elif run.tracking == Tracking.FOLLOWED:
             _give_up_if_hopeless(held, sight, now)
         run.save()
 
 
-def _choose(run: GitHubRun, candidates: Sequence[RunState]) -> None:
-    if len(candidates) == 1:
-        run.run_id, run.url, run.status = candidates[0].run_id, candidates[0].url, candidates[0].status
+def _choose(held: "Held", look: Look, sight: Sight, now: datetime) -> None:
+    """Take the one run that can only be this one's."""
+    own = _free(held.run, sight.candidates or ())
+    is_sought = held.execution.status == Status.UNKNOWN
+    if len(own) != 1 or (is_sought and _has_rival(look)):
+        return
+    run, (state,) = held.run, own
+    run.run_id, run.url, run.status = state.run_id, state.url, state.status
+    if is_sought:
+        _settle(held, look, sight.workflow, now)
+
+
+def _free(run: GitHubRun, candidates: Sequence[RunState]) -> list[RunState]:
+    """Return those of `candidates` that belong to no other execution."""
+    others = GitHubRun.objects.filter(run_id__in=[state.run_id for state in candidates]).exclude(pk=run.pk)
+    taken = set(others.filter(repository=run.repository).values_list("run_id", flat=True))
+    return [state for state in candidates if state.run_id not in taken]
+
+
+def _has_rival(look: Look) -> bool:
+    """Whether another dispatch was out then whose run is not known either: the one that was found may be that one's."""
+    target = _stem(f"{look.repository.owner}/{look.repository.name}/{look.workflow}")
+    until = look.lost_at + LOOKUP_AFTER
+    others = JobExecution.objects.filter(execution_type=ExecutionType.GITHUB_ACTIONS).exclude(pk=look.execution_id)
+    unsettled = others.filter(status__in=(Status.RUNNING, Status.UNKNOWN), deadline_at__gte=look.sent_at)
+    # Older Enterprise servers accept without saying which run it is.
+    accepted = others.filter(status=Status.SUCCESS, run__run_id=None, started_at__lte=until)
+    accepted = accepted.filter(started_at__gte=look.sent_at - LOOK_BACK)
+    for other in (*unsettled, *accepted):
+        span = _span(other) if other.status != Status.SUCCESS else None
+        is_of_that_time = span is None or span[0] <= until
+        if is_of_that_time and _stem(other.target or "") == target and _ref(other) == look.ref:
+            return True
+    return False
+
+
+def _stem(target: str) -> str:
+    """Return a target without the spellings that name the same workflow."""
+    return target.lower().removesuffix(".yml").removesuffix(".yaml")
+
+
+def _settle(held: "Held", look: Look, workflow: str, now: datetime) -> None:
+    """Say that the dispatch succeeded after all, unless somebody knows better by now; and follow its run as usual."""
+    execution, run = held.execution, held.run
+    unknown = JobExecution.objects.filter(pk=execution.pk, status=Status.UNKNOWN)
+    before = counters.of(unknown, sign=-1)
+    sent = execution.request_snapshot or {}
+    execution.status, execution.reason, execution.completed_at = Status.SUCCESS, None, now
+    execution.target = storable(f"{sent['owner']}/{sent['repo']}/{workflow}", MAX_TARGET_LENGTH)
+    execution.output = storable(f"Workflow triggered successfully on branch {look.ref}", MAX_OUTPUT_LENGTH)
+    execution.details = {"lookup": "run found", "run_id": run.run_id, "run_url": run.url}
+    # How long GitHub took to accept it nobody knows, so that the duration stays blank.
+    settled = ("status", "reason", "completed_at", "target", "output", "details")
+    if not unknown.update(**{name: getattr(execution, name) for name in settled}):
+        run.run_id, run.url, run.status = None, "", ""
+        return
+    counters.add([*before, *counters.of(JobExecution.objects.filter(pk=execution.pk))])
+    message = messages.run_finished(held.job, execution, now=now)
+    run.decides = is_wanted(held.job)
+    if run.decides:
+        # Whether all is well is for the run to say.
+        run.polls, run.next_poll_at, run.follow_until = 0, now, now + FOLLOW_FOR
+        notify([replace(message, mail=None, alarm=None)], now=now)
+    else:
+        run.tracking, run.next_poll_at = Tracking.NOT_FOLLOWED, None
+        notify([message, *health.count([(held.job.pk, True)], {held.job.pk: held.job}, now=now)], now=now)
+
+
+def _is_sought_in_vain(held: "Held", sight: Sight, now: datetime) -> bool:
+    """Whether the run of a dead sender is not worth another look. What was learnt then stands in the reason."""
+    run, candidates = held.run, sight.candidates
+    is_over = run.follow_until is not None and run.follow_until <= now
+    if not is_over and (candidates is None or run.polls < PATIENT_POLLS):
+        return False
+    if candidates is None:
+        found = NOT_ANSWERED
+    else:
+        found = NOT_CERTAIN if _free(run, candidates) else NO_RUN
+    unknown = JobExecution.objects.filter(pk=run.pk, status=Status.UNKNOWN)
+    unknown.update(reason=" ".join(filter(None, (held.execution.reason, found))))
+    return True
 
 
 def _give_up_if_hopeless(held: "Held", sight: Sight, now: datetime) -> None:

@@ -42,6 +42,7 @@ __all__ = [
     "WebhookRequest",
     "check",
     "github",
+    "has_github_credential",
     "lane",
     "ref_of_run",
     "ref_of_test_run",
@@ -125,8 +126,12 @@ def lane(request: Request) -> str | None:
     """Return the name of the credential whose rate limit the request counts against, None where there is none."""
     if not isinstance(request, GitHubRequest):
         return None
-    has_credential = request.token or settings.GITHUB_TOKEN or settings.GITHUB_APP_ID
-    return github().lane(request.repository) if has_credential else None
+    return github().lane(request.repository) if request.token or has_github_credential() else None
+
+
+def has_github_credential() -> bool:
+    """Whether GitHub can be asked anything on the service's own account."""
+    return bool(settings.GITHUB_TOKEN or settings.GITHUB_APP_ID)
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from cronsched.lib import batches
 from cronsched.lib.clock import uptime
 from cronsched.lib.errors import NotFound
-from jobs import counters, cron, definition, history, messages, schedule, services
+from jobs import counters, cron, definition, history, messages, schedule, services, tracking
 from jobs.models import DailyCount, Job, JobExecution, Status
 from notifications.services import notify
 
@@ -39,7 +39,7 @@ MayAct = Callable[[], bool]
 def sweep(*, now: datetime, may_act: MayAct) -> int:
     """Call runs unknown that should have ended long ago, and alert; return how many.
 
-    Their sender may still correct it.
+    Their sender may still correct it, and of a dispatch GitHub may tell more: its run is looked for.
     """
     total = 0
     while may_act():
@@ -61,6 +61,7 @@ def _sweep_batch(now: datetime) -> int:
         running = JobExecution.objects.filter(pk__in=ids, status=Status.RUNNING)
         running.update(status=Status.UNKNOWN, reason=SENDER_GONE, completed_at=now)
         counters.add(counters.of(JobExecution.objects.filter(pk__in=ids)))
+        tracking.seek(executions, now=now)
         jobs = Job.objects.select_related("category", "pic_team").in_bulk({row.job_id for row in executions})
         notify([messages.unknown(jobs[row.job_id], row, now=now) for row in executions], now=now)
     return len(executions)

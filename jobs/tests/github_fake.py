@@ -305,8 +305,8 @@ class GitHubFake:
         if not 200 <= response.status_code < 300:
             return
         path = re.sub("(?<=/contents/).+", lambda found: found[0].replace("/", "%2F"), request.path)
-        # The description calls `created` an instant, GitHub's documentation a search expression such as `>=...`.
-        args = {name: value.lstrip("><=") if name == "created" else value for name, value in request.args.items()}
+        # The description calls `created` an instant, GitHub's documentation a search expression: here a range.
+        args = {name: value.partition("..")[0] if name == "created" else value for name, value in request.args.items()}
         content_type = request.content_type or "application/json"
         method = request.method.lower()
         asked = MockRequest(OFFICIAL_HOST, method, path, args=args, data=body or None, content_type=content_type)
@@ -481,9 +481,8 @@ class GitHubFake:
         if request.args.get("event", "workflow_dispatch") != "workflow_dispatch":
             runs = []
         if created := request.args.get("created"):
-            assert created.startswith(">="), created
-            since = datetime.fromisoformat(created.removeprefix(">="))
-            runs = [run for run in runs if run.created_at >= since]
+            since, until = map(datetime.fromisoformat, created.split(".."))
+            runs = [run for run in runs if since <= run.created_at <= until]
         runs = sorted(runs, key=lambda run: run.id, reverse=True)
         page = [_run(repository, run) for run in runs[: int(request.args.get("per_page", 30))]]
         return 200, {"total_count": len(runs), "workflow_runs": page}

@@ -1,21 +1,24 @@
 """From a dispatch to the end of the run it started: what is kept, looked at, told and counted."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from cronsched.lib.ids import uuid7
-from jobs import dispatch, history, tracking
+from jobs import counters, dispatch, executors, history, tracking
 from jobs.dispatch import Result
 from jobs.executors import Outcome
 from jobs.executors.github import RunState
 from jobs.executors.github.events import RunEvent
 from jobs.facts import JobFacts, Overrides
-from jobs.models import GitHubLane, GitHubRun, Job, JobExecution, Overlap, Status, Tracking
-from jobs.schedule import open_executions
+from jobs.models import GitHubLane, GitHubRun, Job, JobExecution, Overlap, Status, Tracking, TriggerType
+from jobs.schedule import insert_executions, open_executions
+from jobs.scheduler import housekeeping
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import NOON, make_execution, make_job
+from jobs.tests.github_fake import FakeRepository
 from jobs.tests.scheduler.helpers import claim, make_due_job
 from notifications.models import Delivery, Notification
 
@@ -439,3 +442,216 @@ def test_a_run_found_after_silence_that_belongs_to_another_is_no_success(job, sh
     assert execution.error_message == (
         "Request failed: no answer, and the run that was found belongs to another execution"
     )
+
+
+# --- Dispatches whose sender died -------------------------------------------------------------------------------------
+
+
+LEFT_BEFORE = timedelta(seconds=60)
+
+
+def lose_sender(job: Job, shop: FakeRepository, *, arrived: bool = True, ago: timedelta = LEFT_BEFORE) -> JobExecution:
+    """Dispatch `job` some time ago, by a sender that then died, and let the leader find that out."""
+    now = datetime.now(UTC)
+    left_at = now - ago
+    facts = JobFacts.read(Job.objects.filter(pk=job.pk))[0]
+    prepared = dispatch.prepare(uuid7(), facts, fire_time=None)
+    row = dispatch.running_row(prepared, sender=uuid7(), now=left_at)
+    insert_executions([row], trigger=TriggerType.MANUAL, now=left_at)
+    if arrived:
+        assert executors.run(prepared.request).succeeded
+        shop.runs[-1].created_at = left_at + timedelta(seconds=1)
+    housekeeping.sweep(now=now, may_act=lambda: True)
+    return JobExecution.objects.get(pk=prepared.execution_id)
+
+
+def look_until_the_end() -> None:
+    """Look for a lost dispatch as often as the leader would. The clock stands: GitHub's does not go on with ours."""
+    for _ in range(6):
+        GitHubRun.objects.filter(tracking=Tracking.FOLLOWED).update(next_poll_at=datetime.now(UTC))
+        look(timedelta())
+
+
+def statuses() -> dict[str, int]:
+    return {total.status: total.number for total in counters.totals()}
+
+
+def test_a_dispatch_whose_sender_died_is_found_at_github_and_followed_to_its_end(job, shop):
+    Job.objects.update(consecutive_failures=2)
+    execution = lose_sender(job, shop)
+    assert (execution.status, execution.run.run_id, execution.run.tracking) == ("unknown", None, Tracking.FOLLOWED)
+
+    assert look(timedelta()) == 1
+    execution = JobExecution.objects.get()
+    assert (execution.status, execution.reason, execution.duration_seconds) == ("success", None, None)
+    assert execution.output == "Workflow triggered successfully on branch master"
+    assert execution.details["run_id"] == execution.run.run_id == shop.runs[0].id
+    assert execution.run.decides
+    assert statuses() == {"success": 1}
+    assert len(shop.runs) == 1
+
+    shop.runs[0].finish("failure", job="build", step="Run tests")
+    look(timedelta())
+    job.refresh_from_db()
+    assert job.consecutive_failures == 3
+    assert [title for title, _ in told()] == ["Job Outcome Unknown", "Job Completed", "GitHub Run Concluded"]
+
+
+def test_where_runs_are_not_followed_a_lost_dispatch_is_found_all_the_same(job, shop):
+    Job.objects.update(track_run=False, consecutive_failures=2)
+    lose_sender(job, shop)
+    look(timedelta())
+    execution = JobExecution.objects.get()
+    assert (execution.status, execution.run.run_id) == ("success", shop.runs[0].id)
+    assert (execution.run.tracking, execution.run.next_poll_at) == (Tracking.NOT_FOLLOWED, None)
+    job.refresh_from_db()
+    assert job.consecutive_failures == 0
+
+
+def test_a_workflow_named_without_its_extension_is_found_by_its_file(shop):
+    lose_sender(make_job(**WORKFLOW | {"github_workflow_name": "deploy"}), shop)
+    look(timedelta())
+    assert JobExecution.objects.get().target == "acme/shop/deploy.yml"
+
+
+def test_a_retried_dispatch_is_looked_for_at_the_time_of_its_last_attempt(job, shop):
+    execution = lose_sender(job, shop)
+    JobExecution.objects.update(started_at=execution.started_at - timedelta(hours=3), attempt=2)
+    look(timedelta())
+    assert JobExecution.objects.get().status == "success"
+
+
+def test_hours_later_the_run_of_a_lost_dispatch_is_found_among_hundreds(job, shop):
+    lose_sender(job, shop, ago=timedelta(hours=5))
+    first = shop.runs[0]
+    for number in range(150):
+        later = first.created_at + timedelta(hours=2, seconds=number)
+        shop.runs.append(replace(first, id=first.id + 1 + number, created_at=later))
+    look(timedelta())
+    assert JobExecution.objects.get().run.run_id == first.id
+
+
+def test_a_lost_dispatch_that_never_arrived_stays_unknown_and_says_that_it_was_looked_up(job, shop):
+    lose_sender(job, shop, arrived=False)
+    look_until_the_end()
+    execution = JobExecution.objects.get()
+    assert (execution.status, execution.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {tracking.NO_RUN}")
+    assert execution.github_run is None
+    assert statuses() == {"unknown": 1}
+    assert [title for title, _ in told()] == ["Job Outcome Unknown"]
+
+
+def test_a_run_that_belongs_to_another_execution_is_not_taken_by_a_lost_dispatch(job, shop):
+    other = run_job(job)
+    shop.runs[0].created_at -= LEFT_BEFORE
+    lose_sender(job, shop, arrived=False)
+    look_until_the_end()
+    lost = JobExecution.objects.exclude(pk=other.pk).get()
+    assert (lost.status, lost.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {tracking.NO_RUN}")
+
+
+def test_of_two_lost_dispatches_neither_takes_the_one_run_there_is(job, shop):
+    lose_sender(job, shop)
+    lose_sender(job, shop, arrived=False)
+    look_until_the_end()
+    assert statuses() == {"unknown": 2}
+    assert set(JobExecution.objects.values_list("reason", flat=True)) == {
+        f"{housekeeping.SENDER_GONE} {tracking.NOT_CERTAIN}"
+    }
+
+
+def test_a_lost_dispatch_of_the_same_workflow_at_another_time_is_no_rival(job, shop):
+    lose_sender(job, shop, arrived=False, ago=timedelta(minutes=10))
+    found = lose_sender(job, shop)
+    look(timedelta(seconds=1))
+    assert list(JobExecution.objects.filter(status="success")) == [found]
+
+
+def test_while_github_does_not_answer_it_is_asked_again_but_not_for_ever(job, shop, github_fake):
+    lose_sender(job, shop)
+    github_fake.drop_next(times=30)
+    minute = 0
+    while GitHubRun.objects.exists():
+        assert minute < 30
+        look(minute * MINUTE)
+        minute += 1
+    assert minute * MINUTE > tracking.SEEK_FOR
+    execution = JobExecution.objects.get()
+    assert (execution.status, execution.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {tracking.NOT_ANSWERED}")
+
+
+def test_a_rate_limit_while_looking_for_a_run_blocks_the_lane(job, shop, github_fake):
+    lose_sender(job, shop)
+    github_fake.refuse_next(403, "secondary rate limit", {"Retry-After": "600"})
+    look(timedelta())
+    assert GitHubRun.objects.get().next_poll_at - datetime.now(UTC) > timedelta(seconds=590)
+    assert GitHubLane.objects.get().blocked_until is not None
+
+
+def test_many_lost_dispatches_are_looked_for_one_after_the_other(job, shop):
+    for _ in range(3):
+        make_execution(
+            job,
+            status=Status.RUNNING,
+            execution_type="github_actions",
+            deadline_at=NOON,
+            request_snapshot={"owner": "acme", "repo": "shop", "ref": "master", "timeout_seconds": 10},
+        )
+    now = NOON + MINUTE
+    housekeeping.sweep(now=now, may_act=lambda: True)
+    looks = sorted(GitHubRun.objects.values_list("next_poll_at", flat=True))
+    assert looks == [now + number * tracking.SEEK_GAP for number in range(3)]
+
+
+@pytest.mark.parametrize("snapshot", [None, {"url": "https://hooks.example.com/"}])
+def test_what_was_no_dispatch_is_not_looked_for(job, shop, snapshot):
+    for kind in ("webhook", "github_actions"):
+        make_execution(job, status=Status.RUNNING, execution_type=kind, deadline_at=NOON, request_snapshot=snapshot)
+    assert housekeeping.sweep(now=NOON + MINUTE, may_act=lambda: True) == 2
+    assert not GitHubRun.objects.exists()
+
+
+def test_without_a_credential_nothing_is_looked_for(job, shop, settings):
+    credential, settings.GITHUB_TOKEN = settings.GITHUB_TOKEN, ""
+    lose_sender(job, shop, arrived=False)
+    settings.GITHUB_TOKEN = credential
+    assert look() == 0
+    assert JobExecution.objects.get().reason == housekeeping.SENDER_GONE
+
+
+@pytest.mark.parametrize(
+    "outcome, run_id",
+    [
+        (Outcome("success", "github_actions", "acme/shop/deploy.yml", 200, details={"run_id": 7}), 7),
+        (Outcome("failed", "github_actions", "acme/shop/deploy.yml", 422, error_message="No ref"), None),
+    ],
+)
+def test_a_sender_that_speaks_after_all_is_believed(job, shop, outcome, run_id):
+    execution = lose_sender(job, shop)
+    now = datetime.now(UTC)
+    taken = tracking._take(now)
+    facts = JobFacts.read(Job.objects.all())[0]
+    prepared = dispatch.prepare(execution.pk, facts, fire_time=None)
+    dispatch.record([Result(prepared, outcome, now)], sender=execution.sender, now=now)
+    # The look that was under way meanwhile comes too late.
+    for one in taken:
+        tracking._see(one, tracking._look(one, now), now)
+    execution = JobExecution.objects.get()
+    assert execution.status == outcome.status
+    assert (execution.github_run and execution.github_run.run_id) == run_id
+    assert statuses() == {outcome.status: 1}
+
+
+def test_a_look_for_a_lost_dispatch_does_not_overwrite_a_newer_truth(job, shop):
+    execution = lose_sender(job, shop)
+    now = datetime.now(UTC)
+    (one,) = tracking._take(now)
+    sight = tracking._look(one, now)
+    JobExecution.objects.update(status=Status.FAILED, error_message="by hand")
+    tracking._see(one, sight, now)
+    execution.refresh_from_db()
+    assert (execution.status, execution.error_message) == ("failed", "by hand")
+
+
+def test_the_margin_of_a_deadline_is_the_senders():
+    assert tracking.DEADLINE_MARGIN == dispatch.DEADLINE_MARGIN

@@ -4,10 +4,10 @@ from jobs.executors.github.api import Transport
 from jobs.executors.github.check import GitHubCheck
 from jobs.executors.github.client import GitHub, Repository
 from jobs.executors.github.credentials import AppTokens, Credentials, CredentialsMissing, StaticToken
-from jobs.executors.github.dispatch import GitHubExecutor, GitHubRequest, ref_of_run, ref_of_test_run
+from jobs.executors.github.dispatch import GitHubExecutor, GitHubRequest, likely_names, ref_of_run, ref_of_test_run
 from jobs.executors.github.events import is_signed, run_event
 from jobs.executors.github.inputs import input_problems
-from jobs.executors.github.runs import Poll, Runs, RunState, Verdict, next_poll
+from jobs.executors.github.runs import Listing, Poll, Runs, RunState, Verdict, next_poll
 
 __all__ = [
     "AppTokens",
@@ -17,6 +17,7 @@ __all__ = [
     "GitHubCheck",
     "GitHubExecutor",
     "GitHubRequest",
+    "Listing",
     "Poll",
     "Repository",
     "RunState",
@@ -26,6 +27,7 @@ __all__ = [
     "Verdict",
     "input_problems",
     "is_signed",
+    "likely_names",
     "next_poll",
     "ref_of_run",
     "ref_of_test_run",

@@ -166,7 +166,7 @@ class GitHubExecutor:
         for wait in self._lookup_waits:
             threading.Event().wait(wait)
             try:
-                runs = self._runs.find(
+                found = self._runs.find(
                     request.repository,
                     request.workflow,
                     request.ref,
@@ -178,8 +178,8 @@ class GitHubExecutor:
                 )
             except (DoorError, CredentialsMissing):
                 return None
-            if runs is None or runs:
-                return runs
+            if found.runs is None or found.runs:
+                return found.runs
         return []
 
     def _dispatch(self, request: GitHubRequest, ends_at: float) -> Answer:
@@ -215,9 +215,16 @@ class GitHubExecutor:
 
 def spellings(request: GitHubRequest) -> list[GitHubRequest]:
     """Return the request, then under likely file names where the workflow may be a name without its extension."""
-    if not request.guess_extension or "." in request.workflow or request.workflow.isdigit():
+    if not request.guess_extension:
         return [request]
-    return [request, *(replace(request, workflow=request.workflow + extension) for extension in EXTENSIONS)]
+    return [replace(request, workflow=name) for name in likely_names(request.workflow)]
+
+
+def likely_names(workflow: str) -> list[str]:
+    """Return the names GitHub may know a workflow by: a file name can be given without its extension."""
+    if "." in workflow or workflow.isdigit():
+        return [workflow]
+    return [workflow, *(workflow + extension for extension in EXTENSIONS)]
 
 
 def _accepted(request: GitHubRequest, status: int | None, details: Mapping[str, Any]) -> Outcome:

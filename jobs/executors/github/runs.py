@@ -26,6 +26,8 @@ MAX_BYTES = 2 * 1024 * 1024
 # GitHub dates runs to the second, and creates them a moment after it took the dispatch.
 LOOKUP_BEFORE = timedelta(seconds=5)
 LOOKUP_AFTER = timedelta(seconds=30)
+# As wrong as our clock may be.
+CLOCKS_APART = timedelta(hours=1)
 MAX_RUN_ID = 2**63 - 1
 MAX_ATTEMPT = 2**31 - 1
 
@@ -88,6 +90,18 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """The runs that a dispatch may have started; None where GitHub gave no list.
+
+    `unknown` says that GitHub knows no workflow of that name, `wait` is what it asked for.
+    """
+
+    runs: list[RunState] | None = None
+    unknown: bool = False
+    wait: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FailedStep:
     """Where a run failed. `step` is blank where the job never came to one."""
 
@@ -136,25 +150,28 @@ class Runs:
         now: datetime,
         known: Collection[int] = (),
         timeout: timedelta,
-    ) -> list[RunState] | None:
+    ) -> Listing:
         """Return the runs that a dispatch may have started which went out at `sent_at` and was given up at `lost_at`.
 
-        Those in `known` belong to others. None where GitHub gave no list. Both clocks are compared by the answer's own
-        date, so ours need not be right.
+        Those in `known` belong to others. Both clocks are compared by the answer's own date, so ours need not be right.
         """
-        created = f">={sent_at - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+        # The page holds the newest of them: without an end it might not reach back to a dispatch of some hours ago.
+        created = f"{sent_at - CLOCKS_APART:%Y-%m-%dT%H:%M:%SZ}..{lost_at + CLOCKS_APART:%Y-%m-%dT%H:%M:%SZ}"
         query = {"event": "workflow_dispatch", "branch": ref, "created": created, "per_page": 100}
         answer = self._get(repository, "workflows", workflow, "runs", query="?" + urlencode(query), timeout=timeout)
         if answer.status != HTTPStatus.OK:
-            return None
+            unknown = answer.status == HTTPStatus.NOT_FOUND
+            return Listing(unknown=unknown, wait=rate_limit_wait(answer, now=now))
         offset = _date(answer, now) - now
         earliest, latest = sent_at + offset - LOOKUP_BEFORE, lost_at + offset + LOOKUP_AFTER
         states = filter(None, (run_state(run) for run in _objects(json_of(answer).get("workflow_runs"))))
-        return [
-            state
-            for state in states
-            if state.run_id not in known and state.created_at and earliest <= state.created_at <= latest
-        ]
+        return Listing(
+            [
+                state
+                for state in states
+                if state.run_id not in known and state.created_at and earliest <= state.created_at <= latest
+            ]
+        )
 
     def _get(
         self,
