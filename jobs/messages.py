@@ -138,6 +138,8 @@ def missed(
     mail = None
     if _has_list(job):
         context = _job_context(job) | {"missed": {"runs": runs, "when": when, "reason": reason}}
+        if execution_id:
+            context["execution"] = {"url": execution_url(execution_id)}
         addresses = tuple(job.notification_emails)
         mail = Mail("job_missed", f"Job Missed: {job.name}", addresses, context, "email_on_job_failure")
     return Message(

@@ -36,6 +36,11 @@ def one_line(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
+def _printable(text: str) -> str:
+    """Return `text` without what would command a terminal; answers of targets may hold anything."""
+    return "".join(character for character in text if character in "\n\t" or unicodedata.category(character) != "Cc")
+
+
 def _is_harmless(character: str) -> bool:
     return unicodedata.category(character) != "Cc" and character not in REORDERING
 
@@ -56,11 +61,12 @@ def render(parcel: Parcel) -> EmailMultiAlternatives:
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail = EmailMultiAlternatives(
         subject=context["subject"],
-        body=render_to_string(f"notifications/{parcel.kind}.txt", context),
+        body=_printable(render_to_string(f"notifications/{parcel.kind}.txt", context)),
         to=[parcel.recipient],
         headers=headers,
     )
-    mail.attach_alternative(render_to_string(f"notifications/{parcel.kind}.html", context), "text/html")
+    page = _printable(render_to_string(f"notifications/{parcel.kind}.html", context))
+    mail.attach_alternative(page, "text/html")
     return mail
 
 
