@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import IntegrityError
-from django.db.models import Avg, Count, Q
+from django.db.models import Avg, Case, Count, F, Q, QuerySet, Value, When
 
 from accounts.models import NotificationPreferences, User
 from jobs import definition
 from jobs.messages import job_url
-from jobs.models import NEVER_SENT_STATUSES, Job, JobExecution, Status
+from jobs.models import GOOD_CONCLUSIONS, NEVER_SENT_STATUSES, Job, JobExecution, Status, Tracking
 from notifications.message import NOBODY, Mail, Message
 from notifications.models import Level
 from notifications.pages import unsubscribe_link
@@ -33,6 +33,9 @@ SLOWER_BY_SECONDS: Final = 1.0
 # So many runs on either side, or it is chance.
 ENOUGH_RUNS = 3
 COMPARED_PERIODS = 4
+# What became of an execution: of a run that ended badly at GitHub, that its dispatch was accepted is not the point.
+RUN_FAILED = Q(status=Status.SUCCESS, run__tracking=Tracking.CONCLUDED) & ~Q(run__conclusion__in=GOOD_CONCLUSIONS)
+OUTCOME = Case(When(RUN_FAILED, then=Value(Status.FAILED.value)), default=F("status"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +164,9 @@ def compose(jobs: Sequence[Job], kind: Kind, over: Period, *, now: datetime) -> 
 def _lines(jobs: Sequence[Job], over: Period) -> list[dict[str, Any]]:
     """Return one line for each job that was due or ran, those with most trouble first."""
     executions = JobExecution.objects.filter(job__in=jobs, started_at__gte=over.start, started_at__lt=over.end)
+    executions = executions.annotate(outcome=OUTCOME)
     counts: dict[UUID, dict[str, int]] = {}
-    for job_id, status, number in executions.order_by().values_list("job", "status").annotate(Count("id")):
+    for job_id, status, number in executions.order_by().values_list("job", "outcome").annotate(Count("id")):
         counts.setdefault(job_id, {})[status] = number
     errors = _last_errors(executions)
     lines = [_line(job, counts[job.pk], errors.get(job.pk, "")) for job in jobs if job.pk in counts]
@@ -183,13 +187,21 @@ def _line(job: Job, counts: Mapping[str, int], error: str) -> dict[str, Any]:
     }
 
 
-def _last_errors(executions: Any) -> dict[UUID, str]:
+def _last_errors(executions: QuerySet[JobExecution]) -> dict[UUID, str]:
     """Return the error of each job's last failure, of the jobs that failed lately."""
-    failed = executions.filter(status=Status.FAILED).order_by("-started_at", "-id")
+    failed = executions.filter(Q(status=Status.FAILED) | RUN_FAILED).order_by("-started_at", "-id")
     errors: dict[UUID, str] = {}
-    for job_id, error in failed.values_list("job", "error_message")[: LINES * 20]:
-        errors.setdefault(job_id, error or "")
+    for execution in failed.select_related("run")[: LINES * 20]:
+        errors.setdefault(execution.job_id, _error(execution))
     return errors
+
+
+def _error(execution: JobExecution) -> str:
+    run = execution.github_run
+    if run is None or execution.status == Status.FAILED:
+        return execution.error_message or ""
+    where = " / ".join(filter(None, (run.failed_job, run.failed_step)))
+    return f"The GitHub run ended with {run.conclusion or run.status}{f' at {where}' if where else ''}."
 
 
 def _slower(jobs: Sequence[Job], over: Period) -> list[dict[str, Any]]:

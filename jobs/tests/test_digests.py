@@ -10,7 +10,7 @@ from accounts.models import NotificationPreferences
 from accounts.tests.factories import make_user
 from jobs import digests
 from jobs.digests import DAILY, WEEKLY
-from jobs.models import Status
+from jobs.models import GitHubRun, JobExecution, Status, Tracking
 from jobs.tests.factories import make_execution, make_job
 from notifications.channels.base import Parcel
 from notifications.channels.email import render
@@ -181,3 +181,51 @@ def test_a_digest_can_be_left_from_the_mail_program(dora):
 
 def test_a_damaged_link_leaves_nothing(db):
     assert Client().post("/links/unsubscribe/x:y:z").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("tracking", "conclusion", "failed"),
+    [
+        (Tracking.CONCLUDED, "failure", 1),
+        (Tracking.CONCLUDED, "cancelled", 1),
+        (Tracking.CONCLUDED, "timed_out", 1),
+        (Tracking.CONCLUDED, "success", 0),
+        (Tracking.CONCLUDED, "skipped", 0),
+        (Tracking.FOLLOWED, "", 0),
+        (Tracking.FOLLOWED, "action_required", 0),
+        (Tracking.LOST, "", 0),
+    ],
+)
+def test_a_run_that_failed_at_github_counts_as_failed(dora, tracking, conclusion, failed):
+    job = make_job(name="Deploy", created_by=dora)
+    ran(job, at=YESTERDAY + timedelta(hours=1), execution_type="github_actions")
+    GitHubRun.objects.create(
+        execution=JobExecution.objects.get(),
+        repository="acme/shop",
+        tracking=tracking,
+        conclusion=conclusion,
+        failed_job="build" if failed else "",
+        failed_step="Run tests" if failed else "",
+        created_at=YESTERDAY,
+    )
+    ran(job, times=2)
+    digests.send(DAILY, now=MONDAY)
+    line = content()["jobs"][0]
+    assert (line["ran"], line["failed"], line["succeeded"]) == (3, failed, 3 - failed)
+    assert line["error"] == (f"The GitHub run ended with {conclusion} at build / Run tests." if failed else "")
+    assert content()["totals"]["failed"] == failed
+
+
+def test_the_error_of_a_digest_is_the_last_of_either_kind(dora):
+    job = make_job(created_by=dora)
+    ran(job, at=YESTERDAY + timedelta(hours=1), execution_type="github_actions")
+    GitHubRun.objects.create(
+        execution=JobExecution.objects.get(),
+        repository="acme/shop",
+        tracking=Tracking.CONCLUDED,
+        conclusion="failure",
+        created_at=YESTERDAY,
+    )
+    ran(job, Status.FAILED, error_message="refused", at=YESTERDAY)
+    digests.send(DAILY, now=MONDAY)
+    assert content()["jobs"][0]["error"] == "The GitHub run ended with failure."
