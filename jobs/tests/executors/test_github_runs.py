@@ -3,11 +3,13 @@
 import hashlib
 import hmac
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
+from email.message import Message
 
 import pytest
 
-from cronsched.lib.http import DoorError
+from cronsched.lib.http import Answer, DoorError
 from jobs.executors.github import (
     GitHubExecutor,
     GitHubRequest,
@@ -18,7 +20,8 @@ from jobs.executors.github import (
     next_poll,
     run_event,
 )
-from jobs.executors.github.runs import FailedStep, RunState
+from jobs.executors.github.api import json_of
+from jobs.executors.github.runs import MAX_BYTES, FailedStep, RunState
 from jobs.tests.github_fake import examples
 
 SHOP = Repository("acme", "shop")
@@ -200,3 +203,36 @@ ODD_EVENT = b'{"action": 1, "workflow_run": {"id": 1, "status": "queued"}, "repo
 )
 def test_what_is_no_event_is_none(body):
     assert run_event(body) is None
+
+
+# --- Answers that are too much ---------------------------------------------------------------------------------------
+
+
+HOSTILE_JSON = {
+    "lists": b'{"a": [' + b"[]," * 690_000 + b"[]]}",
+    "objects": b'{"a": [' + b"{}," * 690_000 + b"{}]}",
+    "strings": b'{"a": [' + b",".join(b'"%05x"' % number for number in range(250_000)) + b"]}",
+    "names": b"{" + b",".join(b'"%05x":1' % number for number in range(200_000)) + b"}",
+    "depth": b'{"a": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}",
+    "wide characters": '{{"a": "{}😀"}}'.format("x" * 2_000_000).encode(),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_JSON)
+def test_no_answer_of_github_makes_the_process_grow_by_twenty_megabytes(kind):
+    body = HOSTILE_JSON[kind]
+    assert len(body) <= MAX_BYTES
+    tracemalloc.start()
+    try:
+        json_of(Answer(200, Message(), body, False, SECOND))
+        grown = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert grown + len(body) < 20 * 1024 * 1024
+
+
+def test_a_full_page_of_runs_is_read():
+    page = {"total_count": 100, "workflow_runs": [examples()["run"]] * 100}
+    body = json.dumps(page).encode()
+    assert len(body) <= MAX_BYTES
+    assert len(json_of(Answer(200, Message(), body, False, SECOND))["workflow_runs"]) == 100
