@@ -1,9 +1,15 @@
-"""Many posts that wait for one hook become one: after an outage nobody reads a hundred lines, one a second."""
+"""Many posts that wait for one hook become one: after an outage nobody reads a hundred lines, one a second.
+
+A summary that waits itself is told together with what came after it, so however long Slack is away, at most
+`MOST_WAITING` posts ever leave at once.
+"""
 
 import uuid
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -18,6 +24,15 @@ MOST_WAITING = 20
 LINES = 10
 LINE_LENGTH = 200
 MENTIONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one waiting post says: how often which title, whom it mentions, and its lines."""
+
+    titles: dict[str, int]
+    mentions: list[str]
+    lines: list[str]
 
 
 def condense(*, now: datetime) -> None:
@@ -36,8 +51,9 @@ def condense(*, now: datetime) -> None:
         taken = list(Delivery.objects.filter(claim=summary.pk).order_by("created_at", "id"))
         if not taken:
             return
-        summary.summary = f"{len(taken)} alerts"
-        summary.payload = _payload(taken)
+        told = _together([_told(row) for row in taken])
+        summary.summary = f"{sum(told.titles.values())} alerts"
+        summary.payload = _payload(told)
         summary.not_before = summary.created_at = now
         summary.give_up_at = max(row.give_up_at for row in taken)
         summary.save(force_insert=True)
@@ -46,21 +62,35 @@ def condense(*, now: datetime) -> None:
 
 def _waiting(now: datetime) -> "QuerySet[Delivery]":
     begun = Q(not_before__lte=now) | Q(attempts__gt=0)
-    return Delivery.objects.waiting(Channel.SLACK).filter(begun).exclude(kind=KIND)
+    return Delivery.objects.waiting(Channel.SLACK).filter(begun)
 
 
-def _payload(rows: Sequence[Delivery]) -> dict[str, object]:
-    kinds = Counter(row.summary for row in rows)
-    counts = ", ".join(f"{count} x {escape(title)}" for title, count in kinds.most_common())
-    mentions = list(dict.fromkeys(row.payload["mention"] for row in rows if row.payload["mention"]))[:MENTIONS]
-    lines = [f"• {_line(row)}" for row in rows[:LINES]]
-    if len(rows) > LINES:
-        lines.append(f"and {len(rows) - LINES} more; all of them are among the notifications in the application.")
-    head = " ".join([":warning:", *mentions, f"{len(rows)} alerts at once: {counts}"])
-    return {"text": "\n".join([head, *lines]), "mention": "", "facts": []}
-
-
-def _line(row: Delivery) -> str:
+def _told(row: Delivery) -> Told:
+    if row.kind == KIND:
+        return Told(**row.payload["told"])
     mention = row.payload["mention"]
-    text = row.payload["text"]
+    return Told({row.summary: 1}, [mention] if mention else [], [_line(row.payload["text"], mention)])
+
+
+def _line(text: str, mention: str) -> str:
+    """Return what a post says without its mention: the summary mentions everybody once."""
     return cut(text.replace(f"{mention} ", "", 1) if mention else text, LINE_LENGTH)
+
+
+def _together(posts: Sequence[Told]) -> Told:
+    titles: Counter[str] = Counter()
+    for post in posts:
+        titles.update(post.titles)
+    mentions = dict.fromkeys(mention for post in posts for mention in post.mentions)
+    lines = [line for post in posts for line in post.lines]
+    return Told(dict(titles.most_common()), list(mentions)[:MENTIONS], lines[:LINES])
+
+
+def _payload(told: Told) -> dict[str, Any]:
+    number = sum(told.titles.values())
+    counts = ", ".join(f"{count} x {escape(title)}" for title, count in told.titles.items())
+    head = " ".join([":warning:", *told.mentions, f"{number} alerts at once: {counts}"])
+    lines = [f"• {line}" for line in told.lines]
+    if number > len(lines):
+        lines.append(f"and {number - len(lines)} more; all of them are among the notifications in the application.")
+    return {"text": "\n".join([head, *lines]), "mention": "", "facts": [], "told": asdict(told)}

@@ -19,30 +19,18 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.smtp import EmailBackend
 from django.template.loader import render_to_string
 
-from notifications.channels.base import DeliveryError, Parcel
+from notifications.channels.base import DeliveryError, Parcel, one_line
 
 logger = logging.getLogger(__name__)
 
 # A server may take EMAIL_TIMEOUT for each of its answers, but not for ever: after this the connection is cut.
 LONGEST_SECONDS = 60.0
-# Characters that reorder the text around them: a name must not make the subject read as something else.
-REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 REFUSED_FOR_GOOD = 500
-
-
-def one_line(text: str) -> str:
-    """Return `text` fit for a header: one line, nothing invisible that controls or reorders."""
-    kept = (character for character in text if character.isspace() or _is_harmless(character))
-    return " ".join("".join(kept).split())
 
 
 def _printable(text: str) -> str:
     """Return `text` without what would command a terminal; answers of targets may hold anything."""
     return "".join(character for character in text if character in "\n\t" or unicodedata.category(character) != "Cc")
-
-
-def _is_harmless(character: str) -> bool:
-    return unicodedata.category(character) != "Cc" and character not in REORDERING
 
 
 def render(parcel: Parcel) -> EmailMultiAlternatives:
@@ -146,7 +134,7 @@ def _refused(code: int, text: bytes | str) -> DeliveryError:
 
 def _words(code: int, text: bytes | str) -> str:
     decoded = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return one_line(f"{code} {decoded}")
+    return f"{code} {decoded}"
 
 
 def _close(backend: EmailBackend) -> None:

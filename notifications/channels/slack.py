@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from cronsched.lib.backoff import retry_after
 from cronsched.lib.http import Door, DoorError, OutRequest
@@ -88,8 +89,13 @@ class SlackSession:
             raise DeliveryError(error.reason, permanent=not error.retryable) from error
         if 200 <= answer.status < 300:
             return
-        reason = f"{answer.status} {answer.body[:REASON_LENGTH].decode('utf-8', 'replace')}".strip()
+        reason = f"{answer.status} {self._without_address(answer.body.decode('utf-8', 'replace'))[:REASON_LENGTH]}"
         if answer.status == TOO_MANY:
             asked = retry_after(answer.headers["Retry-After"], now=self._now, longest=LONGEST_PAUSE)
             raise DeliveryError(reason, wait=PAUSE if asked is None else asked, everything=True)
         raise DeliveryError(reason, permanent=answer.status < SERVER_ERROR)
+
+    def _without_address(self, text: str) -> str:
+        """Return an answer without the secret path; some servers repeat what they were asked for."""
+        path = urlsplit(self._url).path
+        return text.replace(path, "…") if path.strip("/") else text

@@ -11,8 +11,8 @@ from cronsched.lib.tests.servers import target
 from jobs import messages
 from jobs.models import Status, TriggerType
 from jobs.tests.factories import make_execution, make_job
-from notifications.channels.base import DeliveryError, Parcel
-from notifications.channels.email import MailSession, one_line
+from notifications.channels.base import DeliveryError, Parcel, one_line
+from notifications.channels.email import MailSession
 from notifications.models import Delivery, DeliveryStatus
 from notifications.services import notify
 from notifications.tests.conftest import NOON, SENDER, use_mail_server

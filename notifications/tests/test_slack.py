@@ -233,6 +233,25 @@ def test_the_address_stands_in_no_log_and_no_reason(slack, deliverer, caplog):
     assert "services/T000" not in shown
 
 
+def test_an_answer_that_repeats_the_address_does_not_show_it(slack, deliverer, caplog, admin):
+    caplog.set_level("DEBUG")
+    slack.answers = [(404, "Cannot POST /services/T000/B000/secret", "")]
+    post()
+    deliverer.run_once(NOON)
+    ((_, reason),) = states()
+    assert reason == "404 Cannot POST …"
+    shown = caplog.text + SlackSettings.objects.get().last_error + Notification.objects.get().message
+    assert "secret" not in shown
+
+
+@pytest.mark.database
+def test_an_answer_with_control_characters_becomes_one_line_that_can_be_stored(slack, deliverer):
+    slack.answers = [(404, "no\x00such\x1b[1m\r\n  hook", "")]
+    post()
+    deliverer.run_once(NOON)
+    assert states() == [("given_up", "404 nosuch[1m hook")]
+
+
 # --- Many at once ----------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +296,25 @@ def test_after_an_outage_of_slack_one_summary_is_posted(slack, deliverer, clock)
         post(f"later {number}")
     deliverer.run_once(clock.forward(seconds=10))
     assert [text.split(":")[2][:21] for text in slack.texts] == [" 25 alerts at once"]
+
+
+def test_a_long_outage_of_slack_ends_in_one_summary(slack, deliverer, clock):
+    """A summary that waits is told together with what came after it."""
+    oncall = make_team(name="A", slack_handle="@here")
+    slack.answers = [(503, "down", "")] * 1000
+    for number in range(5):
+        for _ in range(25):
+            fail(make_job(pic_team=oncall))
+        notify([messages.ending_soon(make_job(name=f"Old {number}"), 3, now=NOON)], now=NOON)
+        deliverer.run_once(clock.forward(minutes=1))
+    slack.answers = []
+    deliverer.run_once(clock.forward(hours=1))
+    (text,) = slack.texts
+    first, *lines = text.split("\n")
+    assert first == ":warning: <!here> @oncall 130 alerts at once: 125 x Job Failed, 5 x Job ending soon"
+    assert len(lines) == 11
+    assert lines[-1].startswith("and 120 more")
+    assert {status for status, _ in states()} == {"summarised", "sent"}
 
 
 @pytest.mark.database
