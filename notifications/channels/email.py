@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 # A server may take EMAIL_TIMEOUT for each of its answers, but not for ever: after this the connection is cut.
 LONGEST_SECONDS = 60.0
 REFUSED_FOR_GOOD = 500
+CLOSING_DOWN = 421
 
 
 def _printable(text: str) -> str:
@@ -129,7 +130,8 @@ class MailSession:
 
 
 def _refused(code: int, text: bytes | str) -> DeliveryError:
-    return DeliveryError(_words(code, text), permanent=code >= REFUSED_FOR_GOOD)
+    # Who closes down takes nothing from the others either, and the connection is gone.
+    return DeliveryError(_words(code, text), permanent=code >= REFUSED_FOR_GOOD, everything=code == CLOSING_DOWN)
 
 
 def _words(code: int, text: bytes | str) -> str:

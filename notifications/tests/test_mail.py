@@ -326,6 +326,30 @@ def test_refused_content_is_final_by_its_code(db, mailbox, deliverer, answer, st
     assert (row.status, row.reason) == (status, answer)
 
 
+@pytest.mark.parametrize("step", [b"mail", b"rcpt", b"data"])
+def test_a_server_that_closes_down_is_left_alone_for_a_while(db, settings, deliverer, clock, step):
+    """421 means all of them, and the connection is gone with it."""
+    with target(lambda visit: closes_down_at(step, visit)) as server:
+        use_mail_server(settings, server.port)
+        run(mailing_job("a@example.com", "b@example.com"))
+        deliverer.run_once(NOON)
+    assert {(row.status, row.reason) for row in Delivery.objects.filter(attempts=1)} == {("waiting", "421 closing down")}
+    assert Delivery.objects.get(attempts=0).reason == ""
+    with mail_server() as mailbox:
+        settings.EMAIL_PORT = mailbox.port
+        deliverer.run_once(clock.forward(seconds=10))
+    assert mailbox.recipients == ["a@example.com", "b@example.com"]
+
+
+def closes_down_at(step, visit):
+    visit.send(b"220 hello\r\n")
+    while line := visit.sock.recv(100_000):
+        if line[:4].lower() == step:
+            visit.send(b"421 closing down\r\n")
+            return
+        visit.send(b"250 OK\r\n")
+
+
 def test_no_server_at_all(db, settings, deliverer):
     use_mail_server(settings, free_port())
     run(mailing_job("a@example.com", "b@example.com"))
