@@ -6,13 +6,12 @@ The process environment wins over the `.env` file. A value that cannot be unders
 from pathlib import Path
 from typing import Any
 
-import environ
 from django.urls import reverse_lazy
 
-from cronsched.lib import databases, env
+from cronsched.lib import databases, dotenv, env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-environ.Env.read_env(env.text("ENV_FILE", str(BASE_DIR / ".env")), overwrite=False)
+dotenv.read(Path(env.text("ENV_FILE", str(BASE_DIR / ".env"))), required=bool(env.text("ENV_FILE")))
 
 VERSION = "2.0.0"
 SERVICE_NAME = "Cron Job Scheduler"
