@@ -219,7 +219,8 @@ class Delivery(models.Model):
     kind = models.CharField(max_length=40)
     # The address; blank for Slack.
     recipient = models.CharField(max_length=254, blank=True, default="")
-    summary = models.CharField(max_length=255)
+    # A subject as documented, with a name of the longest kind in it.
+    summary = models.CharField(max_length=300)
     payload = models.JSONField(default=dict)
     thread = models.UUIDField(null=True, blank=True)
     status = models.CharField(max_length=10, choices=DeliveryStatus, default=DeliveryStatus.WAITING)

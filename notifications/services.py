@@ -19,7 +19,7 @@ from notifications.models import Channel, Delivery, DeliveryStatus, Notification
 # What the accounts behind addresses (in lower case) chose; None where an account never chose.
 Preferences: TypeAlias = Mapping[str, NotificationPreferences | None]
 
-SUMMARY_LENGTH = 255
+SUMMARY_LENGTH = 300
 GIVE_UP_AFTER = timedelta(hours=24)
 
 

@@ -82,6 +82,14 @@ def test_a_failure_is_mailed_with_what_one_needs_to_act(db, mailbox, deliverer):
             assert wanted in body, wanted
 
 
+@pytest.mark.database
+def test_the_longest_name_stands_in_the_subject_as_a_whole(db, mailbox, deliverer):
+    name = "é" * 250 + "THEND"
+    run(mailing_job(name=name))
+    deliverer.run_once(NOON)
+    assert mailbox.mail_to(OPS)["Subject"].strip() == f"Job Failure: {name}"
+
+
 def test_a_success_is_mailed_only_where_asked_for(db, mailbox, deliverer):
     run(mailing_job(), Status.SUCCESS)
     run(mailing_job("dev@example.com", name="Report", notify_on_success=True), Status.SUCCESS)
@@ -333,7 +341,9 @@ def test_a_server_that_closes_down_is_left_alone_for_a_while(db, settings, deliv
         use_mail_server(settings, server.port)
         run(mailing_job("a@example.com", "b@example.com"))
         deliverer.run_once(NOON)
-    assert {(row.status, row.reason) for row in Delivery.objects.filter(attempts=1)} == {("waiting", "421 closing down")}
+    assert {(row.status, row.reason) for row in Delivery.objects.filter(attempts=1)} == {
+        ("waiting", "421 closing down")
+    }
     assert Delivery.objects.get(attempts=0).reason == ""
     with mail_server() as mailbox:
         settings.EMAIL_PORT = mailbox.port
