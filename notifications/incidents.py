@@ -4,7 +4,8 @@ An incident begins with a job's first failure and ends with its next success. Ea
 application; whether it is also mailed and posted is decided here, by what the job asked for and what was said already:
 
 - nothing before the job's `after`-th failure in a row, which alerts;
-- then every failure alerts again, or with `remind_hours` the first one after so many hours since the last alert;
+- then every failure alerts again, or with `remind_hours` the first one after (about) so many hours since the last
+  alert;
 - Slack may thin the alerts out: the first, then every n-th (not together with `remind_hours`, which is thin already);
 - a success ends it; that is told where it was asked for, or where Slack heard only some of the failures.
 
@@ -20,6 +21,10 @@ from django.db import connection
 
 from notifications.message import NOBODY, Alarm, Message, Recovery
 from notifications.models import Incident
+
+# Runs of one schedule end a little earlier or later each time. Counted to the second, a daily job with a reminder each
+# day would be told of every other day.
+EARLY = timedelta(minutes=5)
 
 
 def settle(batch: Sequence[Message], *, now: datetime, post_every: int) -> list[Message]:
@@ -67,7 +72,7 @@ def _alerts(incident: Incident, alarm: Alarm, now: datetime) -> bool:
         return False
     if incident.alerted_at is None or not alarm.remind_hours:
         return True
-    return now - incident.alerted_at >= timedelta(hours=alarm.remind_hours)
+    return now - incident.alerted_at >= timedelta(hours=alarm.remind_hours) - EARLY
 
 
 def _recovered(alarm: Alarm, incident: Incident, *, post_every: int) -> list[Message]:

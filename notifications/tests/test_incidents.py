@@ -60,6 +60,13 @@ def test_while_failing_it_is_told_again_after_so_many_hours_only():
     assert told == [BOTH, "", "", BOTH, "", "", BOTH, "", "", BOTH]
 
 
+@pytest.mark.parametrize("earlier", [timedelta(seconds=2), timedelta(minutes=4)])
+def test_a_run_that_ends_a_little_earlier_than_yesterday_is_told_again_all_the_same(earlier):
+    """Otherwise a daily job with a reminder each day would be told of every other day."""
+    job = job_with(remind_every_hours=24)
+    assert tell(job, BAD, BAD, hours=24 - earlier / timedelta(hours=1)) == [BOTH, BOTH]
+
+
 def test_a_recovery_is_told_where_asked_for():
     recovered = "email:job_recovered slack:job_recovered"
     assert tell(job_with(notify_on_recovery=True), BAD, BAD, OK, OK) == [BOTH, BOTH, recovered, ""]
