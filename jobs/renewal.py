@@ -21,7 +21,7 @@ from cronsched.lib.errors import DomainError, NotFound
 from jobs import definition, messages, schedule
 from jobs.models import Job, JobRenewal
 from notifications.message import Message
-from notifications.services import notify, unsaid
+from notifications.services import mail_is_configured, notify, unsaid
 from taxonomy.models import JobCategory
 
 # Days a renewal may add.
@@ -154,8 +154,10 @@ def remind(*, now: datetime, may_act: Callable[[], bool] = lambda: True) -> int:
     """Queue the reminders that are due, to owner and team; return how many messages were new.
 
     Each of `REMINDERS` is due from its day on until the next one is, so a day without a leader loses none; each is
-    said once for an end date.
+    said once for an end date. Without mail none is used up.
     """
+    if not mail_is_configured():
+        return 0
     today = definition.local_date(now)
     ending = Job.objects.active().filter(end_date__gte=today, end_date__lte=today + timedelta(days=REMINDERS[0]))
     ids = list(ending.order_by("end_date", "pk").values_list("pk", flat=True))

@@ -59,6 +59,13 @@ def test_reminders_come_at_30_14_7_and_1_days(mail, job):
     assert told == [30, 14, 7, 1]
 
 
+def test_without_mail_no_reminder_is_used_up(mail, job, settings):
+    settings.MAIL_ENABLED = False
+    assert renewal.remind(now=MORNING) == 0
+    settings.MAIL_ENABLED = True
+    assert renewal.remind(now=MORNING) == 2
+
+
 def test_a_day_without_a_leader_loses_no_reminder(mail, job):
     renewal.remind(now=MORNING)
     assert renewal.remind(now=MORNING + timedelta(days=20)) == 2
