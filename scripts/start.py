@@ -11,6 +11,8 @@ from types import FrameType
 
 from honcho.command import main
 
+INTERRUPTED = 128 + signal.SIGINT
+
 
 def stop(signum: int, frame: FrameType | None) -> None:
     # The terminal is gone: a message written to it would raise before anything was stopped.
@@ -24,4 +26,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGHUP, stop)
     # Without -e honcho would read .env itself and let it win over the process environment.
     sys.argv[1:] = ["--env", os.devnull, "start", *sys.argv[1:]]
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        # Ctrl-C is how it is meant to be stopped; make would call the usual 130 an error.
+        sys.exit(0 if end.code == INTERRUPTED else end.code)
