@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -48,10 +49,13 @@ def main() -> None:
     path = Path(sys.argv[1])
     try:
         written = write_once(path)
+        shared = stat.S_IMODE(path.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
     except OSError as error:
         sys.exit(f"Cannot write {path}: {error.strerror}.")
     if written:
         print(f"Wrote {path} with new random secrets")
+    elif shared:
+        print(f"Other accounts may read the secrets in {path}: chmod 600 {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":

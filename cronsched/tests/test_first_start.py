@@ -1,14 +1,17 @@
 """What `make run` stands on: each piece is run as the Makefile runs it."""
 
+import errno
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -70,6 +73,14 @@ def test_the_development_settings_are_written_once(tmp_path):
     again = write_env(tmp_path / ".env")
     assert (again.returncode, again.stdout) == (0, "")
     assert (tmp_path / ".env").read_text() == first
+
+
+def test_settings_that_others_may_read_are_pointed_out(tmp_path):
+    write_env(tmp_path / ".env")
+    (tmp_path / ".env").chmod(0o640)
+    again = write_env(tmp_path / ".env")
+    assert again.returncode == 0
+    assert again.stderr == f"Other accounts may read the secrets in {tmp_path}/.env: chmod 600 {tmp_path}/.env\n"
 
 
 def test_of_two_starts_at_once_one_writes_the_settings_and_no_draft_is_left(tmp_path):
@@ -152,6 +163,22 @@ def test_a_port_in_use_is_refused_with_a_way_out():
             check_port("127.0.0.1", str(port))
 
 
+@pytest.mark.parametrize("address", ["300.1.1.1", "192.0.2.1", "[::g]"])
+def test_an_address_that_is_not_this_machines_is_not_blamed_on_the_port(address):
+    with pytest.raises(CommandError, match=r"cannot be used \(.*\)\. See BIND_ADDRESS\.$"):
+        check_port(address, free_port())
+
+
+def test_a_port_of_the_system_is_not_taken_for_one_in_use(monkeypatch):
+    # Root may bind every port, so the refusal is the system's in name only.
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(CommandError, match=r"Permission denied\)\. Ports below 1024 are the system's"):
+        check_port("127.0.0.1", "80")
+
+
 def test_a_free_port_is_accepted_and_stays_free():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
@@ -223,3 +250,39 @@ def test_a_wrong_setting_stops_the_web_process_with_one_line(environment, line):
 
 def gunicorn() -> list[str]:
     return [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "cronsched.wsgi:application"]
+
+
+# --- Both processes --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def started(folder: Path, procfile: str) -> Iterator[subprocess.Popen[str]]:
+    """Start what a Procfile names and yield once it says that it is up."""
+    (folder / "Procfile").write_text(procfile)
+    command = [sys.executable, str(ROOT / "scripts/start.py"), "--port", "5001"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout
+        assert any(line.rstrip().endswith("| up") for line in process.stdout), "nothing was started"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_ctrl_c_is_no_failure(tmp_path):
+    with started(tmp_path, "web: echo up; exec sleep 60\n") as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+
+def test_a_process_that_fails_gives_the_start_its_code(tmp_path):
+    with started(tmp_path, "web: echo up; exit 3\n") as process:
+        assert process.wait(10) == 3
+
+
+def test_a_closed_terminal_stops_what_was_started(tmp_path):
+    with started(tmp_path, "web: echo $$ > pid; echo up; exec sleep 60\n") as process:
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(10) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -1,5 +1,6 @@
 """Say in one line why the processes could not start, before they try."""
 
+import errno
 import socket
 from argparse import ArgumentParser
 from contextlib import closing
@@ -35,14 +36,18 @@ def check_port(address: str, port: str) -> None:
             probe.bind((address.strip("[]"), int(port)))
             probe.listen(1)
         except OSError as error:
-            raise CommandError(
-                f"Port {port} on {address} cannot be used ({error.strerror}). "
-                f"Stop what listens there or choose another port: make run PORT={_another(int(port))}"
-            ) from None
+            way_out = _way_out(error, int(port))
+            raise CommandError(f"Port {port} on {address} cannot be used ({error.strerror}). {way_out}") from None
 
 
-def _another(port: int) -> int:
-    return port + 1 if port < 65535 else port - 1
+def _way_out(error: OSError, port: int) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            another = port + 1 if port < 65535 else port - 1
+            return f"Stop what listens there or choose another port: make run PORT={another}"
+        case errno.EACCES | errno.EPERM:
+            return "Ports below 1024 are the system's; choose another one: make run PORT=5001"
+    return "See BIND_ADDRESS."
 
 
 def check_database() -> None:
