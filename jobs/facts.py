@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
@@ -12,6 +12,9 @@ from django.db.models import QuerySet
 from cronsched.lib import batches
 from jobs.executors.base import MAX_TARGET_LENGTH, shown_url, storable
 from jobs.models import ExecutionType, Job
+
+# How long after its timeout an attempt may still be on its way to the row before somebody else calls it unknown.
+DEADLINE_MARGIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,10 @@ class JobFacts(NamedTuple):
             target = f"{self.github_owner}/{self.github_repo}/{self.github_workflow_name}"
             return storable(target, MAX_TARGET_LENGTH)
         return shown_url(self.target_url) if self.target_url else None
+
+    def deadline(self, sent_at: datetime) -> datetime:
+        """Return until when the outcome of an attempt that leaves at `sent_at` must be in its row."""
+        return sent_at + timedelta(seconds=self.timeout_seconds) + DEADLINE_MARGIN
 
     def overridden(self, overrides: Overrides) -> Self:
         """Return the definition with what one run changes."""

@@ -6,6 +6,7 @@ loaded (`select_related`), or each message costs two queries.
 """
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import partial
 from typing import Any
@@ -76,14 +77,15 @@ def run_finished(job: Job, execution: JobExecution, *, now: datetime) -> Message
     return _failed(job, execution, now)
 
 
+def run_succeeded(job_id: UUID, name: str, execution_id: UUID) -> Message:
+    """Word a success that is news in the application only: nobody asked for more, and nothing had failed before."""
+    text = f'Job "{name}" completed successfully.'
+    return Message("run_succeeded", "Job Completed", text, Level.SUCCESS, job_id=job_id, execution_id=execution_id)
+
+
 def _succeeded(job: Job, execution: JobExecution, now: datetime) -> Message:
-    return Message(
-        "run_succeeded",
-        "Job Completed",
-        f'Job "{job.name}" completed successfully.',
-        Level.SUCCESS,
-        job_id=job.pk,
-        execution_id=execution.pk,
+    return replace(
+        run_succeeded(job.pk, job.name, execution.pk),
         mail=_run_mail(job, execution, "job_success", "Success") if job.notify_on_success else None,
         alarm=Alarm(
             job.pk,

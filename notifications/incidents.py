@@ -12,19 +12,26 @@ application; whether it is also mailed and posted is decided here, by what the j
 Defaults (1, no reminders, each post, no recovery notice) alert each failure once, as jobs of the older service did.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection
 
+from cronsched.lib import batches
+from cronsched.lib.batches import Among
 from notifications.message import NOBODY, Alarm, Message, Recovery
 from notifications.models import Incident
 
 # Runs of one schedule end a little earlier or later each time. Counted to the second, a daily job with a reminder each
 # day would be told of every other day.
 EARLY = timedelta(minutes=5)
+
+
+def ongoing(job_ids: Set[UUID]) -> set[UUID]:
+    """Return those of `job_ids` that have an incident."""
+    return {row[0] for row in batches.read(Incident.objects.filter(Among("job_id", job_ids)).values_list("job_id"))}
 
 
 def settle(batch: Sequence[Message], *, now: datetime, post_every: int) -> list[Message]:

@@ -2,8 +2,8 @@
 
 Threads are made when they help and end when nothing is left to send. A thousand of them that all have something to
 compute would only get in each other's way: Python runs one at a time, and each that wakes up waits for its turn. So the
-pool grows beyond a small base only while those it has are waiting for their targets. A thread that sleeps a moment can
-tell: where it wakes up late, the others are busy, and more of them would not send faster.
+pool grows beyond a small base only while those it has are waiting for their targets. Two things tell that they are not:
+the process computes all the time, or a thread that sleeps a moment wakes up late.
 """
 
 import logging
@@ -22,13 +22,16 @@ from jobs.dispatch import Prepared, Result, execute
 
 logger = logging.getLogger(__name__)
 
-BASE_THREADS = 32
+# Where targets answer at once, a few threads keep Python busy, and send faster than many.
+BASE_THREADS = 8
 IDLE_SECONDS = 10.0
 GROW_STEP = 25
-# Naps of a look, and how much later than asked for the worst of them may end while threads have time to spare.
+# Naps of a look, how much later than asked for the worst of them may end, and how much of a processor the process may
+# use meanwhile, while threads have time to spare.
 NAPS = 5
 NAP_SECONDS = 0.004
 OVERSLEPT_SECONDS = 0.001
+BUSY_SHARE = 0.7
 # Where so few answers come in, the threads are waiting, whatever the naps say: on a busy host everybody oversleeps.
 FEW_ANSWERS_PER_SECOND = 160
 
@@ -140,10 +143,12 @@ class SendPool:
 
     def _threads_have_time(self) -> bool:
         """Look for a moment whether the threads are waiting for their targets rather than for each other."""
-        began, completed = time.monotonic(), self._completed
+        began, used, completed = time.monotonic(), time.process_time(), self._completed
         overslept = max(_oversleep() for _ in range(NAPS))
-        answers = self._completed - completed
-        return overslept < OVERSLEPT_SECONDS or answers < FEW_ANSWERS_PER_SECOND * (time.monotonic() - began)
+        seconds = time.monotonic() - began
+        if self._completed - completed < FEW_ANSWERS_PER_SECOND * seconds:
+            return True
+        return overslept < OVERSLEPT_SECONDS and time.process_time() - used < BUSY_SHARE * seconds
 
 
 def _oversleep() -> float:

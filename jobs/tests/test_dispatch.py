@@ -9,6 +9,7 @@ from django.utils import timezone
 from werkzeug import Response
 
 from jobs import counters, dispatch
+from jobs.dispatch import manual
 from jobs.executors import WebhookRequest
 from jobs.facts import JobFacts, Overrides
 from jobs.models import DailyCount, Job, JobExecution, Overlap, Status, TriggerType
@@ -338,7 +339,7 @@ def test_after_the_bounded_wait_the_run_goes_on_and_records_itself(httpserver, s
 
 
 def test_more_runs_by_hand_than_a_process_holds_are_queued_for_the_leader(hook, monkeypatch):
-    monkeypatch.setattr(dispatch, "_manual_slots", threading.BoundedSemaphore(1))
-    assert dispatch._manual_slots.acquire()
+    monkeypatch.setattr(manual, "_slots", threading.BoundedSemaphore(1))
+    assert manual._slots.acquire()
     execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=timezone.now())
     assert execution.status == "queued"

@@ -8,8 +8,8 @@ import pytest
 from werkzeug import Response as SinkResponse
 
 from accounts.tests.factories import api_client
-from jobs import dispatch
 from jobs.definition import BAD_DISPATCH_URL
+from jobs.dispatch import manual
 from jobs.models import Job, JobExecution
 from jobs.tests.factories import make_job
 from notifications.models import Notification
@@ -219,7 +219,7 @@ def busy(monkeypatch, settings):
     settings.MANUAL_RUN_WAIT_SECONDS = 0.05
     slots = threading.BoundedSemaphore(1)
     slots.acquire()
-    monkeypatch.setattr(dispatch, "_manual_slots", slots)
+    monkeypatch.setattr(manual, "_slots", slots)
 
 
 def test_a_run_too_many_is_queued_for_the_scheduler(client, workflow, busy):

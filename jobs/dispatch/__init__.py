@@ -1,0 +1,31 @@
+"""What happens to one execution between being owed and being settled.
+
+    start    queued -> running, by a conditional UPDATE that is committed before anything leaves the house
+    attempt  calls out: no connection, no model, a frozen request in and a frozen outcome out
+    record   running -> success or failed (or back to queued, where the job asks for attempts), with the notices
+    manual   the three of them in a row, for a person who waits
+
+A row belongs to the sender whose token it carries: only that one may say what became of it. Batches are the rule here;
+the one-row case is a run by hand.
+"""
+
+from jobs.dispatch.attempt import Prepared, Result, execute, prepare
+from jobs.dispatch.manual import queue_run, run_manually
+from jobs.dispatch.record import record
+from jobs.dispatch.start import fail_unsent, out_of_turn, planned_row, running_row, start, take_turns
+
+__all__ = [
+    "Prepared",
+    "Result",
+    "execute",
+    "fail_unsent",
+    "out_of_turn",
+    "planned_row",
+    "prepare",
+    "queue_run",
+    "record",
+    "run_manually",
+    "running_row",
+    "start",
+    "take_turns",
+]

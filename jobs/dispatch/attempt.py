@@ -1,0 +1,104 @@
+"""One attempt: the request it sends, put together from a job's definition, and what became of it."""
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from cronsched.lib import crypto
+from jobs import executors
+from jobs.executors import GitHubRequest, NoTarget, Outcome, Request, Run, Unsendable, WebhookRequest, ref_of_run
+from jobs.executors.base import shown_url
+from jobs.executors.rules import SuccessRule
+from jobs.facts import JobFacts, Overrides
+from jobs.options import Secrets
+
+logger = logging.getLogger(__name__)
+
+
+class Prepared(NamedTuple):
+    """A request that may leave now: its row is committed as `running` for its sender."""
+
+    execution_id: UUID
+    job: JobFacts
+    request: Request
+    attempt: int = 1
+    fire_time: datetime | None = None
+
+
+class Result(NamedTuple):
+    """What one attempt came to, and when."""
+
+    prepared: Prepared
+    outcome: Outcome
+    completed_at: datetime
+
+
+def prepare(
+    execution_id: UUID,
+    job: JobFacts,
+    *,
+    fire_time: datetime | None,
+    attempt: int = 1,
+    overrides: Overrides | None = None,
+) -> Prepared:
+    """Put together what is sent for an execution, from the definition as it stands now."""
+    definition = job.overridden(overrides) if overrides else job
+    token = overrides.github_token if overrides else None
+    run = Run(job.id, job.name, execution_id, fire_time, attempt)
+    return Prepared(execution_id, job, _request(definition, run, token), attempt, fire_time)
+
+
+def _request(job: JobFacts, run: Run, token: str | None) -> Request:
+    timeout = timedelta(seconds=job.timeout_seconds)
+    if job.is_github:
+        assert job.github_owner
+        assert job.github_repo
+        assert job.github_workflow_name
+        return GitHubRequest(
+            owner=job.github_owner,
+            repo=job.github_repo,
+            workflow=job.github_workflow_name,
+            job_name=job.name,
+            ref=ref_of_run(job.metadata),
+            inputs=job.metadata,
+            token=token,
+            timeout=timeout,
+            run=run,
+        )
+    if not job.target_url:
+        return NoTarget(job.name)
+    plain = WebhookRequest(url=job.target_url, metadata=job.metadata, timeout=timeout, run=run)
+    return _with_options(plain, job) if job.request_options else plain
+
+
+def _with_options(request: WebhookRequest, job: JobFacts) -> Request:
+    options = job.request_options
+    try:
+        secrets = Secrets.opened(job.sealed_secrets)
+    except crypto.Undecipherable:
+        # Without them it would be another request: unsigned, or without its credentials.
+        reason = "the job's secrets cannot be decrypted; set its secret headers and signing secret anew"
+        return Unsendable("webhook", shown_url(request.url), reason)
+    return replace(
+        request,
+        method=options.get("webhook_method") or "",
+        headers=options.get("webhook_headers") or {},
+        secret_headers=secrets.headers,
+        body=options.get("webhook_body") or "",
+        success=SuccessRule.of(options.get("success_statuses") or "", options.get("success_contains") or ""),
+        signing_secrets=secrets.signing,
+    )
+
+
+def execute(prepared: Prepared) -> Outcome:
+    """Call out once. Never raises: whatever goes wrong is an outcome, or the row would wait for it for ever."""
+    try:
+        return executors.run(prepared.request)
+    except Exception:
+        # An executor's own bug. The traceback belongs to the log, the row says that it was not the target.
+        logger.exception("Execution %s ended in an internal error", prepared.execution_id)
+        job = prepared.job
+        message = "Request failed: internal error"
+        return Outcome("failed", job.execution_type, job.target, error_message=message, request_sent=True)

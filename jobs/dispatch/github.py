@@ -1,0 +1,74 @@
+"""What the answers of GitHub mean beyond the execution they belong to."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from jobs import executors, pacing, tracking
+from jobs.dispatch.attempt import Result
+from jobs.executors import Failure, GitHubRequest
+from jobs.executors.github.api import RATE_LIMIT_WAIT
+from jobs.models import GitHubRun, Job
+from jobs.tracking import Started
+
+
+def heed(results: Sequence[Result], jobs: Mapping[UUID, Job], *, now: datetime) -> set[UUID]:
+    """Follow the runs that `results` started, and keep away from GitHub where it asked for that.
+
+    `jobs` are those of settled executions, by the execution. Returns the executions whose outcome is for their run to
+    decide.
+    """
+    dispatches = [(result, result.prepared.request) for result in results]
+    dispatched = [(result, request) for result, request in dispatches if isinstance(request, GitHubRequest)]
+    if not dispatched:
+        return set()
+    waits = {
+        _lane(request): result.outcome.retry_after or RATE_LIMIT_WAIT
+        for result, request in dispatched
+        if result.outcome.failure is Failure.RATE_LIMITED
+    }
+    pacing.block(waits, now=now)
+    pacing.unblock({_lane(request) for result, request in dispatched if result.outcome.succeeded} - set(waits))
+    started = [
+        Started(result.prepared.execution_id, request, dict(result.outcome.details))
+        for result, request in dispatched
+        if result.outcome.succeeded and result.prepared.execution_id in jobs
+    ]
+    return tracking.begin(started, jobs, now=now)
+
+
+def _lane(request: GitHubRequest) -> str:
+    lane = executors.lane(request)
+    assert lane is not None
+    return lane
+
+
+def contested(results: Iterable[Result]) -> dict[UUID, Result]:
+    """Return, as failures, the dispatches that nobody answered and whose run was found but belongs to another."""
+    found = {
+        result.prepared.execution_id: result
+        for result in results
+        if result.outcome.details.get("lookup") == "run found" and isinstance(result.prepared.request, GitHubRequest)
+    }
+    if not found:
+        return {}
+    run_ids = {result.outcome.details["run_id"] for result in found.values()}
+    taken = set(GitHubRun.objects.filter(run_id__in=run_ids).values_list("run_id", flat=True))
+    refused = {}
+    for execution_id, result in found.items():
+        run_id = result.outcome.details["run_id"]
+        if run_id in taken:
+            reason = "no answer, and the run that was found belongs to another execution"
+            outcome = replace(
+                result.outcome,
+                status="failed",
+                output=None,
+                error_message=f"Request failed: {reason}",
+                failure=Failure.NO_ANSWER,
+                reason=reason,
+                details={"lookup": "run of another execution found"},
+            )
+            refused[execution_id] = result._replace(outcome=outcome)
+        taken.add(run_id)
+    return refused

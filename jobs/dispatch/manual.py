@@ -1,0 +1,144 @@
+"""By hand: the same three steps for a person who waits, in the web process, with or without a scheduler."""
+
+import math
+import threading
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from accounts.models import User
+from cronsched.lib.clock import uptime
+from cronsched.lib.errors import TooManyRequests
+from cronsched.lib.ids import uuid7
+from jobs import pacing
+from jobs.dispatch.attempt import Prepared, Result, execute, prepare
+from jobs.dispatch.record import record
+from jobs.dispatch.start import running_row, take_turns
+from jobs.facts import JobFacts, Overrides
+from jobs.models import Job, JobExecution, Status, TriggerType
+from jobs.schedule import NewExecution, insert_executions
+
+# Manual runs that are out at the same time in one web process.
+IN_FLIGHT = 64
+# What a caller is told to wait where not even one more can be taken.
+BUSY_SECONDS = 10
+
+_slots = threading.BoundedSemaphore(IN_FLIGHT)
+
+
+def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now: datetime) -> JobExecution:
+    """Run `job` in this process and return its execution: final, or as it is when the bounded wait ends.
+
+    Works without a scheduler. After the wait the run goes on and is recorded by its own thread. Where this process
+    has too many such runs out, or its turn at GitHub is too far away, the run is queued for the leader instead; one
+    with a token of its own waits here for its turn, because the token is stored nowhere. Raises `Job.DoesNotExist` for
+    a job that is gone meanwhile, `TooManyRequests` where the run can neither leave nor be queued.
+    """
+    facts = _facts(job)
+    has_token = overrides is not None and overrides.github_token is not None
+    if not _slots.acquire(timeout=settings.MANUAL_RUN_WAIT_SECONDS if has_token else 0):
+        if has_token:
+            raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=BUSY_SECONDS)
+        return queue_run(job, overrides=overrides, by=by, now=now)
+    run = _ManualRun(prepare(uuid7(), facts, fire_time=None, overrides=overrides), sender=uuid4())
+    began = uptime()
+    try:
+        patience = timedelta(seconds=settings.MANUAL_RUN_WAIT_SECONDS / 2)
+        turn = pacing.patiently(partial(run.insert, overrides), now=now, patience=patience)
+    except BaseException:
+        _slots.release()
+        raise
+    if turn is not None:
+        _slots.release()
+        if has_token:
+            seconds = math.ceil((turn - now).total_seconds())
+            raise TooManyRequests(
+                "GitHub takes no more dispatches with this token now. Try again.", retry_after=seconds
+            )
+        return queue_run(job, overrides=overrides, by=by, now=now, not_before=turn)
+    threading.Thread(target=run.execute, name="manual run", daemon=True).start()
+    run.wait(settings.MANUAL_RUN_WAIT_SECONDS - (uptime() - began))
+    return JobExecution.objects.get(pk=run.prepared.execution_id)
+
+
+def queue_run(
+    job: Job,
+    *,
+    overrides: Overrides | None = None,
+    by: User | None,
+    now: datetime,
+    not_before: datetime | None = None,
+) -> JobExecution:
+    """Record a manual run of `job` as queued, for the leader to send. Raises `Job.DoesNotExist`."""
+    facts = _facts(job)
+    definition = facts.overridden(overrides) if overrides else facts
+    row = NewExecution(
+        uuid7(),
+        facts.id,
+        Status.QUEUED.value,
+        definition.execution_type,
+        definition.target,
+        None,
+        not_before=not_before,
+        overrides=overrides.stored() if overrides else None,
+    )
+    insert_executions([row], trigger=TriggerType.MANUAL, now=now)
+    return JobExecution.objects.get(pk=row.id)
+
+
+def _facts(job: Job) -> JobFacts:
+    found = JobFacts.read(Job.objects.filter(pk=job.pk))
+    if not found:
+        raise Job.DoesNotExist
+    return found[0]
+
+
+class _ManualRun:
+    """One run by hand. Whoever is there when the outcome comes records it: the caller who waits, else the thread."""
+
+    def __init__(self, prepared: Prepared, *, sender: UUID) -> None:
+        self.prepared = prepared
+        self._sender = sender
+        self._lock = threading.Lock()
+        self._arrived = threading.Event()
+        self._caller_waits = True
+        self._result: Result | None = None
+
+    def insert(self, overrides: Overrides | None, now: datetime) -> datetime | None:
+        """Write the row, after which the run may leave; or return when its turn will be, where that is not now."""
+        stored = overrides.stored() if overrides else None
+        with transaction.atomic(durable=True):
+            leaving, turns = take_turns([self.prepared], now=now)
+            for self.prepared in leaving:
+                row = running_row(self.prepared, sender=self._sender, now=now, overrides=stored)
+                insert_executions([row], trigger=TriggerType.MANUAL, now=now)
+        return turns.get(self.prepared.execution_id)
+
+    def execute(self) -> None:
+        """Run in the thread: call out, and record where nobody waits any more."""
+        try:
+            result = Result(self.prepared, execute(self.prepared), datetime.now(UTC))
+            with self._lock:
+                self._result = result
+                alone = not self._caller_waits
+                self._arrived.set()
+            if alone:
+                self._record(result)
+        finally:
+            connection.close()
+            _slots.release()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the outcome and record it; after `seconds` leave that to the thread."""
+        self._arrived.wait(seconds)
+        with self._lock:
+            self._caller_waits = False
+            result = self._result
+        if result is not None:
+            self._record(result)
+
+    def _record(self, result: Result) -> None:
+        record([result], sender=self._sender, now=result.completed_at)

@@ -1,0 +1,222 @@
+"""Running to its end: outcomes become rows, counts and notices, in one transaction.
+
+A row belongs to the sender whose token it carries: only that one may say what became of it.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import prefetch_related_objects
+
+from cronsched.lib import batches
+from cronsched.lib.batches import Among, Column, Kind
+from jobs import counters, health, messages
+from jobs.counters import Counted
+from jobs.dispatch import github
+from jobs.dispatch.attempt import Result
+from jobs.dispatch.retries import next_attempt, with_attempt
+from jobs.executors.base import storable
+from jobs.models import ExecutionType, Job, JobExecution, Status
+from notifications import incidents
+from notifications.message import Message
+from notifications.services import notify
+
+RECORDED = (
+    Column("id", Kind.UUID),
+    Column("status", Kind.TEXT),
+    Column("execution_type", Kind.TEXT),
+    Column("target", Kind.TEXT),
+    Column("completed_at", Kind.INSTANT),
+    Column("duration_seconds", Kind.REAL),
+    Column("response_status", Kind.INTEGER),
+    Column("error_message", Kind.TEXT),
+    Column("output", Kind.TEXT),
+    Column("reason", Kind.TEXT),
+    Column("attempt", Kind.INTEGER),
+    Column("earlier_attempts", Kind.JSON),
+    Column("details", Kind.JSON),
+    Column("not_before", Kind.INSTANT),
+    Column("deadline_at", Kind.INSTANT),
+)
+
+
+def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
+    """Write the outcomes of rows that still belong to `sender`, with their notices; return how many were written.
+
+    A row that somebody settled otherwise keeps what it says. One that was called `unknown` gets its true outcome.
+    """
+    by_id = {result.prepared.execution_id: result for result in results}
+    with transaction.atomic(durable=True):
+        # Job before execution, as whoever deletes or edits a job takes them: the other way round two could wait for
+        # each other.
+        jobs = _lock_jobs({result.prepared.job.id for result in by_id.values()})
+        before = _lock_own(by_id, sender)
+        by_id |= github.contested(by_id[execution_id] for execution_id in before)
+        recorded = [_recorded(by_id[row.id], row) for row in before.values()]
+        if not recorded:
+            return 0
+        condition = "job_executions.sender = %s AND job_executions.status IN ('running', 'unknown')"
+        token = batches.stored(connection, sender)
+        updates = [row[: len(RECORDED)] for row in recorded]
+        table = JobExecution._meta.db_table
+        batches.update(connection, table, RECORDED, updates, condition=condition, parameters=[token])
+        settled = [row for row in recorded if row.status != Status.QUEUED]
+        counters.add(_counted(settled, before))
+        _tell(settled, [by_id[execution_id] for execution_id in before], jobs, now)
+    return len(recorded)
+
+
+class _Locked(NamedTuple):
+    """What the row of a job says while it is locked. Enough for most runs: they succeed, as those before did."""
+
+    id: UUID
+    name: str
+    notify_on_success: bool
+    consecutive_failures: int
+
+
+def _lock_jobs(ids: Set[UUID]) -> dict[UUID, _Locked]:
+    jobs = batches.locked(Job.objects.filter(Among("id", ids)).order_by("id"), skip=False)
+    return {row[0]: _Locked._make(row) for row in batches.read(jobs.values_list(*_Locked._fields))}
+
+
+class _Running(NamedTuple):
+    """What the row of an attempt says before its outcome is written."""
+
+    id: UUID
+    status: str
+    started_at: datetime
+    earlier_attempts: list[Any]
+    trigger_type: str
+    execution_type: str | None
+    not_before: datetime | None
+
+
+def _lock_own(ids: Collection[UUID], sender: UUID) -> dict[UUID, _Running]:
+    own = batches.locked(JobExecution.objects.filter(Among("id", ids), sender=sender).order_by("id"), skip=False)
+    rows = (_Running._make(row) for row in batches.read(own.values_list(*_Running._fields)))
+    # Asked here and not there: SQLite would rather walk all rows of a status than look up ours.
+    return {row.id: row for row in rows if row.status in _UNDER_WAY}
+
+
+# Of these the sender may still say what became of them.
+_UNDER_WAY = frozenset({Status.RUNNING.value, Status.UNKNOWN.value})
+
+
+class _Recorded(NamedTuple):
+    """The row of an attempt as it is to be: the columns of `RECORDED`, and what else counts and notices need."""
+
+    id: UUID
+    status: str
+    execution_type: str | None
+    target: str | None
+    completed_at: datetime | None
+    duration_seconds: float | None
+    response_status: int | None
+    error_message: str | None
+    output: str | None
+    reason: str | None
+    attempt: int
+    earlier_attempts: list[Any]
+    details: dict[str, Any]
+    not_before: datetime | None
+    deadline_at: datetime | None
+    job_id: UUID
+    trigger_type: str
+    scheduled_for: datetime | None
+    started_at: datetime
+
+    def as_model(self) -> JobExecution:
+        """Return it as a model, for those who word it; nothing is saved."""
+        return JobExecution(**self._asdict())
+
+
+def _recorded(result: Result, before: _Running) -> _Recorded:
+    prepared, outcome, completed_at = result
+    # An outcome that came after the row was called unknown corrects it, no more.
+    again = next_attempt(result, first_at=before.started_at) if before.status == Status.RUNNING else None
+    final = again is None
+    return _Recorded(
+        id=prepared.execution_id,
+        status=outcome.status if again is None else Status.QUEUED.value,
+        execution_type=outcome.execution_type,
+        target=outcome.target,
+        completed_at=completed_at if final else None,
+        duration_seconds=(completed_at - before.started_at).total_seconds() if final else None,
+        response_status=outcome.response_status,
+        error_message=_storable(outcome.error_message),
+        output=_storable(outcome.output),
+        reason=None,
+        attempt=prepared.attempt if again is None else again.attempt,
+        earlier_attempts=before.earlier_attempts if final else with_attempt(before.earlier_attempts, result),
+        details=dict(outcome.details),
+        not_before=before.not_before if again is None else again.at,
+        deadline_at=None,
+        job_id=prepared.job.id,
+        trigger_type=before.trigger_type,
+        scheduled_for=prepared.fire_time,
+        started_at=before.started_at,
+    )
+
+
+def _storable(text: str | None) -> str | None:
+    return None if text is None else storable(text)
+
+
+def _counted(settled: Sequence[_Recorded], before: Mapping[UUID, _Running]) -> Iterator[Counted]:
+    """Count what was settled; what had been called unknown is taken back first."""
+    for execution in settled:
+        row = before[execution.id]
+        if row.status == Status.UNKNOWN:
+            yield Counted(execution.job_id, row.started_at, row.status, row.trigger_type, row.execution_type, None, -1)
+        kind, duration = execution.execution_type, execution.duration_seconds
+        yield Counted(execution.job_id, row.started_at, execution.status, row.trigger_type, kind, duration)
+
+
+def _tell(
+    settled: Sequence[_Recorded], results: Sequence[Result], locked: Mapping[UUID, _Locked], now: datetime
+) -> None:
+    """Write the notices of what was settled, and keep count of failures."""
+    failing = incidents.ongoing({row.job_id for row in settled})
+    failed = {row.job_id for row in settled if row.status != Status.SUCCESS}
+    troubled = failing | failed | {job.id for job in locked.values() if job.consecutive_failures}
+    plain = {
+        row.id
+        for row in settled
+        if row.job_id not in troubled
+        and row.execution_type != ExecutionType.GITHUB_ACTIONS
+        and not locked[row.job_id].notify_on_success
+    }
+    jobs = _jobs({row.job_id for row in settled if row.id not in plain})
+    undecided = github.heed(results, {row.id: jobs[row.job_id] for row in settled if row.id not in plain}, now=now)
+    notices = [
+        messages.run_succeeded(row.job_id, locked[row.job_id].name, row.id)
+        if row.id in plain
+        else _notice(jobs[row.job_id], row.as_model(), row.id not in undecided, now)
+        for row in settled
+    ]
+    ended = [
+        (row.job_id, row.status == Status.SUCCESS)
+        for row in settled
+        if row.job_id in troubled and row.id not in undecided
+    ]
+    notify([*notices, *health.count(ended, jobs, now=now)], now=now)
+
+
+def _jobs(ids: Set[UUID]) -> dict[UUID, Job]:
+    if not ids:
+        return {}
+    jobs = {job.pk: job for job in batches.instances(Job.objects.filter(Among("id", ids)))}
+    # Not joined: a thousand jobs have few teams and categories, and each is read once.
+    prefetch_related_objects(list(jobs.values()), "category", "pic_team")
+    return jobs
+
+
+def _notice(job: Job, execution: JobExecution, is_decided: bool, now: datetime) -> Message:
+    message = messages.run_finished(job, execution, now=now)
+    # Whether all is well is for the run to say; mails and alarms wait for its end.
+    return message if is_decided else replace(message, mail=None, alarm=None)

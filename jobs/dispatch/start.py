@@ -1,0 +1,212 @@
+"""Queued to running: rows are taken for a sender, and only what is committed may leave."""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models.functions import Coalesce
+
+from cronsched.lib import batches
+from cronsched.lib.batches import Among, Column, Kind
+from jobs import counters, executors, pacing, tracking
+from jobs.dispatch.attempt import Prepared, prepare
+from jobs.executors import GitHubRequest, snapshot, target_of
+from jobs.executors.base import storable
+from jobs.facts import JobFacts, Overrides
+from jobs.models import JobExecution, Overlap, Status, Tracking, TriggerType
+from jobs.plan import end_of
+from jobs.schedule import PAUSED, NewExecution, end_zone, give_up
+
+STARTED = (
+    Column("id", Kind.UUID),
+    Column("execution_type", Kind.TEXT),
+    Column("target", Kind.TEXT),
+    Column("started_at", Kind.INSTANT),
+    Column("deadline_at", Kind.INSTANT),
+    Column("request_snapshot", Kind.JSON),
+    Column("status", Kind.TEXT),
+    Column("sender", Kind.UUID),
+)
+PLANNED = (Column("id", Kind.UUID), Column("not_before", Kind.INSTANT))
+
+
+class _Queued(NamedTuple):
+    id: UUID
+    status: str
+    not_before: datetime | None
+    attempt: int
+    trigger_type: str
+    scheduled_for: datetime | None
+    started_at: datetime
+    overrides: dict[str, Any] | None
+
+    @property
+    def is_scheduled(self) -> bool:
+        return self.trigger_type == TriggerType.SCHEDULED
+
+    @property
+    def stored_overrides(self) -> Overrides | None:
+        return Overrides(**self.overrides) if self.overrides else None
+
+    def is_ready(self, now: datetime) -> bool:
+        return self.status == Status.QUEUED and (self.not_before is None or self.not_before <= now)
+
+
+def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list[Prepared]:
+    """Take the queued ones of `execution_ids` for `sender` and return what may be sent.
+
+    Rows that another took, that wait for their time or whose row or job somebody holds at the moment are left out
+    without a word. Scheduled runs of a paused job are settled instead.
+    """
+    with transaction.atomic(durable=True):
+        rows = _lock_ready(set(execution_ids), now)
+        later = out_of_turn((row.id, row.trigger_type, job.id, job.overlap) for row, job in rows)
+        ready_now, stopped = [], []
+        for row, job in rows:
+            if row.id in later:
+                continue
+            if row.is_scheduled and not job.is_active and not _ran_out(job, row.scheduled_for, now):
+                stopped.append(row.id)
+                continue
+            item = prepare(
+                row.id, job, fire_time=row.scheduled_for, attempt=row.attempt, overrides=row.stored_overrides
+            )
+            ready_now.append((item, now if row.attempt == 1 else row.started_at))
+        if stopped:
+            give_up(JobExecution.objects.filter(id__in=stopped), reason=PAUSED, now=now)
+        prepared, turns = take_turns([item for item, _ in ready_now], now=now)
+        updates = [_started(item, at, sender, now) for item, at in ready_now if item.execution_id not in turns]
+        _write_queued(STARTED, updates)
+        _write_queued(PLANNED, list(turns.items()))
+    return prepared
+
+
+def _lock_ready(ids: Set[UUID], now: datetime) -> list[tuple[_Queued, JobFacts]]:
+    """Lock the rows of `ids` and of their jobs, and return those that may be started, oldest first."""
+    width = len(_Queued._fields)
+    found = batches.locked(JobExecution.objects.filter(Among("id", ids)).order_by("id"))
+    columns = (*_Queued._fields, *[f"job__{name}" for name in JobFacts._fields])
+    rows = [
+        (_Queued._make(row[:width]), JobFacts._make(row[width:])) for row in batches.read(found.values_list(*columns))
+    ]
+    # Asked here and not there: SQLite would rather walk all rows of a status than look up ours.
+    return [(row, job) for row, job in rows if row.is_ready(now)]
+
+
+def take_turns(prepared: Sequence[Prepared], *, now: datetime) -> tuple[list[Prepared], dict[UUID, datetime]]:
+    """Return what of `prepared` may leave now, and for what has to wait for its turn at GitHub when that will be.
+
+    Call it in the transaction that lets them leave.
+    """
+    asked = [(item.execution_id, lane) for item in prepared if (lane := executors.lane(item.request))]
+    if not asked:
+        return list(prepared), {}
+    turns = pacing.take(asked, now=now)
+    leaving = [item for item in prepared if item.execution_id not in turns]
+    requests = [item.request for item in leaving if isinstance(item.request, GitHubRequest)]
+    known = tracking.known_runs((f"{request.owner}/{request.repo}" for request in requests), now=now)
+    return [_with_known_runs(item, known) for item in leaving], turns
+
+
+def _with_known_runs(item: Prepared, known: Mapping[str, frozenset[int]]) -> Prepared:
+    if not isinstance(item.request, GitHubRequest):
+        return item
+    runs = known.get(f"{item.request.owner}/{item.request.repo}".lower(), frozenset())
+    return item._replace(request=replace(item.request, known_runs=runs)) if runs else item
+
+
+def _write_queued(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        condition = "job_executions.status = 'queued'"
+        batches.update(connection, JobExecution._meta.db_table, columns, rows, condition=condition)
+
+
+def out_of_turn(rows: Iterable[tuple[UUID, str, UUID, str]]) -> set[UUID]:
+    """Return which of `rows` (execution, trigger, job, overlap) have to wait for an earlier execution of their job.
+
+    Those are scheduled runs of jobs that queue: one goes at a time, the oldest first. Runs by hand wait for nobody.
+    """
+    queueing = {
+        execution_id: job_id
+        for execution_id, trigger, job_id, overlap in rows
+        if overlap == Overlap.QUEUE and trigger == TriggerType.SCHEDULED
+    }
+    if not queueing:
+        return set()
+    first: dict[UUID, UUID] = {}
+    going = JobExecution.objects.open().filter(job_id__in=set(queueing.values()))
+    # "running" sorts after "queued": what is under way stands before everything that waits.
+    going = going.order_by("job_id", "-status", Coalesce("scheduled_for", "queued_at"), "id")
+    for execution_id, job_id in going.values_list("id", "job_id"):
+        first.setdefault(job_id, execution_id)
+    # A run that goes on at GitHub stands before everything.
+    followed = JobExecution.objects.filter(run__tracking=Tracking.FOLLOWED, job_id__in=set(queueing.values()))
+    first |= {job_id: execution_id for execution_id, job_id in followed.values_list("id", "job_id")}
+    return {execution_id for execution_id, job_id in queueing.items() if first.get(job_id) != execution_id}
+
+
+def _ran_out(job: JobFacts, fire_time: datetime | None, now: datetime) -> bool:
+    """Whether the job is paused because its end date has passed, and this fire time came before that.
+
+    A person who pauses a job settles its queued runs in the same transaction, so such a row cannot be meant here.
+    """
+    ends_at = end_of(job.end_date, end_zone())
+    return fire_time is not None and fire_time < ends_at <= now
+
+
+def _started(item: Prepared, started_at: datetime, sender: UUID, now: datetime) -> Sequence[Any]:
+    kind, target = target_of(item.request)
+    return (
+        item.execution_id,
+        kind,
+        target,
+        started_at,
+        item.job.deadline(now),
+        snapshot(item.request),
+        Status.RUNNING.value,
+        sender,
+    )
+
+
+def running_row(
+    prepared: Prepared, *, sender: UUID, now: datetime, overrides: dict[str, Any] | None = None
+) -> NewExecution:
+    """Return the row of a run that `sender` may send once it is committed."""
+    kind, target = target_of(prepared.request)
+    return NewExecution(
+        prepared.execution_id,
+        prepared.job.id,
+        Status.RUNNING.value,
+        kind,
+        target,
+        prepared.fire_time,
+        sender=sender,
+        deadline_at=prepared.job.deadline(now),
+        request_snapshot=snapshot(prepared.request),
+        overrides=overrides,
+    )
+
+
+def planned_row(prepared: Prepared, turn: datetime) -> NewExecution:
+    """Return the row of a run that waits for its turn."""
+    kind, target = target_of(prepared.request)
+    return NewExecution(
+        prepared.execution_id,
+        prepared.job.id,
+        Status.QUEUED.value,
+        kind,
+        target,
+        prepared.fire_time,
+        not_before=turn,
+    )
+
+
+def fail_unsent(execution_id: UUID, reason: str, *, now: datetime) -> None:
+    """Settle a queued row that cannot be turned into a request, so that it is not tried for ever."""
+    with transaction.atomic():
+        queued = JobExecution.objects.filter(id=execution_id, status=Status.QUEUED)
+        if queued.update(status=Status.FAILED, error_message=f"Request failed: {storable(reason)}", completed_at=now):
+            counters.add(counters.of(JobExecution.objects.filter(id=execution_id)))
