@@ -13,7 +13,7 @@ the run is followed like any other.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -41,6 +41,7 @@ from jobs.executors.github import (
 )
 from jobs.executors.github.events import RunEvent
 from jobs.executors.github.runs import LOOKUP_AFTER, FailedStep
+from jobs.facts import DEADLINE_MARGIN
 from jobs.models import ExecutionType, GitHubRun, Job, JobExecution, Status, Tracking
 from notifications.services import notify
 
@@ -58,8 +59,6 @@ HOLD = timedelta(seconds=60)
 PATIENT_POLLS = 5
 # A dispatch left at most this long before its outcome was recorded; for finding a run GitHub did not name.
 LOOK_BACK = timedelta(seconds=60)
-# How much longer than its timeout a sender has for its outcome.
-DEADLINE_MARGIN = timedelta(seconds=5)
 # Runs of dead senders are looked for so long, where GitHub does not answer, and one after the other: a process that
 # dies may leave hundreds, and GitHub counts the questions.
 SEEK_FOR = timedelta(minutes=15)
@@ -87,7 +86,7 @@ def is_wanted(job: Job) -> bool:
     return settings.TRACK_GITHUB_RUNS if job.track_run is None else job.track_run
 
 
-def begin(started: Sequence[Started], jobs: dict[UUID, Job], *, now: datetime) -> set[UUID]:
+def begin(started: Sequence[Started], jobs: Mapping[UUID, Job], *, now: datetime) -> set[UUID]:
     """Keep what GitHub said of the runs it started, and follow those that are wanted; `jobs` by execution.
 
     Returns the executions whose run decides how they ended. Call it in the transaction that records the dispatch.

@@ -651,7 +651,3 @@ def test_a_look_for_a_lost_dispatch_does_not_overwrite_a_newer_truth(job, shop):
     tracking._see(one, sight, now)
     execution.refresh_from_db()
     assert (execution.status, execution.error_message) == ("failed", "by hand")
-
-
-def test_the_margin_of_a_deadline_is_the_senders():
-    assert tracking.DEADLINE_MARGIN == dispatch.DEADLINE_MARGIN
