@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.dataclasses import ActionDialog
@@ -15,8 +16,9 @@ from unfold.decorators import action, display
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from accounts.console import AdminsOnly, account
+from accounts.console import AdminsOnly, NeverEdited, account
 from cronsched.lib.errors import DomainError
+from cronsched.texts import moment
 from notifications import outbox, slack_settings
 from notifications.models import Delivery, DeliveryStatus, Level, Notification, SlackSettings
 
@@ -36,12 +38,13 @@ STATUS_COLOURS = {
 
 
 @admin.register(Notification)
-class NotificationAdmin(AdminsOnly, ModelAdmin):
+class NotificationAdmin(NeverEdited, AdminsOnly, ModelAdmin):
     list_display = ("title", "message", "level", "audience", "created_at")
     list_filter = (("type", ChoicesDropdownFilter), ("created_at", RangeDateTimeFilter))
     list_filter_submit = True
     list_per_page = 50
-    ordering = ("-created_at", "-id")
+    # Ids grow with time, and no index begins with the time of all notices.
+    ordering = ("-id",)
     paginator = InfinitePaginator
     show_full_result_count = False
     fields = ("title", "message", "level", "event", "audience", "related_job_id", "related_execution_id", "created_at")
@@ -60,7 +63,7 @@ class NotificationAdmin(AdminsOnly, ModelAdmin):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(AdminsOnly, ModelAdmin):
+class DeliveryAdmin(NeverEdited, AdminsOnly, ModelAdmin):
     list_display = (
         "summary",
         "channel",
@@ -98,12 +101,12 @@ class DeliveryAdmin(AdminsOnly, ModelAdmin):
         return delivery.get_status_display()
 
     @display(description="next attempt", ordering="not_before")
-    def next_attempt(self, delivery: Delivery) -> Any:
-        return delivery.not_before if delivery.status == DeliveryStatus.WAITING else None
+    def next_attempt(self, delivery: Delivery) -> SafeString | None:
+        return moment(delivery.not_before) if delivery.status == DeliveryStatus.WAITING else None
 
     @display(description="done", ordering="finished_at")
-    def done(self, delivery: Delivery) -> Any:
-        return delivery.finished_at
+    def done(self, delivery: Delivery) -> SafeString | None:
+        return moment(delivery.finished_at)
 
     @admin.action(description="Try again now", permissions=["view"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.messages import get_messages
+from django.db import connection
 from django.urls import reverse
 
 from notifications import outbox
@@ -48,6 +49,18 @@ def test_notices_are_listed_with_their_audience(console, bob):
     tell(bob, title="to one")
     page = console.get(NOTICES).content.decode()
     assert all(text in page for text in ("to all", "everybody", "to one", "bob"))
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others plan by what the table holds")
+@pytest.mark.parametrize("query", ["", "?type__exact=error"])
+def test_a_million_notices_are_not_sorted_for_one_page(console, query):
+    listed = console.get(NOTICES + query).context["cl"].queryset
+    assert "TEMP B-TREE" not in listed.explain()
+
+
+def test_the_newest_notice_stands_first(console):
+    told = [tell() for _ in range(2)]
+    assert list(console.get(NOTICES).context["cl"].result_list) == told[::-1]
 
 
 def test_a_notice_is_shown_and_cannot_be_changed(console):
