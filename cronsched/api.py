@@ -10,7 +10,9 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
@@ -163,6 +165,9 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Respo
             return _response(error_body(HTTPStatus.NOT_FOUND), HTTPStatus.NOT_FOUND)
         case RequestDataTooBig():
             return _response(error_body(HTTPStatus.REQUEST_ENTITY_TOO_LARGE), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        case IntegrityError() if _is_gone(context["request"].user):
+            # What was written refers to an account that was deleted meanwhile. The next call would be answered so, too.
+            return _response(_unauthorized("User not found"), HTTPStatus.UNAUTHORIZED)
         case SuspiciousOperation():
             # Forms with too many fields or files, and the like: Django's own guards.
             return _response(error_body(HTTPStatus.BAD_REQUEST), HTTPStatus.BAD_REQUEST)
@@ -170,6 +175,11 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Respo
             return _response(error_body(HTTPStatus.BAD_REQUEST), HTTPStatus.BAD_REQUEST)
     logger.error("Unexpected error in %s", context["view"].__class__.__name__, exc_info=exception)
     return _response(error_body(HTTPStatus.INTERNAL_SERVER_ERROR, exception), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _is_gone(user: Any) -> bool:
+    """Return whether the account of a caller has been deleted since the request came in."""
+    return user is not None and not get_user_model()._default_manager.filter(pk=user.pk).exists()
 
 
 def _unauthorized(text: str) -> dict[str, str]:
