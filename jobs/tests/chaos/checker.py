@@ -132,6 +132,10 @@ class Record:
         index = bisect_right(self.leases, moment, key=lambda lease: lease.at)
         return self.leases[index - 1] if index else None
 
+    def leads(self, life: Life, moment: datetime) -> bool:
+        lease = self.lease_at(moment)
+        return lease is not None and self.life_of(lease.holder) is life
+
     def leader_at_seq(self, seq: int) -> Life | None:
         index = bisect_right(self.leases, seq, key=lambda lease: lease.seq)
         return self.life_of(self.leases[index - 1].holder) if index else None
@@ -252,13 +256,23 @@ def unscheduled(record: Record) -> Iterator[str]:
             continue
         definition = job.changes[-1].definition
         assert definition is not None
-        if not definition.is_active:
+        if job.has_ended and state.is_active:
+            yield f"{job.name} has ended at {definition.ends_at}, but is active"
+        if job.has_ended or not definition.is_active:
             if state.next_fire_at is not None:
-                yield f"{job.name} is paused, but due at {state.next_fire_at}"
+                yield f"{job.name} is at rest, but due at {state.next_fire_at}"
         elif state.next_fire_at is None:
             yield f"{job.name} is active, but never due ({state.schedule_error})"
         elif not definition.names(state.next_fire_at, state.next_fire_at):
             yield f"{job.name} is due at {state.next_fire_at}, which its expression does not name"
+
+
+def miscounted(record: Record) -> Iterator[str]:
+    """Daily counts that are not what the history holds."""
+    for tally in record.evidence.tallies:
+        if tally.in_history != tally.counted:
+            whose = f"job {tally.job_id}" if tally.job_id else "all jobs"
+            yield f"{whose}: {tally.in_history} {tally.status} in the history, {tally.counted} counted"
 
 
 # --- Requests: at most one, never early, never without its row -------------------------------------------------------
@@ -334,7 +348,7 @@ def stale(record: Record) -> Iterator[str]:
     """Sends that started by a definition after the answer that had replaced, paused or deleted it."""
     for attempt, arrivals in record.arrivals.items():
         job, started = record.jobs.get(arrivals[0].job_id), record.started.get(attempt)
-        if job is None or started is None or started.trigger != "scheduled":
+        if job is None or started is None:
             continue
         span = record.definition_of(job, arrivals[0].revision)
         if span is None:
@@ -402,19 +416,43 @@ def unjustified(record: Record) -> Iterator[str]:
                 yield f"{job.name} skipped {row.scheduled_for:%H:%M} at {row.at:%H:%M:%S} ({row.reason})"
 
 
+def forgotten(record: Record) -> Iterator[str]:
+    """Runs that were given up although their job asks for another attempt after such a failure."""
+    for row in record.finals:
+        job, arrivals = record.jobs.get(row.job_id), record.arrivals.get(Attempt(row.id, row.attempt), [])
+        if row.status != "failed" or row.kind == "delete" or job is None or not arrivals:
+            continue
+        least = min(definition.max_attempts for definition, _, _ in job.spans())
+        may_rest = row.reason or any(state.status == "unknown" for state in record.histories[row.id])
+        if row.attempt < least and arrivals[0].mode in RETRYABLE and not may_rest and not was_at_rest(job, row.at):
+            yield f"row {row.id} failed at attempt {row.attempt} of {least}: {arrivals[0]}"
+
+
+def was_at_rest(job: JobLog, moment: datetime) -> bool:
+    """Whether a job was, or may have been, paused at that moment."""
+    return any(
+        not definition.is_active and began.asked_at <= moment and (ended is None or ended.answered_at >= moment)
+        for definition, began, ended in job.spans()
+    )
+
+
 def sender_was_lost(record: Record, row: RowState) -> bool:
     """Whether the sender died, or the database was away, between the start of the attempt and the verdict.
 
     The verdict counts, not the fault: a process that was only stopped comes back and says what became of its request.
+    An outage excuses a request that never left, because its start was committed and the answer to that was lost. One
+    that did leave has an outcome, and whoever lives on keeps it until the database is back.
     """
-    started = record.started.get(Attempt(row.id, row.attempt))
+    attempt = Attempt(row.id, row.attempt)
+    started = record.started.get(attempt)
     if started is None:
         return False
-    if record.outage_between(started.at - timedelta(seconds=1), row.at):
+    life = record.lives_by_sender.get(row.sender) if row.sender else None
+    has_left, lives_on = attempt in record.arrivals, life is not None and life.was_there(record.evidence.until)
+    if record.outage_between(started.at - timedelta(seconds=1), row.at) and not (has_left and lives_on):
         return True
     if row.trigger == "manual" and any(started.at <= moment <= row.at for moment in record.evidence.web_kills):
         return True
-    life = record.lives_by_sender.get(row.sender) if row.sender else None
     return life is not None and life.ended_at is not None and started.at <= life.ended_at <= row.at
 
 
@@ -523,9 +561,14 @@ def losses(life: Life) -> Iterator[tuple[datetime, float]]:
             yield moment, limit
 
 
-def next_term(record: Record, lease: LeaseState) -> datetime | None:
+def next_lease(record: Record, lease: LeaseState) -> LeaseState | None:
     later = (other for other in record.leases if other.seq > lease.seq and other.fence > lease.fence and other.holder)
-    return next((other.at for other in later), None)
+    return next(later, None)
+
+
+def next_term(record: Record, lease: LeaseState) -> datetime | None:
+    term = next_lease(record, lease)
+    return term.at if term else None
 
 
 def late_takeovers(record: Record) -> Iterator[str]:
@@ -535,61 +578,141 @@ def late_takeovers(record: Record) -> Iterator[str]:
         allowed = takeover.limit + TOLERANCE + record.evidence.stall(takeover.lost_at, end)
         if takeover.seconds > allowed:
             yield f"{takeover.seconds:.1f} s after {takeover.life.instance} was lost at {takeover.lost_at:%H:%M:%S}"
+    for row, seconds, limit in first_fires(record):
+        if seconds > limit + TOLERANCE + record.evidence.stall(row.at - timedelta(seconds=seconds), row.at):
+            yield f"{seconds:.1f} s without a leader until {row.scheduled_for:%H:%M} was claimed: row {row.id}"
+
+
+def first_fires(record: Record) -> Iterator[tuple[RowState, float, float]]:
+    """Yield the first rows of fire times that came while nobody led, with their delay and how long that may be.
+
+    Only where all was well with the new leader until then: to lead in time is not enough, it is to fire in time.
+    """
+    for takeover in takeovers(record):
+        lease = record.lease_at(takeover.lost_at)
+        term = next_lease(record, lease) if lease else None
+        leader = record.life_of(term.holder) if term else None
+        judged_until = takeover.lost_at + timedelta(seconds=takeover.limit)
+        if term is None or leader is None or not leader.is_sound(term.at, judged_until):
+            continue
+        if record.outage_between(takeover.lost_at - AFTERMATH, judged_until):
+            continue
+        for history in record.histories.values():
+            row = history[0]
+            if row.scheduled_for is None or row.trigger != "scheduled" or row.at < term.at:
+                continue
+            job = record.jobs.get(row.job_id)
+            if takeover.lost_at <= row.scheduled_for <= term.at and job and knows(job, takeover.lost_at):
+                yield row, (row.at - takeover.lost_at).total_seconds(), takeover.limit
+
+
+def knows(job: JobLog, moment: datetime) -> bool:
+    """Whether a job was there at that moment."""
+    return job.changes[0].answered_at <= moment
 
 
 class Lateness(NamedTuple):
-    """How late a fire time's request came: after its time, and after the last thing that was in its way."""
+    """How late a fire time was dealt with: after its time, and after the last thing that was in its way.
 
-    arrival: Arrival
+    `what` is its first request, or its row where nothing was sent because it was too late.
+    """
+
+    what: Arrival | RowState
+    moment: datetime
     seconds: float
     undisturbed: float
     was_disturbed: bool
 
 
 def latenesses(record: Record) -> Iterator[Lateness]:
-    """Yield the lateness of first attempts that had nothing to wait for but the scheduler."""
+    """Yield the lateness of all first requests and misses that had nothing to wait for but the scheduler."""
     disturbances = sorted(disturbed_at(record))
     for arrival in record.evidence.arrivals:
-        job = record.jobs.get(arrival.job_id)
-        if job is None or arrival.fire_time is None or arrival.attempt > 1:
-            continue
-        definitions = [definition for definition, _, _ in job.spans()]
-        if any(definition.spread_seconds or definition.overlap == "queue" for definition in definitions):
-            continue
-        index = bisect_right(disturbances, arrival.at)
-        ready_at = max(arrival.fire_time, job.changes[0].answered_at)
-        last = disturbances[index - 1] if index else ready_at
-        yield Lateness(
-            arrival,
-            (arrival.at - arrival.fire_time).total_seconds(),
-            (arrival.at - max(ready_at, last)).total_seconds(),
-            last > arrival.fire_time - timedelta(seconds=TAKEOVER_AFTER_LOSS),
-        )
+        if arrival.fire_time is not None and arrival.attempt == 1:
+            started = record.started.get(Attempt(arrival.execution_id, 1))
+            sender = record.lives_by_sender.get(started.sender) if started and started.sender else None
+            yield from lateness(record, arrival, arrival.at, arrival.fire_time, disturbances, sender)
+    for row in record.finals:
+        if row.status == "missed" and row.scheduled_for is not None:
+            # Who is too late for a fire time because of its own idleness must not get away with calling it missed.
+            yield from lateness(record, row, record.histories[row.id][0].at, row.scheduled_for, disturbances, None)
+
+
+def lateness(
+    record: Record,
+    what: Arrival | RowState,
+    moment: datetime,
+    fire_time: datetime,
+    disturbances: list[datetime],
+    sender: Life | None,
+) -> Iterator[Lateness]:
+    """Yield how late `what` came at `moment`; nothing where it had to wait for an earlier run."""
+    job = record.jobs.get(what.job_id)
+    if job is None or any(definition.overlap == "queue" for definition, _, _ in job.spans()):
+        return
+    place = max(timedelta(seconds=definition.spread_seconds) for definition, _, _ in job.spans())
+    ready_at = max(fire_time + place, job.changes[0].answered_at)
+    index = bisect_right(disturbances, moment)
+    in_the_way = [*disturbances[max(0, index - 1) : index], *(at for at in events(sender) if at <= moment)]
+    last = max(in_the_way, default=ready_at)
+    yield Lateness(
+        what,
+        moment,
+        (moment - fire_time).total_seconds(),
+        (moment - max(ready_at, last)).total_seconds(),
+        last > fire_time - timedelta(seconds=TAKEOVER_AFTER_LOSS),
+    )
+
+
+def events(life: Life | None) -> Iterator[datetime]:
+    """Yield what befell a process, from its start to its end."""
+    if life is None:
+        return
+    changes = (life.started_at, life.ready_at, life.terminated_at, life.killed_at, life.ended_at)
+    yield from (moment for moment in changes if moment is not None)
+    yield from (moment for stop in life.stops for moment in stop if moment is not None)
 
 
 def disturbed_at(record: Record) -> Iterator[datetime]:
-    """Yield the instants after which the promise of a prompt start counts anew."""
+    """Yield the instants after which the promise of a prompt start counts anew.
+
+    What befalls a standby is no excuse while another leads, or in ten minutes of faults nothing would ever be late.
+    """
+    vacancies = list(vacant(record))
     for life in record.evidence.lives:
-        changes = (life.started_at, life.ready_at, life.terminated_at, life.killed_at, life.ended_at)
-        yield from (moment for moment in changes if moment is not None)
-        yield from (moment for stop in life.stops for moment in stop if moment is not None)
+        for moment in events(life):
+            if any(start <= moment <= stop for start, stop in vacancies) or record.leads(life, moment):
+                yield moment
     for outage in record.evidence.outages:
-        yield outage.start
-        yield outage.stop
-    # A leader with a fail point stalls when it likes.
-    for lease, following in pairwise(record.leases):
-        leader = record.life_of(lease.holder)
-        if leader is not None and leader.failpoints:
-            yield following.at
+        yield from (outage.start, outage.stop, outage.stop + AFTERMATH)
+    for before, after in pairwise(record.leases):
+        leader = record.life_of(before.holder)
+        # A leader with a fail point stalls when it likes. One that lost its lease unharmed had a slow database.
+        if after.fence > before.fence or (leader is not None and leader.failpoints):
+            yield after.at
+
+
+def vacant(record: Record) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the times in which nobody led: before the first term, and from each loss of a leader to the next term."""
+    first = next((lease.at for lease in record.leases if lease.holder), record.evidence.until)
+    yield min((life.started_at for life in record.evidence.lives), default=first), first
+    for life in record.evidence.lives:
+        for lost_at, _ in losses(life):
+            lease = record.lease_at(lost_at)
+            if lease is not None and record.life_of(lease.holder) is life:
+                yield lost_at, next_term(record, lease) or record.evidence.until
 
 
 def late_starts(record: Record) -> Iterator[str]:
-    """Requests that came long after everything was in order again."""
-    for lateness in latenesses(record):
-        arrival = lateness.arrival
-        stall = record.evidence.stall(arrival.at - timedelta(seconds=lateness.undisturbed), arrival.at)
-        if lateness.undisturbed > TAKEOVER_AFTER_LOSS + TOLERANCE + stall and not is_stalled(record, arrival):
-            yield f"{lateness.undisturbed:.1f} s after all was well: {arrival}"
+    """Fire times that were dealt with long after everything was in order again."""
+    for late in latenesses(record):
+        stall = record.evidence.stall(late.moment - timedelta(seconds=late.undisturbed), late.moment)
+        if late.undisturbed <= TAKEOVER_AFTER_LOSS + TOLERANCE + stall:
+            continue
+        if isinstance(late.what, RowState):
+            yield f"missed {late.undisturbed:.1f} s after all was well: row {late.what.id} of {late.what.scheduled_for}"
+        elif not is_stalled(record, late.what):
+            yield f"{late.undisturbed:.1f} s after all was well: {late.what}"
 
 
 def is_stalled(record: Record, arrival: Arrival) -> bool:
@@ -617,6 +740,23 @@ def unclean_stops(record: Record) -> Iterator[str]:
         was_ready = life.ready_at is not None and life.ready_at <= life.terminated_at
         if life.exit_code != 0 and was_ready and not died_on_the_way:
             yield f"{life.instance} was told to stop at {life.terminated_at:%H:%M:%S} and ended with {life.exit_code}"
+
+
+def wrong_resyncs(record: Record) -> Iterator[str]:
+    """Resyncs answered by a reconcile from before the call, or by nobody although somebody led all the time."""
+    for resync in record.evidence.resyncs:
+        when = f"{resync.asked_at:%H:%M:%S}"
+        if resync.ran_at is not None:
+            if resync.ran_at < resync.asked_at - timedelta(seconds=TOLERANCE):
+                yield f"{when}: answered by the reconcile of {resync.ran_at:%H:%M:%S}"
+            continue
+        start, stop = resync.asked_at - AFTERMATH, resync.answered_at
+        before, after = record.lease_at(start), record.lease_at(stop)
+        leader = record.life_of(before.holder) if before else None
+        if before is None or after is None or leader is None or before.fence != after.fence:
+            continue
+        if leader.is_sound(start, stop) and not record.outage_between(start, stop):
+            yield f"{when}: nobody answered, but {leader.instance} led"
 
 
 def server_errors(record: Record) -> Iterator[str]:
@@ -647,11 +787,14 @@ CHECKS: dict[str, Callable[[Record], Iterator[str]]] = {
     "rows left open": open_rows,
     "overlapping runs": overlapping,
     "wrong next_fire_at": unscheduled,
+    "forgotten attempts": forgotten,
+    "wrong counts": miscounted,
     "late takeovers": late_takeovers,
     "late starts": late_starts,
     "processes that ended by themselves": own_ends,
     "unclean stops": unclean_stops,
     "failed API calls": server_errors,
+    "wrong resyncs": wrong_resyncs,
     "requests of strangers": strangers,
 }
 
@@ -678,13 +821,16 @@ def figures(record: Record) -> dict[str, str]:
         "processes lost": ", ".join(f"{number} {name}" for name, number in ends.most_common()) or "none",
         "database faults": ", ".join(f"{n} {w}" for w, n in Counter(o.what for o in evidence.outages).items())
         or "none",
+        "resyncs": f"{len(evidence.resyncs)} ({sum(one.ran_at is not None for one in evidence.resyncs)} answered)",
         "web workers killed": str(len(evidence.web_kills)),
         "terms of leadership": str(len({lease.fence for lease in record.leases if lease.holder})),
     }
     for name, limit in (("kill or stop", TAKEOVER_AFTER_LOSS), ("SIGTERM", TAKEOVER_AFTER_SIGTERM)):
         seconds = [takeover.seconds for takeover in takeovers(record) if takeover.limit == limit]
         found[f"takeover after {name}"] = f"{len(seconds)} judged, {spread(seconds)}"
-    late = list(latenesses(record))
+    fires = [seconds for _, seconds, _ in first_fires(record)]
+    found["first fires after a loss"] = f"{len(fires)} judged, {spread(fires)}"
+    late = [one for one in latenesses(record) if isinstance(one.what, Arrival)]
     found["lateness, nothing in the way"] = spread([one.seconds for one in late if not one.was_disturbed])
     found["lateness, all"] = spread([one.seconds for one in late])
     found["machine's worst stall"] = f"{max(evidence.stalls.values(), default=0.0):.2f} s"

@@ -45,14 +45,15 @@ class Definition:
     timeout_seconds: int = 3
     max_attempts: int = 1
     spread_seconds: int = 0
+    # The first instant after the end date, where that comes within the run.
+    ends_at: datetime | None = None
 
     def names(self, start: datetime, stop: datetime) -> list[datetime]:
-        """Return the fire times in [start, stop], whole minutes by the oracle; none while paused."""
+        """Return the fire times in [start, stop], whole minutes by the oracle; none while paused or after the end."""
         if not self.is_active:
             return []
-        return [
-            moment for moment in _named(self.expression, self.zone, *_hours(start, stop)) if start <= moment <= stop
-        ]
+        named = _named(self.expression, self.zone, *_hours(start, stop))
+        return [moment for moment in named if start <= moment <= stop and (not self.ends_at or moment < self.ends_at)]
 
 
 def _hours(start: datetime, stop: datetime) -> tuple[datetime, datetime]:
@@ -89,6 +90,12 @@ class JobLog:
     name: str
     changes: list[Change]
     is_broken: bool = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end date lies behind it; nobody may change it any more."""
+        definition = self.changes[-1].definition
+        return definition is not None and definition.ends_at is not None
 
     @property
     def deleted(self) -> Change | None:
@@ -194,6 +201,15 @@ class JobState(NamedTuple):
     schedule_error: str
 
 
+class Tally(NamedTuple):
+    """How many settled executions of a status a job has, in the history and by the daily counts. No job: all jobs."""
+
+    job_id: UUID | None
+    status: str
+    in_history: int
+    counted: int
+
+
 # --- Processes and the database --------------------------------------------------------------------------------------
 
 
@@ -218,6 +234,10 @@ class Life:
         """When it ended or was told to."""
         moments = [moment for moment in (self.terminated_at, self.killed_at, self.ended_at) if moment is not None]
         return min(moments, default=None)
+
+    def was_there(self, moment: datetime) -> bool:
+        """Whether it had not ended, nor been told to, at that moment."""
+        return self.lost_at is None or self.lost_at > moment
 
     def is_undisturbed(self, start: datetime, stop: datetime) -> bool:
         """Whether it stood by or led all through [start, stop], with nothing done to it."""
@@ -249,6 +269,14 @@ class ServerError(NamedTuple):
     text: str
 
 
+class Resync(NamedTuple):
+    """A call for a reconcile. `ran_at` is when the one began whose summary was the answer; None: nobody answered."""
+
+    asked_at: datetime
+    answered_at: datetime
+    ran_at: datetime | None
+
+
 @dataclass
 class Evidence:
     """All of a run. What was owed until `until` must be settled; the processes got time for that."""
@@ -259,10 +287,12 @@ class Evidence:
     rows: Sequence[RowState] = ()
     leases: Sequence[LeaseState] = ()
     final_jobs: Sequence[JobState] = ()
+    tallies: Sequence[Tally] = ()
     lives: Sequence[Life] = ()
     outages: Sequence[Outage] = ()
     web_kills: Sequence[datetime] = ()
     server_errors: Sequence[ServerError] = ()
+    resyncs: Sequence[Resync] = ()
     # Requests that reached the target without the headers of a job.
     strangers: Sequence[str] = ()
     # How long the machine let the harness itself wait for a processor at worst, by the minute.

@@ -21,9 +21,11 @@ from jobs.tests.chaos.evidence import (
     Life,
     Mode,
     Outage,
+    Resync,
     RowState,
     Seen,
     ServerError,
+    Tally,
 )
 
 START = datetime(2026, 3, 4, 10, 0, 0, 500_000, tzinfo=UTC)
@@ -51,6 +53,7 @@ class Scene:
         self.arrivals: list[Arrival] = []
         self.evidence = Evidence(until=UNTIL)
         self.next_fire_at: datetime | None = at("4:00")
+        self.is_active = True
         for minute in (1, 2, 3):
             self.fire(at(f"{minute}:00"))
 
@@ -112,7 +115,7 @@ class Scene:
             arrivals=self.arrivals,
             rows=self.rows,
             leases=self.leases,
-            final_jobs=[JobState(self.job.id, True, self.next_fire_at, "")],
+            final_jobs=[JobState(self.job.id, self.is_active, self.next_fire_at, "")],
             lives=[self.leader, self.standby],
         )
         return {kind for kind, number in checker.check(evidence).counts.items() if number}
@@ -166,6 +169,27 @@ def a_send_after_a_pause_was_answered(scene: Scene) -> None:
     scene.next_fire_at = None
 
 
+def a_run_by_hand_by_a_definition_that_was_replaced(scene: Scene) -> None:
+    by_hand = uuid4()
+    scene.row(by_hand, at("3:10"), "running", 0.1, kind="insert", trigger="manual", scheduled_for=None, sender=SENDER)
+    scene.arrive(by_hand, at("3:10")).fire_time = None
+    scene.row(
+        by_hand, at("3:10"), "success", 1, trigger="manual", scheduled_for=None, response_status=200, sender=SENDER
+    )
+    scene.job.changes.append(Change(Definition(1, "* * * * *", "UTC"), at("3:05"), at("3:06")))
+
+
+def a_send_after_the_end_date(scene: Scene) -> None:
+    scene.job.changes[0] = Change(Definition(0, "* * * * *", "UTC", ends_at=at("3:00")), START, START)
+    scene.next_fire_at, scene.is_active = None, False
+
+
+def a_job_that_goes_on_after_its_end_date(scene: Scene) -> None:
+    a_send_after_the_end_date(scene)
+    scene.forget_last_run()
+    scene.is_active = True
+
+
 def a_send_by_a_definition_that_was_replaced(scene: Scene) -> None:
     scene.job.changes.append(Change(Definition(1, "* * * * *", "UTC"), at("2:20"), at("2:21")))
 
@@ -203,6 +227,22 @@ def a_failure_that_was_answered_well(scene: Scene) -> None:
 
 def an_unknown_whose_sender_lived(scene: Scene) -> None:
     scene.change_last(status="unknown", response_status=None, reason="died")
+
+
+def an_unknown_whose_sender_had_the_answer(scene: Scene) -> None:
+    """The database was away for a while, but whoever has an outcome keeps it until it is back."""
+    scene.evidence.outages = [Outage("stopped", at("3:00.3"), at("3:05"))]
+    scene.change_last(status="unknown", response_status=None, reason="died", at=at("3:20"))
+
+
+def a_failure_that_was_not_tried_again(scene: Scene) -> None:
+    scene.job.changes[0] = Change(Definition(0, "* * * * *", "UTC", max_attempts=2), START, START)
+    scene.arrivals[-1].answer, scene.arrivals[-1].mode = 503, Mode.ERROR
+    scene.change_last(status="failed", response_status=503, error_message="Webhook returned status 503")
+
+
+def a_count_that_lost_a_row(scene: Scene) -> None:
+    scene.evidence.tallies = [Tally(None, "success", 3, 3), Tally(scene.job.id, "success", 3, 2)]
 
 
 def an_unknown_without_a_reason(scene: Scene) -> None:
@@ -259,6 +299,28 @@ def a_late_start(scene: Scene) -> None:
     scene.rows[-1] = scene.rows[-1]._replace(at=at("3:25.1"))
 
 
+def a_late_start_while_only_a_standby_died(scene: Scene) -> None:
+    a_late_start(scene)
+    scene.standby.killed_at = scene.standby.ended_at = at("3:15")
+
+
+def a_fire_time_that_was_slept_through_and_called_missed(scene: Scene) -> None:
+    scene.evidence.until = at("3:40")
+    scene.job.changes[0] = Change(Definition(0, "* * * * *", "UTC", grace_seconds=5), START, START)
+    scene.forget_last_run()
+    scene.row(uuid4(), at("3:00"), "missed", 30, kind="insert", reason="late")
+
+
+def a_leader_that_leads_in_time_and_fires_late(scene: Scene) -> None:
+    scene.leader.killed_at = scene.leader.ended_at = at("2:50")
+    scene.lead(at("3:06"), scene.standby, 2)
+    scene.forget_last_run()
+    last = scene.fire(at("3:00"))
+    scene.rows[-2:] = [row._replace(at=at("3:15")) for row in scene.rows[-2:]]
+    scene.arrivals[-1] = replace(scene.arrivals[-1], at=at("3:15"), answered_at=at("3:15"), execution_id=last)
+    scene.arrivals[-1].seen = None
+
+
 def a_process_that_ended_by_itself(scene: Scene) -> None:
     scene.standby.ended_at, scene.standby.exit_code = at("2:30"), 1
 
@@ -269,6 +331,14 @@ def a_stop_with_an_error(scene: Scene) -> None:
 
 def a_server_error_without_an_outage(scene: Scene) -> None:
     scene.evidence.server_errors = [ServerError(at("1:00"), at("1:01"), "PUT: 500")]
+
+
+def a_resync_answered_by_an_older_reconcile(scene: Scene) -> None:
+    scene.evidence.resyncs = [Resync(at("1:20"), at("1:21"), at("1:15"))]
+
+
+def a_resync_that_the_leader_did_not_answer(scene: Scene) -> None:
+    scene.evidence.resyncs = [Resync(at("1:20"), at("1:30"), None)]
 
 
 def a_request_without_headers(scene: Scene) -> None:
@@ -286,6 +356,8 @@ FAULTS: list[tuple[Spoil, str]] = [
     (a_fire_time_after_the_job_was_deleted, "phantom fires"),
     (a_send_after_a_pause_was_answered, "stale sends"),
     (a_send_by_a_definition_that_was_replaced, "stale sends"),
+    (a_run_by_hand_by_a_definition_that_was_replaced, "stale sends"),
+    (a_send_after_the_end_date, "phantom fires"),
     (a_request_whose_row_was_not_committed_yet, "uncommitted sends"),
     (a_request_that_came_before_its_row_was_started, "uncommitted sends"),
     (a_request_without_a_row, "unrecorded requests"),
@@ -294,6 +366,7 @@ FAULTS: list[tuple[Spoil, str]] = [
     (a_success_that_nobody_saw, "lying results"),
     (a_failure_that_was_answered_well, "lying results"),
     (an_unknown_whose_sender_lived, "unjustified results"),
+    (an_unknown_whose_sender_had_the_answer, "unjustified results"),
     (an_unknown_without_a_reason, "unjustified results"),
     (a_miss_that_was_not_late, "unjustified results"),
     (a_skip_without_need, "unjustified results"),
@@ -302,12 +375,20 @@ FAULTS: list[tuple[Spoil, str]] = [
     (two_runs_at_once_of_a_job_that_queues, "overlapping runs"),
     (a_due_time_the_expression_does_not_name, "wrong next_fire_at"),
     (an_active_job_that_is_never_due, "wrong next_fire_at"),
+    (a_job_that_goes_on_after_its_end_date, "wrong next_fire_at"),
+    (a_failure_that_was_not_tried_again, "forgotten attempts"),
+    (a_count_that_lost_a_row, "wrong counts"),
     (a_standby_that_slept, "late takeovers"),
     (a_slow_handover, "late takeovers"),
+    (a_leader_that_leads_in_time_and_fires_late, "late takeovers"),
     (a_late_start, "late starts"),
+    (a_late_start_while_only_a_standby_died, "late starts"),
+    (a_fire_time_that_was_slept_through_and_called_missed, "late starts"),
     (a_process_that_ended_by_itself, "processes that ended by themselves"),
     (a_stop_with_an_error, "unclean stops"),
     (a_server_error_without_an_outage, "failed API calls"),
+    (a_resync_answered_by_an_older_reconcile, "wrong resyncs"),
+    (a_resync_that_the_leader_did_not_answer, "wrong resyncs"),
     (a_request_without_headers, "requests of strangers"),
 ]
 
@@ -332,9 +413,17 @@ def an_unknown_whose_sender_died(scene: Scene) -> None:
     scene.lead(at("3:15"), scene.standby, 2)
 
 
-def an_unknown_that_lost_the_database(scene: Scene) -> None:
+def an_unknown_that_never_left(scene: Scene) -> None:
+    """The answer to its commit was lost with the database, so that nobody knew that it might leave."""
     scene.evidence.outages = [Outage("stopped", at("3:00.3"), at("3:05"))]
+    scene.arrivals.pop()
     scene.change_last(status="unknown", response_status=None, reason="died", at=at("3:20"))
+
+
+def an_unknown_whose_sender_had_the_answer_and_died(scene: Scene) -> None:
+    an_unknown_whose_sender_had_the_answer(scene)
+    scene.leader.killed_at = scene.leader.ended_at = at("3:04")
+    scene.lead(at("3:25"), scene.standby, 2)
 
 
 def a_truth_that_came_late(scene: Scene) -> None:
@@ -376,6 +465,7 @@ def a_run_that_the_pause_stopped(scene: Scene) -> None:
 
 
 def many_misses_in_one_row(scene: Scene) -> None:
+    scene.evidence.outages = [Outage("stopped", at("0:58"), at("3:00"))]
     scene.rows.clear()
     scene.arrivals.clear()
     row = {"kind": "insert", "reason": "late", "missed_from": at("1:00"), "missed_count": 2}
@@ -420,6 +510,37 @@ def a_skip_beside_a_run_by_hand(scene: Scene) -> None:
     )
 
 
+def a_job_that_came_to_its_end(scene: Scene) -> None:
+    scene.job.changes[0] = Change(Definition(0, "* * * * *", "UTC", ends_at=at("3:00")), START, START)
+    scene.forget_last_run()
+    scene.next_fire_at, scene.is_active = None, False
+
+
+def a_failure_of_a_job_that_was_paused_meanwhile(scene: Scene) -> None:
+    a_failure_that_was_not_tried_again(scene)
+    paused = Definition(1, "* * * * *", "UTC", is_active=False, max_attempts=2)
+    scene.job.changes.append(Change(paused, at("3:00.2"), at("3:00.3")))
+    scene.next_fire_at = None
+
+
+def counts_that_are_right(scene: Scene) -> None:
+    scene.evidence.tallies = [Tally(None, "success", 3, 3), Tally(scene.job.id, "success", 3, 3)]
+
+
+def a_late_start_after_a_loss_of_the_leader(scene: Scene) -> None:
+    scene.leader.killed_at = scene.leader.ended_at = at("2:59")
+    scene.lead(at("3:15"), scene.standby, 2)
+    scene.forget_last_run()
+    scene.fire(at("3:00"))
+    scene.rows[-2:] = [row._replace(at=at("3:16")) for row in scene.rows[-2:]]
+    scene.arrivals[-1].at = at("3:16.5")
+
+
+def resyncs_as_they_should_be(scene: Scene) -> None:
+    a_takeover_in_time(scene)
+    scene.evidence.resyncs = [Resync(at("0:40"), at("0:41"), at("0:40.2")), Resync(at("1:12"), at("1:22"), None)]
+
+
 def a_death_that_was_ordered(scene: Scene) -> None:
     scene.standby.failpoints, scene.standby.ended_at, scene.standby.exit_code = "after-claim=kill", at("2:30"), -9
 
@@ -428,7 +549,8 @@ def a_death_that_was_ordered(scene: Scene) -> None:
     "happen",
     [
         an_unknown_whose_sender_died,
-        an_unknown_that_lost_the_database,
+        an_unknown_that_never_left,
+        an_unknown_whose_sender_had_the_answer_and_died,
         a_truth_that_came_late,
         a_timeout_of_a_target_that_hangs,
         a_second_attempt_that_was_asked_for,
@@ -442,7 +564,12 @@ def a_death_that_was_ordered(scene: Scene) -> None:
         a_takeover_without_a_standby,
         a_stop_while_it_was_starting,
         a_skip_beside_a_run_by_hand,
+        resyncs_as_they_should_be,
         a_death_that_was_ordered,
+        a_job_that_came_to_its_end,
+        a_failure_of_a_job_that_was_paused_meanwhile,
+        counts_that_are_right,
+        a_late_start_after_a_loss_of_the_leader,
     ],
     ids=lambda happen: happen.__name__,
 )

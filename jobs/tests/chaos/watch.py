@@ -12,10 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from jobs.tests.chaos.databases import Database, DatabaseAway, Questions
-from jobs.tests.chaos.evidence import Arrival, JobState, LeaseState, RowState, Seen, at
+from jobs.tests.chaos.evidence import Arrival, JobState, LeaseState, RowState, Seen, Tally, at
 
 AUDIT = "chaos_audit"
-EXECUTIONS, LEASE = "job_executions", "scheduler_lease"
+EXECUTIONS, LEASE, COUNTS = "job_executions", "scheduler_lease", "job_execution_days"
 COLUMNS = {
     EXECUTIONS: (
         "id",
@@ -172,6 +172,26 @@ def _instant(value: Any) -> datetime:
 def read_jobs(questions: Questions) -> list[JobState]:
     rows = questions.ask("SELECT id, is_active, next_fire_at, schedule_error FROM jobs")
     return [JobState(_uuid(row[0]), bool(row[1]), _instant(row[2]) if row[2] else None, row[3]) for row in rows]
+
+
+def read_tallies(questions: Questions) -> list[Tally]:
+    """Return how many settled executions there are and how many are counted, in one look at both."""
+    settled = f"FROM {EXECUTIONS} WHERE status NOT IN ('queued', 'running')"
+    found = questions.ask(
+        "SELECT job_key, status, SUM(in_history), SUM(counted) FROM ("
+        f" SELECT job_id AS job_key, status, COUNT(*) AS in_history, 0 AS counted {settled} GROUP BY job_id, status"
+        f" UNION ALL SELECT NULL, status, COUNT(*), 0 {settled} GROUP BY status"
+        f" UNION ALL SELECT job_key, status, 0, SUM(count) FROM {COUNTS} GROUP BY job_key, status"
+        ") both_sides GROUP BY job_key, status"
+    )
+    sums: dict[tuple[UUID | None, str], list[int]] = {}
+    for job_key, status, in_history, counted in found:
+        # The counts of all jobs stand under the nil UUID.
+        job_id = _uuid(job_key) if job_key and _uuid(job_key).int else None
+        both = sums.setdefault((job_id, status), [0, 0])
+        both[0] += int(in_history)
+        both[1] += int(counted)
+    return [Tally(*key, *both) for key, both in sums.items()]
 
 
 def _uuid(value: Any) -> UUID:
