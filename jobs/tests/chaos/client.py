@@ -1,18 +1,21 @@
 """Changes jobs over the API as people do, one call after the other, and keeps account of what each job owes.
 
+Runs by hand and resyncs are asked for by a second person, so that they meet changes that are under way.
+
 A call whose answer does not come, or is an error of the server, may have taken effect or not. The client then asks
 until it knows; up to that moment both are possible, and the account says so.
 """
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import requests
 
-from jobs.tests.chaos.evidence import Change, Definition, JobLog, Mode, ServerError
+from jobs.tests.chaos.evidence import Change, Definition, JobLog, Mode, Resync, ServerError, at
 from jobs.tests.chaos.target import Target
 
 # Longer than the server's own limits for statements, so that an answer settles it.
@@ -37,22 +40,25 @@ class Client:
     def __init__(self, address: str, password: str, target: Target) -> None:
         self.jobs: list[JobLog] = []
         self.server_errors: list[ServerError] = []
+        self.resyncs: list[Resync] = []
         self.port = int(address.rpartition(":")[2])
         self._address = f"{address}/api/v2"
         self._target = target
-        self._session = requests.Session()
-        self._session.trust_env = False
+        self._session, self._second = requests.Session(), requests.Session()
+        self._session.trust_env = self._second.trust_env = False
         self._pause = threading.Event()
         signed_in = self._call("POST", "/auth/login", {"username": "admin", "password": password})
-        self._session.headers["Authorization"] = f"Bearer {signed_in['access_token']}"
+        for session in (self._session, self._second):
+            session.headers["Authorization"] = f"Bearer {signed_in['access_token']}"
         self._call("POST", "/pic-teams", {"name": TEAM, "slack_handle": "@chaos"})
 
     def close(self) -> None:
         self._session.close()
+        self._second.close()
 
     @property
     def living(self) -> list[JobLog]:
-        return [job for job in self.jobs if not job.deleted and not job.is_broken]
+        return [job for job in self.jobs if not (job.deleted or job.is_broken or job.has_ended)]
 
     # --- Verbs
 
@@ -91,8 +97,16 @@ class Client:
         job.changes.append(Change(None, asked_at, datetime.now(UTC)))
 
     def execute(self, job: JobLog) -> None:
-        """Run a job by hand. A run that fails is an answer like any other."""
-        self._try("POST", f"/jobs/{job.id}/execute", {})
+        """Run a job by hand. A run that fails is an answer like any other, and the job may just be going."""
+        self._try("POST", f"/jobs/{job.id}/execute", {}, session=self._second, missing_is_none=True)
+
+    def resync(self) -> None:
+        """Ask for a reconcile. Without a leader there is none."""
+        asked_at = datetime.now(UTC)
+        answer = self._try("POST", "/scheduler/resync", session=self._second, conflict_is_none=True)
+        if answer is not None:
+            ran_at = at(answer["ran_at"]) if answer else None
+            self.resyncs.append(Resync(asked_at, datetime.now(UTC), ran_at))
 
     # --- How
 
@@ -142,16 +156,25 @@ class Client:
         return answer or None
 
     def _try(
-        self, method: str, path: str, payload: Mapping[str, Any] | None = None, *, missing_is_none: bool = False
+        self,
+        method: str,
+        path: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        session: requests.Session | None = None,
+        missing_is_none: bool = False,
+        conflict_is_none: bool = False,
     ) -> Any:
         """Call and return the answer, None where the server could not say. A refusal is our own fault and raises."""
         asked_at = datetime.now(UTC)
         try:
-            answer = self._session.request(method, self._address + path, json=payload, timeout=TIMEOUT_SECONDS)
+            answer = (session or self._session).request(
+                method, self._address + path, json=payload, timeout=TIMEOUT_SECONDS
+            )
         except requests.RequestException as error:
             self.server_errors.append(ServerError(asked_at, datetime.now(UTC), f"{method} {path}: {error}"))
             return None
-        if missing_is_none and answer.status_code == 404:
+        if (missing_is_none and answer.status_code == 404) or (conflict_is_none and answer.status_code == 409):
             return {}
         if answer.status_code >= 500:
             text = f"{method} {path}: {answer.status_code} {answer.text[:200]}"
@@ -179,3 +202,8 @@ def pretend_owed_since(job: JobLog, moment: datetime) -> None:
     """Account for a job whose `next_fire_at` was set back by hand, as if nobody had scheduled it for a while."""
     before = moment - timedelta(seconds=1)
     job.changes[0] = Change(job.changes[0].definition, before, before)
+
+
+def pretend_ended_at(job: JobLog, moment: datetime) -> None:
+    """Account for a job whose end date was set back by hand, so that it ended at `moment`."""
+    job.changes[0] = replace(job.changes[0], definition=replace(current(job), ends_at=moment))

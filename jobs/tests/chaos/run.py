@@ -13,15 +13,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from cronsched.tests.processes import manage, web_process
 from jobs.tests.chaos import databases, watch
 from jobs.tests.chaos.checker import FINAL, Record, Report, check, missing
-from jobs.tests.chaos.client import Client, pretend_owed_since
+from jobs.tests.chaos.client import Client, pretend_ended_at, pretend_owed_since
 from jobs.tests.chaos.databases import Database, DatabaseAway, Mariadb, Questions, Server, Sqlite
 from jobs.tests.chaos.evidence import MINUTE, Evidence, JobLog, Mode, Outage
 from jobs.tests.chaos.processes import Fleet, Scheduler, clean_environment, web_workers
-from jobs.tests.chaos.script import PLAIN, RESTART_SECONDS, STOP_SECONDS, Script, Step, draw_failpoints, write_script
+from jobs.tests.chaos.script import (
+    ASIDE,
+    PLAIN,
+    RESTART_SECONDS,
+    STOP_SECONDS,
+    Script,
+    Step,
+    draw_failpoints,
+    write_script,
+)
 from jobs.tests.chaos.target import Target
 from jobs.tests.chaos.watch import Watcher
 
@@ -29,6 +39,9 @@ PASSWORD = "a-password-for-chaos"
 # As if nobody had scheduled some jobs for so long when the run begins; their grace times lie on both sides.
 NEGLECTED = timedelta(minutes=47)
 SHORT_GRACE_SECONDS = 600
+# The end date of some jobs lies behind them when the run begins, and fire times before it are owed; all within grace.
+OWED_BEFORE_END = timedelta(minutes=15)
+LONG_GRACE_SECONDS = 2 * 3600
 KEEPER_SECONDS = 0.1
 # An unknown run is called so after its timeout, a margin and half a minute more; then it is looked at again.
 SETTLE_SECONDS = 120.0
@@ -37,7 +50,7 @@ LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What kind of run this is. `neglected` jobs are owed fire times from the first second on."""
+    """What kind of run this is. `neglected` and `ended` jobs are owed fire times from the first second on."""
 
     seed: int
     kind: str = "sqlite"
@@ -45,6 +58,7 @@ class Plan:
     jobs: int = 120
     schedulers: int = 3
     neglected: int = 9
+    ended: int = 6
     sabotage: str = ""
     settle_seconds: float = SETTLE_SECONDS
     # A migrated SQLite file with the first administrator in it, to save the time that makes one.
@@ -108,12 +122,15 @@ class Stage:
         faults = [step for step in self.script.steps if hasattr(self, f"fault_{step.verb}")]
         with ThreadPoolExecutor(24, thread_name_prefix="chaos") as pool:
             keeper = pool.submit(self._keep)
-            people = pool.submit(self._each, changes, self._change)
+            people = [
+                pool.submit(self._each, [step for step in changes if (step.verb in ASIDE) is aside], self._change)
+                for aside in (False, True)
+            ]
             events: list[Future[None]] = []
             self._each(faults, lambda step: events.append(pool.submit(self._fault, step)))
             self._wait_until(self.plan.minutes * 60)
             self.calm.set()
-            for future in [people, keeper, *events]:
+            for future in [*people, keeper, *events]:
                 future.result()
 
     def _each(self, steps: Sequence[Step], act: Callable[[Step], Any]) -> None:
@@ -154,6 +171,9 @@ class Stage:
 
     def change_execute(self, job: int) -> None:
         self.client.execute(self._chosen(job))
+
+    def change_resync(self) -> None:
+        self.client.resync()
 
     def _chosen(self, number: int) -> JobLog:
         living = self.client.living
@@ -364,7 +384,8 @@ def run(plan: Plan, folder: Path) -> Outcome:
     with ExitStack() as stack:
         database = stack.enter_context(databases.database(plan.kind, folder))
         target = stack.enter_context(Target())
-        environment = settings_of(database, folder)
+        midnight = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        environment = settings_of(database, folder, midnight)
         prepare(plan, database, environment)
         questions = Questions(database)
         stack.callback(questions.close)
@@ -385,7 +406,7 @@ def run(plan: Plan, folder: Path) -> Outcome:
             database_faults=database.faults,
         )
         stage = Stage(plan, script, database, fleet, client)
-        populate(stage, questions)
+        populate(stage, questions, midnight)
         with Watcher(database, target.arrivals) as stage.watcher:
             for place in range(plan.schedulers):
                 stage._start(place, plan.failpoints[place] if place < len(plan.failpoints) else "")
@@ -411,8 +432,18 @@ def prepare(plan: Plan, database: Database, environment: Mapping[str, str]) -> N
         manage("create_first_admin", **environment)
 
 
-def settings_of(database: Database, folder: Path) -> dict[str, str]:
-    """Return the environment of all processes: production's, on a private database, with a loopback target."""
+def zone_of(midnight: datetime) -> str:
+    """Return a zone in which a day begins at that whole hour."""
+    hour = midnight.astimezone(UTC).hour
+    # Their signs are those of POSIX: west is positive.
+    return f"Etc/GMT{hour if hour <= 12 else hour - 24:+d}"
+
+
+def settings_of(database: Database, folder: Path, midnight: datetime) -> dict[str, str]:
+    """Return the environment of all processes: production's, on a private database, with a loopback target.
+
+    End dates are days of the scheduler's zone: one that begins at `midnight`.
+    """
     return clean_environment(
         folder,
         DEBUG="false",
@@ -423,6 +454,7 @@ def settings_of(database: Database, folder: Path) -> dict[str, str]:
         WEBHOOK_ALLOWED_CIDRS="127.0.0.0/8",
         JWT_ACCESS_TOKEN_EXPIRES="86400",
         SCHEDULER_POLL_SECONDS="10",
+        SCHEDULER_TIMEZONE=zone_of(midnight),
         MANUAL_RUN_WAIT_SECONDS="5",
         DRAIN_TIMEOUT_SECONDS="3",
         MAIL_ENABLED="false",
@@ -431,13 +463,15 @@ def settings_of(database: Database, folder: Path) -> dict[str, str]:
     )
 
 
-def populate(stage: Stage, questions: Questions) -> None:
-    """Create the jobs; let some look as if nobody had scheduled them for a while, and break two."""
+def populate(stage: Stage, questions: Questions, midnight: datetime) -> None:
+    """Create the jobs; let some look as if nobody had scheduled them for a while, end some, and break two."""
     for drawn in stage.script.jobs:
         stage.client.create(drawn)
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     for number in range(stage.plan.neglected):
         neglect(stage, questions, number, now - NEGLECTED)
+    for number in range(stage.plan.ended):
+        end(stage, questions, number, midnight)
     if stage.plan.neglected:
         spoil(stage, questions, "cron_expression", "61 * * * *", now - MINUTE)
         spoil(stage, questions, "timezone", "Mars/Olympus_Mons", now - MINUTE)
@@ -454,6 +488,22 @@ def neglect(stage: Stage, questions: Questions, number: int, since: datetime) ->
     job = stage.client.create(drawn)
     set_by_hand(stage, questions, job, next_fire_at=since)
     pretend_owed_since(job, since)
+
+
+def end(stage: Stage, questions: Questions, number: int, midnight: datetime) -> None:
+    """Make a job whose last day ended at `midnight` and which still owes its last fire times."""
+    drawn = {
+        **PLAIN,
+        "mode": (Mode.OK, Mode.FLAKY)[number % 2],
+        "max_attempts": 3,
+        "catch_up": ("latest", "all", "none")[number % 3],
+        "misfire_grace_seconds": LONG_GRACE_SECONDS,
+    }
+    job = stage.client.create(drawn)
+    last_day = (midnight - MINUTE).astimezone(ZoneInfo(zone_of(midnight))).date()
+    set_by_hand(stage, questions, job, next_fire_at=midnight - OWED_BEFORE_END, end_date=last_day.isoformat())
+    pretend_owed_since(job, midnight - OWED_BEFORE_END)
+    pretend_ended_at(job, midnight)
 
 
 def spoil(stage: Stage, questions: Questions, column: str, value: str, due: datetime) -> None:
@@ -504,10 +554,12 @@ def gather(stage: Stage, target: Target, questions: Questions, until: datetime) 
         rows=rows,
         leases=leases,
         final_jobs=watch.read_jobs(questions),
+        tallies=watch.read_tallies(questions),
         lives=list(stage.fleet.lives),
         outages=list(stage.outages),
         stalls=dict(stage.watcher.stalls),
         web_kills=list(stage.web_kills),
         server_errors=list(stage.client.server_errors),
+        resyncs=list(stage.client.resyncs),
         strangers=list(target.strangers),
     )

@@ -44,7 +44,9 @@ RESTART_SECONDS = (0.2, 6.0)
 # How often something befalls a process or the database, and how often somebody changes a job.
 FAULT_SECONDS = (5.0, 22.0)
 CHANGE_SECONDS = (0.3, 2.5)
-CHANGES = {"edit": 5, "pause": 3, "resume": 4, "create": 2, "delete": 1, "execute": 2}
+CHANGES = {"edit": 5, "pause": 3, "resume": 4, "create": 2, "delete": 1, "execute": 2, "resync": 0.5}
+# Of these, what a second person does meanwhile.
+ASIDE = frozenset({"execute", "resync"})
 PROCESS_FAULTS = {"kill": 8, "stop": 4, "terminate": 4, "kill_web": 2, "power_cut": 1}
 DATABASE_SHARE = 0.15
 RIGGED_SHARE = 0.4
@@ -180,7 +182,7 @@ def draw_changes(chance: random.Random, start: datetime, seconds: float) -> Iter
     stop = start + timedelta(seconds=seconds)
     while at < seconds:
         verb = pick(chance, CHANGES)
-        arguments: dict[str, Any] = {} if verb == "create" else {"job": chance.randrange(1_000_000)}
+        arguments: dict[str, Any] = {} if verb in {"create", "resync"} else {"job": chance.randrange(1_000_000)}
         if verb in {"create", "edit"}:
             arguments |= draw_definition(chance, start, stop)
         yield Step(near_herd(chance, at, start, seconds), verb, arguments)
@@ -203,5 +205,5 @@ def near_herd(chance: random.Random, at: float, start: datetime, seconds: float)
     return round(min(seconds, max(0.0, at - into_minute + 60 + chance.uniform(-1.0, 3.0))), 2)
 
 
-def pick(chance: random.Random, weights: Mapping[Any, int]) -> Any:
+def pick(chance: random.Random, weights: Mapping[Any, float]) -> Any:
     return chance.choices(list(weights), list(weights.values()))[0]

@@ -1,10 +1,13 @@
 """A seed is a whole script."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
 
 from cronsched.lib import failpoints
 from jobs import cron
-from jobs.tests.chaos.run import Stage
+from jobs.tests.chaos.run import Stage, zone_of
 from jobs.tests.chaos.script import FAILPOINTS, Script, write_script
 
 START = datetime(2026, 3, 4, 10, 0, 17, tzinfo=UTC)
@@ -38,3 +41,10 @@ def test_every_expression_is_accepted_and_fires_within_the_run():
 def test_every_fail_point_is_one_the_service_knows():
     points = {point for order in FAILPOINTS for point in failpoints.parse(order)}
     assert points == failpoints.POINTS
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_there_is_a_zone_whose_day_begins_at_each_hour(hour: int):
+    midnight = START.replace(hour=hour, minute=0, second=0)
+    assert cron.zone(zone_of(midnight)) == ZoneInfo(zone_of(midnight))
+    assert midnight.astimezone(ZoneInfo(zone_of(midnight))).time() == time(0)
