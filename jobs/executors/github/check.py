@@ -11,6 +11,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import yaml
+from yaml.composer import Composer, ComposerError
+from yaml.constructor import SafeConstructor
+from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+from yaml.nodes import ScalarNode
+from yaml.resolver import Resolver
 
 from cronsched.lib.http import Answer, DoorError
 from jobs.executors.base import Finding, storable
@@ -22,6 +27,15 @@ from jobs.executors.github.inputs import input_problems
 
 # Workflow files may have 512 KB, which base64 and JSON make a third longer.
 MAX_BYTES = 1024 * 1024
+# Of what is read of a file. A thousand triggers and inputs are fewer, and a node takes more than half a kilobyte.
+MAX_NODES = 10_000
+MAX_DIGITS = 100
+# The parser's time grows with the square of it.
+MAX_NESTING = 200
+# YAML 1.1 reads the bare word `on` as true.
+TRIGGER_KEYS = frozenset({"on", "true"})
+# In Python half a megabyte takes ten seconds, in C a moment.
+_PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 STATES = {
     "disabled_inactivity": "GitHub disabled the workflow because the repository had no activity for 60 days.",
@@ -113,7 +127,6 @@ def trigger_findings(workflow: Any, inputs: Mapping[str, Any], *, ref: str) -> I
     if not isinstance(workflow, dict):
         yield Finding("workflow_unreadable", f"The workflow file on {ref} is no valid YAML mapping.")
         return
-    # YAML 1.1 reads the bare word `on` as true.
     triggers = workflow.get("on", workflow.get(True))
     triggers = triggers if isinstance(triggers, str | list | dict) else []
     names = {triggers} if isinstance(triggers, str) else {name for name in triggers if isinstance(name, str)}
@@ -127,7 +140,7 @@ def trigger_findings(workflow: Any, inputs: Mapping[str, Any], *, ref: str) -> I
 
 def _input_findings(declared: Mapping[Any, Any], given: Mapping[str, Any]) -> Iterator[Finding]:
     if unexpected := sorted(set(given) - {str(name) for name in declared}):
-        yield Finding("unexpected_inputs", f"The workflow declares no input {', '.join(unexpected)[:200]}.")
+        yield Finding("unexpected_inputs", f"The workflow declares no input {_some(unexpected)}.")
     for name, options in declared.items():
         rules = options if isinstance(options, dict) else {}
         value = given.get(str(name))
@@ -137,7 +150,12 @@ def _input_findings(declared: Mapping[Any, Any], given: Mapping[str, Any]) -> It
         elif rules.get("type") == "choice" and isinstance(rules.get("options"), list):
             allowed = [str(option) for option in rules["options"] if not isinstance(option, list | dict)]
             if str(value) not in allowed:
-                yield Finding("input_not_allowed", f"The input {name} must be one of {', '.join(allowed)[:200]}.")
+                yield Finding("input_not_allowed", f"The input {name} must be one of {_some(allowed)}.")
+
+
+def _some(names: list[str]) -> str:
+    """Return the first names, in one line of bounded length however many and long they are."""
+    return ", ".join(name[:200] for name in names[:100])[:200]
 
 
 def _repository_findings(repository: Mapping[str, Any]) -> Iterator[Finding]:
@@ -171,13 +189,69 @@ def _workflow_file(answer: Answer) -> Any:
     told = json_of(answer)
     try:
         text = base64.b64decode(str(told.get("content", "")))
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        return _Loader(text).get_single_data()
     except (binascii.Error, yaml.YAMLError, ValueError, RecursionError):
         return None
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader without merge keys: GitHub knows none, and a small file of them unfolds into gigabytes."""
+def _int(loader: SafeConstructor, node: ScalarNode) -> int | str:
+    # Python refuses to write a longer one out.
+    return loader.construct_yaml_int(node) if len(node.value) <= MAX_DIGITS else str(node.value)
+
+
+class _Loader(Composer, SafeConstructor, Resolver):
+    """A safe loader that reads nothing but the triggers: the file is a user's, and a large one costs hundreds of MB.
+
+    Without merge keys: GitHub knows none, and a small file of them unfolds into gigabytes.
+    """
+
+    yaml_constructors = SafeConstructor.yaml_constructors | {"tag:yaml.org,2002:int": _int}
+
+    def __init__(self, text: bytes) -> None:
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
+        self._events = yaml.parse(text, Loader=_PARSER)
+        self._next: Any = next(self._events, None)
+        self._depth = self._nesting = 0
+        self._room = MAX_NODES
+
+    def check_event(self, *kinds: Any) -> bool:
+        return self._next is not None and (not kinds or isinstance(self._next, kinds))
+
+    def peek_event(self) -> Any:
+        return self._next
+
+    def get_event(self) -> Any:
+        event = self._next
+        self._nesting += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if self._nesting > MAX_NESTING:
+            raise ComposerError(problem="the file is nested too deeply")
+        self._next = next(self._events, None)
+        return event
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._room -= 1
+        if self._room < 0:
+            raise ComposerError(problem="the triggers hold too many nodes")
+        if self._depth == 1 and isinstance(index, ScalarNode) and index.value not in TRIGGER_KEYS and self._may_skip():
+            return self._skipped()
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def _may_skip(self) -> bool:
+        # What has a name of its own may be meant further down.
+        return not isinstance(self._next, AliasEvent) and self._next.anchor is None
+
+    def _skipped(self) -> ScalarNode:
+        """Read over a value."""
+        around = self._nesting
+        while True:
+            event = self.get_event()
+            if self._nesting == around:
+                return ScalarNode("tag:yaml.org,2002:null", "", event.start_mark, event.end_mark)
 
     def flatten_mapping(self, node: Any) -> None:
         return

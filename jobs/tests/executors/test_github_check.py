@@ -1,14 +1,19 @@
 """A target check finds before the night what would fail in it, and starts nothing."""
 
+import base64
+import json
+import time
+import tracemalloc
 from datetime import UTC, datetime, timedelta
+from email.message import Message
 from typing import Any
 
 import pytest
-import yaml
 
+from cronsched.lib.http import Answer
 from jobs import executors
 from jobs.executors.github import GitHub, GitHubCheck, GitHubRequest, StaticToken, Transport
-from jobs.executors.github.check import _Loader, trigger_findings
+from jobs.executors.github.check import MAX_BYTES, _Loader, _workflow_file, trigger_findings
 
 WITH_INPUTS = """
 on:
@@ -169,8 +174,50 @@ def test_a_file_that_cannot_be_read_is_said(shop, codes, content):
 def test_a_small_file_that_unfolds_without_end_is_read_at_once():
     lines = ["a0: &a0 {x0: 1, y0: 1}"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
-    parsed = yaml.load("\n".join([*lines, "on: {workflow_dispatch: {inputs: *a29}}"]), Loader=_Loader)
+    text = "\n".join([*lines, "on: {workflow_dispatch: {inputs: *a29}}"])
+    parsed = _Loader(text.encode()).get_single_data()
     assert list(trigger_findings(parsed, {}, ref="main")) == []
+
+
+LARGE = {
+    "scalars": "a: [" + "a," * 250_000 + "]",
+    "mappings": "a: [" + "{}," * 170_000 + "]",
+    "lines": "".join(f"k{number}: 1\n" for number in range(40_000)),
+    "depth": "a: " + "[" * 250_000,
+    "trigger": "on: [" + "a," * 250_000 + "]",
+    "options": "s: &s " + "x" * 100_000 + "\non: {workflow_dispatch: {inputs: {env: {type: choice, options: ["
+    "" + "*s," * 5000 + "]}}}}",
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_no_workflow_file_makes_the_process_grow_by_twenty_megabytes(kind):
+    content = f"{'' if 'on:' in LARGE[kind] else WITH_INPUTS}{LARGE[kind]}".encode()
+    body = json.dumps({"content": base64.b64encode(content).decode()}).encode()
+    assert len(body) <= MAX_BYTES
+    began = time.process_time()
+    tracemalloc.start()
+    try:
+        parsed = _workflow_file(Answer(200, Message(), body, False, timedelta()))
+        list(trigger_findings(parsed, {"env": "x"}, ref="main"))
+        grown = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert grown + len(body) < 20 * 1024 * 1024
+    # Nothing else of the process runs meanwhile; counting the memory takes most of it.
+    assert time.process_time() - began < 20
+
+
+def test_a_large_workflow_is_judged_by_its_triggers(shop, codes):
+    steps = "".join(f"      - name: Step {number}\n        run: echo {number}\n" for number in range(8000))
+    shop.add_workflow("deploy.yml", f"jobs:\n  build:\n    steps:\n{steps}{WITH_INPUTS}")
+    assert codes(inputs={"env": "nowhere"}) == ["input_not_allowed"]
+
+
+def test_a_number_too_long_to_be_written_out_is_no_error(shop, codes):
+    options = f"{{type: choice, options: [0x{'f' * 5000}]}}"
+    shop.add_workflow("deploy.yml", f"on: {{workflow_dispatch: {{inputs: {{a: {options}}}}}}}")
+    assert codes(inputs={"a": "1"}) == ["input_not_allowed"]
 
 
 @pytest.mark.parametrize(
