@@ -164,9 +164,9 @@ def compose(jobs: Sequence[Job], kind: Kind, over: Period, *, now: datetime) -> 
 def _lines(jobs: Sequence[Job], over: Period) -> list[dict[str, Any]]:
     """Return one line for each job that was due or ran, those with most trouble first."""
     executions = JobExecution.objects.filter(job__in=jobs, started_at__gte=over.start, started_at__lt=over.end)
-    executions = executions.annotate(outcome=OUTCOME)
+    ended = executions.annotate(outcome=OUTCOME).order_by()
     counts: dict[UUID, dict[str, int]] = {}
-    for job_id, status, number in executions.order_by().values_list("job", "outcome").annotate(Count("id")):
+    for job_id, status, number in ended.values_list("job", "outcome").annotate(Count("id")):
         counts.setdefault(job_id, {})[status] = number
     errors = _last_errors(executions)
     lines = [_line(job, counts[job.pk], errors.get(job.pk, "")) for job in jobs if job.pk in counts]
