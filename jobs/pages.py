@@ -18,15 +18,15 @@ PAGE = "notifications/renew.html"
 
 
 @never_cache
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def renew(request: HttpRequest, token: str) -> HttpResponse:
     try:
         invitation = renewal.open_link(token)
     except NotFound as error:
-        return render(request, PAGE, {"refusal": error.error}, status=404)
-    if request.method == "GET":
-        return _form(request, invitation)
-    return _act(request, invitation)
+        return _refusal(request, error)
+    if request.method == "POST":
+        return _act(request, invitation)
+    return _form(request, invitation)
 
 
 def _act(request: HttpRequest, invitation: Invitation) -> HttpResponse:
@@ -38,19 +38,31 @@ def _act(request: HttpRequest, invitation: Invitation) -> HttpResponse:
             reason=request.POST.get("reason", "").replace("\x00", ""),
             now=timezone.now(),
             address=invitation.address,
+            link_for=invitation.job.end_date,
         )
+    except NotFound as error:
+        return _refusal(request, error)
     except DomainError as error:
         return _form(request, invitation, problem=str(error), status=error.status)
     return render(request, PAGE, {"job": renewed.job, "renewal": renewed})
 
 
+def _refusal(request: HttpRequest, error: NotFound) -> HttpResponse:
+    return render(request, PAGE, {"refusal": error.error}, status=404)
+
+
 def _form(request: HttpRequest, invitation: Invitation, *, problem: str = "", status: int = 200) -> HttpResponse:
     job = invitation.job
+    today = definition.local_date(timezone.now())
+    latest = renewal.latest_end_date(job.category, today=today)
+    choices = _choices(job, today, latest)
+    allowed = any(choice["allowed"] for choice in choices)
     context = {
         "job": job,
         "schedule": _in_words(job),
         "address": invitation.address,
-        "choices": _choices(job, definition.local_date(timezone.now())),
+        "choices": choices,
+        "limit": renewal.limit_in_words(job.category, latest) if latest and not allowed else None,
         "longest_reason": MAX_REASON,
         "problem": problem,
         "reason": request.POST.get("reason", ""),
@@ -58,8 +70,7 @@ def _form(request: HttpRequest, invitation: Invitation, *, problem: str = "", st
     return render(request, PAGE, context, status=status)
 
 
-def _choices(job: Job, today: date) -> list[dict[str, Any]]:
-    latest = renewal.latest_end_date(job.category, today=today)
+def _choices(job: Job, today: date, latest: date | None) -> list[dict[str, Any]]:
     ends = {days: renewal.extended(job.end_date, days, today=today) for days in EXTENSIONS}
     return [{"days": days, "end": end, "allowed": latest is None or end <= latest} for days, end in ends.items()]
 

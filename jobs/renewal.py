@@ -46,12 +46,20 @@ USED_LINK = "The end date of this job was changed since this mail was sent; the 
 
 @retried
 def renew(
-    job_id: UUID, *, days: object, reason: object, now: datetime, by: User | None = None, address: str = ""
+    job_id: UUID,
+    *,
+    days: object,
+    reason: object,
+    now: datetime,
+    by: User | None = None,
+    address: str = "",
+    link_for: date | None = None,
 ) -> JobRenewal:
     """Move a job's end date on by `days` and record who wanted it and why.
 
     It counts from the end date or, where that has passed, from today; a job that was paused stays so. `by` is the
-    account that asks, `address` the mailbox whose link was used. Raises `DomainError`, changing nothing.
+    account that asks; or a link was used, `address` being its mailbox and `link_for` the end date it names. Raises
+    `DomainError`, changing nothing.
     """
     with transaction.atomic():
         job = batches.locked(Job.objects.filter(pk=job_id).select_related("category"), skip=False).first()
@@ -59,6 +67,9 @@ def renew(
             raise NotFound("Job not found", f"No job found with ID: {job_id}")
         if by is not None and not job.may_be_changed_by(by):
             raise definition.not_yours("update")
+        if link_for not in (None, job.end_date):
+            # Looked at again now that the row is held: a button may be pressed twice at once.
+            raise NotFound(USED_LINK)
         old, new = job.end_date, _new_end_date(job, _checked_days(days), now)
         renewal = JobRenewal(
             job=job,
@@ -94,9 +105,12 @@ def _new_end_date(job: Job, days: int, now: datetime) -> date:
     new = extended(job.end_date, days, today=today)
     latest = latest_end_date(job.category, today=today)
     if latest is not None and new > latest:
-        message = f"Jobs of the category {job.category.name} may be extended until {latest} at most."
-        raise DomainError("Extension too long", message, field="days")
+        raise DomainError("Extension too long", limit_in_words(job.category, latest), field="days")
     return new
+
+
+def limit_in_words(category: JobCategory, latest: date) -> str:
+    return f"Jobs of the category {category.name} may be extended until {latest} at most."
 
 
 def _checked_days(days: object) -> int:

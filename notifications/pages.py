@@ -4,6 +4,7 @@ from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
@@ -25,7 +26,7 @@ def unsubscribe_link(user: User, preference: str) -> str:
 # A mail program's one click (RFC 8058) brings no cookie; the signed address alone says what may be done.
 @csrf_exempt
 @never_cache
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     try:
         user_id, preference = signing.loads(token, salt=LINK_SALT)
@@ -33,5 +34,5 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, PAGE, {"refused": True}, status=404)
     preferences = NotificationPreferences.objects.filter(user=user_id)
     if request.method == "POST":
-        preferences.update(**{preference: False})
+        preferences.update(**{preference: False}, updated_at=timezone.now())
     return render(request, PAGE, {"name": DIGESTS[preference], "done": request.method == "POST"})

@@ -10,6 +10,7 @@ from django.test import Client
 from accounts.models import Role
 from accounts.tests.factories import api_client, make_user
 from cronsched.lib.errors import DomainError
+from cronsched.tests.browser import opened_page
 from jobs import renewal
 from jobs.definition import local_date
 from jobs.models import Job, JobRenewal
@@ -211,17 +212,18 @@ def press(path, **fields):
 
 
 def test_opening_the_link_shows_the_job_and_changes_nothing(path, job):
+    assert Client().head(path).status_code == 200
     Client().get(path)
     page = Client().get(path)
     assert page.status_code == 200
-    assert "Renew Backup" in page.content.decode()
+    assert 'Renew <span dir="auto">Backup</span>' in page.content.decode()
     assert page.headers["Cache-Control"].startswith("max-age=0, no-cache, no-store")
     assert JobRenewal.objects.count() == 0
 
 
 def test_the_button_renews_and_the_mailbox_is_recorded(path, job):
     answer = press(path, days="90", reason="Still needed")
-    assert "Backup is renewed" in answer.content.decode()
+    assert "Backup</span> is renewed" in answer.content.decode()
     row = JobRenewal.objects.get()
     assert (row.renewed_by, row.renewed_by_address, row.reason) == (None, "ops@example.com", "Still needed")
     assert row.new_end_date == job.end_date + timedelta(days=90)
@@ -233,6 +235,16 @@ def test_a_link_works_once(path):
     assert (answer.status_code, renewal.USED_LINK in answer.content.decode()) == (404, True)
     assert Client().post(path, {"days": "30", "reason": "x"}).status_code == 404
     assert JobRenewal.objects.count() == 1
+
+
+def test_a_button_pressed_twice_at_once_renews_once(path, job, monkeypatch):
+    """Both found the link unused before either of them acted."""
+    invitation = renewal.open_link(path.rpartition("/")[2])
+    monkeypatch.setattr(renewal, "open_link", lambda token: invitation)
+    first, second = (Client().post(path, {"days": "90", "reason": "x"}) for _ in range(2))
+    assert (first.status_code, second.status_code) == (200, 404)
+    assert renewal.USED_LINK in second.content.decode()
+    assert JobRenewal.objects.get().new_end_date == job.end_date + timedelta(days=90)
 
 
 @pytest.mark.parametrize("fields", [{"days": "31"}, {"days": ""}, {"days": "٣٠"}, {"days": "9" * 5000}, {"reason": ""}])
@@ -250,6 +262,26 @@ def test_what_the_category_forbids_cannot_be_chosen(path, job):
     page = Client().get(path).content.decode()
     assert page.count("disabled") == 2
     assert press(path, days="90", reason="x").status_code == 400
+
+
+def test_where_the_category_forbids_all_the_page_says_so_and_has_no_button(path, job):
+    job.category = make_category(name="Short <b>", max_extension_days=10)
+    job.save()
+    page = Client().get(path).content.decode()
+    latest = local_date(datetime.now(UTC)) + timedelta(days=10)
+    assert f"Jobs of the category Short &lt;b&gt; may be extended until {latest} at most." in page
+    assert "<form" not in page
+
+
+@pytest.mark.browser
+def test_the_longest_name_stays_on_the_page(path, job):
+    job.name = "W" * 255
+    job.save()
+    html = Client().get(path).content.decode()
+    with opened_page() as page:
+        page.set_viewport_size({"width": 360, "height": 500})
+        page.set_content(html)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.parametrize("damage", [lambda path: path[:-2], lambda path: f"{path}x", lambda path: "/links/renew/x"])
