@@ -2,7 +2,8 @@
 
 A target may close an idle connection at the very instant it is used again; the request is then lost and nobody can say
 whether it was read. Ordinary servers keep idle connections for 2 s or more, so ours is given up after one second: long
-enough for a herd, where connections are used again at once, too short to meet the target's own limit.
+enough for a herd, where connections are used again at once, too short to meet the target's own limit. A target that
+says that its limit is as short (`Keep-Alive: timeout=1`) is connected to anew each time.
 """
 
 import threading

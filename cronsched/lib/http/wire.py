@@ -9,6 +9,7 @@ costs four times as much per request and has no hook for any of this.
 """
 
 import http.client
+import re
 import select
 import socket
 import ssl
@@ -31,6 +32,9 @@ FRAMING_FACTOR = 4
 # Setting a timeout is a system call; one that is this little too long may stay.
 SLACK_SECONDS = 0.05
 SWITCHING_PROTOCOLS = 101
+# A target that gives up idle connections sooner gives them up while we would still use them (`keepalive`).
+MIN_KEPT_SECONDS = 2
+_KEEP_ALIVE = re.compile(r'\btimeout\s*=\s*"?0*(\d+)', re.IGNORECASE)
 
 
 class BoundedSocket(socket.socket):
@@ -129,8 +133,8 @@ class Connection:
             body, truncated = _read_body(answer, sock, deadline, max_bytes)
         finally:
             answer.close()
-        clean = not (truncated or answer.will_close or sock.exhausted or answer.status == SWITCHING_PROTOCOLS)
-        return Reply(answer.status, answer.headers, body, truncated, clean)
+        is_over = truncated or answer.will_close or sock.exhausted or answer.status == SWITCHING_PROTOCOLS
+        return Reply(answer.status, answer.headers, body, truncated, not is_over and _will_wait(answer.headers))
 
     def close(self) -> None:
         self._sock.close()
@@ -224,6 +228,15 @@ def _read_body(
     if answer.length and not truncated:
         raise _lost("the answer ended early", status=answer.status)
     return bytes(body[:max_bytes]), truncated
+
+
+def _will_wait(headers: Message) -> bool:
+    """Whether the target keeps the connection for longer than we do, as far as it says.
+
+    One that closes it at about the same time closes it now and then at the very moment of the next request.
+    """
+    announced = _KEEP_ALIVE.search(headers["Keep-Alive"] or "")
+    return announced is None or len(announced[1]) > 1 or int(announced[1]) >= MIN_KEPT_SECONDS
 
 
 def _too_large() -> DoorError:

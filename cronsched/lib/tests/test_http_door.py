@@ -446,6 +446,27 @@ def test_a_target_that_closes_is_connected_to_anew(door, answer):
     assert (server.connections, len(server.requests)) == (3, 3)
 
 
+@pytest.mark.parametrize(
+    "announced, connections",
+    [
+        (b"timeout=1", 3),
+        (b"timeout=0, max=100", 3),
+        (b"max=5, Timeout = 1", 3),
+        (b'timeout="1"', 3),
+        (b"timeout=2", 1),
+        (b"timeout=" + b"9" * 5000, 1),
+        (b"timeout=soon", 1),
+        (b"max=1", 1),
+    ],
+)
+def test_a_connection_that_its_target_closes_as_soon_as_we_would_is_not_kept(door, announced, connections):
+    answer = HEAD + b"Keep-Alive: " + announced + b"\r\nContent-Length: 0\r\n\r\n"
+    with target(answering(answer)) as server:
+        for _ in range(3):
+            door.send(OutRequest("POST", server.url(), body=b"x"))
+    assert server.connections == connections
+
+
 def test_a_kept_connection_that_was_closed_meanwhile_is_noticed(door):
     closed = threading.Event()
 
