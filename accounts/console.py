@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from accounts.models import User
 
@@ -35,6 +35,16 @@ class OpenToAllRoles:
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class NeverEdited:
+    """Pages of rows that nobody edits: without the button to the history of edits, which is always empty."""
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        context = {**(extra_context or {}), "show_history": False}
+        return super().changeform_view(request, object_id, form_url, context)  # type: ignore[misc]  # ModelAdmin's
 
 
 class AdminsOnly(OpenToAllRoles):

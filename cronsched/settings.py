@@ -6,6 +6,8 @@ The process environment wins over the `.env` file. A value that cannot be unders
 from pathlib import Path
 from typing import Any
 
+from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from cronsched.lib import databases, dotenv, env
@@ -197,13 +199,22 @@ def _page(title: str, icon: str, url_name: str, **more: str) -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{url_name}"), **more}
 
 
-_ADMINS_ONLY = {"permission": "accounts.console.is_admin"}
+def _icon(request: HttpRequest) -> str:
+    return static("cronsched/icon.svg")
 
+
+def _styles(request: HttpRequest) -> str:
+    return static("cronsched/console.css")
+
+
+_ADMINS_ONLY = {"permission": "accounts.console.is_admin"}
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": SERVICE_NAME,
     "SITE_HEADER": SERVICE_NAME,
     "SITE_SYMBOL": "schedule",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _icon}],
+    "STYLES": [_styles],
     "SITE_URL": "/docs",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
@@ -299,6 +310,7 @@ USE_TZ = True
 FORMAT_MODULE_PATH = "cronsched.formats"
 # The admin shows times in the zone the schedules are read in; everything is stored in UTC.
 TIME_ZONE = SCHEDULER_TIMEZONE
+UNFOLD["SITE_SUBHEADER"] = f"Times in {TIME_ZONE}"
 
 LOG_LEVEL = env.one_of("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 LOGGING = {

@@ -1,6 +1,7 @@
 """Where everything is served. The one place that may name every app."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
@@ -28,6 +29,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", csrf_exempt(documents.index)),
     path("docs", csrf_exempt(documents.docs)),
     path("redoc", csrf_exempt(documents.redoc)),
+    # Asked for by browsers on every page that names no icon.
+    path("favicon.ico", RedirectView.as_view(url=static("cronsched/icon.svg"), permanent=True)),
     path("healthz", csrf_exempt(health.alive)),
     path("readyz", csrf_exempt(health.ready)),
     # The one path where a slash matters: people type it without.

@@ -132,6 +132,7 @@ class SlackSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # generic t
     class Meta:
         model = SlackSettings
         fields = ("is_enabled", "channel", "post_every")
+        labels = {"is_enabled": "Enabled"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

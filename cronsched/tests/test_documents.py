@@ -1,6 +1,7 @@
 """The description of the API, and the pages that show it."""
 
 import pytest
+from django.contrib.staticfiles import finders
 from django.test import Client
 
 from cronsched.documents import description
@@ -24,6 +25,12 @@ def test_the_root_says_where_to_go_on(client):
     }
     for address in (body["docs"], body["redoc"], body["health"]):
         assert client.get(address).status_code == 200
+
+
+def test_a_browser_that_asks_for_the_icon_gets_it(client):
+    answer = client.get("/favicon.ico")
+    assert (answer.status_code, answer.headers["Location"]) == (301, "/static/cronsched/icon.svg")
+    assert finders.find("cronsched/icon.svg")
 
 
 @pytest.mark.parametrize("address", ["/api/v2/openapi.json", "/api/openapi.json"])

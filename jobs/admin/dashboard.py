@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 
 from cronsched.lib.clock import database_now
 from cronsched.lib.ranges import DateRange
+from cronsched.texts import local_text, moment
 from jobs import leadership
-from jobs.admin.jobs import local_text
 from jobs.models import GOOD_CONCLUSIONS, Job, JobExecution, Status, Tracking
 from jobs.statistics import Selection, Totals, totals
 
@@ -24,7 +24,7 @@ TROUBLE = (Status.FAILED, Status.UNKNOWN, Status.MISSED)
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add what the template of the first page shows."""
     now = timezone.now()
-    return {**context, "cards": _cards(now), "upcoming": _upcoming(), "trouble": _trouble(now)}
+    return {**context, "title": "Overview", "cards": _cards(now), "upcoming": _upcoming(), "trouble": _trouble(now)}
 
 
 def _cards(now: datetime) -> list[dict[str, str]]:
@@ -64,7 +64,7 @@ def _outcome_card(title: str, lately: Totals, *statuses: str) -> dict[str, str]:
 
 def _upcoming() -> dict[str, Any]:
     jobs = Job.objects.filter(next_fire_at__isnull=False).order_by("next_fire_at", "id").select_related("pic_team")
-    rows = [[_link(job), local_text(job.next_fire_at), job.pic_team.name] for job in jobs[:LISTED] if job.next_fire_at]
+    rows = [[_link(job), moment(job.next_fire_at), job.pic_team.name] for job in jobs[:LISTED] if job.next_fire_at]
     return {"headers": ["Job", "Fires at", "PIC team"], "rows": rows}
 
 
@@ -73,7 +73,7 @@ def _trouble(now: datetime) -> dict[str, Any]:
     ended_badly = lately.filter(run__tracking=Tracking.CONCLUDED).exclude(run__conclusion__in=GOOD_CONCLUSIONS)
     found = [*lately.filter(status__in=TROUBLE)[:LISTED], *ended_badly[:LISTED]]
     found.sort(key=lambda row: (row.started_at, row.pk), reverse=True)
-    rows = [[_link(row), local_text(row.started_at), *_what_and_why(row)] for row in found[:LISTED]]
+    rows = [[_link(row), moment(row.started_at), *_what_and_why(row)] for row in found[:LISTED]]
     return {"headers": ["Job", "Started", "Status", "Why"], "rows": rows}
 
 

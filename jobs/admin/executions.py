@@ -11,14 +11,15 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFil
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
-from accounts.console import OpenToAllRoles
-from jobs.admin.jobs import STATUS_COLOURS, local_text
+from accounts.console import NeverEdited, OpenToAllRoles
+from cronsched.texts import moment
+from jobs.admin.jobs import STATUS_COLOURS
 from jobs.admin.texts import as_json, link, preformatted
 from jobs.models import JobExecution
 
 
 @admin.register(JobExecution)
-class ExecutionAdmin(OpenToAllRoles, ModelAdmin):
+class ExecutionAdmin(NeverEdited, OpenToAllRoles, ModelAdmin):
     list_display = ("job_name", "outcome", "trigger_type", "fire_time", "started", "lateness", "duration", "answer")
     list_display_links = ("job_name",)
     list_filter = (
@@ -45,7 +46,8 @@ class ExecutionAdmin(OpenToAllRoles, ModelAdmin):
                 "fields": (
                     ("fire_time", "queued_at"),
                     ("planned", "started"),
-                    ("completed_at", "lateness", "duration"),
+                    ("completed_at", "duration"),
+                    "lateness",
                 )
             },
         ),
@@ -80,31 +82,30 @@ class ExecutionAdmin(OpenToAllRoles, ModelAdmin):
         return execution.get_status_display()
 
     @display(description="Fire time", ordering="scheduled_for")
-    def fire_time(self, execution: JobExecution) -> str | None:
-        return local_text(execution.scheduled_for) if execution.scheduled_for else None
+    def fire_time(self, execution: JobExecution) -> SafeString | None:
+        return moment(execution.scheduled_for)
 
     @display(description="Started", ordering="started_at")
-    def started(self, execution: JobExecution) -> str:
-        return local_text(execution.started_at)
+    def started(self, execution: JobExecution) -> SafeString | None:
+        return moment(execution.started_at)
 
     @display(description="Planned")
-    def planned(self, execution: JobExecution) -> str | None:
-        return local_text(execution.planned_at) if execution.planned_at else None
+    def planned(self, execution: JobExecution) -> SafeString | None:
+        return moment(execution.planned_at)
 
     @display(description="Late by")
     def lateness(self, execution: JobExecution) -> str | None:
-        late = execution.lateness_seconds
-        return None if late is None else f"{late:.2f} s"
+        return _seconds(execution.lateness_seconds)
 
     @display(description="Duration", ordering="duration_seconds")
     def duration(self, execution: JobExecution) -> str | None:
-        seconds = execution.duration_seconds
-        return None if seconds is None else f"{seconds:.2f} s"
+        return _seconds(execution.duration_seconds)
 
     @display(description="Answer")
     def answer(self, execution: JobExecution) -> str | None:
-        text = execution.error_message or execution.reason or ""
-        return " ".join(filter(None, (str(execution.response_status or ""), text[:80]))) or None
+        text, status = (execution.error_message or execution.reason or "")[:80], str(execution.response_status or "")
+        # Most errors name the status themselves.
+        return text if status in text and text else " ".join(filter(None, (status, text))) or None
 
     @display(description="Output")
     def answer_text(self, execution: JobExecution) -> SafeString | None:
@@ -141,6 +142,10 @@ class ExecutionAdmin(OpenToAllRoles, ModelAdmin):
     @display(description="Earlier attempts")
     def attempts_before(self, execution: JobExecution) -> SafeString | None:
         return as_json(execution.earlier_attempts)
+
+
+def _seconds(number: float | None) -> str | None:
+    return None if number is None else f"{number:.2f}\N{NO-BREAK SPACE}s"
 
 
 def _has_run(execution: JobExecution | None) -> bool:

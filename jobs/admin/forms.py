@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.utils import timezone
 from unfold.forms import BaseDialogForm
 from unfold.widgets import (
@@ -100,6 +101,14 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stub
             "enable_email_notifications": "Send mails",
             "notify_on_success": "Also on success",
             "track_run": "Follow runs",
+            # Shown to whoever only reads.
+            "notification_emails": "To",
+        }
+        # Where the form has a choice for it, nothing is left blank.
+        help_texts = {
+            "timezone": f"IANA zone the expression is read in. Blank: {settings.SCHEDULER_TIMEZONE}.",
+            "track_run": "Follow the workflow's run to its end and tell how it ended.",
+            "notify_on_recovery": "Tell when it succeeds again.",
         }
         widgets = {
             "metadata": _lines(5),

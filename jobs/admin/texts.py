@@ -12,7 +12,7 @@ def as_json(value: Any) -> SafeString | None:
 
 
 def preformatted(text: str) -> SafeString:
-    return format_html('<pre class="whitespace-pre-wrap break-all max-h-96 overflow-auto">{}</pre>', text)
+    return format_html('<pre class="raw-text">{}</pre>', text)
 
 
 def link(url: str, text: str) -> SafeString:

@@ -63,6 +63,12 @@ def test_the_newest_notice_stands_first(console):
     assert list(console.get(NOTICES).context["cl"].result_list) == told[::-1]
 
 
+def test_the_page_of_a_delivery_writes_its_times_as_the_others_do(console, delivery):
+    page = reverse("admin:notifications_delivery_change", args=[delivery.pk])
+    # 21:00 in Tokyo.
+    assert ">2026-03-02 21:00:00</time>" in console.get(page).content.decode()
+
+
 def test_a_notice_is_shown_and_cannot_be_changed(console):
     notice = tell(title="read me", text="<i>text</i>")
     page = reverse("admin:notifications_notification_change", args=[notice.pk])

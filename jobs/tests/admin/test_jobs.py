@@ -1,10 +1,12 @@
 """The console's job pages, as each role meets them."""
 
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.messages import get_messages
+from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import reverse
 
@@ -259,8 +261,13 @@ def test_executions_cannot_be_changed_by_anybody(console, admin):
 
 
 def test_first_page_says_that_nobody_schedules(console, charlie):
-    page = console(charlie).get(reverse("admin:index")).content.decode()
-    assert "Start manage.py runscheduler" in page
+    page = console(charlie).get(reverse("admin:index"))
+    assert "Start manage.py runscheduler" in page.content.decode()
+    assert page.context["title"] == "Overview"
+
+
+def test_the_pages_say_in_which_zone_their_times_are(console, charlie):
+    assert "Times in Asia/Tokyo" in console(charlie).get(LIST).content.decode()
 
 
 def renew(client: Client, job: Job, **fields: Any) -> Any:
@@ -305,6 +312,60 @@ def test_times_are_shown_to_the_second_and_an_execution_is_called_by_its_job(con
     assert "2026-11-21 02:00:05" in page
     assert "Nightly backup at " in page
     assert f"{execution.job_id} at" not in page
+
+
+def test_what_was_sent_and_answered_breaks_its_lines_by_a_rule_that_exists(console, admin):
+    execution = make_execution(output="x" * 600, request_snapshot={"url": "https://example.com/" + "x" * 600})
+    page = console(admin).get(reverse("admin:jobs_jobexecution_change", args=[execution.pk])).content.decode()
+    assert page.count('class="raw-text"') == 2
+    assert ".raw-text {" in console_rules()
+
+
+def console_rules() -> str:
+    path = finders.find("cronsched/console.css")
+    assert path
+    return Path(path).read_text()
+
+
+def test_a_long_target_is_cut_in_the_list_and_whole_in_its_title(console, admin):
+    address = "https://example.com/" + "segment/" * 40
+    make_job(target_url=address)
+    page = console(admin).get(LIST).content.decode()
+    assert f'<span class="one-line" title="{address}">' in page
+    assert ".one-line {" in console_rules()
+
+
+def test_what_nobody_edits_has_no_history_of_edits(console, admin):
+    execution = make_execution()
+    client = console(admin)
+    history = reverse("admin:jobs_jobexecution_history", args=[execution.pk])
+    page = client.get(reverse("admin:jobs_jobexecution_change", args=[execution.pk]))
+    assert history not in page.content.decode()
+    job = client.get(page_of(execution.job))
+    assert reverse("admin:jobs_job_history", args=[execution.job_id]) in job.content.decode()
+
+
+def test_the_menu_of_rarer_actions_can_be_reached_by_keyboard(console, admin):
+    page = console(admin).get(page_of(make_job()))
+    (menu,) = [entry for entry in page.context["actions_detail"] if "items" in entry]
+    assert [item["title"] for item in menu["items"]] == ["Check target", "New signing secret"]
+    assert menu["attrs"]["tabindex"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        ({"response_status": 200}, "200"),
+        ({"response_status": 500, "error_message": "Webhook returned status 500"}, "Webhook returned status 500"),
+        ({"response_status": 200, "error_message": "The answer lacks the text"}, "200 The answer lacks the text"),
+        ({"reason": "It was too late."}, "It was too late."),
+        ({}, "-"),
+    ],
+)
+def test_the_list_tells_the_answer_once(console, admin, fields, answer):
+    make_execution(**fields)
+    page = console(admin).get(reverse("admin:jobs_jobexecution_changelist")).content.decode()
+    assert f'data-label="Answer">{answer}</td>' in page
 
 
 @pytest.mark.parametrize("role", ["admin", "alice", "charlie"])
