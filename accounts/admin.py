@@ -55,7 +55,7 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
     form = ModelForm
     add_form = NewUserForm
     change_password_form = NewPasswordForm
-    list_display = ["username", "email", "shown_role", "is_active", "last_login", "created_at"]
+    list_display = ["username", "email", "shown_role", "active", "last_login", "created_at"]
     list_filter = ["role", "is_active"]
     list_filter_submit = False
     search_fields = ["username", "email"]
@@ -71,7 +71,9 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
     add_fieldsets = [(None, {"fields": ["username", "email", "role", "is_active", "password1", "password2"]})]
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[type[StackedInline]]:
-        return [NotificationPreferencesInline] if obj else []
+        # Whoever only looks would be shown a heading above nothing.
+        has_any = _is_admin(request) or NotificationPreferences.objects.filter(user=obj).exists()
+        return [NotificationPreferencesInline] if obj and has_any else []
 
     @display(
         description="role",
@@ -84,6 +86,10 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         users = super().get_queryset(request)
         return users if _is_admin(request) else users.filter(pk=request.user.pk)
+
+    @display(description="active", ordering="is_active", boolean=True)
+    def active(self, user: User) -> bool:
+        return user.is_active
 
     @display(description="password")
     def password_link(self, user: User) -> str:

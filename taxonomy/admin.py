@@ -54,15 +54,24 @@ class CategoryForm(LabelForm):
             *LabelForm.ruled,
             *("notify_after_failures", "notify_on_recovery", "remind_every_hours", "max_extension_days"),
         )
+        labels = {"is_active": "Active"}
 
 
 class TeamForm(LabelForm):
     ruled = (*LabelForm.ruled, "slack_handle")
-    emails = CheckedAddressListField(help_text="One address per line. They get the reminders of end dates.")
+    emails = CheckedAddressListField(
+        label="Addresses", help_text="One address per line. They get the reminders of end dates."
+    )
 
     class Meta:
         model = PicTeam
         fields = ("name", "slack_handle", "is_active", "emails", "quiet_from", "quiet_until", "quiet_timezone")
+        labels = {
+            "is_active": "Active",
+            "quiet_from": "From",
+            "quiet_until": "Until",
+            "quiet_timezone": "Time zone",
+        }
 
     def clean_quiet_timezone(self) -> str:
         name: str = self.cleaned_data["quiet_timezone"]
@@ -78,7 +87,7 @@ class TeamForm(LabelForm):
 
 
 class LabelAdmin(OpenToAllRoles, ModelAdmin):
-    list_display: tuple[str, ...] = ("name", "slug", "job_count", "is_active")
+    list_display: tuple[str, ...] = ("name", "slug", "job_count", "active")
     list_filter = ("is_active",)
     search_fields = ("name", "slug")
     ordering = ("name",)
@@ -96,6 +105,10 @@ class LabelAdmin(OpenToAllRoles, ModelAdmin):
     @display(description="Jobs", ordering="number_of_jobs")
     def job_count(self, label: Any) -> int:
         return int(label.number_of_jobs)
+
+    @display(description="Active", ordering="is_active", boolean=True)
+    def active(self, label: Label) -> bool:
+        return label.is_active
 
     def save_model(self, request: HttpRequest, obj: Label, form: LabelForm, change: bool) -> None:
         with transaction.atomic():
@@ -120,10 +133,10 @@ class CategoryAdmin(LabelAdmin):
 @admin.register(PicTeam)
 class TeamAdmin(LabelAdmin):
     form = TeamForm
-    list_display = ("name", "slug", "slack_handle", "job_count", "is_active")
+    list_display = ("name", "slug", "slack_handle", "job_count", "active")
     fieldsets = (
         (None, {"fields": ("name", "slug", "slack_handle", "is_active")}),
         ("Mail", {"fields": ("emails",)}),
-        ("Quiet hours", {"fields": (("quiet_from", "quiet_until", "quiet_timezone"),)}),
+        ("Quiet hours", {"fields": ("quiet_from", "quiet_until", "quiet_timezone")}),
         ("Times", {"fields": (("created_at", "updated_at"),)}),
     )

@@ -115,7 +115,9 @@ def test_others_see_their_own_account_only_and_change_nothing(client, alice, rol
 
 def test_own_page_offers_nothing_to_change(client, alice):
     client.force_login(alice)
-    assert '<input type="checkbox"' not in client.get(page_of(alice)).content.decode()
+    page = client.get(page_of(alice)).content.decode()
+    assert '<input type="checkbox"' not in page
+    assert "Notification preferences" not in page, "a heading above nothing"
     NotificationPreferences.objects.create(user=alice)
     page = client.get(page_of(alice)).content.decode()
     assert "Email on job success" in page
