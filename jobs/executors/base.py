@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -14,6 +14,8 @@ from cronsched.lib.http import Answer, DoorError, Kind
 
 MAX_TARGET_LENGTH = 500
 MAX_OUTPUT_LENGTH = 1000
+# What is shorter is no secret, and may stand in any text.
+MIN_SECRET_LENGTH = 4
 DEFAULT_TIMEOUT = timedelta(seconds=10)
 
 # 425 and 429 ask for a later try, 408 says the target never got the request whole.
@@ -144,8 +146,11 @@ def shown_url(url: str) -> str:
     return storable(_PASSWORD.sub(r"\1***@", url) if "@" in url else url, MAX_TARGET_LENGTH)
 
 
-def output_of(answer: Answer) -> str:
-    """Return the first 1,000 characters of the body, in the charset it names if that is a common one, else UTF-8."""
+def output_of(answer: Answer, *, secrets: Iterable[str] = ()) -> str:
+    """Return the first 1,000 characters of the body, in the charset it names if that is a common one, else UTF-8.
+
+    A target may repeat what it was sent; `secrets` are masked in it.
+    """
     charset = "utf-8"
     try:
         name = codecs.lookup(answer.headers.get_content_charset("utf-8")).name
@@ -153,4 +158,14 @@ def output_of(answer: Answer) -> str:
     except (LookupError, ValueError):
         pass
     # Stripping comes before cutting, so that padding with NUL does not hide the text behind it.
-    return storable(answer.body.decode(charset, "replace").replace("\x00", ""), MAX_OUTPUT_LENGTH)
+    text = answer.body.decode(charset, "replace").replace("\x00", "")
+    return storable(masked(text, secrets), MAX_OUTPUT_LENGTH)
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """Return `text` without `secrets`, and without what follows a scheme in one (`Bearer ...`)."""
+    for secret in secrets:
+        for part in (secret, secret.rpartition(" ")[2]):
+            if len(part) >= MIN_SECRET_LENGTH:
+                text = text.replace(part, "***")
+    return text

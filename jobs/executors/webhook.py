@@ -18,6 +18,7 @@ from jobs.executors.base import (
     Outcome,
     Run,
     invalid,
+    masked,
     output_of,
     shown_url,
     unanswered,
@@ -106,20 +107,21 @@ class WebhookExecutor:
 
     def _outcome(self, request: WebhookRequest, answer: Answer) -> Outcome:
         complaint = _complaint(request.success, answer)
+        secrets = request.secret_headers.values()
         return Outcome(
             status="failed" if complaint else "success",
             execution_type=EXECUTION_TYPE,
             target=shown_url(request.url),
             response_status=answer.status,
             error_message=complaint,
-            output=output_of(answer),
+            output=output_of(answer, secrets=secrets),
             failure=Failure.BAD_ANSWER if complaint else None,
             # A right status with the wrong text is a target that is up but not done.
             retryable=complaint is not None
             and (answer.status in RETRYABLE_STATUSES or request.success.accepts_status(answer.status)),
             retry_after=retry_after(answer.headers["Retry-After"], now=self._clock()),
             request_sent=True,
-            details={"location": shown_url(answer.location)} if answer.location else {},
+            details={"location": shown_url(masked(answer.location, secrets))} if answer.location else {},
         )
 
 

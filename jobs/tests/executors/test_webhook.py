@@ -353,6 +353,20 @@ def test_a_right_status_with_the_wrong_text_may_be_retried(server, run):
 # --- Secrets
 
 
+def test_a_target_that_repeats_what_it_was_sent_does_not_give_a_secret_header_away(server, run):
+    def echo(request: Received) -> Response:
+        key, authorization = request.headers["X-Key"], request.headers["Authorization"]
+        token = authorization.removeprefix("Bearer ")
+        # The last one lies across the end of what is kept.
+        return Response(f"{key}, {authorization}, {token}, {'.' * 940}{key}{key}", 401, {"Location": f"/?key={key}"})
+
+    server.expect_request("/hook").respond_with_handler(echo)
+    secrets = {"X-Key": "s3cr3t-k3y", "Authorization": "Bearer t0p-s3cr3t", "X-Blank": ""}
+    outcome = run(WebhookRequest(server.url_for("/hook"), secret_headers=secrets))
+    assert outcome.output.startswith("***, ***, ***, ...")
+    assert "s3c" not in str(outcome)
+
+
 def test_no_secret_is_shown_by_a_request_or_its_snapshot():
     request = WebhookRequest(
         "https://user:pa55@hooks.test/x",
