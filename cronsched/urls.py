@@ -6,8 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 
-from cronsched import documents
-from cronsched.api import not_found
+from cronsched import documents, pages
 from jobs import pages as job_pages
 from jobs.api import health
 from jobs.api import urls as job_urls
@@ -43,9 +42,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # The prefix of older clients.
     path("api/", include([*api, *older_urlpatterns])),
     # Instead of handler404 alone, which development replaces by a page about the routes.
-    re_path("", csrf_exempt(not_found)),
+    re_path("", pages.not_found),
 ]
 
-handler400 = "cronsched.api.bad_request"
-handler404 = "cronsched.api.not_found"
-handler500 = "cronsched.api.server_error"
+handler400 = "cronsched.pages.bad_request"
+handler404 = "cronsched.pages.not_found"
+handler500 = "cronsched.pages.server_error"

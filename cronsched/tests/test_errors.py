@@ -56,6 +56,9 @@ urlpatterns = [
     path("api/v2/page", broken_page),
     path("api/v2/greedy", greedy_page),
     path("api/v2/forbidden", forbidden_page),
+    path("links/page", broken_page),
+    path("links/greedy", greedy_page),
+    path("links/forbidden", forbidden_page),
     *real_urlpatterns,
 ]
 
@@ -271,3 +274,37 @@ def test_the_slash_form_is_served_without_a_redirect(client, known):
 def test_the_slash_form_keeps_the_body(client, admin):
     response = api_client(admin).post("/api/job-categories/", {"name": "Night"})
     assert (response.status_code, response.json()["category"]["slug"]) == (201, "night")
+
+
+# --- People ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "words"),
+    [
+        ("/links/nothing", 404, "There is nothing here"),
+        ("/links/page", 500, "This went wrong"),
+        ("/links/greedy", 400, "This cannot be done"),
+        ("/links/forbidden", 403, "This is not for your role"),
+    ],
+)
+def test_people_get_a_page_that_leads_on(client, address, status, words):
+    response = client.get(address)
+    assert (response.status_code, response.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
+    page = response.content.decode()
+    assert words in page
+    assert 'href="/admin/"' in page
+    assert SECRET not in page
+
+
+def test_an_unknown_page_of_the_console_is_told_on_a_page(client, charlie):
+    client.force_login(charlie)
+    response = client.get("/admin/nothing/")
+    assert (response.status_code, response.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert "There is nothing here" in response.content.decode()
+
+
+def test_a_form_without_its_cookie_is_asked_for_again(script):
+    response = script.post("/admin/login/", {"username": "alice"})
+    assert response.status_code == 403
+    assert "Please send it again" in response.content.decode()

@@ -1,0 +1,43 @@
+"""What goes wrong, told to whom it happens to: people with a browser get a page, programs the shape of the API."""
+
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
+from django.views.decorators.csrf import csrf_exempt
+
+from cronsched import api
+
+PEOPLE = ("/admin/", "/links/")
+TEXTS = {
+    HTTPStatus.BAD_REQUEST: ("This cannot be done", "The browser sent something that could not be understood."),
+    HTTPStatus.NOT_FOUND: ("There is nothing here", "The address is wrong, or what it led to is gone."),
+    HTTPStatus.INTERNAL_SERVER_ERROR: (
+        "This went wrong",
+        "It is not your fault. The log of the web process says what happened.",
+    ),
+}
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
+    return _page(request, HTTPStatus.BAD_REQUEST) or api.bad_request(request, exception)
+
+
+# For writing there, too, a script is owed 404 and not the 403 of the guard of forms.
+@csrf_exempt
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
+    return _page(request, HTTPStatus.NOT_FOUND) or api.not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR) or api.server_error(request)
+
+
+def _page(request: HttpRequest, status: HTTPStatus) -> HttpResponse | None:
+    """Return the page for people, None where programs ask."""
+    if not request.path_info.startswith(PEOPLE):
+        return None
+    title, text = TEXTS[status]
+    # Without the request: its context asks for the account, and the database may be what went wrong.
+    return HttpResponse(render_to_string("error.html", {"title": title, "text": text}), status=status)
