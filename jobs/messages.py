@@ -431,7 +431,7 @@ def _execution_context(job: Job, execution: JobExecution) -> dict[str, Any]:
         "trigger": "manual" if execution.trigger_type == TriggerType.MANUAL else "scheduled",
         "fire_time": _local(job, execution.scheduled_for) if execution.scheduled_for else None,
         "started": _local(job, execution.started_at, seconds=True),
-        "lateness": f"{late:.1f}s" if late is not None else None,
+        "lateness": _span(late) if late is not None else None,
         "duration": f"{seconds:.2f}s" if seconds is not None else None,
         "attempt": execution.attempt,
         "target": execution.target,
@@ -441,6 +441,14 @@ def _execution_context(job: Job, execution: JobExecution) -> dict[str, Any]:
         "output": (execution.output or "")[:MAIL_OUTPUT_LENGTH],
         "url": execution_url(execution.pk),
     }
+
+
+def _span(seconds: float) -> str:
+    if seconds < 59.95:
+        return f"{seconds:.1f}s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes}m" if hours else f"{minutes}m {seconds}s"
 
 
 def _in_words(expression: str) -> str:

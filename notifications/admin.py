@@ -111,7 +111,11 @@ class DeliveryAdmin(NeverEdited, AdminsOnly, ModelAdmin):
     @admin.action(description="Try again now", permissions=["view"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
         number = outbox.try_again(queryset, now=timezone.now())
-        self.message_user(request, f"{number} will be tried within seconds.", messages.SUCCESS)
+        self.message_user(
+            request,
+            f"{number} will be tried within seconds, or as soon as their channel stops holding back.",
+            messages.SUCCESS,
+        )
 
     @admin.action(description="Give up", permissions=["view"])
     def give_up(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:

@@ -165,6 +165,25 @@ def test_a_job_broken_by_hand_can_still_be_spoken_of(job, broken):
     assert messages.run_finished(job, run, now=NOON).mail is not None
 
 
+@pytest.mark.parametrize(
+    ("late", "words"),
+    [
+        (0.04, "0.0s"),
+        (1.4, "1.4s"),
+        (59.94, "59.9s"),
+        (59.96, "1m 0s"),
+        (301.4, "5m 1s"),
+        (3599.7, "1h 0m"),
+        (93_784, "26h 3m"),
+    ],
+)
+def test_a_long_lateness_is_told_as_people_say_it(job, late, words):
+    job.enable_email_notifications, job.notification_emails = True, ["ops@example.com"]
+    started_at = NOON + timedelta(seconds=late)
+    run = make_execution(job, status=Status.FAILED, scheduled_for=NOON, started_at=started_at, error_message="x")
+    assert messages.run_finished(job, run, now=NOON).mail.context["execution"]["lateness"] == words
+
+
 # --- Quiet hours -----------------------------------------------------------------------------------------------------
 
 

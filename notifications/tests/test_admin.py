@@ -90,7 +90,7 @@ def test_deliveries_are_listed_with_their_state_and_reason(console, delivery):
 def test_trying_again(console, delivery, status, tried):
     Delivery.objects.update(status=status)
     answer = console.post(DELIVERIES, {"action": "try_again", "_selected_action": [delivery.pk]})
-    assert said(answer) == [f"{tried} will be tried within seconds."]
+    assert said(answer) == [f"{tried} will be tried within seconds, or as soon as their channel stops holding back."]
     delivery.refresh_from_db()
     assert (delivery.status, delivery.not_before > NOON) == ("waiting" if tried else status, bool(tried))
 

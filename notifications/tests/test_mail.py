@@ -291,6 +291,26 @@ def test_a_wrong_password_holds_mail_back_and_names_the_reason(
         assert server.recipients == ["a@example.com", "b@example.com"]
 
 
+def test_without_starttls_neither_password_nor_mail_leaves(db, settings, deliverer):
+    heard = []
+
+    def offers_no_starttls(visit):
+        visit.send(b"220 hello\r\n")
+        while line := visit.sock.recv(100_000):
+            heard.append(line[:4].lower())
+            visit.send(b"250-hello\r\n250 AUTH PLAIN LOGIN\r\n")
+
+    with target(offers_no_starttls) as server:
+        use_mail_server(settings, server.port)
+        settings.EMAIL_USE_TLS = True
+        settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "cron", "secret"
+        run(mailing_job())
+        deliverer.run_once(NOON)
+    assert set(heard) <= {b"ehlo", b"quit"}
+    row = Delivery.objects.get()
+    assert (row.status, row.reason) == ("waiting", "STARTTLS extension not supported by server.")
+
+
 def test_a_certificate_nobody_vouches_for_is_not_accepted(db, settings, deliverer, server_tls):
     with mail_server(server_tls) as server:
         use_mail_server(settings, server.port)
