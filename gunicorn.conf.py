@@ -1,13 +1,16 @@
 """How the web process is served. Read by `gunicorn --config gunicorn.conf.py cronsched.wsgi:application`."""
 
+import json
 import os
 from pathlib import Path
+from socket import socket
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cronsched.settings")
 
 # Settings that cannot work end the process here with their one line. Found by a worker instead, the same error
 # would be printed again and again while the master starts new workers for ever.
 from django.conf import settings
+from gunicorn import util
 
 from cronsched.lib import env
 
@@ -34,3 +37,16 @@ if Path("/dev/shm").is_dir():
 # One shared path in the home directory: a second service of the same user would fight for it.
 control_socket_disable = True
 accesslog = "-" if settings.DEBUG else None
+
+
+def _write_error(client: socket, status: int, reason: str, message: str) -> None:
+    """Refuse what is no request at all, or one with too long a line, in the shape of the API instead of a page."""
+    body = json.dumps({"error": reason, "message": message or reason}).encode()
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(client, head.encode("latin-1") + body)
+
+
+util.write_error = _write_error

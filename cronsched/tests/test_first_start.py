@@ -15,9 +15,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 from django.core.management import CommandError
 
 from cronsched.management.commands.preflight import check_port
+from cronsched.tests.processes import web_process
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -246,6 +248,16 @@ def test_a_wrong_setting_stops_the_web_process_with_one_line(environment, line):
     assert result.returncode == 1
     assert result.stderr.startswith(line)
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_what_is_no_request_is_refused_in_the_shape_of_the_api(tmp_path):
+    with web_process(tmp_path / "web.log", DATABASE_URL=f"sqlite:///{tmp_path}/web.sqlite3") as address:
+        long = requests.get(f"{address}/api/v2/health", params={"x": "a" * 5000}, timeout=10)
+        garbled = requests.get(f"{address}/api/v2/health", headers={"X-Long": "a" * 10_000}, timeout=10)
+    assert (long.status_code, long.headers["Content-Type"]) == (414, "application/json")
+    assert long.json() == {"error": "URI Too Long", "message": "Request Line is too large (5030 > 4094)"}
+    assert garbled.status_code == 431
+    assert garbled.json()["error"] == "Request Header Fields Too Large"
 
 
 def gunicorn() -> list[str]:
