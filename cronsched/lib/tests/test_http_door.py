@@ -585,6 +585,39 @@ def test_hanging_look_ups_use_a_bounded_number_of_threads(monkeypatch):
         hanging.set()
 
 
+def unanswered(door: Door) -> int:
+    return sum(not lookup.done.is_set() for lookup in door._resolver._lookups.values())
+
+
+def test_names_that_hung_before_keep_no_other_name_waiting(monkeypatch):
+    monkeypatch.setattr(resolver_module, "MAX_THREADS", 4)
+    monkeypatch.setattr(resolver_module, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(resolver_module, "REMEMBER_FAILURE_SECONDS", 0.0)
+    hanging = threading.Semaphore(0)
+
+    def resolve(host: str) -> list[str]:
+        if host.startswith("slow"):
+            hanging.acquire(timeout=30)
+            raise OSError
+        return ["127.0.0.1"]
+
+    door = Door(DoorPolicy(LOOPBACK), resolve=resolve)
+    slow = [f"http://slow{number}.test/" for number in range(4)]
+    with target(answering(OK)) as server, ThreadPoolExecutor(8) as pool:
+        # The first time nobody can know it.
+        assert {failure.kind for failure in pool.map(lambda url: failure_of(door, url), slow)} == {Kind.TIMEOUT}
+        hanging.release(4)
+        while unanswered(door):
+            time.sleep(0.01)
+        held = [pool.submit(failure_of, door, url) for url in slow]
+        while unanswered(door) < 4:
+            time.sleep(0.01)
+        assert door.send(OutRequest("GET", server.url(host="good.test"), timeout=SHORT)).status == 200
+        assert {failure.result().kind for failure in held} == {Kind.TIMEOUT}
+        hanging.release(8)
+    door.close()
+
+
 def test_an_unknown_name_is_a_failure_that_certainly_did_nothing():
     def resolve(host: str) -> list[str]:
         raise OSError
