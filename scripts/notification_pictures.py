@@ -52,7 +52,7 @@ from taxonomy.tests.factories import make_team  # noqa: E402
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 NOW = datetime(2026, 11, 16, 0, 10, tzinfo=UTC)
 NARROW = {"width": 700, "height": 500}
-WIDE = {"width": 1500, "height": 620}
+WIDE = {"width": 1500, "height": 720}
 
 
 class Clock:

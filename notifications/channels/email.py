@@ -126,6 +126,8 @@ class MailSession:
         # smtplib words a timeout while reading as a lost connection.
         if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
             return f"The mail server did not answer within {settings.EMAIL_TIMEOUT} s."
+        if isinstance(error, OSError) and error.strerror:
+            return f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}: {error.strerror}"
         return str(error) or type(error).__name__
 
 

@@ -385,7 +385,8 @@ def test_no_server_at_all(db, settings, deliverer):
     run(mailing_job("a@example.com", "b@example.com"))
     deliverer.run_once(NOON)
     assert [row.status for row in Delivery.objects.all()] == ["waiting", "waiting"]
-    assert "refused" in Delivery.objects.order_by("-attempts")[0].reason
+    reason = Delivery.objects.order_by("-attempts")[0].reason
+    assert reason == f"localhost:{settings.EMAIL_PORT}: Connection refused"
 
 
 def test_a_silent_server_is_left_after_the_timeout(db, settings, deliverer):
