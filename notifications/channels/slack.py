@@ -52,15 +52,23 @@ def _context(facts: Sequence[Sequence[str]]) -> dict[str, Any]:
 
 
 def cut(text: str, limit: int) -> str:
-    """Return at most `limit` characters of markup; neither an entity nor a link or mention is cut in two."""
+    """Return at most `limit` characters of markup; neither an entity nor a link or mention is cut in two.
+
+    Of a link or mention only the label is shortened: often it is the very name that somebody looks for.
+    """
     if len(text) <= limit:
         return text
-    kept = text[: limit - 1]
-    for opened, closed in (("<", ">"), ("&", ";")):
-        start = kept.rfind(opened)
-        if start > kept.rfind(closed):
-            kept = kept[:start]
-    return f"{kept}…"
+    kept = _without_half_an_entity(text[: limit - 1])
+    start = kept.rfind("<")
+    if start <= kept.rfind(">"):
+        return f"{kept}…"
+    closed = _without_half_an_entity(text[: limit - 2])
+    return f"{closed}…>" if "|" in closed[start:] else f"{kept[:start]}…"
+
+
+def _without_half_an_entity(text: str) -> str:
+    start = text.rfind("&")
+    return text[:start] if start > text.rfind(";") else text
 
 
 class SlackSession:

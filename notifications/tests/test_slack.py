@@ -98,6 +98,11 @@ def test_what_users_wrote_mentions_nobody_and_links_nowhere(slack, deliverer):
         ("ab <http://x|y> c", 12, "ab …"),
         ("abcde&amp;fgh", 8, "abcde…"),
         ("<!here> abcdef", 10, "<!here> a…"),
+        # What a link is called is shortened; it stays a link.
+        ("ab <http://x|name> c", 17, "ab <http://x|na…>"),
+        ("ab <http://x|n&amp;me> c", 18, "ab <http://x|n…>"),
+        ("ab <http://x|name> c", 15, "ab <http://x|…>"),
+        ("ab <http://x|name> c", 14, "ab …"),
     ],
 )
 def test_markup_is_never_cut_in_two(text, limit, kept):
