@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import IntegrityError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from rest_framework import exceptions
@@ -168,8 +168,9 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Respo
         case IntegrityError() if _is_gone(context["request"].user):
             # What was written refers to an account that was deleted meanwhile. The next call would be answered so, too.
             return _response(_unauthorized("User not found"), HTTPStatus.UNAUTHORIZED)
-        case SuspiciousOperation():
-            # Forms with too many fields or files, and the like: Django's own guards.
+        case SuspiciousOperation() | UnreadablePostError():
+            # Forms with too many fields or files, and the like: Django's own guards. Or the client went away in the
+            # middle of its body.
             return _response(error_body(HTTPStatus.BAD_REQUEST), HTTPStatus.BAD_REQUEST)
         case exceptions.APIException() if exception.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return _response(error_body(HTTPStatus.BAD_REQUEST), HTTPStatus.BAD_REQUEST)
