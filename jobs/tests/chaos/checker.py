@@ -4,6 +4,7 @@ Each check yields findings; a sound service gives none. Statements of the audit 
 is never later than their commit. A check that compares them with other instants therefore errs towards silence.
 """
 
+import signal
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -812,6 +813,7 @@ def figures(record: Record) -> dict[str, str]:
     statuses = Counter(row.status for row in record.finals)
     changes = sum(len(job.changes) for job in evidence.jobs)
     ends = Counter(kind for life in evidence.lives for kind in ends_of(life, evidence.until))
+    deadly = Counter(deadly_points(evidence.lives))
     found = {
         "fire times owed": str(sum(len(job.owed(evidence.until)) for job in evidence.jobs)),
         "rows": f"{len(record.finals)} ({', '.join(f'{number} {name}' for name, number in statuses.most_common())})",
@@ -819,6 +821,7 @@ def figures(record: Record) -> dict[str, str]:
         "jobs, changes over the API": f"{len(evidence.jobs)}, {changes}",
         "processes started": f"{len(evidence.lives)} ({sum(bool(life.failpoints) for life in evidence.lives)} rigged)",
         "processes lost": ", ".join(f"{number} {name}" for name, number in ends.most_common()) or "none",
+        "killed at fail points": ", ".join(f"{number} {point}" for point, number in deadly.items()) or "none",
         "database faults": ", ".join(f"{n} {w}" for w, n in Counter(o.what for o in evidence.outages).items())
         or "none",
         "resyncs": f"{len(evidence.resyncs)} ({sum(one.ran_at is not None for one in evidence.resyncs)} answered)",
@@ -830,7 +833,13 @@ def figures(record: Record) -> dict[str, str]:
         found[f"takeover after {name}"] = f"{len(seconds)} judged, {spread(seconds)}"
     fires = [seconds for _, seconds, _ in first_fires(record)]
     found["first fires after a loss"] = f"{len(fires)} judged, {spread(fires)}"
-    late = [one for one in latenesses(record) if isinstance(one.what, Arrival)]
+    # What was owed before there was a process says nothing about them.
+    began = min((life.started_at for life in evidence.lives), default=evidence.until)
+    late = [
+        one
+        for one in latenesses(record)
+        if isinstance(one.what, Arrival) and one.moment - timedelta(seconds=one.seconds) > began
+    ]
     found["lateness, nothing in the way"] = spread([one.seconds for one in late if not one.was_disturbed])
     found["lateness, all"] = spread([one.seconds for one in late])
     found["machine's worst stall"] = f"{max(evidence.stalls.values(), default=0.0):.2f} s"
@@ -845,6 +854,13 @@ def ends_of(life: Life, until: datetime) -> Iterator[str]:
         yield "killed"
     elif life.terminated_at is None and life.ended_at is not None:
         yield "killed at a fail point" if life.failpoints else "ended by itself"
+
+
+def deadly_points(lives: Iterable[Life]) -> Iterator[str]:
+    """Yield the fail points at which processes died."""
+    for life in lives:
+        if "kill" in life.failpoints and life.killed_at is None and life.exit_code == -signal.SIGKILL:
+            yield life.failpoints.partition("=")[0]
 
 
 def spread(seconds: list[float]) -> str:

@@ -42,6 +42,7 @@ SHORT_GRACE_SECONDS = 600
 # The end date of some jobs lies behind them when the run begins, and fire times before it are owed; all within grace.
 OWED_BEFORE_END = timedelta(minutes=15)
 LONG_GRACE_SECONDS = 2 * 3600
+HEAD_START_SECONDS = 3.0
 KEEPER_SECONDS = 0.1
 # An unknown run is called so after its timeout, a margin and half a minute more; then it is looked at again.
 SETTLE_SECONDS = 120.0
@@ -208,6 +209,32 @@ class Stage:
                 self.calm.wait(seconds)
                 process.go_on()
                 self.note(f"SIGCONT {process.life.instance}")
+
+    def fault_rig(self, failpoints: str) -> None:
+        """Let a process with a fail point lead: it starts anew and stands by, then all others die."""
+        with ExitStack() as stack:
+            held = [stack.enter_context(self._holding(place)) for place in self._places]
+            assert self.watcher is not None
+            leader = self.fleet.leader(self.watcher.holder)
+            standby = next((process for process in held if process is not None and process is not leader), None)
+            if standby is None:
+                return
+            standby.kill()
+            standby.wait()
+            self._start(place_of(standby), failpoints)
+            life = self.fleet.lives[-1]
+            others = [process for process in held if process is not None and process is not standby]
+            while life.ready_at is None and life.ended_at is None and not self.calm.wait(KEEPER_SECONDS):
+                pass
+            # A standby takes over when it has looked on for long enough, so who looks first wins.
+            self.calm.wait(HEAD_START_SECONDS)
+            for process in others:
+                process.kill()
+            self.note(f"kill -9 {', '.join(process.life.instance for process in others)}: {life.instance} is to lead")
+            self.calm.wait(HEAD_START_SECONDS)
+            for process in others:
+                process.wait()
+                self._start(place_of(process))
 
     def _start_again(self, process: Scheduler, seconds: float, failpoints: str) -> None:
         self.calm.wait(seconds)

@@ -66,6 +66,8 @@ FAILPOINTS = (
     "after-send=stall:4@0.1",
     "before-record=stall:5@0.3",
 )
+# Each of the narrow windows is met once at least, by a process that leads for sure. A herd has dozens of requests.
+SURE_FAILPOINTS = ("after-claim=kill", "before-send=kill@0.1", "after-send=kill@0.1", "before-record=kill")
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,9 @@ def write_script(
     stop = start + timedelta(minutes=minutes)
     first = tuple(draw_definition(chance, start, stop) for _ in range(jobs))
     faults = draw_faults(random.Random(f"{seed}/faults"), start, minutes * 60, places, database_faults)
+    rigs = draw_rigs(random.Random(f"{seed}/rigs"), minutes * 60)
     changes = draw_changes(random.Random(f"{seed}/changes"), start, minutes * 60)
-    return Script(seed, first, tuple(sorted([*faults, *changes], key=lambda step: step.at)))
+    return Script(seed, first, tuple(sorted([*faults, *rigs, *changes], key=lambda step: step.at)))
 
 
 def draw_definition(chance: random.Random, start: datetime, stop: datetime) -> dict[str, Any]:
@@ -162,6 +165,13 @@ def draw_faults(
             verb = pick(chance, PROCESS_FAULTS)
             yield Step(near_herd(chance, at, start, seconds), verb, draw_fault(chance, verb, places))
         at += chance.uniform(*FAULT_SECONDS)
+
+
+def draw_rigs(chance: random.Random, seconds: float) -> Iterator[Step]:
+    """Draw when a process with a fail point is made to lead, spread over the run; the order is drawn, too."""
+    share = seconds / len(SURE_FAILPOINTS)
+    for number, order in enumerate(chance.sample(SURE_FAILPOINTS, len(SURE_FAILPOINTS))):
+        yield Step(round((number + chance.uniform(0.1, 0.5)) * share, 2), "rig", {"failpoints": order})
 
 
 def draw_fault(chance: random.Random, verb: str, places: int) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_script():
 
 def test_every_step_has_somebody_who_carries_it_out():
     verbs = {step.verb for seed in range(20) for step in script(seed).steps}
-    assert {*FAULTS, "kill", "stop", "terminate", "kill_web", "power_cut", "create", "edit", "delete"} <= verbs
+    assert {*FAULTS, "kill", "stop", "terminate", "kill_web", "power_cut", "rig", "create", "edit", "delete"} <= verbs
     assert all(hasattr(Stage, f"fault_{verb}") != hasattr(Stage, f"change_{verb}") for verb in verbs)
 
 
@@ -41,6 +41,11 @@ def test_every_expression_is_accepted_and_fires_within_the_run():
 def test_every_fail_point_is_one_the_service_knows():
     points = {point for order in FAILPOINTS for point in failpoints.parse(order)}
     assert points == failpoints.POINTS
+
+
+def test_every_fail_point_is_met_by_a_process_that_leads():
+    orders = [step.arguments["failpoints"] for step in script(7).steps if step.verb == "rig"]
+    assert {point for order in orders for point in failpoints.parse(order)} == failpoints.POINTS
 
 
 @pytest.mark.parametrize("hour", range(24))
