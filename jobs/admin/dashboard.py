@@ -13,11 +13,13 @@ from cronsched.lib.clock import database_now
 from cronsched.lib.ranges import DateRange
 from cronsched.texts import local_text, moment
 from jobs import leadership
+from jobs.admin.texts import shortened
 from jobs.models import GOOD_CONCLUSIONS, Job, JobExecution, Status, Tracking
 from jobs.statistics import Selection, Totals, totals
 
 LATELY = timedelta(hours=24)
 LISTED = 8
+REASON_LENGTH = 90
 TROUBLE = (Status.FAILED, Status.UNKNOWN, Status.MISSED)
 
 
@@ -80,8 +82,9 @@ def _trouble(now: datetime) -> dict[str, Any]:
 def _what_and_why(row: JobExecution) -> tuple[str, str]:
     run = row.github_run
     if run is not None and run.conclusion:
-        return "Run failed", " / ".join(filter(None, (run.conclusion, run.failed_job, run.failed_step)))[:90]
-    return row.get_status_display(), (row.error_message or row.reason or "")[:90]
+        where = " / ".join(filter(None, (run.conclusion, run.failed_job, run.failed_step)))
+        return "Run failed", shortened(where, REASON_LENGTH)
+    return row.get_status_display(), shortened(row.error_message or row.reason, REASON_LENGTH)
 
 
 def _link(row: Job | JobExecution) -> SafeString:

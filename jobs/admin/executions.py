@@ -14,8 +14,8 @@ from unfold.paginator import InfinitePaginator
 from accounts.console import NeverEdited, OpenToAllRoles
 from cronsched.texts import moment
 from jobs.admin.jobs import STATUS_COLOURS
-from jobs.admin.texts import as_json, link, preformatted
-from jobs.models import JobExecution
+from jobs.admin.texts import as_json, link, preformatted, shortened
+from jobs.models import Job, JobExecution
 
 
 @admin.register(JobExecution)
@@ -35,6 +35,8 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ModelAdmin):
     search_fields = ("job__name__istartswith",)
     search_help_text = "Beginning of the job's name"
     ordering = ("-started_at", "-id")
+    # By any other column the whole history would be sorted for one page.
+    sortable_by = ("started",)
     # Counting millions of rows to say "page 1 of many" would cost more than the page.
     paginator = InfinitePaginator
     show_full_result_count = False
@@ -68,6 +70,14 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ModelAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: JobExecution | None = None) -> Any:
         fieldsets = [(title, section) for title, section in self.fieldsets if title != "GitHub" or _has_run(obj)]
         return [*fieldsets, self.missed_fieldset] if obj and obj.missed_count else fieldsets
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[JobExecution], search_term: str
+    ) -> tuple[QuerySet[JobExecution], bool]:
+        """Look for a job first: a name nobody has would be looked for in every row of the history."""
+        if search_term and not Job.objects.filter(name__istartswith=search_term.strip()).exists():
+            return queryset.none(), False
+        return super().get_search_results(request, queryset, search_term.strip())
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         # The link from a job's page.
@@ -103,7 +113,7 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ModelAdmin):
 
     @display(description="Answer")
     def answer(self, execution: JobExecution) -> str | None:
-        text, status = (execution.error_message or execution.reason or "")[:80], str(execution.response_status or "")
+        text, status = shortened(execution.error_message or execution.reason, 80), str(execution.response_status or "")
         # Most errors name the status themselves.
         return text if status in text and text else " ".join(filter(None, (status, text))) or None
 

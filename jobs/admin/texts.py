@@ -5,10 +5,15 @@ from typing import Any
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 
 def as_json(value: Any) -> SafeString | None:
     return preformatted(json.dumps(value, indent=2, ensure_ascii=False)) if value else None
+
+
+def shortened(text: str | None, length: int) -> str:
+    return Truncator(text or "").chars(length)
 
 
 def preformatted(text: str) -> SafeString:

@@ -1,5 +1,6 @@
 """The console's job pages, as each role meets them."""
 
+import re
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import pytest
 from django.contrib.messages import get_messages
 from django.contrib.staticfiles import finders
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import User
@@ -21,6 +24,7 @@ pytestmark = pytest.mark.django_db
 LIST = reverse("admin:jobs_job_changelist")
 ADD = reverse("admin:jobs_job_add")
 PREVIEW = reverse("admin:jobs_job_preview")
+EXECUTIONS = reverse("admin:jobs_jobexecution_changelist")
 CONFIRMED = {"_form_submitted": "true"}
 
 
@@ -247,6 +251,29 @@ def test_name_and_output_are_shown_as_text(console, admin):
         assert "<script>alert(1)" not in page
         assert "<img src=x" not in page
         assert "<b>no" not in page
+
+
+@pytest.mark.parametrize(("term", "found"), [("refund", ["Refund sweep"]), (" Ref ", ["Refund sweep"]), ("sweep", [])])
+def test_executions_are_searched_by_the_beginning_of_the_name(console, admin, term, found):
+    for name in ("Refund sweep", "Backup"):
+        make_execution(make_job(name=name))
+    listed = console(admin).get(EXECUTIONS, {"q": term}).context["cl"].result_list
+    assert [row.job.name for row in listed] == found
+
+
+def test_a_name_nobody_has_is_not_looked_for_in_the_history(console, admin):
+    make_execution()
+    client = console(admin)
+    with CaptureQueriesContext(connection) as queries:
+        client.get(EXECUTIONS, {"q": "nobody"})
+    assert not [query for query in queries if "FROM " + connection.ops.quote_name("job_executions") in query["sql"]]
+
+
+def test_the_history_offers_to_be_sorted_by_its_time_only(console, admin):
+    make_execution()
+    page = console(admin).get(EXECUTIONS).content.decode()
+    # The number of the column "Started".
+    assert set(re.findall(r'href="\?o=-?(\d+)"', page)) == {"4"}
 
 
 def test_executions_cannot_be_changed_by_anybody(console, admin):
