@@ -6,13 +6,13 @@ A summary that waits itself is told together with what came after it, so however
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from notifications.channels.slack import cut
 from notifications.models import Channel, Delivery, DeliveryStatus
@@ -48,16 +48,17 @@ def condense(*, now: datetime) -> None:
             status=DeliveryStatus.SUMMARISED, claim=summary.pk, finished_at=now, reason=f"Told in summary {summary.pk}."
         )
         # By the token, so that these are exactly the rows this process took, whoever else tried.
-        taken = list(Delivery.objects.filter(claim=summary.pk).order_by("created_at", "id"))
-        if not taken:
+        taken = Delivery.objects.filter(claim=summary.pk)
+        # One after the other: there may be more than anybody wants in memory.
+        told = _together(_told(row) for row in taken.order_by("created_at", "id").iterator())
+        if not told.titles:
             return
-        told = _together([_told(row) for row in taken])
         summary.summary = f"{sum(told.titles.values())} alerts"
         summary.payload = _payload(told)
         summary.not_before = summary.created_at = now
-        summary.give_up_at = max(row.give_up_at for row in taken)
+        summary.give_up_at = taken.aggregate(last=Max("give_up_at"))["last"]
         summary.save(force_insert=True)
-        Delivery.objects.filter(claim=summary.pk).update(claim=None)
+        taken.update(claim=None)
 
 
 def _waiting(now: datetime) -> "QuerySet[Delivery]":
@@ -77,13 +78,15 @@ def _line(text: str, mention: str) -> str:
     return cut(text.replace(f"{mention} ", "", 1) if mention else text, LINE_LENGTH)
 
 
-def _together(posts: Sequence[Told]) -> Told:
+def _together(posts: Iterable[Told]) -> Told:
     titles: Counter[str] = Counter()
+    mentions: dict[str, None] = {}
+    lines: list[str] = []
     for post in posts:
         titles.update(post.titles)
-    mentions = dict.fromkeys(mention for post in posts for mention in post.mentions)
-    lines = [line for post in posts for line in post.lines]
-    return Told(dict(titles.most_common()), list(mentions)[:MENTIONS], lines[:LINES])
+        mentions.update(dict.fromkeys(post.mentions))
+        lines += post.lines[: LINES - len(lines)]
+    return Told(dict(titles.most_common()), list(mentions)[:MENTIONS], lines)
 
 
 def _payload(told: Told) -> dict[str, Any]:
