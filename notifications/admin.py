@@ -47,6 +47,7 @@ class NotificationAdmin(NeverEdited, AdminsOnly, ModelAdmin):
     ordering = ("-id",)
     paginator = InfinitePaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     fields = ("title", "message", "level", "event", "audience", "related_job_id", "related_execution_id", "created_at")
     readonly_fields = fields
 
@@ -89,6 +90,7 @@ class DeliveryAdmin(NeverEdited, AdminsOnly, ModelAdmin):
     ordering = ("-created_at", "-id")
     paginator = InfinitePaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     fields = (
         *("summary", "kind", "channel", "recipient", "state", "attempts", "reason"),
         *("created_at", "next_attempt", "give_up_at", "finished_at", "related_job_id", "related_execution_id"),

@@ -40,6 +40,7 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ModelAdmin):
     # Counting millions of rows to say "page 1 of many" would cost more than the page.
     paginator = InfinitePaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     fieldsets = (
         (None, {"fields": ("job", ("outcome", "trigger_type", "execution_type"), "target", "reason")}),
         (

@@ -276,6 +276,13 @@ def test_the_history_offers_to_be_sorted_by_its_time_only(console, admin):
     assert set(re.findall(r'href="\?o=-?(\d+)"', page)) == {"4"}
 
 
+@pytest.mark.parametrize("model", ["jobs_jobexecution", "notifications_notification", "notifications_delivery"])
+def test_no_filter_of_a_long_table_offers_to_count_it(console, admin, model):
+    page = console(admin).get(reverse(f"admin:{model}_changelist"), {"_facets": "1"})
+    assert page.status_code == 200
+    assert not page.context["cl"].add_facets
+
+
 def test_executions_cannot_be_changed_by_anybody(console, admin):
     row = make_execution(status=Status.FAILED)
     client = console(admin)
