@@ -94,7 +94,9 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
     @display(description="password")
     def password_link(self, user: User) -> str:
         address = reverse("admin:auth_user_password_change", args=[user.pk])
-        return format_html('<a href="{}" class="text-primary-600">Set a new password</a>', address)
+        return format_html(
+            '<a href="{}" class="text-primary-600 dark:text-primary-500">Set a new password</a>', address
+        )
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         if obj is None or _is_admin(request):
@@ -108,6 +110,8 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "email":
             kwargs["widget"] = UnfoldAdminEmailInputWidget
+        if db_field.name == "is_active":
+            kwargs["label"] = "Active"
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
