@@ -88,14 +88,15 @@ def totals(job_id: UUID | None = None, *, first_day: date | None = None, last_da
 
 def add(rows: Iterable[Counted]) -> None:
     """Count `rows`. Call it in the transaction that settles, corrects (once -1, once 1) or deletes them."""
-    amounts: defaultdict[Key, Amount] = defaultdict(Amount)
+    amounts: dict[Key, Amount] = {}
     for row in rows:
         duration = row.duration_seconds
         amount = Amount(row.sign, 0 if duration is None else row.sign, row.sign * (duration or 0.0))
-        day = row.started_at.astimezone(UTC).date()
-        kind = day, row.status, row.trigger_type, row.execution_type or ""
+        kind = row.started_at.astimezone(UTC).date(), row.status, row.trigger_type, row.execution_type or ""
         for job_key in (ALL_JOBS, row.job_id):
-            amounts[(job_key, *kind)] = amounts[(job_key, *kind)].plus(amount)
+            key = (job_key, *kind)
+            known = amounts.get(key)
+            amounts[key] = amount if known is None else known.plus(amount)
     _store(amounts)
 
 

@@ -162,7 +162,8 @@ def _add(settlement: Settlement, job: JobFacts, planned: Plan, going: Counter[UU
         wait = not_before(job.id, fire_time, job.spread_seconds)
         is_free = (wait is None or wait <= now) and not (job.overlap == Overlap.QUEUE and going[job.id])
         settlement.runs.append(Due(job, fire_time, wait, is_free))
-        going[job.id] += 1
+        if job.overlap != Overlap.ALLOW:
+            going[job.id] += 1
     if planned.missed:
         settlement.missed.append((job.id, planned.missed))
     if planned.expired:

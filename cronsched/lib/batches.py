@@ -177,7 +177,7 @@ class Among(Func):
 def read(rows: QuerySet[Any]) -> list[tuple[Any, ...]]:
     """Return the rows of a `values_list` queryset as the queryset itself would, for a fraction of the cost.
 
-    Values are converted column by column, and what stands in many rows is converted once.
+    Values are converted column by column, and what may stand in many rows is converted once.
     """
     compiler = rows.query.get_compiler(rows.db)
     try:
@@ -187,7 +187,11 @@ def read(rows: QuerySet[Any]) -> list[tuple[Any, ...]]:
     found = _fetched(connections[rows.db], sql, parameters, len(compiler.select))
     columns: list[Sequence[Any]] = list(zip(*found, strict=True))
     for index, (expression, *_) in enumerate(compiler.select[: len(columns)]):
-        if convert := _CONVERTERS.get(expression.output_field.get_internal_type()):
+        kind = expression.output_field.get_internal_type()
+        if kind == "UUIDField":
+            # Most stand in one row only.
+            columns[index] = [None if value is None else _uuid(value) for value in columns[index]]
+        elif convert := _CONVERTERS.get(kind):
             columns[index] = _converted(columns[index], convert)
     return list(zip(*columns, strict=True))
 
@@ -235,7 +239,6 @@ def _day(value: date | str) -> date:
 
 # What the databases' drivers leave to Django.
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
-    "UUIDField": _uuid,
     "DateTimeField": _instant,
     "DateField": _day,
     "BooleanField": bool,

@@ -151,14 +151,8 @@ def output_of(answer: Answer, *, secrets: Iterable[str] = ()) -> str:
 
     A target may repeat what it was sent; `secrets` are masked in it.
     """
-    charset = "utf-8"
-    try:
-        name = codecs.lookup(answer.headers.get_content_charset("utf-8")).name
-        charset = name if name in CHARSETS else charset
-    except (LookupError, ValueError):
-        pass
     # Stripping comes before cutting, so that padding with NUL does not hide the text behind it.
-    text = answer.body.decode(charset, "replace").replace("\x00", "")
+    text = answer.body.decode(_charset(answer), "replace").replace("\x00", "")
     return storable(masked(text, secrets), MAX_OUTPUT_LENGTH)
 
 
@@ -169,3 +163,13 @@ def masked(text: str, secrets: Iterable[str]) -> str:
             if len(part) >= MIN_SECRET_LENGTH:
                 text = text.replace(part, "***")
     return text
+
+
+def _charset(answer: Answer) -> str:
+    if "charset" not in answer.headers.get("Content-Type", "").lower():
+        return "utf-8"
+    try:
+        name = codecs.lookup(answer.headers.get_content_charset("utf-8")).name
+    except (LookupError, ValueError):
+        return "utf-8"
+    return name if name in CHARSETS else "utf-8"

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 # Claims wait a moment for room in the pool: what finds room costs one statement less than what has to queue. While
 # half of the pool is being sent there is time to claim the other half, and few large commits cost less than many.
 PATIENCE_SECONDS = 0.25
+# The first claim of a pass is small, so that sending begins at once, and each further one twice as large: the next is
+# claimed while the one before is being sent.
+FIRST_BATCH = 50
 # How often rows that wait for another request to the same host are looked at again.
 LOOK_AGAIN_SECONDS = 0.05
 PAGE = 1000
@@ -119,9 +122,11 @@ class Feeder:
 
     def _run_until_idle(self, may_act: Callable[[], bool]) -> datetime | None:
         """Claim and start until nothing is left now; return when there is more, if that is within the same second."""
+        batch = FIRST_BATCH
         while may_act():
             left = self._start_waiting()
-            has_more = self._claim()
+            has_more = self._claim(batch)
+            batch = min(2 * batch, BATCH)
             if has_more or left.for_room:
                 self._pool.wait_for_room(self._portion, timeout=PATIENCE_SECONDS)
             elif left.for_lane:
@@ -139,10 +144,10 @@ class Feeder:
 
     # --- What is due
 
-    def _claim(self) -> bool:
-        """Claim one batch and send what found room; return whether there is more to claim or to start."""
+    def _claim(self, batch: int) -> bool:
+        """Claim up to `batch` jobs and send what found room; return whether there is more to claim or to start."""
         room = self._pool.room
-        limit = min(room, BATCH) if room >= self._portion else BATCH
+        limit = min(room, batch) if room >= self._portion else batch
         with self._admission(room) as admission:
             with self._turn:
                 claimed = self._claim_batch(limit, admission)

@@ -1,8 +1,8 @@
 """The thread that writes results down, in batches.
 
 A result waits a little for others: while much is being sent, writing it at once would take time from the sending, and
-a batch costs little more than a row. The wait is bounded by seconds, because a process that dies leaves the rows it
-did not write as unknown. Results outlive a database that is away: they are kept and tried again for 15 minutes.
+a batch costs little more than a row. No result waits longer than some seconds, because a process that dies leaves the
+rows it did not write as unknown. Results outlive a database that is away: they are kept and tried again for 15 minutes.
 """
 
 import logging
@@ -92,10 +92,10 @@ class Recorder:
     def _wait_for_batch(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._results or self._closing.is_set())
-            began = uptime()
             while not (self._hurry or self._closing.is_set()):
+                oldest_at, _ = self._results[0]
                 patience = BUSY_WAIT_SECONDS if self._is_busy() else QUIET_WAIT_SECONDS
-                remaining = began + patience - uptime()
+                remaining = oldest_at + patience - uptime()
                 if remaining <= 0:
                     return
                 self._changed.wait(min(remaining, QUIET_WAIT_SECONDS))
