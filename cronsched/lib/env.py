@@ -60,6 +60,11 @@ def clamped(name: str, default: int, *, low: int, high: int) -> int:
     return min(max(integer(name, default, at_least=-(10**9)), low), high)
 
 
+def processors() -> int:
+    """Return how many processors this process may use; in a container that is less than the machine has."""
+    return len(os.sched_getaffinity(0))
+
+
 def names(name: str, default: Iterable[str] = ()) -> list[str]:
     """Return the items of a comma list, blanks dropped."""
     value = text(name)

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = 0.25
 # The first claim of a pass is small, so that sending begins at once, and each further one twice as large: the next is
 # claimed while the one before is being sent.
-FIRST_BATCH = 50
+FIRST_BATCH = 100
 # How often rows that wait for another request to the same host are looked at again.
 LOOK_AGAIN_SECONDS = 0.05
 PAGE = 1000
@@ -90,16 +90,27 @@ class Admission:
 
 
 class Feeder:
-    """Runs passes, one at a time. `sender` is the token that this process puts on the rows it sends."""
+    """Runs passes, one at a time. `sender` is the token that this process puts on the rows it sends.
+
+    `call_help` is called whenever more is due than one batch: others may be at it too.
+    """
 
     def __init__(
-        self, pool: SendPool, lanes: Lanes, *, clock: Callable[[], datetime], sender: UUID, turn: Turn
+        self,
+        pool: SendPool,
+        lanes: Lanes,
+        *,
+        clock: Callable[[], datetime],
+        sender: UUID,
+        turn: Turn,
+        call_help: Callable[[], None] = lambda: None,
     ) -> None:
         self._pool = pool
         self._lanes = lanes
         self._clock = clock
         self._sender = sender
         self._turn = turn
+        self._call_help = call_help
         self._portion = min(BATCH, max(1, pool.limit // 2))
         self._running = Lock()
 
@@ -128,6 +139,7 @@ class Feeder:
             has_more = self._claim(batch)
             batch = min(2 * batch, BATCH)
             if has_more or left.for_room:
+                self._call_help()
                 self._pool.wait_for_room(self._portion, timeout=PATIENCE_SECONDS)
             elif left.for_lane:
                 self._pool.wait_for_all(timeout=LOOK_AGAIN_SECONDS)

@@ -23,19 +23,17 @@ from django.db.models import F
 
 from cronsched.api import utc_text
 from cronsched.door import door
-from cronsched.lib.clock import DatabaseClock, uptime
+from cronsched.lib.clock import uptime
 from cronsched.lib.outages import UNREACHABLE, first_line
 from jobs import digests, pacing, renewal, targets, tracking
 from jobs.digests import DAILY, WEEKLY
-from jobs.dispatch import Result
 from jobs.models import Job, SchedulerLease
 from jobs.scheduler import housekeeping, lease
 from jobs.scheduler.chores import Chore, RareChore, every, every_second
-from jobs.scheduler.feed import Feeder
 from jobs.scheduler.lease import Sighting, Term
-from jobs.scheduler.record import Recorder
-from jobs.scheduler.send import Lanes, SendPool
+from jobs.scheduler.sender import CLOSING_SECONDS, Sender
 from jobs.scheduler.turns import Turn, write_turn
+from jobs.scheduler.workers import Calls, Workers
 from notifications import delivery, tidying
 
 logger = logging.getLogger(__name__)
@@ -55,8 +53,8 @@ CLOSE_IDLE_SECONDS = 30.0
 # This thread has not spoken to the database since it took the lease. The first word may find the connection gone, after
 # a restart of the server or a night's silence; on a new one it is heard.
 HAND_OVER_ATTEMPTS = 2
-# What is left of the drain time for writing results down and closing.
-CLOSING_SECONDS = 5.0
+# What a worker gets at least for its end, when its scheduler is done.
+LAST_SECONDS = 1.0
 
 
 def instance_name() -> str:
@@ -64,21 +62,23 @@ def instance_name() -> str:
 
 
 class Runner:
-    """One scheduler process. `instance` is how it is called in the lease and in the log."""
+    """One scheduler. `instance` is how it is called in the lease and in the log.
 
-    def __init__(self, *, instance: str | None = None, drain_timeout: float | None = None) -> None:
+    With `workers` it has processes of its own to help it: they are made here, so it must be before any thread is.
+    """
+
+    def __init__(
+        self, *, instance: str | None = None, drain_timeout: float | None = None, workers: Workers | None = None
+    ) -> None:
         # Two processes of one name must not take each other's lease for their own.
         self._holder = f"{instance or instance_name()} {uuid4().hex[:8]}"
         self._drain_timeout = settings.DRAIN_TIMEOUT_SECONDS if drain_timeout is None else drain_timeout
-        self._sender = uuid4()
-        self._clock = DatabaseClock()
-        self._lanes = Lanes(settings.PER_HOST_IN_FLIGHT)
-        self._pool = SendPool(limit=settings.MAX_IN_FLIGHT, clock=self._clock.now, done=self._done)
         self._turn = write_turn()
-        self._feeder = Feeder(self._pool, self._lanes, clock=self._clock.now, sender=self._sender, turn=self._turn)
-        self._recorder = Recorder(
-            sender=self._sender, clock=self._clock.now, is_busy=lambda: self._feeder.is_busy, turn=self._turn
-        )
+        self._workers = workers or Workers()
+        processes = settings.SEND_PROCESSES if workers else 1
+        self._workers.fork(processes - 1, partial(_help, self._turn, processes, self._drain_timeout))
+        self._sender = Sender(self._turn, processes=processes, call_help=self._workers.call)
+        self._clock = self._sender.clock
 
     def run(self, stop: Event) -> None:
         """Lead or stand by until `stop` is set, then hand over and let what is in flight finish.
@@ -89,12 +89,12 @@ class Runner:
             logger.info("SCHEDULER_ENABLED is false: waiting idle")
             stop.wait()
             return
-        self._recorder.start()
+        self._sender.start()
         logger.info("Scheduler %s stands by", self._holder)
         while not stop.is_set():
             term = self._await_term(stop)
             if term is not None:
-                Leader(term, self._feeder, self._clock, self._turn).lead(stop)
+                Leader(term, self._sender, self._turn, self._workers).lead(stop)
         self._drain()
         connection.close()
 
@@ -106,17 +106,13 @@ class Runner:
         if not settings.SCHEDULER_ENABLED:
             logger.info("SCHEDULER_ENABLED is false: nothing to do")
             return
-        self._recorder.start()
+        self._sender.start()
         now = self._clock.sample()
         housekeeping.Reconciler().reconcile(now=now, chores=0)
         housekeeping.sweep(now=now, may_act=lambda: True)
-        self._feeder.run_pass(lambda: True)
+        self._sender.run_pass(lambda: True)
         self._drain()
         delivery.deliver_due(now=self._clock.now())
-
-    def _done(self, result: Result) -> None:
-        self._lanes.leave(result.prepared.execution_id)
-        self._recorder.put(result)
 
     def _await_term(self, stop: Event) -> Term | None:
         """Stand by until the lease is ours; None when `stop` came first."""
@@ -139,24 +135,36 @@ class Runner:
                 return None
 
     def _drain(self) -> None:
-        """Let requests in flight finish and be recorded, for as long as the drain time allows."""
-        ends_at = uptime() + self._drain_timeout
-        self._feeder.wait_for_end(timeout=self._drain_timeout)
-        if not self._pool.wait_for_all(timeout=max(0.0, ends_at - uptime())):
-            logger.warning("%d requests are still out after the drain time", self._pool.in_flight)
-        if not self._recorder.flush(timeout=max(CLOSING_SECONDS, ends_at - uptime())):
-            logger.error("%d results could not be written before the end", self._recorder.pending)
-        self._recorder.close()
+        self._workers.dismiss()
+        ends_at = uptime() + self._drain_timeout + CLOSING_SECONDS
+        self._sender.drain(timeout=self._drain_timeout)
+        self._workers.join(timeout=max(LAST_SECONDS, ends_at - uptime()))
+
+
+def _help(turn: Turn, processes: int, drain_timeout: float, calls: Calls) -> None:
+    """Do what a worker process does: send along whenever the leader calls, until the scheduler has ended."""
+    sender = Sender(turn, processes=processes)
+    sender.start()
+
+    def run_pass() -> None:
+        sender.clock.sample()
+        sender.run_pass(calls.may_act)
+
+    guarded = Guarded("help", run_pass)
+    while calls.wait():
+        guarded()
+    sender.drain(timeout=drain_timeout)
 
 
 class Leader:
     """One term. Everything it does it does in APScheduler's threads; the main thread only watches."""
 
-    def __init__(self, term: Term, feeder: Feeder, clock: DatabaseClock, turn: Turn) -> None:
+    def __init__(self, term: Term, sender: Sender, turn: Turn, workers: Workers) -> None:
         self._term: Term | None = term
-        self._feeder = feeder
-        self._clock = clock
+        self._sender = sender
+        self._clock = sender.clock
         self._turn = turn
+        self._workers = workers
         self._ended = Event()
         self._reconciler = housekeeping.Reconciler()
         self._scheduler = BackgroundScheduler(
@@ -168,11 +176,13 @@ class Leader:
     def lead(self, stop: Event) -> None:
         """Do the chores until `stop` is set or the term is lost. Hands the lease over at once where it still can."""
         self._add_chores()
+        self._let_workers_act()
         self._scheduler.start()
         try:
             self._watch(stop)
         finally:
             self._ended.set()
+            self._workers.trust(0.0)
             self._hand_over()
             self._scheduler.shutdown(wait=False)
 
@@ -180,6 +190,10 @@ class Leader:
         """Whether this process may claim and start; asked before each batch."""
         term = self._term
         return not self._ended.is_set() and term is not None and term.is_trusted(uptime())
+
+    def _let_workers_act(self) -> None:
+        """Let them act as long as this process may itself."""
+        self._workers.trust(self._term.trusted_until if self._term and not self._ended.is_set() else 0.0)
 
     def _watch(self, stop: Event) -> None:
         before = _clock_offset()
@@ -245,7 +259,7 @@ class Leader:
         ]
 
     def _claim(self) -> None:
-        self._feeder.run_pass(self.may_act)
+        self._sender.run_pass(self.may_act)
 
     def _renew(self) -> None:
         term = self._term
@@ -254,6 +268,7 @@ class Leader:
         with self._turn:
             asked_at = uptime()
             self._term = lease.renew(term, uptime=asked_at, now=self._clock.sample())
+        self._let_workers_act()
         if self._term is None:
             logger.warning("Another process took the lease: standing by")
             return

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from cronsched.lib.clock import uptime
 from cronsched.lib.outages import UNREACHABLE, first_line
 from jobs.scheduler.runner import Runner
+from jobs.scheduler.workers import Workers
 from notifications import delivery
 
 # What mails and posts that are just leaving get, and then what a chore gets that is still at it.
@@ -30,24 +31,26 @@ class Command(BaseCommand):
     def handle(self, *args: Any, once: bool, drain_timeout: float | None, instance: str | None, **options: Any) -> None:
         if drain_timeout is not None and drain_timeout < 0:
             raise CommandError("--drain-timeout must not be negative")
-        runner = Runner(instance=instance, drain_timeout=drain_timeout)
-        if once:
+        workers = None if once else Workers()
+        runner = Runner(instance=instance, drain_timeout=drain_timeout, workers=workers)
+        if workers is None:
             try:
                 runner.once()
             except UNREACHABLE as error:
                 raise CommandError(f"The database cannot be reached: {first_line(error)}") from error
         else:
-            runner.run(_stop_on_signals())
+            runner.run(_stop_on_signals(workers))
         delivery.stop(timeout=CLOSING_SECONDS)
         _leave_behind_what_does_not_end()
 
 
-def _stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM or SIGINT sets; a second signal ends the process at once."""
+def _stop_on_signals(workers: Workers) -> threading.Event:
+    """Return an event that SIGTERM or SIGINT sets; a second signal ends the scheduler at once."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
+            workers.kill()
             os._exit(128 + number)
         stop.set()
 
