@@ -21,6 +21,10 @@ STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 
+# A host that vanishes says nothing: without these a thread waits for hours for an answer, or for what it sent to be
+# taken. A host that works on a statement answers the keepalives all the while.
+KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+
 # How long a thread keeps its connection. (PostgreSQL has its pool.)
 CONNECTION_SECONDS = 60
 # The cache is per connection, and every thread has one.
@@ -75,6 +79,7 @@ def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
         "pool": {"min_size": 1, "max_size": integer("DATABASE_POOL_SIZE", 20, at_least=2), "timeout": 10},
         "options": " ".join(f"-c {name}={value}" for name, value in timeouts.items()),
         "connect_timeout": 5,
+        **KEEPALIVES,
     }
     return config
 

@@ -1,5 +1,7 @@
 """What `DATABASE_URL` turns into, and what the databases then really do."""
 
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,19 @@ def test_every_session_has_the_settings_that_make_it_trustworthy():
     if getattr(connection, "mysql_is_mariadb", False):
         expected["SELECT @@tx_isolation"] = expected.pop("SELECT @@transaction_isolation")
     assert {question: ask(question) for question in expected} == expected
+
+
+@pytest.mark.database
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="MariaDB's driver waits no longer than it is told")
+def test_a_host_that_falls_silent_is_given_up_within_a_minute():
+    connection.ensure_connection()
+    assert connection.connection is not None
+    with socket.socket(fileno=os.dup(connection.connection.fileno())) as wire:
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        idle, interval, count, unanswered_ms = (wire.getsockopt(socket.IPPROTO_TCP, option) for option in options)
+    assert idle + interval * count <= 60
+    assert 0 < unanswered_ms <= 60_000
 
 
 @pytest.mark.database
