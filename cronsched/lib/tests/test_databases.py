@@ -80,6 +80,7 @@ def test_every_session_has_the_settings_that_make_it_trustworthy():
     expected: dict[str, Any] = {**EXPECTED[connection.vendor]}
     if getattr(connection, "mysql_is_mariadb", False):
         expected["SELECT @@tx_isolation"] = expected.pop("SELECT @@transaction_isolation")
+        expected["SELECT @@idle_transaction_timeout"] = 10
     assert {question: ask(question) for question in expected} == expected
 
 
