@@ -291,10 +291,17 @@ def next_fire(job: Job, now: datetime) -> tuple[datetime | None, str]:
 
 
 def _record_owed(stored: Iterable[JobFacts], now: datetime) -> None:
-    owing = [job for job in stored if job.is_active and job.next_fire_at is not None and job.next_fire_at <= now]
-    if owing:
+    """Record all that is owed, portion after portion: once the definition has changed, nobody knows the rest."""
+    owing = _owing((job for job in stored if job.is_active), now)
+    while owing:
         settlement = settle(owing, now=now)
         write(settlement, [queued_row(due) for due in settlement.runs], now=now)
+        due_at = {job_id: next_fire_at for job_id, next_fire_at, _ in settlement.moves}
+        owing = _owing((job._replace(next_fire_at=due_at[job.id]) for job in owing), now)
+
+
+def _owing(jobs: Iterable[JobFacts], now: datetime) -> list[JobFacts]:
+    return [job for job in jobs if job.next_fire_at is not None and job.next_fire_at <= now]
 
 
 def skip_queued(job_ids: Sequence[UUID], now: datetime) -> int:

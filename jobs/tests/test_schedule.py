@@ -6,6 +6,7 @@ import pytest
 
 from jobs import schedule
 from jobs.models import CatchUp, DailyCount, JobExecution, Status, TriggerType
+from jobs.plan import MAX_RUNS
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, make_due_job, only_row, rows, start
 from notifications.models import Notification
@@ -68,6 +69,29 @@ def test_a_pause_records_what_was_owed_and_sends_none_of_it():
     assert set(JobExecution.objects.filter(status=Status.SKIPPED).values_list("reason", flat=True)) == {schedule.PAUSED}
     counts = DailyCount.objects.filter(job_key=job.pk).values_list("status", "count")
     assert dict(counts) == {"skipped": 2, "missed": 1}
+
+
+@pytest.mark.parametrize(
+    "changed, status", [({"target_url": "https://new.example.com/"}, "queued"), ({"is_active": False}, "skipped")]
+)
+def test_a_change_records_more_than_one_portion_of_what_was_owed(changed, status):
+    owed = 2 * MAX_RUNS + 50
+    job = make_due_job(catch_up=CatchUp.ALL, misfire_grace_seconds=24 * 3600)
+    now = NOON + (owed - 1) * MINUTE
+    change(job, now=now, **changed)
+    moments = (
+        JobExecution.objects.filter(status=status).order_by("scheduled_for").values_list("scheduled_for", flat=True)
+    )
+    assert list(moments) == [NOON + minute * MINUTE for minute in range(owed)]
+    assert job.next_fire_at == (now + MINUTE if job.is_active else None)
+
+
+def test_a_change_after_the_end_date_records_what_was_owed_up_to_it():
+    ends_at = NOON + timedelta(hours=3)  # Midnight in Tokyo.
+    job = make_due_job(end_date=date(2026, 1, 15), catch_up=CatchUp.ALL, misfire_grace_seconds=24 * 3600)
+    change(job, now=NOON + timedelta(hours=5), target_url="https://new.example.com/")
+    moments = JobExecution.objects.order_by("scheduled_for").values_list("scheduled_for", flat=True)
+    assert (len(moments), moments.last()) == (180, ends_at - MINUTE)
 
 
 def test_a_pause_leaves_runs_by_hand_and_runs_that_are_out_alone():
