@@ -3,7 +3,7 @@
 A row belongs to the sender whose token it carries: only that one may say what became of it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from jobs import counters, health, messages
 from jobs.counters import Counted
 from jobs.dispatch import github
 from jobs.dispatch.attempt import Result
-from jobs.dispatch.retries import next_attempt, with_attempt
+from jobs.dispatch.retries import is_last, next_attempt, with_attempt
 from jobs.executors.base import storable
 from jobs.models import ExecutionType, Job, JobExecution, Status
 from notifications import incidents
@@ -89,6 +89,7 @@ class _Running(NamedTuple):
 
     id: UUID
     status: str
+    attempt: int
     started_at: datetime
     earlier_attempts: list[Any]
     trigger_type: str
@@ -96,11 +97,21 @@ class _Running(NamedTuple):
     not_before: datetime | None
 
 
-def _lock_own(ids: Collection[UUID], sender: UUID) -> dict[UUID, _Running]:
-    own = batches.locked(JobExecution.objects.filter(Among("id", ids), sender=sender).order_by("id"), skip=False)
+def _lock_own(results: Mapping[UUID, Result], sender: UUID) -> dict[UUID, _Running]:
+    """Lock and return the rows of `sender` that the `results` (by execution) are about."""
+    wanted = JobExecution.objects.filter(Among("id", list(results)), sender=sender)
+    own = batches.locked(wanted.order_by("id"), skip=False)
     rows = (_Running._make(row) for row in batches.read(own.values_list(*_Running._fields)))
     # Asked here and not there: SQLite would rather walk all rows of a status than look up ours.
-    return {row.id: row for row in rows if row.status in _UNDER_WAY}
+    return {row.id: row for row in rows if row.status in _UNDER_WAY and _is_awaited(results[row.id], row)}
+
+
+def _is_awaited(result: Result, row: _Running) -> bool:
+    """Whether it is the outcome of the attempt that is out.
+
+    A commit may go through without its answer; then an outcome is brought again, maybe while the next attempt is out.
+    """
+    return result.prepared.attempt == row.attempt and not is_last(row.earlier_attempts, result)
 
 
 # Of these the sender may still say what became of them.

@@ -67,6 +67,14 @@ def with_attempt(earlier: Sequence[dict[str, Any]], result: Result) -> list[dict
     return [*kept, facts]
 
 
+def is_last(earlier: Sequence[dict[str, Any]], result: Result) -> bool:
+    """Whether `result` is what the last of the `earlier` attempts came to."""
+    if not earlier:
+        return False
+    last, facts = earlier[-1], _facts(result)
+    return all(last[name] == facts[name] for name in ("attempt", "completed_at"))
+
+
 def _facts(result: Result) -> dict[str, Any]:
     """Return what is kept of an attempt that is followed by another."""
     outcome = result.outcome

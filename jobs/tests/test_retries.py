@@ -86,6 +86,20 @@ def test_an_attempt_too_long_after_the_first_is_none_of_the_same_run(seconds, ag
     assert (only_row().status == "queued") is again
 
 
+def test_an_outcome_that_is_written_already_says_nothing_about_the_next_attempt():
+    make_retrying_job()
+    prepared = claim().prepared
+    # The commit went through and its answer was lost, so the outcome is brought again later.
+    assert record(prepared, SERVER_ERROR, at=NOON + SECOND) == 1
+    second_at = only_row().not_before
+    assert record(prepared, SERVER_ERROR, at=NOON + SECOND) == 0
+    (second,) = start(only_row(), now=second_at)
+    assert record(prepared, SERVER_ERROR, at=NOON + SECOND) == 0
+    assert (only_row().status, only_row().attempt) == ("running", 2)
+    assert record([second], success(), at=second_at + SECOND) == 1
+    assert len(only_row().earlier_attempts) == 1
+
+
 # --- Pausing what keeps failing --------------------------------------------------------------------------------------
 
 
@@ -178,6 +192,16 @@ def test_a_dispatch_that_was_turned_away_waits_and_is_no_further_attempt(workflo
     record([prepared], TURNED_AWAY, at=NOON + 92 * SECOND)
     (past,) = only_row().earlier_attempts
     assert (past["attempt"], past["times"], past["response_status"]) == (1, 2, 403)
+
+
+def test_a_refusal_that_is_written_already_says_nothing_about_the_next_try(workflow):
+    prepared = claim().prepared
+    record(prepared, TURNED_AWAY, at=NOON + SECOND)
+    again = start(only_row(), now=NOON + 91 * SECOND)
+    assert record(prepared, TURNED_AWAY, at=NOON + SECOND) == 0
+    assert only_row().status == "running"
+    record(again, TURNED_AWAY, at=NOON + 92 * SECOND)
+    assert only_row().earlier_attempts[0]["times"] == 2
 
 
 def test_others_of_the_same_credential_wait_as_well(workflow):
