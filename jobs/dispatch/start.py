@@ -41,6 +41,7 @@ class _Queued(NamedTuple):
     trigger_type: str
     scheduled_for: datetime | None
     started_at: datetime
+    earlier_attempts: list[Any]
     overrides: dict[str, Any] | None
 
     @property
@@ -50,6 +51,11 @@ class _Queued(NamedTuple):
     @property
     def stored_overrides(self) -> Overrides | None:
         return Overrides(**self.overrides) if self.overrides else None
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it was sent before. What GitHub turned away is still at its first attempt."""
+        return self.attempt > 1 or bool(self.earlier_attempts)
 
     def is_ready(self, now: datetime) -> bool:
         return self.status == Status.QUEUED and (self.not_before is None or self.not_before <= now)
@@ -74,7 +80,7 @@ def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list
             item = prepare(
                 row.id, job, fire_time=row.scheduled_for, attempt=row.attempt, overrides=row.stored_overrides
             )
-            ready_now.append((item, now if row.attempt == 1 else row.started_at))
+            ready_now.append((item, row.started_at if row.has_left else now))
         if stopped:
             give_up(JobExecution.objects.filter(id__in=stopped), reason=PAUSED, now=now)
         prepared, turns = take_turns([item for item, _ in ready_now], now=now)

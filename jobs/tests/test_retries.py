@@ -217,6 +217,18 @@ def test_a_dispatch_that_is_turned_away_for_too_long_has_failed(workflow):
     assert (only_row().status, only_row().response_status) == ("failed", 403)
 
 
+def test_the_age_of_a_dispatch_counts_from_the_first_time_it_was_turned_away(workflow):
+    Job.objects.update(request_options={"retry_max_age_seconds": 240})
+    prepared, now = claim().prepared, NOON
+    for _ in range(2):
+        record(prepared, TURNED_AWAY, at=now + SECOND)
+        now = only_row().not_before
+        prepared = start(only_row(), now=now)
+        assert only_row().started_at == NOON
+    record(prepared, TURNED_AWAY, at=now + SECOND)
+    assert (only_row().status, only_row().earlier_attempts[0]["times"]) == ("failed", 2)
+
+
 def test_one_that_was_turned_away_and_then_paused_never_ran(workflow, admin):
     record(claim().prepared, TURNED_AWAY, at=NOON + SECOND)
     Job.objects.update(is_active=False, next_fire_at=None)
