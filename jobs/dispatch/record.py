@@ -5,7 +5,7 @@ A row belongs to the sender whose token it carries: only that one may say what b
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -20,7 +20,9 @@ from jobs.dispatch import github
 from jobs.dispatch.attempt import Result
 from jobs.dispatch.retries import is_last, next_attempt, with_attempt
 from jobs.executors.base import storable
-from jobs.models import ExecutionType, Job, JobExecution, Status
+from jobs.models import ExecutionType, Job, JobExecution, Status, TriggerType
+from jobs.plan import end_of
+from jobs.schedule import end_zone
 from notifications import incidents
 from notifications.message import Message
 from notifications.services import notify
@@ -56,7 +58,7 @@ def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
         jobs = _lock_jobs({result.prepared.job.id for result in by_id.values()})
         before = _lock_own(by_id, sender)
         by_id |= github.contested(by_id[execution_id] for execution_id in before)
-        recorded = [_recorded(by_id[row.id], row) for row in before.values()]
+        recorded = [_recorded(by_id[row.id], row, jobs) for row in before.values()]
         if not recorded:
             return 0
         condition = "job_executions.sender = %s AND job_executions.status IN ('running', 'unknown')"
@@ -77,6 +79,13 @@ class _Locked(NamedTuple):
     name: str
     notify_on_success: bool
     consecutive_failures: int
+    is_active: bool
+    end_date: date
+    updated_at: datetime
+
+    def was_stopped(self, now: datetime) -> bool:
+        """Whether the job was paused before its end date had passed: by a person, or for its failures."""
+        return not self.is_active and min(self.updated_at, now) < end_of(self.end_date, end_zone())
 
 
 def _lock_jobs(ids: Set[UUID]) -> dict[UUID, _Locked]:
@@ -146,10 +155,9 @@ class _Recorded(NamedTuple):
         return JobExecution(**self._asdict())
 
 
-def _recorded(result: Result, before: _Running) -> _Recorded:
+def _recorded(result: Result, before: _Running, jobs: Mapping[UUID, _Locked]) -> _Recorded:
     prepared, outcome, completed_at = result
-    # An outcome that came after the row was called unknown corrects it, no more.
-    again = next_attempt(result, first_at=before.started_at) if before.status == Status.RUNNING else None
+    again = next_attempt(result, first_at=before.started_at) if _may_go_on(result, before, jobs) else None
     final = again is None
     return _Recorded(
         id=prepared.execution_id,
@@ -172,6 +180,15 @@ def _recorded(result: Result, before: _Running) -> _Recorded:
         scheduled_for=prepared.fire_time,
         started_at=before.started_at,
     )
+
+
+def _may_go_on(result: Result, before: _Running, jobs: Mapping[UUID, _Locked]) -> bool:
+    if before.status != Status.RUNNING:
+        # An outcome that came after the row was called unknown corrects it, no more.
+        return False
+    # Whoever paused the job settled what was queued then; nobody would settle what is queued now.
+    job = jobs[result.prepared.job.id]
+    return before.trigger_type != TriggerType.SCHEDULED or not job.was_stopped(result.completed_at)
 
 
 def _storable(text: str | None) -> str | None:

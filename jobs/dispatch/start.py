@@ -157,7 +157,8 @@ def out_of_turn(rows: Iterable[tuple[UUID, str, UUID, str]]) -> set[UUID]:
 def _ran_out(job: JobFacts, fire_time: datetime | None, now: datetime) -> bool:
     """Whether the job is paused because its end date has passed, and this fire time came before that.
 
-    A person who pauses a job settles its queued runs in the same transaction, so such a row cannot be meant here.
+    A person who pauses a job settles its queued runs in the same transaction, and what was out at that moment gets no
+    further attempt; so such a row cannot be meant here.
     """
     ends_at = end_of(job.end_date, end_zone())
     return fire_time is not None and fire_time < ends_at <= now

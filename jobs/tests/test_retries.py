@@ -1,6 +1,6 @@
 """Which failures are followed by another attempt, what is kept of each, and when a job pauses itself."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -8,7 +8,7 @@ from jobs import dispatch, options
 from jobs.executors import Failure, Outcome
 from jobs.models import GitHubLane, Job, JobExecution, Overlap
 from jobs.schedule import PAUSED
-from jobs.services import resume_job
+from jobs.services import auto_pause, pause_job, resume_job
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import NOON
 from jobs.tests.scheduler.helpers import MINUTE, SENDER, claim, failure, make_due_job, only_row, record, start, success
@@ -98,6 +98,36 @@ def test_an_outcome_that_is_written_already_says_nothing_about_the_next_attempt(
     assert (only_row().status, only_row().attempt) == ("running", 2)
     assert record([second], success(), at=second_at + SECOND) == 1
     assert len(only_row().earlier_attempts) == 1
+
+
+# The end of the date in Tokyo, where the scheduler's dates are.
+MIDNIGHT = NOON + timedelta(hours=3)
+
+
+@pytest.mark.parametrize("fails_at", [MIDNIGHT - MINUTE, MIDNIGHT + MINUTE])
+def test_a_run_whose_job_a_person_paused_is_not_tried_again(fails_at, admin):
+    due_at = MIDNIGHT - 2 * MINUTE
+    job = make_retrying_job(next_fire_at=due_at, end_date=date(2026, 1, 15))
+    prepared = claim(due_at).prepared
+    pause_job(job.pk, by=admin, now=due_at + SECOND)
+    Job.objects.update(updated_at=due_at + SECOND)
+    record(prepared, SERVER_ERROR, at=fails_at)
+    assert (only_row().status, only_row().response_status) == ("failed", 503)
+
+
+def test_a_run_whose_job_came_to_its_end_is_tried_again():
+    job = make_retrying_job(next_fire_at=MIDNIGHT - MINUTE, end_date=date(2026, 1, 15))
+    prepared = claim(MIDNIGHT - MINUTE).prepared
+    assert auto_pause(job.pk, now=MIDNIGHT)
+    record(prepared, SERVER_ERROR, at=MIDNIGHT + SECOND)
+    assert len(start(only_row(), now=MIDNIGHT + 5 * MINUTE)) == 1
+
+
+def test_a_run_by_hand_of_a_paused_job_is_tried_again():
+    job = make_retrying_job(is_active=False, next_fire_at=None)
+    prepared = start(dispatch.queue_run(job, by=None, now=NOON))
+    record(prepared, SERVER_ERROR, at=NOON + SECOND)
+    assert (only_row().status, only_row().attempt) == ("queued", 2)
 
 
 # --- Pausing what keeps failing --------------------------------------------------------------------------------------
