@@ -21,8 +21,7 @@ bind = f"{settings.BIND_ADDRESS}:{_port}"
 worker_class = "gthread"
 # SQLite has one writer at a time: a second worker process only adds waiting for its lock.
 workers = env.integer("WEB_WORKERS", 1 if _on_sqlite else 2, at_least=1)
-# A manual run holds its thread for up to MANUAL_RUN_WAIT_SECONDS.
-threads = env.integer("WEB_THREADS", 16, at_least=1)
+threads = settings.WEB_THREADS
 preload_app = True
 
 # A worker whose main loop stands still this long is replaced. Long requests do not count: they have threads.

@@ -5,38 +5,47 @@ Django reads a body when a view asks for it, and only as far as `Content-Length`
 - a body sent in chunks, which announces no length, counts as none: what it asks of a run would be lost without a word;
 - a refused request leaves its body on the connection, which the server then closes without announcing it, so that the
   client's next request on it fails;
-- a client that goes silent in the middle of its body holds a thread for as long as the connection lasts, and a few of
-  them hold all there are.
+- a client that goes silent in the middle of its body, or sends a byte now and then, holds a thread for as long as it
+  likes, and a few of them hold all there are.
 """
 
-from collections.abc import Iterable
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from socket import SHUT_RDWR
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Protocol
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+logger = logging.getLogger(__name__)
+
 # Longer ones are kept in a file.
 IN_MEMORY_BYTES = 1024 * 1024
-PORTION = 64 * 1024
-# Who has sent nothing for so long is gone.
-SILENCE_SECONDS = 15.0
+PORTION = 16 * 1024
+# How long a portion may take, and how long while more threads than allowed wait for theirs.
+PATIENCE_SECONDS = 20.0
+HURRIED_SECONDS = 1.0
+LOOK_SECONDS = 0.25
 
 
 class Socket(Protocol):
-    def gettimeout(self) -> float | None: ...
-
-    def settimeout(self, seconds: float | None, /) -> None: ...
+    def shutdown(self, how: int, /) -> None: ...
 
 
 class WholeBodies:
     """Serve `application` with bodies that have arrived.
 
     What is announced to be longer than `most` bytes is left to be refused unread. Whoever reads a body of which only a
-    part arrived gets an `OSError`.
+    part arrived gets an `OSError`. While more than `at_once` threads wait for bodies, the slowest clients lose their
+    connection.
     """
 
-    def __init__(self, application: WSGIApplication, *, most: int) -> None:
+    def __init__(self, application: WSGIApplication, *, most: int, at_once: int) -> None:
         self._application = application
         self._most = most
+        self._patience = Patience(at_once)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         announced = _announced(environ)
@@ -46,35 +55,93 @@ class WholeBodies:
             try:
                 environ["CONTENT_LENGTH"] = str(self._receive(environ, body, announced))
                 environ["wsgi.input"] = body
-            except OSError as error:
+            except BodyLost as error:
                 environ["CONTENT_LENGTH"] = str(announced or 1)
-                environ["wsgi.input"] = _Lost(error)
+                environ["wsgi.input"] = _Unreadable(error)
             return self._application(environ, start_response)
 
     def _receive(self, environ: WSGIEnvironment, body: IO[bytes], announced: int | None) -> int:
         """Fill `body` and return its length. Of one in chunks no more is read than shows that it is too long."""
-        line: Socket | None = environ.get("gunicorn.socket")
-        usual = line.gettimeout() if line else None
         wanted = self._most + 1 if announced is None else announced
-        try:
-            if line:
-                line.settimeout(SILENCE_SECONDS)
-            while portion := environ["wsgi.input"].read(min(wanted - body.tell(), PORTION)):
-                body.write(portion)
-        finally:
-            if line:
-                line.settimeout(usual)
+        while portion := self._read(environ, min(wanted - body.tell(), PORTION)):
+            body.write(portion)
         length = body.tell()
         if announced is not None and length < announced:
-            raise OSError(f"{length} of {announced} bytes arrived")
+            raise BodyLost(f"{length} of {announced} bytes arrived")
         body.seek(0)
         return length
 
+    def _read(self, environ: WSGIEnvironment, size: int) -> bytes:
+        line: Socket | None = environ.get("gunicorn.socket")
+        try:
+            if line is None:
+                return bytes(environ["wsgi.input"].read(size))
+            with self._patience.with_client(line):
+                return bytes(environ["wsgi.input"].read(size))
+        except OSError as error:
+            raise BodyLost(str(error)) from error
 
-class _Lost:
-    """The body of a request that never arrived."""
 
-    def __init__(self, reason: OSError) -> None:
+class BodyLost(Exception):
+    """The body of a request did not arrive. No `OSError`: a full disk here is no fault of the client's."""
+
+
+class Patience:
+    """Knows for whom threads are waiting, and ends the wait for those who are too slow.
+
+    A time limit of the connection itself would begin anew with each byte.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._lock = threading.Lock()
+        # Since when each client has been waited for, the longest wait first.
+        self._since: dict[Socket, float] = {}
+        self._watch: threading.Thread | None = None
+
+    @contextmanager
+    def with_client(self, line: Socket) -> Iterator[None]:
+        """Wait for a portion inside. Raises `OSError` if the client was given up meanwhile."""
+        with self._lock:
+            self._since[line] = time.monotonic()
+            if self._watch is None:
+                # Not earlier: a server may load the application in one process and serve it in another.
+                self._watch = threading.Thread(target=self._look, name="slow clients", daemon=True)
+                self._watch.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                given_up = self._since.pop(line, None) is None
+        if given_up:
+            raise OSError("the client was too slow")
+
+    def give_up_slow(self, now: float) -> int:
+        """Cut the connections that have been waited for too long; return how many."""
+        count = 0
+        with self._lock:
+            for line, since in list(self._since.items()):
+                if now - since < (HURRIED_SECONDS if len(self._since) > self._at_once else PATIENCE_SECONDS):
+                    break
+                del self._since[line]
+                count += 1
+                # Both ways: after an answer the rest of the body would be taken for the next request. It may be
+                # gone already.
+                with suppress(OSError):
+                    line.shutdown(SHUT_RDWR)
+        return count
+
+    def _look(self) -> None:
+        while True:
+            time.sleep(LOOK_SECONDS)
+            if count := self.give_up_slow(time.monotonic()):
+                logger.info("Gave up %s request(s) whose bodies came too slowly", count)
+
+
+class _Unreadable:
+    """What stands for a body that was lost."""
+
+    def __init__(self, reason: BodyLost) -> None:
         self._reason = reason
 
     def read(self, *_: Any) -> bytes:

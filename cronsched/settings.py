@@ -45,6 +45,8 @@ DEFAULT_ADMIN_EMAIL = env.text("DEFAULT_ADMIN_EMAIL", "admin@example.com")
 # --- Web -------------------------------------------------------------------------------------------------------------
 
 BIND_ADDRESS = env.text("BIND_ADDRESS", "127.0.0.1")
+# Requests one web process answers at the same time.
+WEB_THREADS = env.integer("WEB_THREADS", 16, at_least=1)
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 FRONTEND_BASE_URL = env.http_url("FRONTEND_BASE_URL", "http://localhost:5173")

@@ -2,6 +2,16 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from cronsched.bodies import WholeBodies
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cronsched.settings")
 
-application = get_wsgi_application()
+from django.conf import settings
+
+application = WholeBodies(
+    get_wsgi_application(),
+    # An upload is wrapped in some lines of its form.
+    most=max(settings.MAX_BODY_BYTES, settings.MAX_UPLOAD_BYTES + 64 * 1024),
+    # The other half answers whatever happens to bodies.
+    at_once=settings.WEB_THREADS // 2,
+)
