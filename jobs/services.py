@@ -257,7 +257,10 @@ def queue_run(job_id: UUID, *, by: User, now: datetime) -> JobExecution:
         raise job_not_found(str(job_id))
     check_may(by, job, "execute")
     refuse_expired(job, now=now)
-    return dispatch.queue_run(job, by=by, now=now)
+    try:
+        return dispatch.queue_run(job, by=by, now=now)
+    except Job.DoesNotExist:
+        raise job_not_found(str(job_id)) from None
 
 
 def read_overrides(job: Job, sent: Mapping[str, Any]) -> Overrides:

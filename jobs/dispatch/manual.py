@@ -3,13 +3,13 @@
 import math
 import threading
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from accounts.models import User
+from cronsched.lib import batches
 from cronsched.lib.clock import uptime
 from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
@@ -37,17 +37,16 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
     with a token of its own waits here for its turn, because the token is stored nowhere. Raises `Job.DoesNotExist` for
     a job that is gone meanwhile, `TooManyRequests` where the run can neither leave nor be queued.
     """
-    facts = _facts(job)
     has_token = overrides is not None and overrides.github_token is not None
     if not _slots.acquire(timeout=settings.MANUAL_RUN_WAIT_SECONDS if has_token else 0):
         if has_token:
             raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=BUSY_SECONDS)
         return queue_run(job, overrides=overrides, by=by, now=now)
-    run = _ManualRun(prepare(uuid7(), facts, fire_time=None, overrides=overrides), sender=uuid4())
+    run = _ManualRun(job.pk, overrides)
     began = uptime()
     try:
         patience = timedelta(seconds=settings.MANUAL_RUN_WAIT_SECONDS / 2)
-        turn = pacing.patiently(partial(run.insert, overrides), now=now, patience=patience)
+        turn = pacing.patiently(run.insert, now=now, patience=patience)
     except BaseException:
         _slots.release()
         raise
@@ -61,7 +60,7 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
         return queue_run(job, overrides=overrides, by=by, now=now, not_before=turn)
     threading.Thread(target=run.execute, name="manual run", daemon=True).start()
     run.wait(settings.MANUAL_RUN_WAIT_SECONDS - (uptime() - began))
-    return JobExecution.objects.get(pk=run.prepared.execution_id)
+    return JobExecution.objects.get(pk=run.execution_id)
 
 
 def queue_run(
@@ -73,24 +72,26 @@ def queue_run(
     not_before: datetime | None = None,
 ) -> JobExecution:
     """Record a manual run of `job` as queued, for the leader to send. Raises `Job.DoesNotExist`."""
-    facts = _facts(job)
-    definition = facts.overridden(overrides) if overrides else facts
-    row = NewExecution(
-        uuid7(),
-        facts.id,
-        Status.QUEUED.value,
-        definition.execution_type,
-        definition.target,
-        None,
-        not_before=not_before,
-        overrides=overrides.stored() if overrides else None,
-    )
-    insert_executions([row], trigger=TriggerType.MANUAL, now=now)
+    with transaction.atomic():
+        facts = _held_facts(job.pk)
+        definition = facts.overridden(overrides) if overrides else facts
+        row = NewExecution(
+            uuid7(),
+            facts.id,
+            Status.QUEUED.value,
+            definition.execution_type,
+            definition.target,
+            None,
+            not_before=not_before,
+            overrides=overrides.stored() if overrides else None,
+        )
+        insert_executions([row], trigger=TriggerType.MANUAL, now=now)
     return JobExecution.objects.get(pk=row.id)
 
 
-def _facts(job: Job) -> JobFacts:
-    found = JobFacts.read(Job.objects.filter(pk=job.pk))
+def _held_facts(job_id: UUID) -> JobFacts:
+    """Return the definition, held until the transaction ends: an edit or a deletion comes before the run or after."""
+    found = JobFacts.read(batches.locked(Job.objects.filter(pk=job_id), skip=False))
     if not found:
         raise Job.DoesNotExist
     return found[0]
@@ -99,28 +100,37 @@ def _facts(job: Job) -> JobFacts:
 class _ManualRun:
     """One run by hand. Whoever is there when the outcome comes records it: the caller who waits, else the thread."""
 
-    def __init__(self, prepared: Prepared, *, sender: UUID) -> None:
-        self.prepared = prepared
-        self._sender = sender
+    def __init__(self, job_id: UUID, overrides: Overrides | None) -> None:
+        self.execution_id = uuid7()
+        self._job_id = job_id
+        self._overrides = overrides
+        self._sender = uuid4()
+        self._prepared: Prepared | None = None
         self._lock = threading.Lock()
         self._arrived = threading.Event()
         self._caller_waits = True
         self._result: Result | None = None
 
-    def insert(self, overrides: Overrides | None, now: datetime) -> datetime | None:
-        """Write the row, after which the run may leave; or return when its turn will be, where that is not now."""
-        stored = overrides.stored() if overrides else None
+    def insert(self, now: datetime) -> datetime | None:
+        """Write the row, after which the run may leave; or return when its turn will be, where that is not now.
+
+        What is sent is put together here, by the definition as it is when the row is written.
+        """
+        stored = self._overrides.stored() if self._overrides else None
         with transaction.atomic(durable=True):
-            leaving, turns = take_turns([self.prepared], now=now)
-            for self.prepared in leaving:
-                row = running_row(self.prepared, sender=self._sender, now=now, overrides=stored)
+            facts = _held_facts(self._job_id)
+            prepared = prepare(self.execution_id, facts, fire_time=None, overrides=self._overrides)
+            leaving, turns = take_turns([prepared], now=now)
+            for self._prepared in leaving:
+                row = running_row(self._prepared, sender=self._sender, now=now, overrides=stored)
                 insert_executions([row], trigger=TriggerType.MANUAL, now=now)
-        return turns.get(self.prepared.execution_id)
+        return turns.get(self.execution_id)
 
     def execute(self) -> None:
         """Run in the thread: call out, and record where nobody waits any more."""
         try:
-            result = Result(self.prepared, execute(self.prepared), datetime.now(UTC))
+            assert self._prepared
+            result = Result(self._prepared, execute(self._prepared), datetime.now(UTC))
             with self._lock:
                 self._result = result
                 alone = not self._caller_waits

@@ -117,6 +117,37 @@ def test_whoever_comes_after_a_deletion_finds_nothing(ops, owner, rival, act):
         attempt.result(WAIT_SECONDS)
 
 
+def test_a_run_by_hand_is_sent_by_an_edit_that_was_answered_before_it_left(ops, owner, rival, httpserver):
+    for path in ("/old", "/new"):
+        httpserver.expect_request(path).respond_with_data("done")
+    job = make_job(created_by=owner, target_url=httpserver.url_for("/old"))
+    with transaction.atomic():
+        services.update_job(job.pk, {"target_url": httpserver.url_for("/new")}, by=owner, now=timezone.now())
+        run = rival.starts(lambda: services.run_now(job, {}, by=owner, now=timezone.now()))
+        assert rival.has_looked.wait(WAIT_SECONDS)
+    assert run.result(WAIT_SECONDS).target == httpserver.url_for("/new")
+    assert [request.path for request, _ in httpserver.log] == ["/new"]
+
+
+@pytest.mark.parametrize(
+    "run_by_hand",
+    [
+        lambda job, by: services.run_now(job, {}, by=by, now=timezone.now()),
+        lambda job, by: services.queue_run(job.pk, by=by, now=timezone.now()),
+    ],
+    ids=["here", "by the leader"],
+)
+def test_a_job_deleted_before_its_run_could_leave_is_not_found(ops, owner, rival, httpserver, run_by_hand):
+    job = make_job(created_by=owner, target_url=httpserver.url_for("/hook"))
+    with transaction.atomic():
+        services.delete_job(job.pk, by=owner, now=timezone.now())
+        run = rival.starts(lambda: run_by_hand(job, owner))
+        assert rival.has_looked.wait(WAIT_SECONDS)
+    with pytest.raises(NotFound):
+        run.result(WAIT_SECONDS)
+    assert not httpserver.log
+
+
 def test_a_job_deleted_during_its_run_is_not_found(ops, owner, rival, httpserver):
     called, deleted = threading.Event(), threading.Event()
 
