@@ -1,16 +1,39 @@
 """Tell a database that cannot be asked from a statement it refuses."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from django.db import InterfaceError, InternalError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError
 
-# The database is away, full, locked or shutting down; asking again may do. PostgreSQL counts a server that has become
-# read-only among the internal errors. What remains (bad data, a violated constraint) will be refused again.
-UNREACHABLE = (OperationalError, InterfaceError, InternalError)
+# For those who wait and ask again, whatever it was. The database is away, full, locked or shutting down; PostgreSQL
+# counts a server that has become read-only among the internal errors, and tables that are away for a moment, as while
+# a backup is being restored, are a programming error to the servers. What remains (bad data, a violated constraint)
+# will be refused again. Whoever can do without the row that is to blame asks `is_outage` first.
+UNREACHABLE = (OperationalError, InterfaceError, InternalError, ProgrammingError)
+
+# No such table, column or schema, and no permission: a restore grants them last.
+POSTGRESQL_AWAY = frozenset({"42P01", "42703", "3F000", "42501"})
+# The others are operational errors of MariaDB's driver.
+MARIADB_NO_SUCH_TABLE = 1146
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the database cannot be asked, so that it would refuse other rows as well.
+
+    Programming errors are both. Tables that are away are nobody's fault; but a value that a driver cannot pass on, or
+    two rows that do not go into one statement, would be refused for ever if one waited for the database.
+    """
+    cause = error.__cause__
+    if isinstance(error, ProgrammingError):
+        return getattr(cause, "sqlstate", None) in POSTGRESQL_AWAY or error.args[:1] == (MARIADB_NO_SUCH_TABLE,)
+    if isinstance(cause, sqlite3.Error) and not hasattr(cause, "sqlite_errorcode"):
+        # Without a code it is Python's word, not the database's: about a text that is no UTF-8, for one.
+        return False
+    return isinstance(error, UNREACHABLE)
 
 
 def piecewise(
@@ -25,9 +48,10 @@ def piecewise(
         return []
     try:
         return [act(items)]
-    except UNREACHABLE:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever one item does to its batch, the others go through
+    except Exception as error:
+        # Whatever one item does to its batch, the others go through.
+        if is_outage(error):
+            raise
         if len(items) == 1:
             return [refused(items[0], error)]
     middle = len(items) // 2

@@ -1,9 +1,9 @@
 """Batches that are taken apart where they fail."""
 
 import pytest
-from django.db import DataError, OperationalError
+from django.db import DataError, OperationalError, connection, transaction
 
-from cronsched.lib.outages import first_line, piecewise
+from cronsched.lib.outages import UNREACHABLE, first_line, is_outage, piecewise
 
 
 class Writer:
@@ -54,6 +54,43 @@ def test_a_database_that_is_away_is_nobody_s_fault():
 
     with pytest.raises(OperationalError):
         piecewise([1, 2], away, lambda *_: 0)
+
+
+def ask(statement, *parameters):
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()
+
+
+@pytest.mark.database
+@pytest.mark.django_db
+@pytest.mark.parametrize("statement", ["SELECT 1 FROM away", "SELECT away FROM jobs"])
+def test_tables_that_are_away_are_nobody_s_fault_either(statement):
+    left = []
+    with pytest.raises(UNREACHABLE) as raised:
+        piecewise([1, 2], lambda _: ask(statement), lambda number, _: left.append(number))
+    assert (left, is_outage(raised.value)) == ([], True)
+
+
+@pytest.mark.database
+@pytest.mark.django_db
+def test_a_value_that_no_statement_can_pass_on_keeps_nothing_else_back():
+    bad: object = {"no": "driver takes it"}
+    left: list[object] = []
+    asked = piecewise(
+        [1, 2, bad, 3],
+        lambda values: [ask("SELECT %s", value) for value in values],
+        lambda value, _: left.append(value),
+    )
+    assert (left, len(asked)) == ([bad], 3)
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others look at what they store")
+def test_a_text_that_cannot_be_decoded_is_no_outage():
+    with pytest.raises(OperationalError) as raised:
+        ask("SELECT CAST(x'ff41' AS TEXT)")
+    assert not is_outage(raised.value)
 
 
 def test_nothing_is_nothing_to_do():
