@@ -1,8 +1,9 @@
 """By hand: the same three steps for a person who waits, in the web process, with or without a scheduler."""
 
+import logging
 import math
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -11,8 +12,10 @@ from django.db import connection, transaction
 from accounts.models import User
 from cronsched.lib import batches
 from cronsched.lib.clock import uptime
+from cronsched.lib.deadlocks import retried
 from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
+from cronsched.lib.outages import UNREACHABLE, first_line
 from jobs import pacing
 from jobs.dispatch.attempt import Prepared, Result, execute, prepare
 from jobs.dispatch.record import record
@@ -21,10 +24,15 @@ from jobs.facts import JobFacts, Overrides
 from jobs.models import Job, JobExecution, Status, TriggerType
 from jobs.schedule import NewExecution, insert_executions
 
+logger = logging.getLogger(__name__)
+
 # Manual runs that are out at the same time in one web process.
 IN_FLIGHT = 64
 # What a caller is told to wait where not even one more can be taken.
 BUSY_SECONDS = 10
+# How long an outcome outlives a database that is away, and how often it is tried again.
+KEEP_SECONDS = 15 * 60.0
+RETRY_SECONDS = 1.0
 
 _slots = threading.BoundedSemaphore(IN_FLIGHT)
 
@@ -42,7 +50,7 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
         if has_token:
             raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=BUSY_SECONDS)
         return queue_run(job, overrides=overrides, by=by, now=now)
-    run = _ManualRun(job.pk, overrides)
+    run = _ManualRun(job.pk, overrides, now=now)
     began = uptime()
     try:
         patience = timedelta(seconds=settings.MANUAL_RUN_WAIT_SECONDS / 2)
@@ -98,18 +106,23 @@ def _held_facts(job_id: UUID) -> JobFacts:
 
 
 class _ManualRun:
-    """One run by hand. Whoever is there when the outcome comes records it: the caller who waits, else the thread."""
+    """One run by hand. Whoever is there when the outcome comes records it: the caller who waits, else the thread.
 
-    def __init__(self, job_id: UUID, overrides: Overrides | None) -> None:
+    Where the database refuses it to the caller, the thread goes on trying. `now` is the time at which the run is made,
+    by the clock that all its times are to be of.
+    """
+
+    def __init__(self, job_id: UUID, overrides: Overrides | None, *, now: datetime) -> None:
         self.execution_id = uuid7()
         self._job_id = job_id
         self._overrides = overrides
         self._sender = uuid4()
+        self._made = now, uptime()
         self._prepared: Prepared | None = None
-        self._lock = threading.Lock()
-        self._arrived = threading.Event()
-        self._caller_waits = True
         self._result: Result | None = None
+        self._arrived = threading.Event()
+        self._caller_left = threading.Event()
+        self._is_recorded = False
 
     def insert(self, now: datetime) -> datetime | None:
         """Write the row, after which the run may leave; or return when its turn will be, where that is not now.
@@ -127,28 +140,52 @@ class _ManualRun:
         return turns.get(self.execution_id)
 
     def execute(self) -> None:
-        """Run in the thread: call out, and record where nobody waits any more."""
+        """Run in the thread: call out, and record what the caller has not."""
         try:
             assert self._prepared
-            result = Result(self._prepared, execute(self._prepared), datetime.now(UTC))
-            with self._lock:
-                self._result = result
-                alone = not self._caller_waits
-                self._arrived.set()
-            if alone:
-                self._record(result)
+            self._result = Result(self._prepared, execute(self._prepared), self._now())
+            self._arrived.set()
+            self._caller_left.wait()
+            if not self._is_recorded:
+                self._record_in_the_end(self._result)
         finally:
             connection.close()
             _slots.release()
 
     def wait(self, seconds: float) -> None:
-        """Wait for the outcome and record it; after `seconds` leave that to the thread."""
-        self._arrived.wait(seconds)
-        with self._lock:
-            self._caller_waits = False
-            result = self._result
-        if result is not None:
-            self._record(result)
+        """Wait for the outcome and record it; after `seconds`, or if it is refused, leave that to the thread."""
+        try:
+            self._arrived.wait(seconds)
+            if self._result is not None:
+                self._record(self._result)
+                self._is_recorded = True
+        except UNREACHABLE as error:
+            connection.close_if_unusable_or_obsolete()
+            self._warn(error)
+        finally:
+            self._caller_left.set()
 
+    def _record_in_the_end(self, result: Result) -> None:
+        began, pause = uptime(), threading.Event()
+        while True:
+            try:
+                self._record(result)
+                return
+            except UNREACHABLE as error:
+                connection.close()
+                if uptime() - began >= KEEP_SECONDS:
+                    logger.error("Gave up the outcome of execution %s: %s", self.execution_id, first_line(error))
+                    return
+                self._warn(error)
+            pause.wait(RETRY_SECONDS)
+
+    @retried
     def _record(self, result: Result) -> None:
         record([result], sender=self._sender, now=result.completed_at)
+
+    def _warn(self, error: Exception) -> None:
+        logger.warning("The outcome of execution %s waits for the database: %s", self.execution_id, first_line(error))
+
+    def _now(self) -> datetime:
+        now, at = self._made
+        return now + timedelta(seconds=uptime() - at)

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 from werkzeug import Response
 
@@ -289,6 +290,12 @@ def hook(httpserver):
     return httpserver.url_for("/hook")
 
 
+def join_manual_runs():
+    for thread in threading.enumerate():
+        if thread.name == "manual run":
+            thread.join(30)
+
+
 def test_a_run_by_hand_is_settled_when_it_returns(hook):
     job = make_job(target_url=hook, is_active=False)
     execution = dispatch.run_manually(job, overrides=None, by=None, now=timezone.now())
@@ -330,12 +337,64 @@ def test_after_the_bounded_wait_the_run_goes_on_and_records_itself(httpserver, s
     job = make_job(target_url=httpserver.url_for("/slow"))
     execution = dispatch.run_manually(job, overrides=None, by=None, now=timezone.now())
     assert execution.status == "running"
-    threads = [thread for thread in threading.enumerate() if thread.name == "manual run"]
     answer.set()
-    for thread in threads:
-        thread.join(30)
+    join_manual_runs()
     execution.refresh_from_db()
     assert (execution.status, execution.output) == ("success", "late")
+
+
+@pytest.fixture
+def refusals(monkeypatch):
+    """The database's answers to the first attempts to write an outcome, the soonest last."""
+    refusals = []
+    write = manual.record
+
+    def write_unless_refused(*args, **kwargs):
+        if refusals:
+            raise refusals.pop()
+        return write(*args, **kwargs)
+
+    monkeypatch.setattr(manual, "record", write_unless_refused)
+    monkeypatch.setattr(manual, "RETRY_SECONDS", 0.01)
+    return refusals
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_outcome_of_a_run_by_hand_outlives_a_database_that_refuses_it(hook, refusals, number):
+    refusals += number * [OperationalError(1205, "Lock wait timeout exceeded")]
+    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=timezone.now())
+    # Whoever waits is told how it stands; the run goes on to write it.
+    assert execution.status in {"running", "success"}
+    join_manual_runs()
+    execution.refresh_from_db()
+    assert (execution.status, execution.output) == ("success", "thanks")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_outcome_of_a_run_by_hand_is_given_up_some_time(hook, refusals, monkeypatch, caplog):
+    monkeypatch.setattr(manual, "KEEP_SECONDS", 0.0)
+    refusals += 2 * [OperationalError("the database is away")]
+    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=timezone.now())
+    join_manual_runs()
+    execution.refresh_from_db()
+    assert execution.status == "running"
+    assert f"Gave up the outcome of execution {execution.pk}" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deadlock_costs_whoever_waits_nothing(hook, refusals):
+    refusals.append(OperationalError(1213, "Deadlock found when trying to get lock"))
+    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=timezone.now())
+    assert execution.status == "success"
+
+
+def test_a_run_by_hand_ends_by_the_clock_it_started_by(hook):
+    """Its caller's clock is the database's, which this host's need not agree with."""
+    now = timezone.now() - timedelta(hours=1)
+    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=now)
+    assert execution.started_at == now
+    assert 0 <= execution.duration_seconds < 60
 
 
 def test_more_runs_by_hand_than_a_process_holds_are_queued_for_the_leader(hook, monkeypatch):
