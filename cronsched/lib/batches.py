@@ -12,6 +12,7 @@ values: UUID, str, int, float, bool, aware datetime, date and, for JSON columns,
 # ruff: noqa: S608
 
 import json
+import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -20,10 +21,12 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connections
+from django.db import DataError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BooleanField, F, Func, Model, QuerySet
 from django.db.models.sql.compiler import SQLCompiler
+
+from cronsched.lib.outages import is_outage
 
 M = TypeVar("M", bound=Model)
 
@@ -211,8 +214,18 @@ def _fetched(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any
         # wait for its turn again; so all of them come as one.
         names = ", ".join(f"c{index}" for index in range(width))
         one = f"WITH r({names}) AS ({sql}) SELECT json_group_array(json_array({names})) FROM r"
-        cursor.execute(one, parameters)
-        return json.loads(cursor.fetchone()[0])
+        try:
+            cursor.execute(one, parameters)
+            (document,) = cursor.fetchone()
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+                # Said of all that SQL can trip over. Where it goes through without JSON, it was a BLOB.
+                cursor.execute(sql, parameters)
+            elif is_outage(error):
+                raise
+            # Or a text that is no UTF-8: it is the row's fault, and must not pass for the database's.
+            raise DataError(str(error)) from error
+        return json.loads(document)
 
 
 def _converted(values: Sequence[Any], convert: Callable[[Any], Any]) -> list[Any]:

@@ -5,12 +5,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 
 from cronsched.lib import batches
 from cronsched.lib.batches import Column, Kind
+from cronsched.lib.outages import UNREACHABLE
 from jobs.models import DailyCount, Job, JobExecution, Status
-from jobs.tests.factories import NOON, make_execution, make_job
+from jobs.tests.factories import NOON, break_by_hand, make_execution, make_job
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -142,6 +143,20 @@ def test_models_are_read_as_the_queryset_reads_them():
     expected = Job.objects.order_by("name").values_list(*names)
     assert [tuple(getattr(job, name) for name in names) for job in found] == list(expected)
     assert not any(job._state.adding for job in found)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others look at what they store")
+@pytest.mark.parametrize("value", ["x'00ff'", "CAST(x'ff41' AS TEXT)"], ids=["BLOB", "no UTF-8"])
+def test_a_value_of_another_kind_is_its_row_s_fault(value):
+    make_job()
+    break_by_hand(make_job(), "name", value)
+    with pytest.raises(DataError):
+        batches.read(Job.objects.values_list("id", "name"))
+
+
+def test_a_table_that_is_away_is_no_row_s_fault():
+    with pytest.raises(UNREACHABLE), transaction.atomic():
+        batches.read(Job.objects.extra(tables=["away"]).values_list("id"))
 
 
 def test_reading_nothing_gives_nothing():
