@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
 from cronsched.api import error_body
@@ -12,6 +12,21 @@ Handler = Callable[[HttpRequest], HttpResponseBase]
 
 # Served to people with a browser, by Django's own pages.
 PAGES = ("/admin/", "/static/", "/links/")
+
+
+class HeadsWithoutBodies:
+    """Leave the bodies of answers to HEAD away. The server would do so, too, with a warning for each of them."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        # Files are not of this kind: WhiteNoise leaves them away itself.
+        if request.method == "HEAD" and isinstance(response, HttpResponse):
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+            response.content = b""
+        return response
 
 
 class SlashlessPaths:

@@ -99,6 +99,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "cronsched.middleware.HeadsWithoutBodies",
     "corsheaders.middleware.CorsMiddleware",
     "cronsched.middleware.JSONErrors",
     "cronsched.middleware.SlashlessPaths",
@@ -321,7 +322,10 @@ LOG_LEVEL = env.one_of("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "line": {"()": "cronsched.logs.Line", "format": "{asctime} {levelname} {name}: {message}", "style": "{"}
+    },
+    "filters": {"as_warning": {"()": "cronsched.logs.AsWarning"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
@@ -329,5 +333,7 @@ LOGGING = {
         "apscheduler": {"level": "WARNING"},
         # Django's own handlers would write each of its lines a second time.
         "django": {"handlers": []},
+        # A request to another host's name.
+        "django.security.DisallowedHost": {"filters": ["as_warning"]},
     },
 }

@@ -4,8 +4,9 @@ import json
 
 import pytest
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.wsgi import get_wsgi_application
 from django.db import OperationalError
-from django.test import Client, override_settings
+from django.test import Client, RequestFactory, override_settings
 from django.urls import path
 from rest_framework.permissions import AllowAny
 
@@ -308,3 +309,27 @@ def test_a_form_without_its_cookie_is_asked_for_again(script):
     response = script.post("/admin/login/", {"username": "alice"})
     assert response.status_code == 403
     assert "Please send it again" in response.content.decode()
+
+
+# --- HEAD ------------------------------------------------------------------------------------------------------------
+
+
+def served(method, asked):
+    """Return status, length by the header, and body. Django's client would itself leave a body away."""
+    head = {}
+
+    def start_response(status, headers):
+        head.update(headers, status=status)
+
+    answer = get_wsgi_application()(RequestFactory().generic(method, asked).environ, start_response)
+    body = b"".join(answer)
+    answer.close()
+    return head["status"], int(head["Content-Length"]), body
+
+
+@pytest.mark.parametrize("asked", ["/api/v2/health", "/readyz", "/nowhere", "/admin/login/", "/favicon.ico"])
+@pytest.mark.django_db
+def test_an_answer_to_head_is_that_to_get_without_its_body(asked):
+    status, length, body = served("GET", asked)
+    assert len(body) == length
+    assert served("HEAD", asked) == (status, length, b"")
