@@ -7,7 +7,7 @@ import time
 class Line(logging.Formatter):
     """Writes times in UTC and says so: hosts and schedules may live in other zones."""
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
