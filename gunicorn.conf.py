@@ -41,8 +41,10 @@ accesslog = "-" if settings.DEBUG else None
 def _write_error(client: socket, status: int, reason: str, message: str) -> None:
     """Refuse what is no request at all, or one with too long a line, in the shape of the API instead of a page."""
     body = json.dumps({"error": reason, "message": message or reason}).encode()
+    # Whose page asked has not been read: where only some may read answers, these stay unread.
+    open_to_all = "Access-Control-Allow-Origin: *\r\n" if settings.CORS_ALLOW_ALL_ORIGINS else ""
     head = (
-        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n"
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\n{open_to_all}"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     util.write_nonblock(client, head.encode("latin-1") + body)
