@@ -11,14 +11,21 @@ from jobs.models import JobExecution
 
 
 def delete(execution_ids: Sequence[UUID]) -> int:
-    """Delete these executions; return how many. Rows that refer to them go with them or forget them, as declared.
+    """Delete those of these executions that are still there; return how many.
 
-    Notices stay and lose their reference. The daily counts follow in the same transaction.
+    Rows that refer to them go with them or forget them, as declared: notices stay and lose their reference. The daily
+    counts follow in the same transaction.
     """
     with transaction.atomic():
-        rows = JobExecution.objects.filter(pk__in=execution_ids)
+        # Held before they are counted: somebody else may be deleting the same. In one order, so that no two wait for
+        # each other in a ring, and so that nobody can refer to them any more.
+        wanted = JobExecution.objects.filter(pk__in=execution_ids).order_by("pk")
+        held = list(wanted.select_for_update().values_list("pk", flat=True))
+        if not held:
+            return 0
+        rows = JobExecution.objects.filter(pk__in=held)
         counters.add(counters.of(rows, sign=-1))
-        _let_go(execution_ids)
+        _let_go(held)
         return rows._raw_delete(connection.alias)
 
 

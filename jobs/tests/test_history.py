@@ -1,10 +1,12 @@
 """Taking executions out of the history."""
 
 import pytest
+from django.db import transaction
 
 from jobs import counters, history
 from jobs.models import JobExecution
 from jobs.tests.factories import make_execution, make_job
+from jobs.tests.test_services_races import WAIT_SECONDS, Rival
 from notifications.models import Notification
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -31,3 +33,18 @@ def test_any_number_of_rows_goes_with_the_same_number_of_statements(django_asser
     ids = [make_execution().pk for _ in range(30)]
     with django_assert_max_num_queries(12):
         assert history.delete(ids) == 30
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_that_two_delete_at_once_leave_the_counts_once():
+    job = make_job()
+    gone, kept = make_execution(job), make_execution(job)
+    rival = Rival()
+    with transaction.atomic():
+        assert history.delete([gone.pk]) == 1
+        deletion = rival.starts(lambda: history.delete([gone.pk]))
+        assert rival.has_looked.wait(WAIT_SECONDS)
+    assert deletion.result(WAIT_SECONDS) == 0
+    rival.close()
+    assert list(JobExecution.objects.all()) == [kept]
+    assert [total.number for total in counters.totals(job.pk)] == [1]
