@@ -43,9 +43,10 @@ def check_may(by: User, job: Job, act: str) -> None:
         raise definition.not_yours(act)
 
 
-def _locked(job_id: UUID) -> Job:
-    """Return the job's row, held until the transaction ends."""
-    job = batches.locked(Job.objects.filter(pk=job_id), skip=False).first()
+def _locked(job_id: UUID, *, to_delete: bool = False) -> Job:
+    """Return the job's row, held until the transaction ends; `to_delete` so that nobody refers to it meanwhile."""
+    wanted = Job.objects.filter(pk=job_id)
+    job = (wanted.select_for_update() if to_delete else batches.locked(wanted, skip=False)).first()
     if job is None:
         raise job_not_found(str(job_id))
     return job
@@ -118,7 +119,7 @@ def delete_job(job_id: UUID, *, by: User, now: datetime) -> Job:
     """Delete a job with its history and return it as it was. Notices about it stay, without their reference."""
     _delete_history(job_id, by=by, now=now)
     with transaction.atomic():
-        job = _locked(job_id)
+        job = _locked(job_id, to_delete=True)
         check_may(by, job, "delete")
         history.delete(list(JobExecution.objects.filter(job_id=job_id).values_list("pk", flat=True)))
         counters.forget(job_id)

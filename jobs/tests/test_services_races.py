@@ -7,16 +7,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from werkzeug import Response as SinkResponse
 
 from accounts.models import User
 from cronsched.lib.errors import DomainError, NotFound
-from jobs import services
+from jobs import history, services
 from jobs.csv_import import Report, read_table
 from jobs.models import Job, JobExecution
-from jobs.tests.factories import job_body, make_job
+from jobs.tests.factories import job_body, make_execution, make_job
 from notifications.models import Notification
 from taxonomy.tests.factories import make_team
 
@@ -115,6 +115,24 @@ def test_whoever_comes_after_a_deletion_finds_nothing(ops, owner, rival, act):
         assert rival.has_looked.wait(WAIT_SECONDS)
     with pytest.raises(NotFound, match=f"No job found with ID: {job.pk}"):
         attempt.result(WAIT_SECONDS)
+
+
+def test_nobody_can_refer_to_a_job_that_is_being_deleted(ops, owner, rival, monkeypatch):
+    job = make_job(created_by=owner)
+    delete, references = history.delete, []
+
+    def delete_while_somebody_refers_to_it(ids):
+        references.append(rival.starts(lambda: make_execution(job)))
+        # It must wait for the end of the deletion, which could not remove the job beside it.
+        with pytest.raises(TimeoutError):
+            references[0].result(0.5)
+        return delete(ids)
+
+    monkeypatch.setattr(history, "delete", delete_while_somebody_refers_to_it)
+    services.delete_job(job.pk, by=owner, now=timezone.now())
+    with pytest.raises(IntegrityError):
+        references[0].result(WAIT_SECONDS)
+    assert not Job.objects.exists()
 
 
 def test_a_run_by_hand_is_sent_by_an_edit_that_was_answered_before_it_left(ops, owner, rival, httpserver):
