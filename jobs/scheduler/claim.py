@@ -17,9 +17,10 @@ from cronsched.lib import batches
 from cronsched.lib.ids import uuid7
 from cronsched.lib.outages import piecewise
 from jobs.dispatch import Prepared, planned_row, prepare, running_row, take_turns
+from jobs.executors.base import storable
 from jobs.facts import JobFacts
 from jobs.models import Job
-from jobs.schedule import ERROR_LENGTH, move_on, queued_row, settle, write
+from jobs.schedule import ERROR_LENGTH, Due, Settlement, move_on, queued_row, settle, write
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def claim_due(*, now: datetime, limit: int, admit: Admit, sender: UUID) -> Claim
     """
     with transaction.atomic(durable=True):
         due = JobFacts.read(batches.locked(Job.objects.due(now))[:limit])
-        return _claim(due, now=now, admit=admit, sender=sender)
+        return _carry_out(settle(due, now=now), now=now, admit=admit, sender=sender)
 
 
 def claim_piecewise(*, now: datetime, limit: int, admit: Admit, sender: UUID) -> Claimed:
@@ -75,24 +76,40 @@ def claim_piecewise(*, now: datetime, limit: int, admit: Admit, sender: UUID) ->
     def claim(ids: Sequence[UUID]) -> Claimed:
         with transaction.atomic(durable=True):
             due = JobFacts.read(batches.locked(Job.objects.due(now).filter(id__in=ids)))
-            return _claim(due, now=now, admit=admit, sender=sender)
+            return _carry_out(settle(due, now=now), now=now, admit=admit, sender=sender)
 
     def refused(job_id: UUID, error: Exception) -> Claimed:
-        logger.error("Job %s cannot be claimed", job_id, exc_info=error)
-        mark_invalid(job_id, f"{UNREADABLE} ({type(error).__name__}: {error})")
+        take_off(job_id, error)
         return NOTHING._replace(jobs=1, invalid=1)
 
     ids = list(Job.objects.due(now).values_list("id", flat=True)[:limit])
     return reduce(Claimed.plus, piecewise(ids, claim, refused), NOTHING)
 
 
-def mark_invalid(job_id: UUID, reason: str) -> None:
-    """Take a job off the schedule until somebody mends it."""
-    Job.objects.filter(id=job_id).update(next_fire_at=None, schedule_error=reason[:ERROR_LENGTH])
+def take_off(job_id: UUID, error: Exception) -> None:
+    """Take a job off the schedule that fails alone, until somebody mends it. The same is told once."""
+    reason = storable(f"{UNREADABLE} ({type(error).__name__}: {error})", ERROR_LENGTH)
+    job = Job.objects.filter(id=job_id).exclude(next_fire_at=None, schedule_error=reason)
+    if job.update(next_fire_at=None, schedule_error=reason):
+        logger.error("Job %s cannot be claimed", job_id, exc_info=error)
 
 
-def _claim(due: Sequence[JobFacts], *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
-    settlement = settle(due, now=now)
+def is_mended(job_id: UUID, *, now: datetime) -> bool:
+    """Whether a job that was taken off could be claimed by now. It is tried, and nothing of that remains."""
+
+    def claim(ids: Sequence[UUID]) -> bool:
+        with transaction.atomic():
+            jobs = JobFacts.read(Job.objects.filter(id__in=ids))
+            settlement = settle((job._replace(next_fire_at=now) for job in jobs), now=now)
+            settlement.runs = [Due(job, now, None, is_free=True) for job in jobs]
+            _carry_out(settlement, now=now, admit=lambda *_: True, sender=uuid7())
+            transaction.set_rollback(True)
+        return True
+
+    return all(piecewise([job_id], claim, lambda *_: False))
+
+
+def _carry_out(settlement: Settlement, *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
     prepared, runs, queued = [], [], 0
     for due_run in settlement.runs:
         execution_id = uuid7()
@@ -109,7 +126,7 @@ def _claim(due: Sequence[JobFacts], *, now: datetime, admit: Admit, sender: UUID
     for job, reason in settlement.broken:
         logger.error("Job %s (%s) cannot be scheduled: %s", job.id, job.name, reason)
     return Claimed(
-        len(due),
+        len(settlement.moves),
         [request for request in leaving if request.execution_id in written],
         queued,
         [job.id for job in settlement.expired],

@@ -1,9 +1,10 @@
 """Chores of the leader that mend and tidy. Each is one bounded pass that says what it did."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,8 +15,10 @@ from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from cronsched.lib import batches
 from cronsched.lib.clock import uptime
 from cronsched.lib.errors import NotFound
+from cronsched.lib.outages import piecewise
 from jobs import counters, cron, definition, history, messages, schedule, services, tracking
 from jobs.models import DailyCount, Job, JobExecution, Status
+from jobs.scheduler.claim import UNREADABLE, is_mended, take_off
 from notifications.services import notify
 
 logger = logging.getLogger(__name__)
@@ -171,26 +174,37 @@ def _is_wrong(due_at: datetime, expected: datetime | None, now: datetime) -> boo
 
 def _schedule_missing(now: datetime) -> int:
     """Set `next_fire_at` of active jobs that have none, or mark them with the reason; return how many were set."""
+
+    def refused(job_id: UUID, error: Exception) -> int:
+        take_off(job_id, error)
+        return 0
+
     added = 0
-    after: UUID | None = None
-    while True:
-        with transaction.atomic():
-            missing = Job.objects.active().filter(next_fire_at=None).order_by("id")
-            if after is not None:
-                missing = missing.filter(id__gt=after)
-            jobs = list(batches.locked(missing.only("id", "is_active", *_SCHEDULE_FIELDS))[:BATCH])
-            moves = []
-            for job in jobs:
-                next_fire_at, error = schedule.next_fire(job, now)
-                if next_fire_at is not None or error != job.schedule_error:
-                    moves.append((job.pk, next_fire_at, error))
-                if error and error != job.schedule_error:
-                    logger.error("Job %s cannot be scheduled: %s", job.pk, error)
-                added += next_fire_at is not None
-            schedule.move_on(moves)
-        if len(jobs) < BATCH:
-            return added
-        after = jobs[-1].pk
+    missing = Job.objects.active().filter(next_fire_at=None).order_by("id")
+    ids = list(missing.values_list("pk", flat=True)[:BATCH])
+    while ids:
+        added += sum(piecewise(ids, partial(_schedule, now=now), refused))
+        ids = list(missing.filter(pk__gt=ids[-1]).values_list("pk", flat=True)[:BATCH])
+    return added
+
+
+def _schedule(ids: Sequence[UUID], *, now: datetime) -> int:
+    """Set `next_fire_at` of those of `ids` that have none still, or mark them; return how many were set."""
+    added, moves = 0, []
+    with transaction.atomic():
+        missing = Job.objects.active().filter(pk__in=ids, next_fire_at=None).order_by("id")
+        for job in batches.locked(missing.only("id", "is_active", *_SCHEDULE_FIELDS)):
+            if job.schedule_error.startswith(UNREADABLE) and not is_mended(job.pk, now=now):
+                # Each time it falls due it would cost the others their batch.
+                continue
+            next_fire_at, error = schedule.next_fire(job, now)
+            if next_fire_at is not None or error != job.schedule_error:
+                moves.append((job.pk, next_fire_at, error))
+            if error and error != job.schedule_error:
+                logger.error("Job %s cannot be scheduled: %s", job.pk, error)
+            added += next_fire_at is not None
+        schedule.move_on(moves)
+    return added
 
 
 _SCHEDULE_FIELDS = ("cron_expression", "timezone", "schedule_error")

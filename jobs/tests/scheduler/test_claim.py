@@ -4,11 +4,11 @@ import logging
 from datetime import date, timedelta
 
 import pytest
-from django.db import connection
+from django.db import DataError, connection
 
 from jobs.models import CatchUp, DailyCount, Job, JobExecution, Overlap, Status
-from jobs.scheduler.claim import NOTHING, claim_due, claim_piecewise
-from jobs.tests.factories import NOON, make_execution, make_job
+from jobs.scheduler.claim import NOTHING, UNREADABLE, claim_due, claim_piecewise
+from jobs.tests.factories import NOON, break_by_hand, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, SENDER, claim, make_due_job, only_row, record, rows, success
 from notifications.models import Notification
 
@@ -159,6 +159,39 @@ def test_a_row_nobody_can_read_is_marked_and_the_others_run(caplog):
     bad.refresh_from_db()
     assert bad.next_fire_at is None
     assert "could not be read or written" in bad.schedule_error
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others look at what they store")
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("target_url", "x'00ff'"),
+        ("name", "CAST(x'ff41' AS TEXT)"),
+        ("metadata", "x'00ff'"),
+        ("metadata", "'{broken'"),
+        ("end_date", "'never'"),
+    ],
+)
+def test_a_value_of_another_kind_keeps_no_other_job_back(column, value):
+    bad, good = make_due_job(), make_due_job()
+    break_by_hand(bad, column, value)
+    with pytest.raises((DataError, ValueError)):
+        claim()
+    claimed = claim_piecewise(now=NOON, limit=500, admit=lambda *_: True, sender=SENDER)
+    assert ([prepared.job.id for prepared in claimed.prepared], claimed.invalid) == ([good.pk], 1)
+    assert list(Job.objects.exclude(schedule_error="").values_list("pk", flat=True)) == [bad.pk]
+
+
+def test_the_reason_is_kept_in_a_form_the_database_takes(monkeypatch):
+    job = make_due_job()
+
+    def fail(*_, **__):
+        raise ValueError("\x00 \udcff " + 1000 * "x")
+
+    monkeypatch.setattr("jobs.scheduler.claim.settle", fail)
+    claim_piecewise(now=NOON, limit=500, admit=lambda *_: True, sender=SENDER)
+    job.refresh_from_db()
+    assert job.schedule_error.startswith(f"{UNREADABLE} (ValueError:  ? xxx")
 
 
 def test_lateness_is_what_the_claim_took():

@@ -7,11 +7,12 @@ from django.db import connection
 
 from accounts.tests.factories import make_user
 from jobs import counters
-from jobs.models import DailyCount, Job, JobExecution, Status, TriggerType
+from jobs.models import DailyCount, GitHubLane, Job, JobExecution, Status, TriggerType
 from jobs.scheduler import housekeeping
+from jobs.scheduler.claim import claim_piecewise
 from jobs.scheduler.housekeeping import Reconciler
 from jobs.tests.factories import NOON, make_execution, make_job
-from jobs.tests.scheduler.helpers import MINUTE, claim, make_due_job, only_row, record, success
+from jobs.tests.scheduler.helpers import MINUTE, SENDER, claim, make_due_job, only_row, record, success
 from notifications.models import Notification
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -122,6 +123,20 @@ def test_a_job_broken_by_hand_is_marked_and_mended_when_it_can_be_computed_again
     assert reconcile().invalid_cron == 0
     job.refresh_from_db()
     assert (job.next_fire_at, job.schedule_error) == (NOON + MINUTE, "")
+
+
+def test_a_job_that_could_not_be_claimed_stays_off_until_it_is_mended():
+    job = make_due_job(github_owner="a", github_repo="b", github_workflow_name="c")
+    Job.objects.filter(pk=job.pk).update(metadata=["not", "an", "object"])
+    assert claim_piecewise(now=NOON, limit=500, admit=lambda *_: True, sender=SENDER).invalid == 1
+    for _ in range(2):
+        assert (reconcile().invalid_cron, reconcile().scheduled_added) == (1, 0)
+    Job.objects.filter(pk=job.pk).update(metadata={})
+    assert (reconcile().invalid_cron, reconcile().scheduled_now) == (0, 9)
+    job.refresh_from_db()
+    assert (job.next_fire_at, job.schedule_error) == (NOON + MINUTE, "")
+    assert not JobExecution.objects.exists()
+    assert not GitHubLane.objects.exclude(sent=[]).exists()
 
 
 def test_a_job_that_is_due_right_now_is_left_to_the_claim():
