@@ -1,13 +1,14 @@
 """Accounts on the admin site: administrators manage all of them, everybody else sees their own."""
 
+from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models import QuerySet
-from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, StackedInline
@@ -15,8 +16,9 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
 from accounts import services
-from accounts.forms import NewPasswordForm, NewUserForm
+from accounts.forms import NewPasswordForm, NewUserForm, UserForm
 from accounts.models import NotificationPreferences, Role, User
+from cronsched.lib.errors import DomainError
 
 # Rights follow from the role alone.
 admin.site.unregister(Group)
@@ -52,7 +54,7 @@ class NotificationPreferencesInline(OwnOrAdmin, StackedInline):
 @admin.register(User)
 class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     # Django's own shows the beginning of the password's hash.
-    form = ModelForm
+    form = UserForm
     add_form = NewUserForm
     change_password_form = NewPasswordForm
     list_display = ["username", "email", "shown_role", "active", "last_login", "created_at"]
@@ -129,8 +131,25 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
         services.delete_account(obj, by=_account(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        for user in queryset:
-            services.delete_account(user, by=_account(request))
+        with transaction.atomic():
+            for user in queryset:
+                services.delete_account(user, by=_account(request))
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._or_refusal(request, super().delete_view, *args, **kwargs)
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._or_refusal(request, super().changelist_view, *args, **kwargs)
+
+    def _or_refusal(
+        self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Tell what a deletion was refused for. Two administrators may act on each other at the same moment."""
+        try:
+            return view(request, *args, **kwargs)
+        except DomainError as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return HttpResponseRedirect(reverse("admin:accounts_user_changelist"))
 
 
 def _account(request: HttpRequest) -> User:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from accounts import serializers
+from accounts import serializers, services
 from cronsched import schema
 from cronsched.lib.errors import Problem
 from cronsched.schema import Answer, Body, Refusal, operation, path_id, schema_refusal
@@ -57,6 +57,7 @@ def _with_detail(status: int, error: str, text: str) -> Refusal:
 
 UNKNOWN = Refusal(404, "User not found")
 EMAIL_TAKEN = _with_detail(409, "Email already exists", "Email already exists")
+LAST_ADMIN = Refusal(400, "Last administrator", services.LAST_ADMIN)
 REFUSED_SIGN_IN = (
     _with_detail(401, "Invalid credentials", "Invalid email/username or password"),
     _with_detail(401, "Account inactive", "Account is inactive. Contact administrator."),
@@ -242,6 +243,7 @@ UPDATE_USER = operation(
         Refusal(400, "Password must be at least 6 characters long"),
         Refusal(400, "Invalid role", "Role must be one of: admin, user, viewer"),
         Refusal(400, "No valid fields to update"),
+        LAST_ADMIN,
         Refusal(403, "Forbidden. You can only update your own profile."),
         Refusal(403, "Only admins can change user roles"),
         Refusal(403, "Only admins can change user active status"),
@@ -266,7 +268,7 @@ DELETE_USER = operation(
             },
         )
     },
-    refusals=[Refusal(400, "Cannot delete your own account"), UNKNOWN],
+    refusals=[Refusal(400, "Cannot delete your own account"), LAST_ADMIN, UNKNOWN],
 )
 
 NOT_READABLE = (Refusal(403, "Forbidden: Cannot access other users preferences"), UNKNOWN)

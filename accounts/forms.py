@@ -3,15 +3,15 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.forms import Form
+from django.forms import Form, ModelForm
 from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserCreationForm
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
-from accounts.models import User
-from accounts.services import BAD_CREDENTIALS, INACTIVE
+from accounts.models import Role, User
+from accounts.services import BAD_CREDENTIALS, INACTIVE, keep_an_administrator
 from accounts.validators import EMAIL_LENGTH
-from cronsched.lib.errors import TooManyRequests
+from cronsched.lib.errors import DomainError, TooManyRequests
 
 
 class SignInForm(AuthenticationForm):
@@ -31,6 +31,18 @@ class SignInForm(AuthenticationForm):
             return super().clean()
         except TooManyRequests as refusal:
             raise ValidationError(str(refusal), code="too_many_attempts") from refusal
+
+
+class UserForm(ModelForm):  # type: ignore[type-arg]  # generic to the stubs only
+    def clean(self) -> dict[str, Any]:
+        """Judge by the rule of the API. The page is handled in one transaction, so it still holds when it is saved."""
+        values = super().clean() or self.cleaned_data
+        if values.get("role") != Role.ADMIN or not values.get("is_active"):
+            try:
+                keep_an_administrator(but=self.instance)
+            except DomainError as refusal:
+                self.add_error(None, str(refusal))
+        return values
 
 
 class NewUserForm(UserCreationForm):

@@ -24,6 +24,7 @@ BAD_CREDENTIALS = "Invalid email/username or password"
 INACTIVE = "Account is inactive. Contact administrator."
 USERNAME_TAKEN = "Username already exists"
 EMAIL_TAKEN = "Email already exists"
+LAST_ADMIN = "At least one active administrator is needed."
 
 
 # --- Signing in ------------------------------------------------------------------------------------------------------
@@ -149,7 +150,8 @@ class AccountChanges:
 def update_account(user: User, changes: AccountChanges, *, keep_session: UUID | None) -> None:
     """Apply `changes`. A new password ends the account's sessions, in API and admin, but `keep_session`.
 
-    Raises `Conflict` for a taken address and `NotFound` if the account has been deleted meanwhile.
+    Raises `Conflict` for a taken address, `NotFound` if the account has been deleted meanwhile and `DomainError` where
+    no active administrator would be left.
     """
     for name in changes.fields:
         if name == "password":
@@ -159,6 +161,8 @@ def update_account(user: User, changes: AccountChanges, *, keep_session: UUID | 
     user.normalize()
     try:
         with transaction.atomic():
+            if changes.role not in (None, Role.ADMIN) or changes.is_active is False:
+                keep_an_administrator(but=user)
             _lock(user)
             user.save(update_fields=[*changes.fields, "updated_at"])
     except IntegrityError:
@@ -167,13 +171,24 @@ def update_account(user: User, changes: AccountChanges, *, keep_session: UUID | 
 
 
 def delete_account(user: User, *, by: User) -> None:
-    """Delete `user`. Raises `DomainError` for one's own account."""
+    """Delete `user`. Raises `DomainError` for one's own account and where no active administrator would be left."""
     if user.id == by.id:
         raise DomainError("Cannot delete your own account")
     with transaction.atomic():
+        keep_an_administrator(but=user)
         # Locked first, so that no row that refers to the account can appear while the others are being collected.
         _lock(user)
         User.objects.filter(id=user.id).delete()
+
+
+def keep_an_administrator(*, but: User) -> None:
+    """Refuse, by `DomainError`, that the only active administrator ceases to be one.
+
+    All of them stay locked until the transaction ends: two who act on each other at once see each other's act.
+    """
+    active = User.objects.select_for_update().filter(role=Role.ADMIN, is_active=True).order_by("id")
+    if list(active.values_list("id", flat=True)) == [but.id]:
+        raise DomainError("Last administrator", LAST_ADMIN)
 
 
 def refuse_taken_email(email: str, *, but: User) -> None:
@@ -193,12 +208,12 @@ def _lock(user: User) -> None:
 
 
 def create_first_admin(*, username: str, email: str, password: str) -> User | None:
-    """Create the first administrator, or return None where there is one already.
+    """Create the first administrator, or return None where there is an active one already.
 
-    Raises `django.core.exceptions.ValidationError` for values no account may have. Of several processes that try at
-    once with the same name, one creates the account.
+    Raises `django.core.exceptions.ValidationError` for values no account may have and `Conflict` for those another
+    account has. Of several processes that try at once with the same name, one creates the account.
     """
-    if User.objects.filter(role=Role.ADMIN).exists():
+    if _has_administrator():
         return None
     user = User(username=username, email=email, role=Role.ADMIN)
     user.clean()
@@ -210,10 +225,16 @@ def create_first_admin(*, username: str, email: str, password: str) -> User | No
         with transaction.atomic():
             user.save(force_insert=True)
     except (IntegrityError, ValidationError):
-        if User.objects.filter(role=Role.ADMIN).exists():
+        if _has_administrator():
             return None
+        _refuse_taken_username(user)
+        refuse_taken_email(user.email, but=user)
         raise
     return user
+
+
+def _has_administrator() -> bool:
+    return User.objects.filter(role=Role.ADMIN, is_active=True).exists()
 
 
 # --- Preferences -----------------------------------------------------------------------------------------------------

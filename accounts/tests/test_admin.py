@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from accounts import services
 from accounts.models import LoginSession, NotificationPreferences, Role, User
 from accounts.tests.factories import PASSWORD, api_client, make_session, make_user, token_for
 
@@ -193,6 +194,23 @@ def test_role_address_and_state_are_changed_but_never_the_name(admin_site, alice
     assert (alice.username, alice.email, alice.role, alice.is_active) == ("alice", "al@example.org", "viewer", False)
 
 
+@pytest.mark.parametrize("sent", [{"role": "viewer", "is_active": "on"}, {"role": "admin"}])
+def test_the_last_active_administrator_stays_one(admin_site, admin, sent):
+    page = admin_site.post(page_of(admin), {"email": admin.email, **sent, **sent_preferences()})
+    assert page.status_code == 200
+    assert "At least one active administrator is needed." in page.content.decode()
+    admin.refresh_from_db()
+    assert (admin.role, admin.is_active) == (Role.ADMIN, True)
+
+
+def test_one_of_two_administrators_may_go(admin_site, admin):
+    make_user("other", role=Role.ADMIN)
+    sent = {"email": admin.email, "role": "viewer", "is_active": "on", **sent_preferences()}
+    assert admin_site.post(page_of(admin), sent).status_code == 302
+    admin.refresh_from_db()
+    assert admin.role == Role.VIEWER
+
+
 def test_preferences_stand_on_the_page_of_the_account(admin_site, alice):
     row = NotificationPreferences.objects.create(user=alice)
     prefix = "notification_preferences"
@@ -264,3 +282,24 @@ def test_several_accounts_are_deleted_unless_the_own_is_among_them(admin_site, a
     sent = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
     admin_site.post(USERS, sent)
     assert set(User.objects.values_list("username", flat=True)) == left
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_deletion_that_is_refused_is_told_and_deletes_nothing(admin_site, alice, monkeypatch, several):
+    # Two administrators delete each other at the same moment; this one comes second.
+    last = make_user("last", role=Role.ADMIN)
+    delete = services.delete_account
+
+    def delete_beside_another(user: User, *, by: User) -> None:
+        User.objects.filter(pk=by.pk).update(role=Role.VIEWER)
+        delete(user, by=by)
+
+    monkeypatch.setattr(services, "delete_account", delete_beside_another)
+    if several:
+        sent = {"action": "delete_selected", "_selected_action": [str(alice.pk), str(last.pk)], "post": "yes"}
+        page = admin_site.post(USERS, sent, follow=True)
+    else:
+        page = admin_site.post(f"{USERS}{last.pk}/delete/", {"post": "yes"}, follow=True)
+    assert "At least one active administrator is needed." in page.content.decode()
+    assert User.objects.filter(username="last").exists()
+    assert User.objects.filter(username="alice").exists()

@@ -11,9 +11,10 @@ from django.db import connections
 from django.utils import timezone
 
 from accounts.models import FailedSignIns, LoginSession, NotificationPreferences, Role, User
-from accounts.services import create_first_admin
+from accounts.services import create_first_admin, delete_account
 from accounts.tests.factories import PASSWORD, JSONClient, api_client, make_session, make_user
 from accounts.tokens import AccessToken, issue_pair
+from cronsched.lib.errors import DomainError
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -137,6 +138,38 @@ def test_account_deleted_while_it_works_ends_in_plain_refusals():
     assert sorted(answer.status_code for answer in answers[:2]) == [200, 404]
     assert {answer.status_code for answer in answers[2:]} <= {200, 401, 404}
     assert not User.objects.filter(id=alice.id).exists()
+
+
+@pytest.mark.parametrize(
+    "sent", [{"role": "viewer"}, {"is_active": False}, None], ids=["demote", "deactivate", "delete"]
+)
+def test_administrators_who_act_on_each_other_at_once_leave_one(sent):
+    bosses = [make_user(f"boss{number}", role=Role.ADMIN) for number in range(4)]
+    clients = [api_client(boss) for boss in bosses]
+
+    def act(number: int) -> Any:
+        target = f"/api/v2/auth/users/{bosses[number - 1].id}"
+        return clients[number].delete(target) if sent is None else clients[number].put(target, sent)
+
+    answers = together(*(lambda number=number: act(number) for number in range(len(bosses))))
+    # Whoever has lost the right, or the account, before the own request was looked at is refused for that.
+    assert {answer.status_code for answer in answers} <= {200, 400, 401, 403}
+    assert User.objects.filter(role=Role.ADMIN, is_active=True).count() >= 1
+
+
+def test_two_who_are_past_all_checks_leave_one_administrator():
+    bosses = [make_user(f"boss{number}", role=Role.ADMIN) for number in range(2)]
+
+    def delete(target: User, by: User) -> str:
+        try:
+            delete_account(target, by=by)
+        except DomainError as refusal:
+            return refusal.error
+        return "deleted"
+
+    done = together(lambda: delete(bosses[0], bosses[1]), lambda: delete(bosses[1], bosses[0]))
+    assert sorted(done) == ["Last administrator", "deleted"]
+    assert User.objects.count() == 1
 
 
 def test_first_administrator_is_created_once():

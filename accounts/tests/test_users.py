@@ -232,6 +232,25 @@ def test_demotion_and_deactivation_act_at_once(boss, admin, alice):
     assert client.get("/api/v2/auth/me").json()["message"] == "User account is deactivated"
 
 
+LAST_ADMIN = {"error": "Last administrator", "message": "At least one active administrator is needed."}
+
+
+@pytest.mark.parametrize("sent", [{"role": "user"}, {"is_active": False}, {"role": "admin", "is_active": False}])
+def test_the_last_active_administrator_stays_one(boss, admin, sent):
+    other = make_user("other", role=Role.ADMIN, is_active=False)
+    answer = boss.put(url(admin), {**sent, "email": "new@example.org"})
+    assert (answer.status_code, answer.json()) == (400, LAST_ADMIN)
+    admin.refresh_from_db()
+    assert (admin.role, admin.is_active, admin.email) == (Role.ADMIN, True, "admin@example.com")
+    assert boss.put(url(admin), {"role": "admin", "is_active": True}).status_code == 200
+    assert boss.put(url(other), sent).status_code == 200, "who is inactive is not needed"
+
+
+def test_one_of_two_administrators_may_go(boss, admin):
+    make_user("other", role=Role.ADMIN)
+    assert boss.put(url(admin), {"role": "viewer"}).status_code == 200
+
+
 # --- Deleting --------------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Refusals that no endpoint words: unknown paths, wrong methods, hosts, sizes, and errors nobody expected."""
 
 import json
+from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
@@ -316,12 +317,12 @@ def test_a_form_without_its_cookie_is_asked_for_again(script):
 
 def served(method, asked):
     """Return status, length by the header, and body. Django's client would itself leave a body away."""
-    head = {}
+    head: dict[str, str] = {}
 
-    def start_response(status, headers):
+    def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
         head.update(headers, status=status)
 
-    answer = get_wsgi_application()(RequestFactory().generic(method, asked).environ, start_response)
+    answer: Any = get_wsgi_application()(RequestFactory().generic(method, asked).environ, start_response)
     body = b"".join(answer)
     answer.close()
     return head["status"], int(head["Content-Length"]), body

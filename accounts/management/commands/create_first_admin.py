@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.services import create_first_admin
+from cronsched.lib.errors import Conflict
 
 RANDOM_PASSWORD_BYTES = 12
 # Which variable holds the value that a field refuses.
@@ -14,8 +15,8 @@ VARIABLES = {"username": "DEFAULT_ADMIN_USERNAME", "email": "DEFAULT_ADMIN_EMAIL
 
 class Command(BaseCommand):
     help = (
-        "Create the first administrator from DEFAULT_ADMIN_* where there is none and ALLOW_DEFAULT_ADMIN is on. "
-        "Does nothing otherwise, so it can run at every start."
+        "Create the first administrator from DEFAULT_ADMIN_* where there is no active one and ALLOW_DEFAULT_ADMIN is"
+        " on. Does nothing otherwise, so it can run at every start."
     )
 
     def handle(self, **options: Any) -> None:
@@ -28,6 +29,14 @@ class Command(BaseCommand):
             user = create_first_admin(
                 username=settings.DEFAULT_ADMIN_USERNAME, email=settings.DEFAULT_ADMIN_EMAIL, password=password
             )
+        except Conflict:
+            # No failure: `make run` starts all the same, and everybody else can sign in.
+            self.stdout.write(
+                "There is no active administrator, and none was created: the name or address belongs to another"
+                " account. Set DEFAULT_ADMIN_USERNAME and DEFAULT_ADMIN_EMAIL to others and run"
+                " manage.py create_first_admin again."
+            )
+            return
         except ValidationError as error:
             raise CommandError(f"The first administrator cannot be created: {_words(error)}") from None
         if user is None:
