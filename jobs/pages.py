@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError, NotFound
 from jobs import cron, definition, renewal
 from jobs.models import Job
@@ -36,7 +37,7 @@ def _act(request: HttpRequest, invitation: Invitation) -> HttpResponse:
             invitation.job.pk,
             days=int(days) if days.isascii() and days.isdigit() and len(days) < 5 else days,
             reason=request.POST.get("reason", "").replace("\x00", ""),
-            now=timezone.now(),
+            now=database_now(),
             address=invitation.address,
             link_for=invitation.job.end_date,
         )

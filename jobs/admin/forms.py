@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.utils import timezone
 from unfold.forms import BaseDialogForm
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
@@ -15,6 +14,7 @@ from unfold.widgets import (
 )
 
 from cronsched.forms import AddressListField
+from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from jobs import definition, options, renewal
 from jobs.definition import GITHUB_FIELDS, OPTION_FIELDS
@@ -145,7 +145,7 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stub
         return self.cleaned_data
 
     def _judge(self) -> None:
-        now = timezone.now()
+        now = database_now()
         if self.instance._state.adding:
             definition.for_create(self.sent, now=now)
         else:

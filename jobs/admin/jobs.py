@@ -21,6 +21,7 @@ from unfold.decorators import action, display
 
 from accounts.console import OpenToAllRoles, account
 from accounts.models import User
+from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from cronsched.texts import local_text, moment, one_line
 from jobs import cron, options, renewal, services
@@ -306,18 +307,18 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
             return HttpResponseRedirect(request.get_full_path())
 
     def save_model(self, request: HttpRequest, obj: Job, form: Any, change: bool) -> None:
-        now = timezone.now()
+        now = database_now()
         if change:
             services.update_job(obj.pk, form.sent, by=account(request), now=now)
         else:
             obj.pk = services.create_job(form.sent, by=account(request), now=now).pk
 
     def delete_model(self, request: HttpRequest, obj: Job) -> None:
-        services.delete_job(obj.pk, by=account(request), now=timezone.now())
+        services.delete_job(obj.pk, by=account(request), now=database_now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         for job in queryset:
-            services.delete_job(job.pk, by=account(request), now=timezone.now())
+            services.delete_job(job.pk, by=account(request), now=database_now())
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Name the jobs only: their executions may be many thousands, and go with them."""
@@ -432,7 +433,7 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
         names, refusals = [], []
         for job in jobs:
             try:
-                verb(job.pk, by=account(request), now=timezone.now())
+                verb(job.pk, by=account(request), now=database_now())
                 names.append(job.name)
             except DomainError as error:
                 refusals.append(f"{job.name}: {error}")

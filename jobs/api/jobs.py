@@ -15,6 +15,7 @@ from accounts.authentication import caller
 from accounts.permissions import IsWriter
 from cronsched.api import json_object, with_etag
 from cronsched.lib import payload
+from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError, PayloadTooLarge
 from cronsched.lib.ids import known_id
 from cronsched.viewsets import APIViewSet
@@ -33,7 +34,11 @@ MULTIPART_ALLOWANCE = 64 * 1024
 
 
 class JobViewSet(APIViewSet):
-    """Reading is for every account; users change their own jobs, admins all."""
+    """Reading is for every account; users change their own jobs, admins all.
+
+    What moves a schedule or starts a run takes the time from the database, as the scheduler does: the clock of this
+    host need not agree with it.
+    """
 
     def get_permissions(self) -> Sequence[BasePermission]:
         return [IsAuthenticated() if self.action in READING else IsWriter()]
@@ -48,14 +53,14 @@ class JobViewSet(APIViewSet):
 
     @describe.CREATE_JOB
     def create(self, request: Request) -> Response:
-        now = timezone.now()
+        now = database_now()
         job = services.create_job(json_object(request), by=caller(request), now=now)
         body = {"message": "Job created successfully", "job": _shown(str(job.pk), now)}
         return Response(body, status=201)
 
     @describe.UPDATE_JOB
     def update(self, request: Request, job_id: str) -> Response:
-        now = timezone.now()
+        now = database_now()
         job = find_job(job_id)
         services.check_may(caller(request), job, "update")
         services.update_job(job.pk, json_object(request), by=caller(request), now=now)
@@ -63,13 +68,13 @@ class JobViewSet(APIViewSet):
 
     @describe.DELETE_JOB
     def destroy(self, request: Request, job_id: str) -> Response:
-        job = services.delete_job(find_job(job_id).pk, by=caller(request), now=timezone.now())
+        job = services.delete_job(find_job(job_id).pk, by=caller(request), now=database_now())
         deleted = {"id": job_id, "name": job.name}
         return Response({"message": "Job deleted successfully", "deleted_job": deleted})
 
     @describe.EXECUTE_JOB
     def execute(self, request: Request, job_id: str) -> Response:
-        now = timezone.now()
+        now = database_now()
         job = find_job(job_id)
         # Before the body is looked at, as the contract orders it.
         services.check_may(caller(request), job, "execute")
@@ -115,7 +120,7 @@ class JobViewSet(APIViewSet):
         report = services.import_jobs(
             table,
             by=caller(request),
-            now=timezone.now(),
+            now=database_now(),
             default_owner=request.POST.get("default_github_owner", ""),
             update_existing=_is_on(request, "update_existing"),
             dry_run=_is_on(request, "dry_run"),

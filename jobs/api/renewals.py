@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
@@ -13,6 +12,7 @@ from accounts.authentication import caller
 from accounts.permissions import IsWriter
 from cronsched import schema
 from cronsched.api import json_object, utc_text
+from cronsched.lib.clock import database_now
 from cronsched.schema import Answer, Body, Refusal, operation, path_id
 from cronsched.viewsets import APIViewSet
 from jobs import renewal, services
@@ -90,7 +90,7 @@ class RenewalViewSet(APIViewSet):
         services.check_may(caller(request), job, "update")
         sent = json_object(request)
         renewed = renewal.renew(
-            job.pk, days=sent.get("days"), reason=sent.get("reason"), by=caller(request), now=timezone.now()
+            job.pk, days=sent.get("days"), reason=sent.get("reason"), by=caller(request), now=database_now()
         )
         return Response({"message": "Job renewed successfully", "renewal": _shown(renewed)})
 

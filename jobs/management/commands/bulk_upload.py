@@ -8,13 +8,13 @@ from typing import IO, Any, cast
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
-from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 from rich.text import Text
 
 from accounts.models import User
+from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from jobs.csv_import import Report, Table, read_table
 from jobs.services import import_jobs
@@ -62,7 +62,7 @@ class Command(BaseCommand):
             return import_jobs(
                 table,
                 by=owner,
-                now=timezone.now(),
+                now=database_now(),
                 default_owner=options["default_github_owner"],
                 update_existing=options["update_existing"],
                 dry_run=options["dry_run"],
