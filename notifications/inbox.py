@@ -25,7 +25,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import BigIntegerField, Exists, OuterRef, Q, Subquery, Sum
 
 from accounts.models import User
@@ -42,6 +42,7 @@ MAX_CLEARED = 50
 FAR_DOWN = 500
 BATCH = 500
 
+UNKNOWN = "Notification not found"
 NOT_YOURS_TO_READ = "Forbidden: Cannot access other users notifications"
 NOT_YOURS_TO_DELETE = "Forbidden: Cannot delete other users notifications"
 
@@ -240,19 +241,32 @@ def read_one(user: User, text: str, *, now: datetime) -> Item:
     """Mark one notice as read and return it; read before, it keeps its time. Raises `NotFound` and `Forbidden`."""
     notice = _seen(user, text, NOT_YOURS_TO_READ)
     reader = Reader(user)
-    (item,) = reader.items([notice.pk])
+    items = reader.items([notice.pk])
+    if not items:
+        raise NotFound(UNKNOWN)
+    item = items[0]
     if item.read_at is None:
-        values = {"created_at": notice.created_at, "read_at": now}
-        mark, _ = Mark.objects.get_or_create(user=user, notification=notice, defaults=values)
-        item = Item(notice, mark.read_at)
+        item = Item(notice, _mark(user, notice, {"read_at": now}).read_at)
     return item
 
 
 def delete_one(user: User, text: str) -> None:
     """Take one notice, read or not, out of the account's sight. Raises `NotFound` and `Forbidden`."""
     notice = _seen(user, text, NOT_YOURS_TO_DELETE)
-    create = {"created_at": notice.created_at, "is_deleted": True}
-    Mark.objects.update_or_create(user=user, notification=notice, defaults={"is_deleted": True}, create_defaults=create)
+    if not _mark(user, notice, {"is_deleted": True}).is_deleted:
+        Mark.objects.filter(user=user, notification=notice).update(is_deleted=True)
+
+
+def _mark(user: User, notice: Notification, values: dict[str, Any]) -> Mark:
+    """Return the mark at this notice, made with `values` where there is none. Raises `NotFound` if it was pruned."""
+    try:
+        with transaction.atomic():
+            values = {"created_at": notice.created_at, **values}
+            return Mark.objects.get_or_create(user=user, notification=notice, defaults=values)[0]
+    except IntegrityError:
+        if Notification.objects.filter(pk=notice.pk).exists():
+            raise
+        raise NotFound(UNKNOWN) from None
 
 
 def delete_read(user: User, asked: DateRange) -> int:
@@ -308,7 +322,7 @@ def _seen(user: User, text: str, forbidden: str) -> Notification:
     if notice is not None and notice.user_id not in (None, user.pk):
         raise Forbidden(forbidden)
     if notice is None or not Reader(user).sees(notice):
-        raise NotFound("Notification not found")
+        raise NotFound(UNKNOWN)
     return notice
 
 

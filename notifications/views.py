@@ -32,7 +32,7 @@ EXAMPLE = {
     "created_at": "2026-01-15T12:00:10.123Z",
 }
 NO_RANGE = {"from": None, "to": None}
-UNKNOWN = Refusal(404, "Notification not found")
+UNKNOWN = Refusal(404, inbox.UNKNOWN)
 NOTIFICATION_ID = schema.path_id("notification_id", "notification")
 
 

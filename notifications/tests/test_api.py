@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.tests.factories import api_client, make_user
 from jobs.tests.factories import make_execution, make_job
+from notifications import inbox
 from notifications.models import Inbox, Level, Mark, Notification, ReadAll
 from notifications.tests.factories import tell
 
@@ -199,6 +200,28 @@ def test_an_unknown_notice_is_404(client, text):
     gone = {"error": "Notification not found"}
     assert (client.put(f"{LIST}/{text}/read").json(), client.delete(f"{LIST}/{text}").json()) == (gone, gone)
     assert client.delete(f"{LIST}/{text}").status_code == 404
+
+
+@pytest.mark.database
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("method, path", [("put", "/read"), ("delete", "")])
+@pytest.mark.parametrize("step", ["_seen", "_mark"])
+def test_a_notice_that_goes_while_it_is_marked_is_404(client, monkeypatch, method, path, step):
+    notice = tell()
+    real = getattr(inbox, step)
+
+    def beside_pruning(*args, **kwargs):
+        if step == "_mark":
+            Notification.objects.all().delete()
+            return real(*args, **kwargs)
+        found = real(*args, **kwargs)
+        Notification.objects.all().delete()
+        return found
+
+    monkeypatch.setattr(inbox, step, beside_pruning)
+    answer = getattr(client, method)(f"{LIST}/{notice.pk}{path}")
+    assert (answer.status_code, answer.json()) == (404, {"error": "Notification not found"})
+    assert not Mark.objects.exists()
 
 
 def test_a_notice_to_another_account_is_403(client, bob):
