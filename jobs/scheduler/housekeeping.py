@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,8 +14,9 @@ from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from cronsched.lib import batches
 from cronsched.lib.clock import uptime
 from cronsched.lib.errors import NotFound
-from cronsched.lib.outages import piecewise
+from cronsched.lib.outages import is_outage, piecewise
 from jobs import counters, cron, definition, history, messages, schedule, services, tracking
+from jobs.facts import JobFacts
 from jobs.models import DailyCount, Job, JobExecution, Status
 from jobs.scheduler.claim import UNREADABLE, is_mended, take_off
 from notifications.services import notify
@@ -54,20 +54,49 @@ def sweep(*, now: datetime, may_act: MayAct) -> int:
 
 
 def _sweep_batch(now: datetime) -> int:
-    overdue = Q(deadline_at__lt=now - SWEEP_MARGIN) | Q(deadline_at=None, started_at__lt=now - NO_DEADLINE)
+    def refused(execution_id: UUID, error: Exception) -> int:
+        logger.error("Nobody can be told that execution %s is unknown", execution_id, exc_info=error)
+        return sum(piecewise([execution_id], partial(_sweep_silently, now=now), _left_running))
+
+    ids = list(_overdue(now).order_by("id").values_list("pk", flat=True)[:BATCH])
+    return sum(piecewise(ids, partial(_sweep, now=now), refused))
+
+
+def _overdue(now: datetime) -> QuerySet[JobExecution]:
+    is_late = Q(deadline_at__lt=now - SWEEP_MARGIN) | Q(deadline_at=None, started_at__lt=now - NO_DEADLINE)
+    return JobExecution.objects.filter(is_late, status=Status.RUNNING)
+
+
+def _sweep(ids: Sequence[UUID], *, now: datetime) -> int:
     with transaction.atomic():
-        rows = JobExecution.objects.filter(overdue, status=Status.RUNNING).select_related("job").order_by("id")
-        executions = list(batches.locked(rows)[:BATCH])
+        rows = _overdue(now).filter(pk__in=ids).select_related("job").order_by("id")
+        executions = list(batches.locked(rows))
         for execution in executions:
             execution.status, execution.reason, execution.completed_at = Status.UNKNOWN, SENDER_GONE, now
-        ids = [execution.pk for execution in executions]
-        running = JobExecution.objects.filter(pk__in=ids, status=Status.RUNNING)
-        running.update(status=Status.UNKNOWN, reason=SENDER_GONE, completed_at=now)
-        counters.add(counters.of(JobExecution.objects.filter(pk__in=ids)))
+        _call_unknown([execution.pk for execution in executions], now=now)
         tracking.seek(executions, now=now)
         jobs = Job.objects.select_related("category", "pic_team").in_bulk({row.job_id for row in executions})
         notify([messages.unknown(jobs[row.job_id], row, now=now) for row in executions], now=now)
     return len(executions)
+
+
+def _sweep_silently(ids: Sequence[UUID], *, now: datetime) -> int:
+    """Call runs unknown without a word about them, where their job cannot be read: the row says it all the same."""
+    with transaction.atomic():
+        held = list(batches.locked(_overdue(now).filter(pk__in=ids)).values_list("pk", flat=True))
+        _call_unknown(held, now=now)
+    return len(held)
+
+
+def _call_unknown(ids: Sequence[UUID], *, now: datetime) -> None:
+    running = JobExecution.objects.filter(pk__in=ids, status=Status.RUNNING)
+    running.update(status=Status.UNKNOWN, reason=SENDER_GONE, completed_at=now)
+    counters.add(counters.of(JobExecution.objects.filter(pk__in=ids)))
+
+
+def _left_running(execution_id: UUID, error: Exception) -> int:
+    logger.error("Execution %s cannot be called unknown", execution_id, exc_info=error)
+    return 0
 
 
 # --- Reconcile -------------------------------------------------------------------------------------------------------
@@ -102,7 +131,7 @@ class Reconciler:
         removed = Job.objects.filter(is_active=False).exclude(next_fire_at=None).update(next_fire_at=None)
         expired = pause_expired(now=now)
         orphaned = _remove_orphans()
-        moved = self._repair_broken_and_stale(clock)
+        moved = self._repair_or_take_off(clock)
         added = _schedule_missing(clock())
         active = Job.objects.active()
         return Summary(
@@ -116,6 +145,16 @@ class Reconciler:
             # Those that are scheduled are sound; the index leads past them.
             invalid_cron=active.filter(next_fire_at=None).exclude(schedule_error="").count(),
         )
+
+    def _repair_or_take_off(self, clock: Callable[[], datetime]) -> int:
+        try:
+            return self._repair_broken_and_stale(clock)
+        except Exception as error:
+            if is_outage(error):
+                raise
+        # It asks for all jobs at once, and so cannot say which of them it is.
+        _take_unreadable_off()
+        return self._repair_broken_and_stale(clock)
 
     def _repair_broken_and_stale(self, clock: Callable[[], datetime]) -> int:
         """Move jobs that are due later than they should be, and take those off that cannot be computed.
@@ -172,6 +211,17 @@ def _is_wrong(due_at: datetime, expected: datetime | None, now: datetime) -> boo
     return expected is None or (due_at > expected and expected - now > CLAIM_MARGIN)
 
 
+def _take_unreadable_off() -> None:
+    def read(ids: Sequence[UUID]) -> None:
+        JobFacts.read(Job.objects.filter(pk__in=ids))
+
+    scheduled = Job.objects.scheduled().order_by("id")
+    ids = list(scheduled.values_list("pk", flat=True)[:BATCH])
+    while ids:
+        piecewise(ids, read, take_off)
+        ids = list(scheduled.filter(pk__gt=ids[-1]).values_list("pk", flat=True)[:BATCH])
+
+
 def _schedule_missing(now: datetime) -> int:
     """Set `next_fire_at` of active jobs that have none, or mark them with the reason; return how many were set."""
 
@@ -224,13 +274,23 @@ def _remove_orphans() -> int:
 def pause_expired(*, now: datetime, with_team: bool = False) -> int:
     """Pause active jobs whose end date has passed, each with its notice; return how many."""
     expired = Job.objects.active().filter(end_date__lt=definition.local_date(now))
-    paused = 0
     # In the order of the index, or a database may walk over all jobs in the order of its own.
-    for job_id in list(expired.order_by("end_date").values_list("pk", flat=True)):
-        # Somebody may have deleted it meanwhile.
-        with suppress(NotFound):
-            paused += services.auto_pause(job_id, now=now, with_team=with_team)
-    return paused
+    ids = list(expired.order_by("end_date").values_list("pk", flat=True))
+    return sum(pause_ended(job_id, now=now, with_team=with_team) for job_id in ids)
+
+
+def pause_ended(job_id: UUID, *, now: datetime, with_team: bool = False) -> bool:
+    """Pause a job whose end date has passed. One that cannot be paused keeps nobody from going on."""
+    try:
+        return services.auto_pause(job_id, now=now, with_team=with_team)
+    except NotFound:
+        # Somebody deleted it meanwhile.
+        return False
+    except Exception as error:
+        if is_outage(error):
+            raise
+        logger.exception("Job %s has ended and cannot be paused", job_id)
+        return False
 
 
 def maintain_end_dates(*, now: datetime) -> dict[str, Any]:
@@ -238,16 +298,25 @@ def maintain_end_dates(*, now: datetime) -> dict[str, Any]:
     paused = pause_expired(now=now, with_team=True)
     today = definition.local_date(now)
     ending = Job.objects.active().filter(end_date__gte=today, end_date__lte=today + ENDING_SOON)
-    jobs = list(ending.select_related("category", "pic_team").order_by("end_date", "name"))
-    with transaction.atomic():
-        notices = [messages.ending_soon(job, (job.end_date - today).days, now=now) for job in jobs]
-        created = notify(notices, now=now)
+    ids = list(ending.order_by("end_date", "name").values_list("pk", flat=True))
+    created = piecewise(ids, partial(_warn_of_end, today=today, now=now), _left_unwarned)
     return {
         "ran_at": now.astimezone(UTC).isoformat(),
         "paused_expired_jobs": paused,
-        "ending_soon_jobs": len(jobs),
-        "notifications_created": created,
+        "ending_soon_jobs": len(ids),
+        "notifications_created": sum(created),
     }
+
+
+def _warn_of_end(ids: Sequence[UUID], *, today: date, now: datetime) -> int:
+    jobs = Job.objects.filter(pk__in=ids).select_related("category", "pic_team").order_by("end_date", "name")
+    with transaction.atomic():
+        return notify([messages.ending_soon(job, (job.end_date - today).days, now=now) for job in jobs], now=now)
+
+
+def _left_unwarned(job_id: UUID, error: Exception) -> int:
+    logger.error("Nobody can be told that job %s ends soon", job_id, exc_info=error)
+    return 0
 
 
 # --- History ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from jobs.models import DailyCount, GitHubLane, Job, JobExecution, Status, Trigg
 from jobs.scheduler import housekeeping
 from jobs.scheduler.claim import claim_piecewise
 from jobs.scheduler.housekeeping import Reconciler
-from jobs.tests.factories import NOON, make_execution, make_job
+from jobs.tests.factories import NOON, break_by_hand, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, SENDER, claim, make_due_job, only_row, record, success
 from notifications.models import Notification
 
@@ -73,6 +73,35 @@ def test_more_than_a_batch_is_swept_in_one_pass(monkeypatch):
     for _ in range(5):
         make_execution(status=Status.RUNNING, deadline_at=NOON)
     assert sweep(NOON + MINUTE) == 5
+
+
+# What no door of ours lets in, but somebody's hand may.
+UNREADABLE = [
+    ("notification_emails", "'5'"),
+    *([("name", "CAST(x'ff41' AS TEXT)")] if connection.vendor == "sqlite" else []),
+]
+
+
+@pytest.mark.parametrize(("column", "value"), UNREADABLE)
+def test_a_run_whose_job_nobody_can_read_is_swept_and_keeps_no_other_back(column, value, caplog):
+    sound = [make_execution(status=Status.RUNNING, deadline_at=NOON) for _ in range(2)]
+    bad = make_execution(make_job(enable_email_notifications=True), status=Status.RUNNING, deadline_at=NOON)
+    break_by_hand(bad.job, column, value)
+    assert sweep(NOON + MINUTE) == 3
+    assert JobExecution.objects.filter(status=Status.UNKNOWN, reason=housekeeping.SENDER_GONE).count() == 3
+    assert sorted(Notification.objects.values_list("related_execution", flat=True)) == [row.pk for row in sound]
+    assert [total.number for total in counters.totals()] == [3]
+    assert str(bad.pk) in caplog.text
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others look at what they store")
+def test_a_run_that_cannot_be_read_itself_is_left(caplog):
+    sound, bad = (make_execution(status=Status.RUNNING, deadline_at=NOON) for _ in range(2))
+    break_by_hand(bad, "started_at", "'never'")
+    assert sweep(NOON + MINUTE) == 1
+    sound.refresh_from_db()
+    assert sound.status == Status.UNKNOWN
+    assert f"Execution {bad.pk} cannot be called unknown" in caplog.text
 
 
 # --- Reconcile -------------------------------------------------------------------------------------------------------
@@ -177,6 +206,51 @@ def test_an_expired_job_is_paused_with_its_notice_and_its_last_runs_are_kept():
     assert Notification.objects.get().title == "Job auto-paused (end date passed)"
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *UNREADABLE,
+        *([("metadata", "'{broken'"), ("target_url", "x'00ff'")] if connection.vendor == "sqlite" else []),
+        *([("end_date", "'0000-00-00'")] if connection.vendor == "mysql" else []),
+    ],
+)
+def test_an_expired_job_that_cannot_be_paused_keeps_nothing_else_from_repair(column, value, caplog):
+    bad = make_job(end_date=TODAY - timedelta(days=2), enable_email_notifications=True)
+    expired, lost = make_job(end_date=TODAY - timedelta(days=1)), make_due_job(next_fire_at=None)
+    break_by_hand(bad, column, value)
+    assert reconcile().expired_auto_paused == 1
+    active = Job.objects.exclude(next_fire_at=None).values_list("pk", flat=True)
+    assert lost.pk in active
+    assert expired.pk not in active
+    assert f"Job {bad.pk} has ended and cannot be paused" in caplog.text
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others look at what they store")
+@pytest.mark.parametrize("next_fire_at", [None, NOON + MINUTE])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("cron_expression", "x'00ff'"),
+        ("cron_expression", "CAST(x'ff41' AS TEXT)"),
+        ("timezone", "x'00ff'"),
+        ("next_fire_at", "'2099'"),
+    ],
+)
+def test_a_schedule_that_cannot_be_read_keeps_no_other_from_repair(column, value, next_fire_at, caplog):
+    bad, lost = make_due_job(next_fire_at=next_fire_at), make_due_job(next_fire_at=None)
+    stale = make_due_job(next_fire_at=NOON + timedelta(hours=1))
+    break_by_hand(bad, column, value)
+    reconcile()
+    assert set(Job.objects.filter(next_fire_at=NOON + MINUTE).exclude(pk=bad.pk).values_list("pk", flat=True)) == {
+        lost.pk,
+        stale.pk,
+    }
+    reconcile()
+    caplog.clear()
+    assert reconcile().scheduled_added == 0
+    assert not caplog.text
+
+
 def test_more_broken_jobs_than_a_batch_are_all_seen_to(monkeypatch):
     monkeypatch.setattr(housekeeping, "BATCH", 2)
     for number in range(5):
@@ -219,6 +293,16 @@ def test_the_weekly_task_pauses_what_has_ended_and_warns_of_what_will():
     ended.refresh_from_db()
     assert not ended.is_active
     assert Job.objects.filter(pk__in=[soon.pk, today.pk], is_active=True).count() == 2
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others look at what they store")
+def test_a_job_nobody_can_read_keeps_no_other_from_being_warned_of(caplog):
+    bad, good = (make_job(end_date=TODAY, created_by=make_user()) for _ in range(2))
+    break_by_hand(bad, "name", "CAST(x'ff41' AS TEXT)")
+    report = housekeeping.maintain_end_dates(now=NOON)
+    assert (report["ending_soon_jobs"], report["notifications_created"]) == (2, 1)
+    assert Notification.objects.values_list("related_job", flat=True).get() == good.pk
+    assert f"job {bad.pk} ends soon" in caplog.text
 
 
 # --- History ---------------------------------------------------------------------------------------------------------
