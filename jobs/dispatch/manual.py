@@ -34,7 +34,11 @@ BUSY_SECONDS = 10
 KEEP_SECONDS = 15 * 60.0
 RETRY_SECONDS = 1.0
 
+# How long a caller waits while half of the web process's threads wait for runs by hand already.
+BRIEF_SECONDS = 0.5
+
 _slots = threading.BoundedSemaphore(IN_FLIGHT)
+_patient = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
 
 def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now: datetime) -> JobExecution:
@@ -45,16 +49,24 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
     with a token of its own waits here for its turn, because the token is stored nowhere. Raises `Job.DoesNotExist` for
     a job that is gone meanwhile, `TooManyRequests` where the run can neither leave nor be queued.
     """
+    if not _patient.acquire(blocking=False):
+        return _run(job, overrides, by=by, now=now, patience=min(BRIEF_SECONDS, settings.MANUAL_RUN_WAIT_SECONDS))
+    try:
+        return _run(job, overrides, by=by, now=now, patience=settings.MANUAL_RUN_WAIT_SECONDS)
+    finally:
+        _patient.release()
+
+
+def _run(job: Job, overrides: Overrides | None, *, by: User | None, now: datetime, patience: float) -> JobExecution:
     has_token = overrides is not None and overrides.github_token is not None
-    if not _slots.acquire(timeout=settings.MANUAL_RUN_WAIT_SECONDS if has_token else 0):
+    if not _slots.acquire(timeout=patience if has_token else 0):
         if has_token:
             raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=BUSY_SECONDS)
         return queue_run(job, overrides=overrides, by=by, now=now)
     run = _ManualRun(job.pk, overrides, now=now)
     began = uptime()
     try:
-        patience = timedelta(seconds=settings.MANUAL_RUN_WAIT_SECONDS / 2)
-        turn = pacing.patiently(run.insert, now=now, patience=patience)
+        turn = pacing.patiently(run.insert, now=now, patience=timedelta(seconds=patience / 2))
     except BaseException:
         _slots.release()
         raise
@@ -67,7 +79,7 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
             )
         return queue_run(job, overrides=overrides, by=by, now=now, not_before=turn)
     threading.Thread(target=run.execute, name="manual run", daemon=True).start()
-    run.wait(settings.MANUAL_RUN_WAIT_SECONDS - (uptime() - began))
+    run.wait(patience - (uptime() - began))
     return JobExecution.objects.get(pk=run.execution_id)
 
 

@@ -324,9 +324,20 @@ def test_a_run_that_is_queued_by_hand_is_sent_by_whoever_leads(hook):
     assert prepared.request.url == hook
 
 
-@pytest.mark.django_db(transaction=True)
-def test_after_the_bounded_wait_the_run_goes_on_and_records_itself(httpserver, settings):
+def many_wait(monkeypatch, settings):
+    monkeypatch.setattr(manual, "_patient", threading.BoundedSemaphore(1))
+    manual._patient.acquire()
+    monkeypatch.setattr(manual, "BRIEF_SECONDS", 0.2)
+
+
+def patience_is_short(monkeypatch, settings):
     settings.MANUAL_RUN_WAIT_SECONDS = 0.2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("circumstance", [patience_is_short, many_wait])
+def test_after_the_bounded_wait_the_run_goes_on_and_records_itself(httpserver, monkeypatch, settings, circumstance):
+    circumstance(monkeypatch, settings)
     answer = threading.Event()
 
     def slow(request):
