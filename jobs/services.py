@@ -334,8 +334,10 @@ def _commit_import(judge: Judge, verdicts: Sequence[Verdict], now: datetime) -> 
         try:
             return _write_import(judge, verdicts, built, now)
         except IntegrityError:
-            # Somebody took a name between our look and our insert; the next look finds it.
-            continue
+            # Somebody took a name between our look and our insert; the next look finds it. Where the account that
+            # uploads is gone, no look will help.
+            if judge.by is not None and not User.objects.filter(pk=judge.by.pk).exists():
+                raise
     raise Conflict("Conflict", "Others are changing the same jobs all the time. Try again.")
 
 

@@ -1,5 +1,6 @@
 """An account that is deleted while one of its requests is being answered."""
 
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -29,11 +30,16 @@ def create_a_job(client: JSONClient) -> Any:
     return client.post("/api/v2/jobs", job_body())
 
 
+def upload_jobs(client: JSONClient) -> Any:
+    file = BytesIO(b"name,cron,url,end date,pic team\nA,0 3 * * *,https://hooks.example.com/,2099-12-31,ops\n")
+    return client.post("/api/v2/jobs/bulk-upload", {"file": file}, format="multipart")
+
+
 def read_all_notices(client: JSONClient) -> Any:
     return client.put("/api/v2/notifications/read-all")
 
 
-@pytest.mark.parametrize("act", [create_a_job, read_all_notices])
+@pytest.mark.parametrize("act", [create_a_job, upload_jobs, read_all_notices])
 def test_whoever_is_deleted_meanwhile_is_told_so(act, rival):
     make_team(name="Ops")
     leaver = make_user("leaver", role=Role.USER)
