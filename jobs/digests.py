@@ -12,10 +12,12 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import IntegrityError
-from django.db.models import Avg, Case, Count, F, Q, QuerySet, Value, When
+from django.db import transaction
+from django.db.models import Avg, Case, Count, F, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import Coalesce
 
 from accounts.models import NotificationPreferences, User
+from cronsched.lib import batches
 from jobs import definition
 from jobs.messages import job_url
 from jobs.models import GOOD_CONCLUSIONS, NEVER_SENT_STATUSES, Job, JobExecution, Status, Tracking
@@ -36,6 +38,8 @@ COMPARED_PERIODS = 4
 # What became of an execution: of a run that ended badly at GitHub, that its dispatch was accepted is not the point.
 RUN_FAILED = Q(status=Status.SUCCESS, run__tracking=Tracking.CONCLUDED) & ~Q(run__conclusion__in=GOOD_CONCLUSIONS)
 OUTCOME = Case(When(RUN_FAILED, then=Value(Status.FAILED.value)), default=F("status"))
+# Many misses of one outage are one row that says how many they are.
+NUMBER = Sum(Coalesce("missed_count", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +108,13 @@ def _send_to(user: User, kind: Kind, over: Period, teams: Mapping[str, Sequence[
     content = compose(list(jobs.order_by("name")), kind, over, now=now)
     if content is None:
         return 0
-    try:
-        return len([notify([_message(user, kind, over, content)], now=now)])
-    except IntegrityError:
-        # Another process queued it at this moment.
-        return 0
+    with transaction.atomic():
+        # One process at a time, or two would both say that they queued it.
+        held = list(batches.locked(NotificationPreferences.objects.filter(user=user), skip=False).values_list("pk"))
+        if not held or not unsaid([empty]):
+            return 0
+        notify([_message(user, kind, over, content)], now=now)
+    return 1
 
 
 def _teams_by_address() -> dict[str, list[UUID]]:
@@ -166,8 +172,8 @@ def _lines(jobs: Sequence[Job], over: Period) -> list[dict[str, Any]]:
     executions = JobExecution.objects.filter(job__in=jobs, started_at__gte=over.start, started_at__lt=over.end)
     ended = executions.annotate(outcome=OUTCOME).order_by()
     counts: dict[UUID, dict[str, int]] = {}
-    for job_id, status, number in ended.values_list("job", "outcome").annotate(Count("id")):
-        counts.setdefault(job_id, {})[status] = number
+    for job_id, status, number in ended.values_list("job", "outcome").annotate(number=NUMBER):
+        counts.setdefault(job_id, {})[status] = int(number)
     errors = _last_errors(executions)
     lines = [_line(job, counts[job.pk], errors.get(job.pk, "")) for job in jobs if job.pk in counts]
     return sorted(lines, key=lambda line: (-line["failed"] - line["unknown"], -line["missed"], line["name"]))
@@ -183,7 +189,8 @@ def _line(job: Job, counts: Mapping[str, int], error: str) -> dict[str, Any]:
         "missed": counts.get(Status.MISSED, 0),
         "unknown": counts.get(Status.UNKNOWN, 0),
         "skipped": counts.get(Status.SKIPPED, 0),
-        "error": error[:ERROR_LENGTH],
+        # On one line, as the text of the mail has one for it.
+        "error": " ".join(error.split())[:ERROR_LENGTH],
     }
 
 

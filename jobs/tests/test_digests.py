@@ -78,6 +78,24 @@ def test_it_counts_what_ran_failed_and_was_missed(dora):
     assert lines == [("Bad", 3, 3, 4, "last boom"), ("Fine", 6, 0, 0, "")]
 
 
+def test_one_row_for_many_missed_fire_times_counts_as_many(dora):
+    job = make_job(created_by=dora)
+    ran(job, Status.MISSED, missed_from=YESTERDAY - timedelta(hours=1), missed_count=20)
+    ran(job, Status.MISSED)
+    ran(job)
+    digests.send(DAILY, now=MONDAY)
+    assert (content()["totals"]["missed"], content()["totals"]["ran"]) == (21, 1)
+    assert content()["jobs"][0]["missed"] == 21
+
+
+def test_an_error_of_many_lines_takes_one(dora):
+    ran(make_job(created_by=dora), Status.FAILED, error_message="  Traceback:\r\n\n  boom\n" + 300 * "x")
+    digests.send(DAILY, now=MONDAY)
+    error = content()["jobs"][0]["error"]
+    assert error.startswith("Traceback: boom xxx")
+    assert len(error) == digests.ERROR_LENGTH
+
+
 def test_it_is_about_own_jobs_and_those_of_own_teams(dora):
     team = make_team(emails=["Dora@example.com"])
     for job in (
@@ -130,6 +148,20 @@ def test_each_is_sent_once_for_a_period_and_by_preference(dora, kind):
     assert Delivery.objects.get().recipient == "dora@example.com"
     NotificationPreferences.objects.update(**{kind.preference: False})
     assert digests.send(kind, now=MONDAY + timedelta(days=7)) == 0
+
+
+def test_what_another_process_sends_meanwhile_is_not_counted(dora, monkeypatch):
+    ran(make_job(created_by=dora))
+    compose = digests.compose
+
+    def compose_while_another_sends(*args, **kwargs):
+        monkeypatch.setattr(digests, "compose", compose)
+        assert digests.send(DAILY, now=MONDAY) == 1
+        return compose(*args, **kwargs)
+
+    monkeypatch.setattr(digests, "compose", compose_while_another_sends)
+    assert digests.send(DAILY, now=MONDAY) == 0
+    assert Delivery.objects.count() == 1
 
 
 def test_inactive_accounts_get_none(dora):
