@@ -266,6 +266,25 @@ def gunicorn() -> list[str]:
     return [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "cronsched.wsgi:application"]
 
 
+@pytest.mark.parametrize(
+    ("environment", "env_file", "address"),
+    [
+        ({"PORT": "5002"}, "", "http://localhost:5002"),
+        ({"PORT": "5002"}, "PUBLIC_BASE_URL=\n", "http://localhost:5002"),
+        ({"PORT": "5002", "PUBLIC_BASE_URL": "https://cron.example.com"}, "", "https://cron.example.com"),
+        # Not set: the file is read by the processes themselves.
+        ({"PORT": "5002"}, "export PUBLIC_BASE_URL=https://cron.example.com\n", ""),
+    ],
+)
+def test_links_lead_to_the_port_that_was_asked_for(checkout, environment, env_file, address):
+    shutil.copy(ROOT / "scripts/run", checkout / "scripts/run")
+    (checkout / ".env").write_text(env_file)
+    (checkout / ".venv/bin").mkdir(parents=True)
+    python_that_says(checkout / ".venv/bin", 'case "$1" in scripts/start.py) echo "links: $PUBLIC_BASE_URL";; esac')
+    result = run("scripts/run", cwd=checkout, **environment, ENV_FILE="")
+    assert (result.returncode, result.stdout.splitlines()[-1]) == (0, f"links: {address}")
+
+
 # --- Both processes --------------------------------------------------------------------------------------------------
 
 
