@@ -118,22 +118,24 @@ def for_update(job: Job, sent: Mapping[str, Any], *, now: datetime) -> Values:
     return _checked(Draft(sent, UPDATE, Rules(today=local_date(now)), job))
 
 
+def problems(sent: Mapping[str, Any], *, now: datetime, job: Job | None = None) -> list[DomainError]:
+    """Return what is wrong with a new definition, or one of `job`, check by check: for a form, which shows all of it.
+
+    A check that builds on another may complain, too, where that one failed; it then names the same field.
+    """
+    draft = Draft(sent, UPDATE if job else CREATE, Rules(today=local_date(now)), job)
+    found = []
+    for check in _CHECKS:
+        try:
+            check(draft)
+        except DomainError as error:
+            found.append(error)
+    return found
+
+
 def _checked(draft: "Draft") -> Values:
-    draft.check_name()
-    draft.check_name_is_free()
-    draft.check_cron_expression()
-    draft.check_target_url()
-    draft.check_github_fields()
-    draft.check_category()
-    draft.check_metadata()
-    draft.check_mail()
-    draft.check_end_date()
-    draft.check_team()
-    draft.check_activity()
-    draft.fill_owner()
-    draft.check_target()
-    draft.check_inputs()
-    draft.check_options()
+    for check in _CHECKS:
+        check(draft)
     draft.forget_findings()
     return draft.values
 
@@ -326,7 +328,8 @@ class Draft:
         """Check `is_active` against the end date as it will be."""
         stored = True if self.job is None else self.job.is_active
         self.values["is_active"] = payload.flag(self.sent, "is_active", stored)
-        if self.values["is_active"] and self.outcome("end_date") < self.rules.today:
+        end_date = self.outcome("end_date")
+        if self.values["is_active"] and end_date is not None and end_date < self.rules.today:
             message = "Job cannot be enabled after end_date has passed. Update end_date first."
             raise DomainError(JOB_EXPIRED, message, field="is_active")
 
@@ -374,6 +377,26 @@ class Draft:
         if name in WISH_FIELDS:
             return payload.flag(self.sent, name, default=False)
         return _read_number(name, value)
+
+
+# In the contract's order.
+_CHECKS = (
+    Draft.check_name,
+    Draft.check_name_is_free,
+    Draft.check_cron_expression,
+    Draft.check_target_url,
+    Draft.check_github_fields,
+    Draft.check_category,
+    Draft.check_metadata,
+    Draft.check_mail,
+    Draft.check_end_date,
+    Draft.check_team,
+    Draft.check_activity,
+    Draft.fill_owner,
+    Draft.check_target,
+    Draft.check_inputs,
+    Draft.check_options,
+)
 
 
 def duplicate_name(name: str, wording: Wording) -> DomainError:

@@ -132,24 +132,17 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stub
             self.fields["category"].initial = JobCategory.objects.filter(slug=GENERAL_SLUG).first()
 
     def clean(self) -> dict[str, Any]:
-        """Judge the definition by the rules of the API, once the fields themselves can be read."""
+        """Judge the definition by the rules of the API, and show what is wrong once for each field."""
         super().clean()
         self.sent = {
             name: self._as_sent(name, value) for name, value in self.cleaned_data.items() if name in self._judged()
         }
-        if not self.errors:
-            try:
-                self._judge()
-            except DomainError as error:
+        # As it is stored: the instance has the form's values already.
+        job = None if self.instance._state.adding else Job.objects.get(pk=self.instance.pk)
+        for error in definition.problems(self.sent, now=database_now(), job=job):
+            if error.field not in self.errors:
                 self._show(error)
         return self.cleaned_data
-
-    def _judge(self) -> None:
-        now = database_now()
-        if self.instance._state.adding:
-            definition.for_create(self.sent, now=now)
-        else:
-            definition.for_update(Job.objects.get(pk=self.instance.pk), self.sent, now=now)
 
     def _judged(self) -> set[str]:
         """Return what to hand over: everything for a new job, else what was changed, as a client of the API would."""

@@ -132,6 +132,27 @@ def test_form_refuses_what_the_api_refuses(console, admin, changes, field, text)
     assert not Job.objects.exists()
 
 
+def test_form_says_all_that_is_wrong_at_once_and_each_field_once(console, admin):
+    wrong = {
+        "cron_expression": "nonsense",
+        "end_date": "soon",
+        "target_url": "ftp://example.com",
+        "metadata": "{",
+        "timeout_seconds": "",
+    }
+    make_job(name="Nightly backup")
+    errors = errors_of(console(admin).post(ADD, form_data(**wrong)))
+    assert set(errors) == {"name", *wrong}
+    assert {len(texts) for texts in errors.values()} == {1}
+
+
+def test_form_of_a_stored_job_says_all_that_is_wrong_at_once(console, admin):
+    job = make_job(is_active=False, end_date=date(2020, 1, 1))
+    wrong = {"is_active": "on", "cron_expression": "nonsense", "metadata": "{"}
+    changes = {"end_date": "2020-01-01", "pic_team": job.pic_team_id, **wrong}
+    assert set(errors_of(console(admin).post(page_of(job), form_data(**changes)))) == set(wrong)
+
+
 def test_form_refuses_a_name_that_is_taken_in_the_words_of_the_api(console, admin):
     make_job(name="Nightly backup")
     response = console(admin).post(ADD, form_data())
