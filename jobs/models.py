@@ -406,10 +406,12 @@ class GitHubRun(models.Model):
             models.Index(fields=["repository", "created_at"], name="github_runs_of_repository"),
         ]
         constraints = [
+            # Any number of rows do not know theirs.
+            models.UniqueConstraint(fields=["repository", "run_id"], name="github_runs_one_execution_each"),
             models.CheckConstraint(
                 name="github_runs_polled_if_followed",
                 condition=Q(tracking=Tracking.FOLLOWED) | Q(next_poll_at__isnull=True),
-            )
+            ),
         ]
 
     def __str__(self) -> str:

@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from cronsched.lib import batches
 from cronsched.lib.http import DoorError
+from cronsched.lib.outages import piecewise
 from jobs import counters, executors, health, messages, pacing
 from jobs.executors import GitHubRequest
 from jobs.executors.base import MAX_OUTPUT_LENGTH, MAX_TARGET_LENGTH, storable
@@ -113,8 +114,41 @@ def begin(started: Sequence[Started], jobs: Mapping[UUID, Job], *, now: datetime
         rows.append(row)
     # The sender was taken for dead, and speaks after all: its run need not be looked for any more.
     GitHubRun.objects.filter(pk__in=[execution_id for execution_id, _, _ in started]).delete()
-    GitHubRun.objects.bulk_create(rows)
+    # In one order, so that no two batches wait for each other in a ring.
+    rows.sort(key=lambda row: (row.repository, row.run_id or 0))
+    piecewise(rows, _insert, _insert_without_run)
     return {row.execution_id for row in rows if row.decides}
+
+
+def _insert(rows: Sequence[GitHubRun]) -> None:
+    with transaction.atomic():
+        GitHubRun.objects.bulk_create(rows)
+
+
+def _insert_without_run(row: GitHubRun, error: Exception) -> None:
+    """Keep no more than the address of a run that another execution is taken to have started."""
+    if not isinstance(error, IntegrityError):
+        raise error
+    logger.warning("Run %s of %s belongs to another execution than %s", row.run_id, row.repository, row.execution_id)
+    row.run_id, row.tracking, row.decides = None, Tracking.NOT_FOLLOWED, False
+    row.next_poll_at = row.follow_until = None
+    row.save(force_insert=True)
+
+
+def claim_found(execution_id: UUID, repository: str, run_id: int, *, now: datetime) -> bool:
+    """Keep a run that was found, not named, as that of an execution. False where it belongs to another.
+
+    Two may have found the same one at this moment: only what is written decides. Call it in a transaction that goes on
+    to `begin`, or says that nothing was started.
+    """
+    own = GitHubRun(execution_id=execution_id, repository=repository.lower(), run_id=run_id, created_at=now)
+    try:
+        with transaction.atomic():
+            GitHubRun.objects.filter(pk=execution_id).delete()
+            own.save(force_insert=True)
+    except IntegrityError:
+        return False
+    return True
 
 
 def seek(lost: Iterable[JobExecution], *, now: datetime) -> None:
@@ -310,6 +344,8 @@ def _choose(held: "Held", look: Look, sight: Sight, now: datetime) -> None:
     if len(own) != 1 or (is_sought and _has_rival(look)):
         return
     run, (state,) = held.run, own
+    if not _claim(run, state.run_id):
+        return
     run.run_id, run.url, run.status = state.run_id, state.url, state.status
     if is_sought:
         _settle(held, look, sight.workflow, now)
@@ -320,6 +356,16 @@ def _free(run: GitHubRun, candidates: Sequence[RunState]) -> list[RunState]:
     others = GitHubRun.objects.filter(run_id__in=[state.run_id for state in candidates]).exclude(pk=run.pk)
     taken = set(others.filter(repository=run.repository).values_list("run_id", flat=True))
     return [state for state in candidates if state.run_id not in taken]
+
+
+def _claim(run: GitHubRun, run_id: int) -> bool:
+    """Write that this is the run. False where another execution took it at this moment; the next look sees that."""
+    try:
+        with transaction.atomic():
+            GitHubRun.objects.filter(pk=run.pk).update(run_id=run_id)
+    except IntegrityError:
+        return False
+    return True
 
 
 def _has_rival(look: Look) -> bool:

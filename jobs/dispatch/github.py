@@ -9,7 +9,7 @@ from jobs import executors, pacing, tracking
 from jobs.dispatch.attempt import Result
 from jobs.executors import Failure, GitHubRequest
 from jobs.executors.github.api import RATE_LIMIT_WAIT
-from jobs.models import GitHubRun, Job
+from jobs.models import Job
 from jobs.tracking import Started
 
 
@@ -45,30 +45,34 @@ def _lane(request: GitHubRequest) -> str:
 
 
 def contested(results: Iterable[Result]) -> dict[UUID, Result]:
-    """Return, as failures, the dispatches that nobody answered and whose run was found but belongs to another."""
-    found = {
-        result.prepared.execution_id: result
+    """Return, as failures, the dispatches that nobody answered and whose run was found but belongs to another.
+
+    Those it does not return have their run: call it in the transaction that records them.
+    """
+    found = [
+        (result, result.prepared.request)
         for result in results
         if result.outcome.details.get("lookup") == "run found" and isinstance(result.prepared.request, GitHubRequest)
-    }
-    if not found:
-        return {}
-    run_ids = {result.outcome.details["run_id"] for result in found.values()}
-    taken = set(GitHubRun.objects.filter(run_id__in=run_ids).values_list("run_id", flat=True))
+    ]
     refused = {}
-    for execution_id, result in found.items():
-        run_id = result.outcome.details["run_id"]
-        if run_id in taken:
-            reason = "no answer, and the run that was found belongs to another execution"
-            outcome = replace(
-                result.outcome,
-                status="failed",
-                output=None,
-                error_message=f"Request failed: {reason}",
-                failure=Failure.NO_ANSWER,
-                reason=reason,
-                details={"lookup": "run of another execution found"},
-            )
-            refused[execution_id] = result._replace(outcome=outcome)
-        taken.add(run_id)
+    # In one order, so that no two batches wait for each other in a ring.
+    for result, request in sorted(found, key=lambda item: item[0].outcome.details["run_id"]):
+        execution_id, run_id = result.prepared.execution_id, result.outcome.details["run_id"]
+        repository = f"{request.owner}/{request.repo}"
+        if not tracking.claim_found(execution_id, repository, run_id, now=result.completed_at):
+            refused[execution_id] = _of_another(result)
     return refused
+
+
+def _of_another(result: Result) -> Result:
+    reason = "no answer, and the run that was found belongs to another execution"
+    outcome = replace(
+        result.outcome,
+        status="failed",
+        output=None,
+        error_message=f"Request failed: {reason}",
+        failure=Failure.NO_ANSWER,
+        reason=reason,
+        details={"lookup": "run of another execution found"},
+    )
+    return result._replace(outcome=outcome)

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
 from cronsched.lib.ids import uuid7
 from jobs import counters, dispatch, executors, history, tracking
@@ -19,7 +21,7 @@ from jobs.scheduler import housekeeping
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.github_fake import FakeRepository
-from jobs.tests.scheduler.helpers import claim, make_due_job
+from jobs.tests.scheduler.helpers import SENDER, claim, make_due_job
 from notifications.models import Delivery, Notification
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -444,6 +446,65 @@ def test_a_run_found_after_silence_that_belongs_to_another_is_no_success(job, sh
     )
 
 
+def answered(job: Job, run_id: int, **details: Any) -> Result:
+    """Return that GitHub accepted a dispatch of `job` that is under way, with what it said of the run."""
+    execution = make_execution(job, status=Status.RUNNING, sender=SENDER)
+    prepared = dispatch.prepare(execution.pk, JobFacts.read(Job.objects.filter(pk=job.pk))[0], fire_time=None)
+    details = {"run_id": run_id, "run_url": f"https://github.com/acme/shop/actions/runs/{run_id}", **details}
+    return Result(prepared, Outcome("success", "github_actions", "acme/shop/deploy.yml", details=details), NOON)
+
+
+def test_of_two_dispatches_that_found_the_same_run_one_has_it(job):
+    results = [answered(job, 7, lookup="run found") for _ in range(2)]
+    assert dispatch.record(results, sender=SENDER, now=NOON) == 2
+    assert statuses() == {"success": 1, "failed": 1}
+    assert GitHubRun.objects.get().execution.status == "success"
+
+
+def test_a_named_run_that_another_execution_has_is_shown_and_not_followed(job, shop):
+    other = run_job(job)
+    results = [answered(job, other.run.run_id), answered(job, other.run.run_id + 1)]
+    assert dispatch.record(results, sender=SENDER, now=NOON) == 2
+    assert statuses() == {"success": 3}
+    late, next_one = (GitHubRun.objects.get(pk=result.prepared.execution_id) for result in results)
+    assert (late.run_id, late.tracking, late.decides, late.url) == (None, Tracking.NOT_FOLLOWED, False, other.run.url)
+    assert (next_one.run_id, next_one.tracking) == (other.run.run_id + 1, Tracking.FOLLOWED)
+
+
+def test_many_runs_of_a_repository_may_be_unknown(job):
+    results = [answered(job, 7) for _ in range(3)]
+    GitHubRun.objects.bulk_create(
+        GitHubRun(execution_id=result.prepared.execution_id, repository="acme/shop", created_at=NOON)
+        for result in results
+    )
+    assert GitHubRun.objects.filter(run_id=None).count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_table_of_before_leaves_each_run_to_its_first_execution(job):
+    rows = [
+        GitHubRun(
+            execution=make_execution(job),
+            repository="acme/shop",
+            run_id=run_id,
+            tracking=Tracking.FOLLOWED,
+            created_at=NOON + age * MINUTE,
+            next_poll_at=NOON,
+        )
+        for run_id, age in ((7, 1), (7, 0), (8, 2), (None, 3), (None, 4))
+    ]
+    before, after = ("jobs", "0001_jobs"), ("jobs", "0002_one_execution_for_a_run")
+    MigrationExecutor(connection).migrate([before])
+    try:
+        GitHubRun.objects.bulk_create(rows)
+    finally:
+        MigrationExecutor(connection).migrate([after])
+    for row in rows:
+        row.refresh_from_db()
+    assert [row.run_id for row in rows] == [None, 7, 8, None, None]
+    assert [row.tracking for row in rows] == ["not_followed", *4 * ["followed"]]
+
+
 # --- Dispatches whose sender died -------------------------------------------------------------------------------------
 
 
@@ -548,6 +609,20 @@ def test_a_run_that_belongs_to_another_execution_is_not_taken_by_a_lost_dispatch
     look_until_the_end()
     lost = JobExecution.objects.exclude(pk=other.pk).get()
     assert (lost.status, lost.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {tracking.NO_RUN}")
+
+
+def test_a_run_that_another_execution_takes_at_the_same_moment_is_left_to_it(job, shop, monkeypatch):
+    other = run_job(job)
+    shop.runs[0].created_at -= LEFT_BEFORE
+    lose_sender(job, shop, arrived=False)
+    # The other's row was not committed yet when this one looked.
+    with monkeypatch.context() as moment:
+        moment.setattr(tracking, "_free", lambda run, candidates: list(candidates))
+        look(timedelta(seconds=1))
+    lost = GitHubRun.objects.exclude(pk=other.pk).get()
+    assert (lost.run_id, lost.execution.status, lost.tracking) == (None, "unknown", Tracking.FOLLOWED)
+    look_until_the_end()
+    assert statuses() == {"success": 1, "unknown": 1}
 
 
 def test_of_two_lost_dispatches_neither_takes_the_one_run_there_is(job, shop):
