@@ -64,7 +64,7 @@ def claim_due(*, now: datetime, limit: int, admit: Admit, sender: UUID) -> Claim
     """
     with transaction.atomic(durable=True):
         due = JobFacts.read(batches.locked(Job.objects.due(now))[:limit])
-        return _carry_out(settle(due, now=now), now=now, admit=admit, sender=sender)
+        return _claim(due, now=now, admit=admit, sender=sender)
 
 
 def claim_piecewise(*, now: datetime, limit: int, admit: Admit, sender: UUID) -> Claimed:
@@ -76,7 +76,7 @@ def claim_piecewise(*, now: datetime, limit: int, admit: Admit, sender: UUID) ->
     def claim(ids: Sequence[UUID]) -> Claimed:
         with transaction.atomic(durable=True):
             due = JobFacts.read(batches.locked(Job.objects.due(now).filter(id__in=ids)))
-            return _carry_out(settle(due, now=now), now=now, admit=admit, sender=sender)
+            return _claim(due, now=now, admit=admit, sender=sender)
 
     def refused(job_id: UUID, error: Exception) -> Claimed:
         take_off(job_id, error)
@@ -107,6 +107,10 @@ def is_mended(job_id: UUID, *, now: datetime) -> bool:
         return True
 
     return all(piecewise([job_id], claim, lambda *_: False))
+
+
+def _claim(due: Sequence[JobFacts], *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
+    return _carry_out(settle(due, now=now), now=now, admit=admit, sender=sender)
 
 
 def _carry_out(settlement: Settlement, *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
