@@ -18,7 +18,7 @@ _port = env.integer("PORT", 5001, at_least=1, at_most=65535)
 _on_sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
 
 bind = f"{settings.BIND_ADDRESS}:{_port}"
-worker_class = "gthread"
+worker_class = "cronsched.worker.Worker"
 # SQLite has one writer at a time: a second worker process only adds waiting for its lock.
 workers = env.integer("WEB_WORKERS", 1 if _on_sqlite else 2, at_least=1)
 threads = settings.WEB_THREADS

@@ -1,4 +1,4 @@
-"""Receive the bodies of requests whole, before Django sees the request.
+"""Receive the bodies of requests whole, before Django sees the request, and have no endless patience with clients.
 
 Django reads a body when a view asks for it, and only as far as `Content-Length` says. Left to that,
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 # Longer ones are kept in a file.
 IN_MEMORY_BYTES = 1024 * 1024
 PORTION = 16 * 1024
-# How long a portion may take, and how long while more threads than allowed wait for theirs.
+# How long a portion or the head of a request may take, and how long while too many threads wait for theirs.
 PATIENCE_SECONDS = 20.0
 HURRIED_SECONDS = 1.0
 LOOK_SECONDS = 0.25
@@ -38,14 +38,14 @@ class WholeBodies:
     """Serve `application` with bodies that have arrived.
 
     What is announced to be longer than `most` bytes is left to be refused unread. Whoever reads a body of which only a
-    part arrived gets an `OSError`. While more than `at_once` threads wait for bodies, the slowest clients lose their
+    part arrived gets an `OSError`. While more than `at_once` threads wait for clients, the slowest of these lose their
     connection.
     """
 
     def __init__(self, application: WSGIApplication, *, most: int, at_once: int) -> None:
         self._application = application
         self._most = most
-        self._patience = Patience(at_once)
+        self.patience = Patience(at_once)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         announced = _announced(environ)
@@ -76,7 +76,7 @@ class WholeBodies:
         try:
             if line is None:
                 return bytes(environ["wsgi.input"].read(size))
-            with self._patience.with_client(line):
+            with self.patience.with_client(line):
                 return bytes(environ["wsgi.input"].read(size))
         except OSError as error:
             raise BodyLost(str(error)) from error
@@ -102,19 +102,26 @@ class Patience:
     @contextmanager
     def with_client(self, line: Socket) -> Iterator[None]:
         """Wait for a portion inside. Raises `OSError` if the client was given up meanwhile."""
+        self.begin(line)
+        try:
+            yield
+        finally:
+            in_time = self.end(line)
+        if not in_time:
+            raise OSError("the client was too slow")
+
+    def begin(self, line: Socket) -> None:
         with self._lock:
             self._since[line] = time.monotonic()
             if self._watch is None:
                 # Not earlier: a server may load the application in one process and serve it in another.
                 self._watch = threading.Thread(target=self._look, name="slow clients", daemon=True)
                 self._watch.start()
-        try:
-            yield
-        finally:
-            with self._lock:
-                given_up = self._since.pop(line, None) is None
-        if given_up:
-            raise OSError("the client was too slow")
+
+    def end(self, line: Socket) -> bool:
+        """Return whether the client was still being waited for."""
+        with self._lock:
+            return self._since.pop(line, None) is not None
 
     def give_up_slow(self, now: float) -> int:
         """Cut the connections that have been waited for too long; return how many."""
@@ -135,7 +142,7 @@ class Patience:
         while True:
             time.sleep(LOOK_SECONDS)
             if count := self.give_up_slow(time.monotonic()):
-                logger.info("Gave up %s request(s) whose bodies came too slowly", count)
+                logger.info("Gave up %s request(s) that came too slowly", count)
 
 
 class _Unreadable:

@@ -12,6 +12,6 @@ application = WholeBodies(
     get_wsgi_application(),
     # An upload is wrapped in some lines of its form.
     most=max(settings.MAX_BODY_BYTES, settings.MAX_UPLOAD_BYTES + 64 * 1024),
-    # The other half answers whatever happens to bodies.
-    at_once=settings.WEB_THREADS // 2,
+    # Half of the threads may wait for runs by hand; the rest answers whatever else happens.
+    at_once=settings.WEB_THREADS // 4,
 )

@@ -14,6 +14,7 @@ import requests
 from django.core.wsgi import get_wsgi_application
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
 from gunicorn.http.unreader import SocketUnreader
+from gunicorn.workers.gthread import DEFAULT_WORKER_DATA_TIMEOUT
 
 from cronsched import bodies, wsgi
 from cronsched.bodies import Patience, WholeBodies
@@ -194,13 +195,24 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
         yield "127.0.0.1", int(url.rpartition(":")[2])
 
 
-def test_clients_that_stop_in_the_middle_of_their_bodies_keep_nobody_else_from_being_answered(address):
-    half = f"POST {LOGIN} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf".encode()
+@pytest.mark.parametrize(
+    "sent",
+    [
+        f"POST {LOGIN} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf",
+        f"POST {LOGIN} HTTP/1.1\r\nHo",
+        "",
+    ],
+    ids=["in the body", "in the head", "before the head"],
+)
+def test_clients_that_stop_keep_nobody_else_from_being_answered(address, sent):
     with ExitStack() as stack:
         for _ in range(20):
-            stack.enter_context(socket.create_connection(address)).sendall(half)
+            stack.enter_context(socket.create_connection(address)).sendall(sent.encode())
+        began = time.monotonic()
         answer = requests.get(f"http://127.0.0.1:{address[1]}/healthz", timeout=bodies.PATIENCE_SECONDS / 2)
     assert answer.status_code == 200
+    # Less than gunicorn itself waits for a first byte.
+    assert time.monotonic() - began < DEFAULT_WORKER_DATA_TIMEOUT
 
 
 def test_a_body_in_chunks_arrives(address):
