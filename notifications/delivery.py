@@ -341,6 +341,12 @@ def deliver_due(*, now: datetime) -> None:
     _deliverer.start(now)
 
 
+def deliver_now(*, now: datetime) -> None:
+    """Deliver what is due in the calling thread: for a process that makes one pass and ends."""
+    _clock.follow(now)
+    _deliverer.run_once(now)
+
+
 def stop(*, timeout: float) -> bool:
     """Stop delivering in this process, for good; return whether all under way ended within `timeout` seconds."""
     return _deliverer.stop(timeout=timeout)

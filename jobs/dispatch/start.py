@@ -215,5 +215,7 @@ def fail_unsent(execution_id: UUID, reason: str, *, now: datetime) -> None:
     """Settle a queued row that cannot be turned into a request, so that it is not tried for ever."""
     with transaction.atomic():
         queued = JobExecution.objects.filter(id=execution_id, status=Status.QUEUED)
-        if queued.update(status=Status.FAILED, error_message=f"Request failed: {storable(reason)}", completed_at=now):
+        message = f"Request failed: {storable(reason)}"
+        # Its own time may be what cannot be read.
+        if queued.update(status=Status.FAILED, error_message=message, started_at=now, completed_at=now):
             counters.add(counters.of(JobExecution.objects.filter(id=execution_id)))

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import transaction
 
 from cronsched.lib import batches
+from cronsched.lib.batches import Among
 from cronsched.lib.ids import uuid7
 from cronsched.lib.outages import piecewise
 from jobs.dispatch import Prepared, planned_row, prepare, running_row, take_turns
@@ -56,27 +57,23 @@ NOTHING = Claimed(0, [], 0, [], 0)
 Admit = Callable[[UUID, str | None], bool]
 
 
-def claim_due(*, now: datetime, limit: int, admit: Admit, sender: UUID) -> Claimed:
-    """Claim up to `limit` due jobs, oldest first.
+def claim_due(*, now: datetime, limit: int, admit: Admit, sender: UUID, among: Sequence[UUID] | None = None) -> Claimed:
+    """Claim up to `limit` due jobs, oldest first; with `among`, only of these.
 
     Fewer than `limit` means that nothing more is due, or that somebody else is at the rest. Rows that `admit` lets in
     are committed as `running` for `sender` and are the caller's to send.
     """
+    due = Job.objects.due(now) if among is None else Job.objects.due(now).filter(Among("id", among))
     with transaction.atomic(durable=True):
-        due = JobFacts.read(batches.locked(Job.objects.due(now))[:limit])
-        return _claim(due, now=now, admit=admit, sender=sender)
+        facts = JobFacts.read(batches.locked(due)[:limit])
+        return _claim(facts, now=now, admit=admit, sender=sender)
 
 
-def claim_piecewise(*, now: datetime, limit: int, admit: Admit, sender: UUID) -> Claimed:
-    """Claim like `claim_due`, in ever smaller parts; a job that fails alone is marked with the reason and taken off.
+def claim_piecewise(claim: Callable[[Sequence[UUID]], Claimed], *, now: datetime, limit: int) -> Claimed:
+    """Have `claim` claim due jobs in ever smaller parts; one that fails alone is marked with the reason and taken off.
 
     For the pass after a batch failed: a row that nobody can read or write must not stall the others.
     """
-
-    def claim(ids: Sequence[UUID]) -> Claimed:
-        with transaction.atomic(durable=True):
-            due = JobFacts.read(batches.locked(Job.objects.due(now).filter(id__in=ids)))
-            return _claim(due, now=now, admit=admit, sender=sender)
 
     def refused(job_id: UUID, error: Exception) -> Claimed:
         take_off(job_id, error)

@@ -4,19 +4,19 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from functools import partial
 from threading import Event, Lock
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import Q
 
-from cronsched.lib import failpoints
+from cronsched.lib import batches, failpoints
+from cronsched.lib.batches import Among
 from cronsched.lib.errors import NotFound
 from cronsched.lib.outages import UNREACHABLE, piecewise
 from jobs import dispatch, services
 from jobs.dispatch import Prepared
-from jobs.models import JobExecution, Status
+from jobs.models import ExecutionQuerySet, JobExecution, Status
 from jobs.scheduler.claim import BATCH, Claimed, claim_due, claim_piecewise
 from jobs.scheduler.send import Lanes, SendPool
 from jobs.scheduler.turns import Turn
@@ -44,6 +44,9 @@ class Waiting(NamedTuple):
     target: str | None
     started_at: datetime
     not_before: datetime | None
+
+
+WAITING = ("id", "trigger_type", "job_id", "job__overlap", "target", "started_at", "not_before")
 
 
 class Left(NamedTuple):
@@ -161,11 +164,7 @@ class Feeder:
         room = self._pool.room
         limit = min(room, batch) if room >= self._portion else batch
         with self._admission(room) as admission:
-            with self._turn:
-                claimed = self._claim_batch(limit, admission)
-            admission.used_by(claimed.prepared)
-            failpoints.reach("after-claim")
-            self._pool.send(claimed.prepared)
+            claimed = self._claim_batch(limit, admission)
         for job_id in claimed.expired:
             # Somebody may have deleted it meanwhile.
             with suppress(NotFound):
@@ -173,7 +172,15 @@ class Feeder:
         return claimed.jobs >= limit or claimed.queued > 0
 
     def _claim_batch(self, limit: int, admission: Admission) -> Claimed:
-        claim = partial(claim_due, now=self._clock(), limit=limit, admit=admission.admit, sender=self._sender)
+        def claim(ids: Sequence[UUID] | None = None) -> Claimed:
+            with self._turn:
+                claimed = claim_due(
+                    now=self._clock(), limit=limit, admit=admission.admit, sender=self._sender, among=ids
+                )
+            failpoints.reach("after-claim")
+            self._send(claimed.prepared, admission)
+            return claimed
+
         try:
             return claim()
         except UNREACHABLE:
@@ -181,7 +188,7 @@ class Feeder:
         except Exception:
             logger.exception("A batch of due jobs could not be claimed at once")
         admission.give_back()
-        return claim_piecewise(now=self._clock(), limit=limit, admit=admission.admit, sender=self._sender)
+        return claim_piecewise(claim, now=self._clock(), limit=limit)
 
     # --- What waits
 
@@ -204,36 +211,62 @@ class Feeder:
                 else:
                     for_lane = True
             for start in range(0, len(chosen), BATCH):
-                with self._turn:
-                    prepared = self._start(chosen[start : start + BATCH], now)
-                admission.used_by(prepared)
-                self._pool.send(prepared)
+                self._start(chosen[start : start + BATCH], admission, now)
         return Left(for_room, for_lane, until)
 
     def _waiting(self, now: datetime) -> Iterator[Waiting]:
         """Yield the rows that may be started within this second, oldest first."""
-        fields = ("id", "trigger_type", "job_id", "job__overlap", "target", "started_at", "not_before")
         next_second = now.replace(microsecond=0) + timedelta(seconds=1)
         ready = JobExecution.objects.filter(Q(not_before=None) | Q(not_before__lt=next_second), status=Status.QUEUED)
         ready = ready.order_by("started_at", "id")
-        page = [Waiting._make(row) for row in ready.values_list(*fields)[:PAGE]]
-        while page:
-            later = dispatch.out_of_turn(row[:4] for row in page)
-            yield from (row for row in page if row.id not in later)
-            if len(page) < PAGE:
+        rows, size = self._read(ready)
+        while rows:
+            later = dispatch.out_of_turn(row[:4] for row in rows)
+            yield from (row for row in rows if row.id not in later)
+            if size < PAGE:
                 return
-            last = page[-1]
+            last = rows[-1]
             after = Q(started_at__gt=last.started_at) | Q(started_at=last.started_at, id__gt=last.id)
-            page = [Waiting._make(row) for row in ready.filter(after).values_list(*fields)[:PAGE]]
+            rows, size = self._read(ready.filter(after))
 
-    def _start(self, ids: Sequence[UUID], now: datetime) -> list[Prepared]:
-        def refused(execution_id: UUID, error: Exception) -> list[Prepared]:
-            logger.error("Execution %s cannot be started", execution_id, exc_info=error)
-            dispatch.fail_unsent(execution_id, f"{type(error).__name__}: {error}", now=now)
+    def _read(self, ready: ExecutionQuerySet) -> tuple[list[Waiting], int]:
+        """Return the first page of `ready` and how many rows it has; those that cannot be read are settled."""
+
+        def read(ids: Sequence[UUID] | None = None) -> list[Waiting]:
+            rows = ready if ids is None else ready.filter(Among("id", ids))
+            return [Waiting._make(row) for row in batches.read(rows.values_list(*WAITING)[:PAGE])]
+
+        def refused(execution_id: UUID, error: Exception) -> list[Waiting]:
+            self._give_up(execution_id, error)
             return []
 
-        parts = piecewise(ids, partial(dispatch.start, sender=self._sender, now=now), refused)
-        return [prepared for part in parts for prepared in part]
+        try:
+            rows = read()
+        except UNREACHABLE:
+            raise
+        except Exception:
+            logger.exception("Rows that wait could not be read at once")
+        else:
+            return rows, len(rows)
+        ids = [row[0] for row in batches.read(ready.values_list("id")[:PAGE])]
+        return [row for part in piecewise(ids, read, refused) for row in part], len(ids)
+
+    def _give_up(self, execution_id: UUID, error: Exception) -> None:
+        logger.error("Execution %s cannot be started", execution_id, exc_info=error)
+        dispatch.fail_unsent(execution_id, f"{type(error).__name__}: {error}", now=self._clock())
+
+    def _start(self, ids: Sequence[UUID], admission: Admission, now: datetime) -> None:
+        def start(part: Sequence[UUID]) -> None:
+            with self._turn:
+                prepared = dispatch.start(part, sender=self._sender, now=now)
+            # At once: of a batch that is taken apart, the next part may find the database gone.
+            self._send(prepared, admission)
+
+        piecewise(ids, start, self._give_up)
+
+    def _send(self, prepared: Sequence[Prepared], admission: Admission) -> None:
+        admission.used_by(prepared)
+        self._pool.send(prepared)
 
     @contextmanager
     def _admission(self, room: int) -> Iterator[Admission]:

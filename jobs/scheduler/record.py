@@ -55,9 +55,10 @@ class Recorder:
         self._thread.start()
 
     def put(self, result: Result) -> None:
-        self._results.append((uptime(), result))
-        if len(self._results) == 1 or len(self._results) == BATCH:
-            with self._changed:
+        with self._changed:
+            self._results.append((uptime(), result))
+            # Asked under the lock: of two that come at once into an empty queue one must see that it is the first.
+            if len(self._results) in {1, BATCH}:
                 self._changed.notify_all()
 
     def flush(self, *, timeout: float) -> bool:

@@ -107,12 +107,15 @@ class Runner:
             logger.info("SCHEDULER_ENABLED is false: nothing to do")
             return
         self._sender.start()
-        now = self._clock.sample()
-        housekeeping.Reconciler().reconcile(now=now, chores=0)
-        housekeeping.sweep(now=now, may_act=lambda: True)
-        self._sender.run_pass(lambda: True)
-        self._drain()
-        delivery.deliver_due(now=self._clock.now())
+        try:
+            now = self._clock.sample()
+            housekeeping.Reconciler().reconcile(now=now, chores=0)
+            housekeeping.sweep(now=now, may_act=lambda: True)
+            self._sender.run_pass(lambda: True)
+        finally:
+            # What has left is waited for, whatever became of the rest.
+            self._drain()
+        delivery.deliver_now(now=self._clock.now())
 
     def _await_term(self, stop: Event) -> Term | None:
         """Stand by until the lease is ours; None when `stop` came first."""
@@ -135,6 +138,7 @@ class Runner:
                 return None
 
     def _drain(self) -> None:
+        logger.info("Scheduler %s drains", self._holder)
         self._workers.dismiss()
         ends_at = uptime() + self._drain_timeout + CLOSING_SECONDS
         self._sender.drain(timeout=self._drain_timeout)
@@ -318,14 +322,14 @@ class Leader:
         if term is None or not self.may_act():
             return
         now = self._clock.now()
-        done = SchedulerLease.objects.values_list("chores_done", flat=True).get(pk=1)
-        before = done.get(chore.id)
+        before = _chores_done().get(chore.id)
         # The first leader of all has nothing to make up for.
         if before is not None and not chore.is_owed(datetime.fromisoformat(before), now):
             return
         if before is not None:
             logger.info("%s: %s", chore.id, chore.run(now))
-        lease.publish(term, chores_done={**done, chore.id: now.isoformat()})
+        # Read again: what another leader has written during a long chore must not be put back.
+        lease.publish(term, chores_done={**_chores_done(), chore.id: now.isoformat()})
 
 
 class Guarded:
@@ -351,6 +355,11 @@ class Guarded:
         finally:
             # Back to the pool, where there is one: threads end with the term, and would take it with them.
             connection.close_if_unusable_or_obsolete()
+
+
+def _chores_done() -> dict[str, str]:
+    """Return when each rare chore was done last, whoever led then."""
+    return dict(SchedulerLease.objects.values_list("chores_done", flat=True).get(pk=1))
 
 
 def _clock_offset() -> float:

@@ -74,7 +74,8 @@ class SendPool:
             self._in_flight += len(batch)
         for prepared in batch:
             self._waiting.put(prepared)
-        self._add_threads(min(len(batch), BASE_THREADS - self._threads, self.limit - self._threads))
+        # Also for what waits since a moment in which the system gave no threads.
+        self._add_threads(min(self._waiting.qsize(), BASE_THREADS - self._threads, self.limit - self._threads))
         self._watch_growth()
 
     def wait_for_room(self, at_least: int, *, timeout: float) -> int:
@@ -92,11 +93,19 @@ class SendPool:
 
     # --- Threads
 
-    def _add_threads(self, number: int) -> None:
+    def _add_threads(self, number: int) -> bool:
+        """Make so many threads; False where the system gave none. Those there are send what waits."""
         for _ in range(number):
             with self._changed:
                 self._threads += 1
-            threading.Thread(target=self._work, name="send", daemon=True).start()
+            try:
+                threading.Thread(target=self._work, name="send", daemon=True).start()
+            except RuntimeError as error:
+                with self._changed:
+                    self._threads -= 1
+                logger.warning("The send pool stays at %d threads: %s", self._threads, error)
+                return False
+        return True
 
     def _work(self) -> None:
         while True:
@@ -128,18 +137,24 @@ class SendPool:
         with self._changed:
             if self._grower is not None or self._threads >= self.limit or self._waiting.empty():
                 return
-            self._grower = threading.Thread(target=self._grow, name="send pool", daemon=True)
-            self._grower.start()
+            grower = threading.Thread(target=self._grow, name="send pool", daemon=True)
+            try:
+                grower.start()
+            except RuntimeError as error:
+                logger.warning("The send pool cannot grow: %s", error)
+            else:
+                self._grower = grower
 
     def _grow(self) -> None:
+        may_grow = True
         while True:
             would_help = self._threads_have_time()
             with self._changed:
-                if self._waiting.empty() or self._threads >= self.limit:
+                if self._waiting.empty() or self._threads >= self.limit or not may_grow:
                     self._grower = None
                     return
             if would_help:
-                self._add_threads(min(GROW_STEP, self.limit - self._threads, self._waiting.qsize()))
+                may_grow = self._add_threads(min(GROW_STEP, self.limit - self._threads, self._waiting.qsize()))
 
     def _threads_have_time(self) -> bool:
         """Look for a moment whether the threads are waiting for their targets rather than for each other."""

@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 from argparse import ArgumentParser
-from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -18,6 +17,7 @@ from notifications import delivery
 
 # What mails and posts that are just leaving get, and then what a chore gets that is still at it.
 CLOSING_SECONDS = 5.0
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 class Command(BaseCommand):
@@ -45,17 +45,22 @@ class Command(BaseCommand):
 
 
 def _stop_on_signals(workers: Workers) -> threading.Event:
-    """Return an event that SIGTERM or SIGINT sets; a second signal ends the scheduler at once."""
+    """Return an event that SIGTERM or SIGINT sets; a second signal ends the scheduler at once.
+
+    A thread waits for them. A handler would run in the middle of whatever the main thread does, and setting the event
+    in the middle of its own `wait` would lock up both.
+    """
     stop = threading.Event()
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            workers.kill()
-            os._exit(128 + number)
+    def listen() -> None:
+        signal.sigwait(STOP_SIGNALS)
         stop.set()
+        number = signal.sigwait(STOP_SIGNALS)
+        workers.kill()
+        os._exit(128 + number)
 
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    threading.Thread(target=listen, name="signals", daemon=True).start()
     return stop
 
 

@@ -42,7 +42,7 @@ def no_lock() -> None:
     from jobs.models import Job
     from jobs.scheduler import claim, feed
 
-    def claim_due(*, now: Any, limit: int, admit: Any, sender: UUID) -> claim.Claimed:
+    def claim_due(*, now: Any, limit: int, admit: Any, sender: UUID, **_: Any) -> claim.Claimed:
         due = JobFacts.read(Job.objects.due(now)[:limit])
         if due:
             time.sleep(PAUSE_SECONDS)

@@ -1,6 +1,6 @@
 """A scheduler's steps, one at a time, with the clock in the test's hand."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,7 @@ from jobs import dispatch
 from jobs.dispatch import Prepared, Result
 from jobs.executors import Outcome
 from jobs.models import Job, JobExecution, Status
-from jobs.scheduler.claim import BATCH, claim_due
+from jobs.scheduler.claim import BATCH, Claimed, claim_due
 from jobs.tests.factories import NOON, make_job
 
 SENDER = UUID("5e0de200-0000-4000-8000-000000000001")
@@ -42,6 +42,11 @@ def success(**fields: Any) -> Outcome:
 def failure(**fields: Any) -> Outcome:
     defaults = {"status": "failed", "response_status": 500, "error_message": "Webhook returned status 500"}
     return success(**defaults | fields)
+
+
+def claim_among(ids: Sequence[UUID]) -> Claimed:
+    """Claim these jobs, as a part of a batch that is taken apart."""
+    return claim_due(now=NOON, limit=500, admit=lambda *_: True, sender=SENDER, among=ids)
 
 
 def record(prepared: Iterable[Prepared], outcome: Outcome, *, at: datetime, sender: UUID = SENDER) -> int:

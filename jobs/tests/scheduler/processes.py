@@ -5,14 +5,21 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from django.db import connection
+from django.utils import timezone
 
 from cronsched.lib.failpoints import VARIABLE
+from cronsched.lib.tests.servers import OK, Visit
 from cronsched.tests.processes import ROOT
+from jobs.models import Job
+from jobs.tests.factories import make_job
 
 WAIT = 60.0
 SCHEMES = {"postgresql": "postgresql", "mysql": "mysql"}
@@ -44,6 +51,16 @@ class Scheduler:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def workers(self) -> list[int]:
+        """The ids of its worker processes."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether it has ended with all its workers: nobody holds the other end of its output any more."""
+        return not self._listener.is_alive()
 
     @property
     def said(self) -> str:
@@ -95,3 +112,31 @@ def run_once(*, failpoints: str = "", **environment: str) -> tuple[int, str]:
     """Run one pass to its end; return the exit code and what was said."""
     with scheduler("--once", failpoints=failpoints, **environment) as process:
         return process.wait(), process.said
+
+
+class Sink:
+    """A target that lets a test wait for arrivals, and holds its answers back while `hold` is set."""
+
+    def __init__(self) -> None:
+        self.hold = threading.Event()
+        self.answer = threading.Event()
+        self.arrived = threading.Semaphore(0)
+        self.paths: Counter[str] = Counter()
+
+    def __call__(self, visit: Visit) -> None:
+        while request := visit.read_request():
+            self.paths[request.split(b" ", 2)[1].decode()] += 1
+            self.arrived.release()
+            if self.hold.is_set():
+                self.answer.wait(WAIT)
+            visit.send(OK)
+
+    def wait_for_arrival(self, timeout: float = WAIT) -> bool:
+        return self.arrived.acquire(timeout=timeout)
+
+
+def make_owed_job(url: str, **fields: Any) -> Job:
+    """Make a job whose run of this minute nobody has claimed; the next is tomorrow's."""
+    minute = timezone.now().replace(second=0, microsecond=0)
+    daily = {"cron_expression": f"{minute:%M %H} * * *", "timezone": "UTC", "next_fire_at": minute}
+    return make_job(**{"target_url": url, **daily, **fields})

@@ -13,11 +13,12 @@ from cronsched.lib.tests.servers import OK, Target, Visit, target
 from jobs import dispatch
 from jobs.dispatch import Result
 from jobs.models import CatchUp, Job, JobExecution, Overlap, Status, TriggerType
+from jobs.scheduler import claim as claiming
 from jobs.scheduler import feed
 from jobs.scheduler.feed import Feeder
 from jobs.scheduler.send import Lanes, SendPool
 from jobs.scheduler.turns import write_turn
-from jobs.tests.factories import NOON, make_execution, make_job
+from jobs.tests.factories import NOON, break_by_hand, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, SENDER, make_due_job, statuses
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
@@ -157,6 +158,41 @@ def test_a_queued_row_that_cannot_be_prepared_is_failed_and_the_others_go(sink, 
     Bench().run_pass()
     assert paths(sink) == {"/good": 1}
     assert "AttributeError" in str(JobExecution.objects.get(job=bad).error_message)
+
+
+@pytest.mark.skipif(connection.vendor == "postgresql", reason="it looks at what it stores")
+def test_a_queued_row_that_cannot_be_read_is_failed_and_the_others_go(sink, caplog):
+    make_due_job(target_url=sink.url("/due"))
+    make_execution(make_job(target_url=sink.url("/queued")), status=Status.QUEUED)
+    bad = make_execution(make_job(target_url=sink.url("/bad")), status=Status.QUEUED)
+    break_by_hand(bad, "started_at", "''" if connection.vendor == "sqlite" else "'0000-00-00'")
+    Bench().run_pass()
+    assert paths(sink) == {"/due": 1, "/queued": 1}
+    bad.refresh_from_db()
+    assert bad.status == "failed"
+    assert "Request failed: " in str(bad.error_message)
+
+
+def test_what_was_claimed_in_parts_is_sent_although_the_database_goes_in_between(sink, caplog, monkeypatch):
+    make_due_jobs(sink, 2)
+    sizes: list[int] = []
+    carry_out = claiming._claim
+
+    def claim(due, **keywords):
+        sizes.append(len(due))
+        match sizes:
+            case [2] | [2, 2]:
+                raise ValueError("a row that poisons its batch")
+            case [2, 2, 1, 1]:
+                raise OperationalError("the database is away")
+        return carry_out(due, **keywords)
+
+    monkeypatch.setattr(claiming, "_claim", claim)
+    bench = Bench()
+    with pytest.raises(OperationalError):
+        bench.run_pass()
+    assert bench.pool.wait_for_all(timeout=WAIT)
+    assert (len(sink.requests), statuses()) == (1, ["running"])
 
 
 def test_runs_of_a_queueing_job_never_overlap(sink):

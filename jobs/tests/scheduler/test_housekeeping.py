@@ -12,7 +12,7 @@ from jobs.scheduler import housekeeping
 from jobs.scheduler.claim import claim_piecewise
 from jobs.scheduler.housekeeping import Reconciler
 from jobs.tests.factories import NOON, break_by_hand, make_execution, make_job
-from jobs.tests.scheduler.helpers import MINUTE, SENDER, claim, make_due_job, only_row, record, success
+from jobs.tests.scheduler.helpers import MINUTE, claim, claim_among, make_due_job, only_row, record, success
 from notifications.models import Notification
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -157,7 +157,7 @@ def test_a_job_broken_by_hand_is_marked_and_mended_when_it_can_be_computed_again
 def test_a_job_that_could_not_be_claimed_stays_off_until_it_is_mended():
     job = make_due_job(github_owner="a", github_repo="b", github_workflow_name="c")
     Job.objects.filter(pk=job.pk).update(metadata=["not", "an", "object"])
-    assert claim_piecewise(now=NOON, limit=500, admit=lambda *_: True, sender=SENDER).invalid == 1
+    assert claim_piecewise(claim_among, now=NOON, limit=500).invalid == 1
     for _ in range(2):
         assert (reconcile().invalid_cron, reconcile().scheduled_added) == (1, 0)
     Job.objects.filter(pk=job.pk).update(metadata={})

@@ -2,9 +2,7 @@
 
 import resource
 import signal
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -12,38 +10,16 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from cronsched.lib.tests.servers import OK, Target, Visit, target
+from cronsched.lib.tests.servers import Target, target
 from jobs.leadership import TTL, resync
 from jobs.models import Job, JobExecution, SchedulerLease, Status
-from jobs.tests.factories import make_job
 from jobs.tests.scheduler.helpers import only_row, statuses
-from jobs.tests.scheduler.processes import run_once, scheduler
+from jobs.tests.scheduler.processes import Sink, make_owed_job, run_once, scheduler
 from notifications.models import Notification
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 WAIT = 60.0
-
-
-class Sink:
-    """A target that lets a test wait for arrivals, and holds its answers back while `hold` is set."""
-
-    def __init__(self) -> None:
-        self.hold = threading.Event()
-        self.answer = threading.Event()
-        self.arrived = threading.Semaphore(0)
-        self.paths: Counter[str] = Counter()
-
-    def __call__(self, visit: Visit) -> None:
-        while request := visit.read_request():
-            self.paths[request.split(b" ", 2)[1].decode()] += 1
-            self.arrived.release()
-            if self.hold.is_set():
-                self.answer.wait(WAIT)
-            visit.send(OK)
-
-    def wait_for_arrival(self, timeout: float = WAIT) -> bool:
-        return self.arrived.acquire(timeout=timeout)
 
 
 @pytest.fixture
@@ -56,13 +32,6 @@ def sink(behaviour: Sink) -> Iterator[Target]:
     with target(behaviour) as running:
         yield running
         behaviour.answer.set()
-
-
-def make_owed_job(url: str, **fields) -> Job:
-    """Make a job whose run of this minute nobody has claimed; the next is tomorrow's."""
-    minute = timezone.now().replace(second=0, microsecond=0)
-    daily = {"cron_expression": f"{minute:%M %H} * * *", "timezone": "UTC", "next_fire_at": minute}
-    return make_job(**{"target_url": url, **daily, **fields})
 
 
 def wait_for_row(status: Status) -> JobExecution:

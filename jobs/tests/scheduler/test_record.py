@@ -2,8 +2,12 @@
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import DataError, OperationalError, connection
@@ -138,3 +142,25 @@ def test_a_result_that_cannot_be_stored_at_all_is_left_to_the_sweep(caplog):
     ):
         assert record_each(results, sender=SENDER, now=NOON) == 2
     assert JobExecution.objects.get(status="running").pk == bad
+
+
+class BothFirst(deque[Any]):
+    """A queue in which two that append at the same time both see two entries, wherever nothing keeps them apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._both = threading.Barrier(2)
+
+    def append(self, item: Any) -> None:
+        super().append(item)
+        with suppress(threading.BrokenBarrierError):
+            self._both.wait(0.2)
+
+
+def test_two_results_that_come_at_once_are_written(recorder):
+    results = results_of(2)
+    recorder._results = BothFirst()
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(recorder.put, results))
+    assert recorder.wait_until_written(timeout=WAIT)
+    assert statuses() == ["success", "success"]

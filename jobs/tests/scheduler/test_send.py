@@ -111,6 +111,51 @@ def test_a_thousand_fast_requests_need_few_threads(gate):
     assert most < 500
 
 
+class Scarcity:
+    """Lets `allowed` more threads of the pool start, as a system with a limit of processes does."""
+
+    def __init__(self, allowed: int) -> None:
+        self.allowed = allowed
+        self._start = threading.Thread.start
+
+    def start(self, thread: threading.Thread) -> None:
+        if thread.name == "send":
+            if not self.allowed:
+                raise RuntimeError("can't start new thread")
+            self.allowed -= 1
+        self._start(thread)
+
+
+def test_what_found_no_thread_is_sent_when_there_are_some_again(gate, monkeypatch):
+    scarcity = Scarcity(0)
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: scarcity.start(thread))
+    gate.open.set()
+    pool, results = pool_of(4)
+    with target(gate) as sink:
+        pool.send([request_to(sink.url())])
+        assert (pool.in_flight, results) == (1, [])
+        scarcity.allowed = 4
+        # The next pass, which has nothing new.
+        pool.send([])
+        assert pool.wait_for_all(timeout=WAIT)
+
+
+def test_a_pool_that_could_not_grow_grows_later(gate, monkeypatch):
+    scarcity = Scarcity(BASE_THREADS)
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: scarcity.start(thread))
+    pool, _ = pool_of(4 * BASE_THREADS)
+    with target(gate) as sink:
+        pool.send([request_to(sink.url()) for _ in range(3 * BASE_THREADS)])
+        assert gate.wait_for(BASE_THREADS)
+        while pool._grower is not None:
+            pool._grower.join(WAIT)
+        scarcity.allowed = 4 * BASE_THREADS
+        pool.send([])
+        assert gate.wait_for(2 * BASE_THREADS)
+        gate.open.set()
+        assert pool.wait_for_all(timeout=WAIT)
+
+
 def test_a_lane_admits_as_many_as_its_host_may_have():
     lanes = Lanes(2)
     ids = [UUID(int=number) for number in range(5)]

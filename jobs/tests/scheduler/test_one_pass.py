@@ -1,0 +1,32 @@
+"""`runscheduler --once`: one pass, for whoever has a clock of their own."""
+
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from cronsched.lib.tests.servers import OK, answering, target
+from jobs.scheduler import feed
+from jobs.scheduler.runner import Runner
+from jobs.tests.scheduler.helpers import only_row
+from jobs.tests.scheduler.processes import make_owed_job
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
+
+
+def test_what_a_pass_has_sent_is_recorded_although_the_database_goes_in_between(monkeypatch):
+    claim_due, claims = feed.claim_due, []
+
+    def claim_once(**keywords: Any) -> Any:
+        claims.append(keywords)
+        if len(claims) > 1:
+            raise OperationalError("the database is away")
+        # More is waiting, it says.
+        return claim_due(**keywords)._replace(queued=1)
+
+    monkeypatch.setattr(feed, "claim_due", claim_once)
+    with target(answering(OK)) as sink:
+        make_owed_job(sink.url("/owed"))
+        with pytest.raises(OperationalError):
+            Runner(instance="once").once()
+    assert only_row().status == "success"
