@@ -136,6 +136,7 @@ class _ManualRun:
         self._caller_left = threading.Event()
         self._is_recorded = False
 
+    @retried
     def insert(self, now: datetime) -> datetime | None:
         """Write the row, after which the run may leave; or return when its turn will be, where that is not now.
 

@@ -357,8 +357,8 @@ def test_after_the_bounded_wait_the_run_goes_on_and_records_itself(httpserver, m
 @pytest.fixture
 def refusals(monkeypatch):
     """The database's answers to the first attempts to write an outcome, the soonest last."""
-    refusals = []
-    write = manual.record
+    refusals: list[OperationalError] = []
+    write = dispatch.record
 
     def write_unless_refused(*args, **kwargs):
         if refusals:
@@ -396,6 +396,21 @@ def test_the_outcome_of_a_run_by_hand_is_given_up_some_time(hook, refusals, monk
 @pytest.mark.django_db(transaction=True)
 def test_a_deadlock_costs_whoever_waits_nothing(hook, refusals):
     refusals.append(OperationalError(1213, "Deadlock found when trying to get lock"))
+    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=timezone.now())
+    assert execution.status == "success"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_by_hand_that_met_others_in_a_ring_leaves_all_the_same(hook, monkeypatch):
+    refusals = [OperationalError(1213, "Deadlock found when trying to get lock")]
+    take = dispatch.take_turns
+
+    def take_unless_refused(*args, **kwargs):
+        if refusals:
+            raise refusals.pop()
+        return take(*args, **kwargs)
+
+    monkeypatch.setattr(manual, "take_turns", take_unless_refused)
     execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=timezone.now())
     assert execution.status == "success"
 
