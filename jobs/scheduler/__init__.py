@@ -14,7 +14,7 @@ The rows are the truth
     So two processes that both believe they lead waste work and do no harm. Nothing else protects the rows, and nothing
     else has to.
 
-One pass (`feed`, each whole second)
+One pass (`sender`, `feed`, each whole second)
     claim    due jobs, by index, in batches: lock, decide (`jobs.plan`), insert the executions, move the jobs on; one
              transaction. What finds room in the send pool goes in as `running` at once, the rest as `queued`.
     start    queued rows whose time has come become `running`, with their definition as it is then. One transaction.
@@ -23,6 +23,11 @@ One pass (`feed`, each whole second)
 
     The first pass after a change of leader is the catch-up: what is due is due, whoever was away. There is no other
     mechanism, no list in memory that has to be rebuilt, and no second copy of the schedule that could differ.
+
+Who helps (`workers`)
+    Python computes on one processor per process. Where a pass finds more than one batch it calls the scheduler's
+    worker processes, which make passes of the same kind as long as the leader's term is trusted. Each has a token, a
+    pool and a recorder of its own; the statements on the rows keep them apart.
 
 Who leads (`lease`, `runner`)
     One row with holder, fence and seq. A standby takes over when the row stood still for 15 s by its own clock that
@@ -36,6 +41,8 @@ What happens when
                                         could make it two.
     killed after the send               the same, and for the same reason.
     killed before the record            the same. At most the last seconds of outcomes are lost (`record`).
+    a worker killed                     what it had sent becomes `unknown`; the leader goes on without it.
+    its scheduler killed                a worker finishes and records what it has sent, claims nothing more, and ends.
     stopped, then continued             its lease is gone, and it notices before it claims. What it had started it
                                         sends and records: those rows are its own.
     SIGTERM                             claims end, the lease is handed over at once, requests in flight get the drain

@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError
 
 from cronsched.lib.tests.servers import OK, answering, target
-from jobs.scheduler import feed
+from jobs.scheduler.claim import claim_due
 from jobs.scheduler.runner import Runner
 from jobs.tests.scheduler.helpers import only_row
 from jobs.tests.scheduler.processes import make_owed_job
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 
 def test_what_a_pass_has_sent_is_recorded_although_the_database_goes_in_between(monkeypatch):
-    claim_due, claims = feed.claim_due, []
+    claims: list[Any] = []
 
     def claim_once(**keywords: Any) -> Any:
         claims.append(keywords)
@@ -24,7 +24,7 @@ def test_what_a_pass_has_sent_is_recorded_although_the_database_goes_in_between(
         # More is waiting, it says.
         return claim_due(**keywords)._replace(queued=1)
 
-    monkeypatch.setattr(feed, "claim_due", claim_once)
+    monkeypatch.setattr("jobs.scheduler.feed.claim_due", claim_once)
     with target(answering(OK)) as sink:
         make_owed_job(sink.url("/owed"))
         with pytest.raises(OperationalError):
