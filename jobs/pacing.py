@@ -13,14 +13,17 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Q
 
 from cronsched.lib import batches
+from cronsched.lib.batches import Column, Kind
 from cronsched.lib.clock import uptime
 from jobs.executors.github.api import RATE_LIMIT_WAIT
 from jobs.models import GitHubLane
 
 LONGEST_BLOCK = timedelta(hours=1)
+NEW_LANE = (Column("name", Kind.TEXT), Column("sent", Kind.JSON), Column("refusals", Kind.INTEGER))
 # A planned turn has lost the digits that a database does not keep.
 TICK = 0.001
 
@@ -128,8 +131,9 @@ def _held(names: Iterable[str]) -> dict[str, GitHubLane]:
     rows = GitHubLane.objects.filter(name__in=wanted)
     lanes: dict[str, GitHubLane] = {}
     while len(lanes) < len(wanted):
-        for name in sorted(set(wanted) - set(rows.values_list("name", flat=True))):
-            GitHubLane.objects.get_or_create(name=name)
+        if new := sorted(set(wanted) - set(rows.values_list("name", flat=True))):
+            table = GitHubLane._meta.db_table
+            batches.insert_missing(connection, table, NEW_LANE, [(name, [], 0) for name in new], key="name")
         # In one order, so that two transactions never wait for each other in a ring. One that was just being
         # forgotten is made anew.
         lanes = {lane.name: lane for lane in batches.locked(rows.order_by("name"), skip=False)}

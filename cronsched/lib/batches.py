@@ -101,6 +101,24 @@ def insert(
     return _execute(connection, sql, [*constants, _document(connection, columns, rows)])
 
 
+def insert_missing(
+    connection: BaseDatabaseWrapper, table: str, columns: Sequence[Column], rows: Iterable[Row], *, key: str
+) -> None:
+    """Insert those of `rows` whose unique `key` does not stand in the table yet, in the order given.
+
+    Waits for whoever is inserting the same key, and holds the row that is there where the database can: two that share
+    a lock on it and then both want it for themselves would wait for each other.
+    """
+    names = ", ".join(column.name for column in columns)
+    select = f"INSERT INTO {table} ({names}) SELECT {names} FROM {_unfolded(connection, columns)} WHERE 1=1"
+    leave = (
+        f"DUPLICATE KEY UPDATE {key} = {table}.{key}"
+        if connection.vendor == "mysql"
+        else f"CONFLICT ({key}) DO NOTHING"
+    )
+    _execute(connection, f"{select} ON {leave}", [_document(connection, columns, rows)])
+
+
 def update(
     connection: BaseDatabaseWrapper,
     table: str,

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import Event, Lock
 from typing import NamedTuple
@@ -12,12 +12,12 @@ from django.db.models import Q
 
 from cronsched.lib import batches, failpoints
 from cronsched.lib.batches import Among
-from cronsched.lib.errors import NotFound
-from cronsched.lib.outages import UNREACHABLE, piecewise
-from jobs import dispatch, services
+from cronsched.lib.outages import is_outage, piecewise
+from jobs import dispatch
 from jobs.dispatch import Prepared
 from jobs.models import ExecutionQuerySet, JobExecution, Status
 from jobs.scheduler.claim import BATCH, Claimed, claim_due, claim_piecewise
+from jobs.scheduler.housekeeping import pause_ended
 from jobs.scheduler.send import Lanes, SendPool
 from jobs.scheduler.turns import Turn
 
@@ -166,9 +166,7 @@ class Feeder:
         with self._admission(room) as admission:
             claimed = self._claim_batch(limit, admission)
         for job_id in claimed.expired:
-            # Somebody may have deleted it meanwhile.
-            with suppress(NotFound):
-                services.auto_pause(job_id, now=self._clock())
+            pause_ended(job_id, now=self._clock())
         return claimed.jobs >= limit or claimed.queued > 0
 
     def _claim_batch(self, limit: int, admission: Admission) -> Claimed:
@@ -183,9 +181,9 @@ class Feeder:
 
         try:
             return claim()
-        except UNREACHABLE:
-            raise
-        except Exception:
+        except Exception as error:
+            if is_outage(error):
+                raise
             logger.exception("A batch of due jobs could not be claimed at once")
         admission.give_back()
         return claim_piecewise(claim, now=self._clock(), limit=limit)
@@ -242,9 +240,9 @@ class Feeder:
 
         try:
             rows = read()
-        except UNREACHABLE:
-            raise
-        except Exception:
+        except Exception as error:
+            if is_outage(error):
+                raise
             logger.exception("Rows that wait could not be read at once")
         else:
             return rows, len(rows)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from urllib.parse import urlsplit
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, ProgrammingError, connection
 
 from cronsched.lib.tests.servers import OK, Target, Visit, target
 from jobs import dispatch
@@ -171,6 +171,29 @@ def test_a_queued_row_that_cannot_be_read_is_failed_and_the_others_go(sink, capl
     bad.refresh_from_db()
     assert bad.status == "failed"
     assert "Request failed: " in str(bad.error_message)
+
+
+def test_an_error_that_one_row_causes_is_no_outage(sink, caplog, monkeypatch):
+    bad, *_ = make_due_jobs(sink, 3)
+    prepare = claiming.prepare
+
+    def refuse(execution_id, job, **keywords):
+        if job.id == bad.pk:
+            raise ProgrammingError("cannot adapt a value")
+        return prepare(execution_id, job, **keywords)
+
+    monkeypatch.setattr(claiming, "prepare", refuse)
+    Bench().run_pass()
+    assert paths(sink) == {"/1": 1, "/2": 1}
+
+
+def test_an_ended_job_that_cannot_be_paused_keeps_no_other_from_it(caplog):
+    ended = [make_due_job(end_date=date(2026, 1, 14), enable_email_notifications=True) for _ in range(3)]
+    for job in ended:
+        break_by_hand(job, "notification_emails", "'5'")
+    break_by_hand(ended[1], "notification_emails", "'[]'")
+    Bench().run_pass()
+    assert [job.pk for job in ended if not Job.objects.only("is_active").get(pk=job.pk).is_active] == [ended[1].pk]
 
 
 def test_what_was_claimed_in_parts_is_sent_although_the_database_goes_in_between(sink, caplog, monkeypatch):
