@@ -175,14 +175,13 @@ def test_a_queued_row_that_cannot_be_read_is_failed_and_the_others_go(sink, capl
 
 def test_an_error_that_one_row_causes_is_no_outage(sink, caplog, monkeypatch):
     bad, *_ = make_due_jobs(sink, 3)
-    prepare = claiming.prepare
 
     def refuse(execution_id, job, **keywords):
         if job.id == bad.pk:
             raise ProgrammingError("cannot adapt a value")
-        return prepare(execution_id, job, **keywords)
+        return dispatch.prepare(execution_id, job, **keywords)
 
-    monkeypatch.setattr(claiming, "prepare", refuse)
+    monkeypatch.setattr("jobs.scheduler.claim.prepare", refuse)
     Bench().run_pass()
     assert paths(sink) == {"/1": 1, "/2": 1}
 
