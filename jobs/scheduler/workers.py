@@ -51,7 +51,9 @@ class Workers:
     """The scheduler's end: none until they are forked. Losing one leaves less hands and harms nothing else."""
 
     def __init__(self) -> None:
+        # The ends to call through, by process; none after the dismissal, when others may have got their numbers.
         self._pipes: dict[int, int] = {}
+        self._alive: set[int] = set()
         self._trusted_until = RawValue(c_double, 0.0)
         self._lock = Lock()
 
@@ -74,6 +76,7 @@ class Workers:
             # A worker that does not listen must not make its leader wait.
             fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_NONBLOCK)
             self._pipes[pid] = pipe
+            self._alive.add(pid)
 
     def trust(self, until: float) -> None:
         """Let workers act until then (uptime); 0 stops them before their next batch."""
@@ -88,34 +91,33 @@ class Workers:
                 except BlockingIOError:
                     logger.warning("Worker %d has not answered its calls for a long time", pid)
                 except BrokenPipeError:
-                    del self._pipes[pid]
-                    os.close(pipe)
+                    os.close(self._pipes.pop(pid))
                     _, status = os.waitpid(pid, 0)
-                    logger.error("Worker %d has ended (%d): %d left", pid, status, len(self._pipes))
+                    self._alive.discard(pid)
+                    logger.error("Worker %d has ended (%d): %d left", pid, status, len(self._alive))
 
     def dismiss(self) -> None:
         """Call no more: workers finish what they have sent and end."""
         self.trust(0.0)
         with self._lock:
-            for pipe in self._pipes.values():
-                os.close(pipe)
+            while self._pipes:
+                os.close(self._pipes.popitem()[1])
 
     def join(self, *, timeout: float) -> None:
         """Wait for dismissed workers; those that have not ended after `timeout` seconds are killed."""
         ends_at = uptime() + timeout
-        left = set(self._pipes)
-        while left and uptime() < ends_at:
-            left -= {pid for pid in left if os.waitpid(pid, os.WNOHANG)[0]}
-            Event().wait(LOOK_SECONDS if left else 0)
-        for pid in left:
+        while self._alive and uptime() < ends_at:
+            self._alive -= {pid for pid in self._alive if os.waitpid(pid, os.WNOHANG)[0]}
+            Event().wait(LOOK_SECONDS if self._alive else 0)
+        for pid in self._alive:
             logger.error("Worker %d did not end in time", pid)
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        self._pipes.clear()
+        self._alive.clear()
 
     def kill(self) -> None:
         """End all workers at once."""
-        for pid in self._pipes:
+        for pid in list(self._alive):
             os.kill(pid, signal.SIGKILL)
 
 

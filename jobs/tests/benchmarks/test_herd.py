@@ -25,7 +25,7 @@ ROUNDS = size("BENCH_ROUNDS", "3")[0]
 assert ROUNDS % 2, "an even number of rounds has no run in the middle"
 AGAINST = os.environ.get("BENCH_AGAINST", "door,session,celery").split(",")
 WIDTH = settings.MAX_IN_FLIGHT
-# The scheduler keeps to this many threads while targets answer at once; a bare pool is quicker with fewer, too.
+# While targets answer at once a bare pool is quickest with few threads.
 NARROW = 32
 DRAWN = 10_000
 

@@ -113,6 +113,9 @@ class Fleet:
         number = len(self.lives)
         life = Life(instance=f"chaos-{place}-{number:04}", started_at=datetime.now(UTC), failpoints=failpoints)
         environment = {**self._environment, VARIABLE: failpoints}
+        if failpoints:
+            # A point is to be reached by the process whose life is watched, not by a worker of it.
+            environment["SEND_PROCESSES"] = "1"
         command = [*self._command, "--instance", life.instance]
         self.places[place] = Scheduler(command, environment, self._folder / f"{life.instance}.log", life)
         self.lives.append(life)
