@@ -17,12 +17,12 @@ there are at most `MAX_CLEARED`.
 
 import functools
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from heapq import merge
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -41,6 +41,8 @@ MAX_CLEARED = 50
 # From here on a page is reached by hours instead of by walking over all rows before it.
 FAR_DOWN = 500
 BATCH = 500
+# So often an act looks again for what it may mark.
+ATTEMPTS = 5
 
 UNKNOWN = "Notification not found"
 NOT_YOURS_TO_READ = "Forbidden: Cannot access other users notifications"
@@ -50,6 +52,9 @@ HOUR = timedelta(hours=1)
 EVER = datetime.min.replace(tzinfo=UTC)
 # No notice is younger; an hour can still be added to it.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Span(NamedTuple):
@@ -216,6 +221,26 @@ class Reader:
 # --- What an account does --------------------------------------------------------------------------------------------
 
 
+def _looking_again(act: Callable[P, R]) -> Callable[P, R]:
+    """Wrap `act`, one transaction, so that it is done again where notices changed between its look and its marks.
+
+    Some were pruned meanwhile, or marked by the same account's other request: the next look leaves them out. Where the
+    account itself is gone, no look helps.
+    """
+
+    @functools.wraps(act)
+    def until_it_holds(*args: P.args, **kwargs: P.kwargs) -> R:
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return act(*args, **kwargs)
+            except IntegrityError:
+                continue
+        return act(*args, **kwargs)
+
+    return until_it_holds
+
+
+@_looking_again
 def read_all(user: User, *, now: datetime) -> int:
     """Mark everything the account sees as read; return how many notices were unread."""
     with transaction.atomic():
@@ -269,6 +294,7 @@ def _mark(user: User, notice: Notification, values: dict[str, Any]) -> Mark:
         raise NotFound(UNKNOWN) from None
 
 
+@_looking_again
 def delete_read(user: User, asked: DateRange) -> int:
     """Take all read notices of the range out of the account's sight; return how many."""
     with transaction.atomic():

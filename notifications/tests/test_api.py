@@ -224,6 +224,28 @@ def test_a_notice_that_goes_while_it_is_marked_is_404(client, monkeypatch, metho
     assert not Mark.objects.exists()
 
 
+@pytest.mark.database
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "look, method, path, counted",
+    [("unread_since", "put", READ_ALL, "updated_count"), ("visible_in", "delete", DELETE_READ, "deleted_count")],
+)
+def test_notices_that_go_while_all_are_marked_are_left_out(client, old_alice, monkeypatch, look, method, path, counted):
+    # No span is kept, so that what is deleted is marked notice by notice.
+    monkeypatch.setattr(inbox, "MAX_CLEARED", 0)
+    told_at = timezone.now() - (2 * inbox.SETTLED if look == "visible_in" else timedelta())
+    gone, kept = tell(old_alice, title="gone", now=told_at), tell(old_alice, title="kept", now=told_at)
+    if look == "visible_in":
+        client.put(READ_ALL)
+    before_pruning = [[(notice.created_at, notice.pk) for notice in (gone, kept)]]
+    real = getattr(inbox.Reader, look)
+    monkeypatch.setattr(inbox.Reader, look, lambda *args: before_pruning.pop() if before_pruning else real(*args))
+    gone.delete()
+    answer = getattr(client, method)(path)
+    assert (answer.status_code, answer.json()[counted]) == (200, 1)
+    assert [mark.notification_id for mark in Mark.objects.all()] == [kept.pk]
+
+
 def test_a_notice_to_another_account_is_403(client, bob):
     notice = tell(bob)
     read, delete = client.put(f"{LIST}/{notice.pk}/read"), client.delete(f"{LIST}/{notice.pk}")
