@@ -12,7 +12,7 @@ from django.db import transaction
 
 from cronsched.lib import payload
 from cronsched.lib.errors import DomainError, TooManyRequests
-from jobs import executors, pacing
+from jobs import executors, pacing, waiting
 from jobs.executors import Failure, GitHubRequest, Outcome, WebhookRequest
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
@@ -22,8 +22,21 @@ PATIENCE = timedelta(seconds=5)
 
 
 def try_target(sent: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
-    """Call the target in `sent` once and return the answer's body. Raises `DomainError` for what cannot be called."""
+    """Call the target in `sent` once and return the answer's body. Raises `DomainError` for what cannot be called.
+
+    `TooManyRequests` where too many requests wait for targets already: unlike a run, a trial cannot go on without
+    its caller.
+    """
     request = read_request(sent)
+    if not waiting.places.acquire(timeout=waiting.BRIEF_SECONDS):
+        raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=waiting.BUSY_SECONDS)
+    try:
+        return _call(request, now=now)
+    finally:
+        waiting.places.release()
+
+
+def _call(request: WebhookRequest | GitHubRequest, *, now: datetime) -> dict[str, Any]:
     if isinstance(request, WebhookRequest):
         return describe(executors.run(request), kind="webhook")
     _take_turn(request, now=now)

@@ -24,7 +24,7 @@ MAY_IMPORT = {
 JOBS_ORDER = (
     {"cron", "executors"},
     {"models"},
-    {"options", "pacing"},
+    {"options", "pacing", "waiting"},
     {"counters", "definition", "facts", "leadership", "messages", "plan", "trial"},
     {"bulk", "csv_import", "history", "schedule", "statistics"},
     {"health"},

@@ -454,6 +454,7 @@ TEST_RUN = operation(
         Refusal(400, "Missing target configuration", definition.ROW.no_target),
         Refusal(400, "Invalid timeout_seconds", "timeout_seconds must be a number."),
         Refusal(400, "Invalid target_url", "Webhook URL must start with http:// or https://"),
+        Refusal(429, "Too many requests", "Too many runs are out at the moment. Try again."),
     ],
 )
 

@@ -16,7 +16,7 @@ from cronsched.lib.deadlocks import retried
 from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
 from cronsched.lib.outages import UNREACHABLE, first_line
-from jobs import pacing
+from jobs import pacing, waiting
 from jobs.dispatch.attempt import Prepared, Result, execute, prepare
 from jobs.dispatch.record import record
 from jobs.dispatch.start import running_row, take_turns
@@ -28,17 +28,11 @@ logger = logging.getLogger(__name__)
 
 # Manual runs that are out at the same time in one web process.
 IN_FLIGHT = 64
-# What a caller is told to wait where not even one more can be taken.
-BUSY_SECONDS = 10
 # How long an outcome outlives a database that is away, and how often it is tried again.
 KEEP_SECONDS = 15 * 60.0
 RETRY_SECONDS = 1.0
 
-# How long a caller waits while half of the web process's threads wait for runs by hand already.
-BRIEF_SECONDS = 0.5
-
 _slots = threading.BoundedSemaphore(IN_FLIGHT)
-_patient = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
 
 def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now: datetime) -> JobExecution:
@@ -49,19 +43,20 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
     with a token of its own waits here for its turn, because the token is stored nowhere. Raises `Job.DoesNotExist` for
     a job that is gone meanwhile, `TooManyRequests` where the run can neither leave nor be queued.
     """
-    if not _patient.acquire(blocking=False):
-        return _run(job, overrides, by=by, now=now, patience=min(BRIEF_SECONDS, settings.MANUAL_RUN_WAIT_SECONDS))
+    if not waiting.places.acquire(blocking=False):
+        brief = min(waiting.BRIEF_SECONDS, settings.MANUAL_RUN_WAIT_SECONDS)
+        return _run(job, overrides, by=by, now=now, patience=brief)
     try:
         return _run(job, overrides, by=by, now=now, patience=settings.MANUAL_RUN_WAIT_SECONDS)
     finally:
-        _patient.release()
+        waiting.places.release()
 
 
 def _run(job: Job, overrides: Overrides | None, *, by: User | None, now: datetime, patience: float) -> JobExecution:
     has_token = overrides is not None and overrides.github_token is not None
     if not _slots.acquire(timeout=patience if has_token else 0):
         if has_token:
-            raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=BUSY_SECONDS)
+            raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=waiting.BUSY_SECONDS)
         return queue_run(job, overrides=overrides, by=by, now=now)
     run = _ManualRun(job.pk, overrides, now=now)
     began = uptime()

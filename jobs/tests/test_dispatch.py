@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.utils import timezone
 from werkzeug import Response
 
-from jobs import counters, dispatch
+from jobs import counters, dispatch, waiting
 from jobs.dispatch import manual
 from jobs.executors import WebhookRequest
 from jobs.facts import JobFacts, Overrides
@@ -325,9 +325,9 @@ def test_a_run_that_is_queued_by_hand_is_sent_by_whoever_leads(hook):
 
 
 def many_wait(monkeypatch, settings):
-    monkeypatch.setattr(manual, "_patient", threading.BoundedSemaphore(1))
-    manual._patient.acquire()
-    monkeypatch.setattr(manual, "BRIEF_SECONDS", 0.2)
+    monkeypatch.setattr(waiting, "places", threading.BoundedSemaphore(1))
+    waiting.places.acquire()
+    monkeypatch.setattr(waiting, "BRIEF_SECONDS", 0.2)
 
 
 def patience_is_short(monkeypatch, settings):

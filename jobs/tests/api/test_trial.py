@@ -1,9 +1,12 @@
 """POST /jobs/test-run."""
 
+import threading
+
 import pytest
 from werkzeug import Response as SinkResponse
 
 from accounts.tests.factories import api_client
+from jobs import waiting
 from jobs.models import JobExecution
 from notifications.models import Notification
 
@@ -160,6 +163,29 @@ def test_nothing_is_stored_and_nobody_is_told(client, httpserver):
     try_target(client, target_url=httpserver.url_for("/hook"))
     assert not JobExecution.objects.exists()
     assert not Notification.objects.exists()
+
+
+@pytest.fixture
+def one_place(monkeypatch):
+    """A process in which one request at a time may wait for a target."""
+    monkeypatch.setattr(waiting, "places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(waiting, "BRIEF_SECONDS", 0.01)
+    return waiting.places
+
+
+def test_a_test_run_too_many_is_refused(client, httpserver, one_place):
+    one_place.acquire()
+    response = client.post(TEST_RUN, {"target_url": httpserver.url_for("/hook")})
+    message = "Too many runs are out at the moment. Try again."
+    assert (response.status_code, response.json()) == (429, {"error": "Too many requests", "message": message})
+    assert response.headers["Retry-After"] == "10"
+    assert not httpserver.log
+    assert client.post(TEST_RUN, {"target_url": "x"}).status_code == 400, "what is wrong is said first"
+
+
+def test_a_test_run_makes_room_for_the_next(client, httpserver, one_place):
+    for _ in range(2):
+        assert not try_target(client, target_url="http://127.0.0.1:1/")["ok"]
 
 
 def test_viewers_are_refused(charlie):
