@@ -39,9 +39,11 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
     """Run `job` in this process and return its execution: final, or as it is when the bounded wait ends.
 
     Works without a scheduler. After the wait the run goes on and is recorded by its own thread. Where this process
-    has too many such runs out, or its turn at GitHub is too far away, the run is queued for the leader instead; one
-    with a token of its own waits here for its turn, because the token is stored nowhere. Raises `Job.DoesNotExist` for
-    a job that is gone meanwhile, `TooManyRequests` where the run can neither leave nor be queued.
+    has too many such runs out, no thread for one more, or its turn at GitHub is too far away, the run is queued for the
+    leader instead; one with a token of its own waits here for its turn, because the token is stored nowhere.
+
+    Raises `Job.DoesNotExist` for a job that is gone meanwhile, `TooManyRequests` where the run can neither leave nor be
+    queued.
     """
     if not waiting.places.acquire(blocking=False):
         brief = min(waiting.BRIEF_SECONDS, settings.MANUAL_RUN_WAIT_SECONDS)
@@ -54,26 +56,26 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
 
 def _run(job: Job, overrides: Overrides | None, *, by: User | None, now: datetime, patience: float) -> JobExecution:
     has_token = overrides is not None and overrides.github_token is not None
-    if not _slots.acquire(timeout=patience if has_token else 0):
+    has_slot = _slots.acquire(timeout=patience if has_token else 0)
+    run = _ManualRun(job.pk, overrides, now=now)
+    if not (has_slot and run.has_thread()):
         if has_token:
             raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=waiting.BUSY_SECONDS)
         return queue_run(job, overrides=overrides, by=by, now=now)
-    run = _ManualRun(job.pk, overrides, now=now)
     began = uptime()
     try:
         turn = pacing.patiently(run.insert, now=now, patience=timedelta(seconds=patience / 2))
     except BaseException:
-        _slots.release()
+        run.go(has_row=False)
         raise
+    run.go(has_row=turn is None)
     if turn is not None:
-        _slots.release()
         if has_token:
             seconds = math.ceil((turn - now).total_seconds())
             raise TooManyRequests(
                 "GitHub takes no more dispatches with this token now. Try again.", retry_after=seconds
             )
         return queue_run(job, overrides=overrides, by=by, now=now, not_before=turn)
-    threading.Thread(target=run.execute, name="manual run", daemon=True).start()
     run.wait(patience - (uptime() - began))
     return JobExecution.objects.get(pk=run.execution_id)
 
@@ -127,9 +129,29 @@ class _ManualRun:
         self._made = now, uptime()
         self._prepared: Prepared | None = None
         self._result: Result | None = None
+        self._has_row = False
+        self._decided = threading.Event()
         self._arrived = threading.Event()
         self._caller_left = threading.Event()
         self._is_recorded = False
+
+    def has_thread(self) -> bool:
+        """Start the thread, which takes over the slot; give that back where the system has no thread left.
+
+        Before the row is written: a row that says it is running would have nobody to run it.
+        """
+        try:
+            threading.Thread(target=self._run, name="manual run", daemon=True).start()
+        except RuntimeError as error:
+            _slots.release()
+            logger.warning("A run by hand found no thread: %s", error)
+            return False
+        return True
+
+    def go(self, *, has_row: bool) -> None:
+        """Let the thread call out, or end where there is no row that may leave."""
+        self._has_row = has_row
+        self._decided.set()
 
     @retried
     def insert(self, now: datetime) -> datetime | None:
@@ -147,18 +169,23 @@ class _ManualRun:
                 insert_executions([row], trigger=TriggerType.MANUAL, now=now)
         return turns.get(self.execution_id)
 
-    def execute(self) -> None:
-        """Run in the thread: call out, and record what the caller has not."""
+    def _run(self) -> None:
         try:
-            assert self._prepared
-            self._result = Result(self._prepared, execute(self._prepared), self._now())
-            self._arrived.set()
-            self._caller_left.wait()
-            if not self._is_recorded:
-                self._record_in_the_end(self._result)
+            self._decided.wait()
+            if self._has_row:
+                self._execute()
         finally:
             connection.close()
             _slots.release()
+
+    def _execute(self) -> None:
+        """Call out, and record what the caller has not."""
+        assert self._prepared
+        self._result = Result(self._prepared, execute(self._prepared), self._now())
+        self._arrived.set()
+        self._caller_left.wait()
+        if not self._is_recorded:
+            self._record_in_the_end(self._result)
 
     def wait(self, seconds: float) -> None:
         """Wait for the outcome and record it; after `seconds`, or if it is refused, leave that to the thread."""

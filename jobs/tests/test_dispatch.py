@@ -9,6 +9,7 @@ from django.db import OperationalError
 from django.utils import timezone
 from werkzeug import Response
 
+from cronsched.lib.errors import TooManyRequests
 from jobs import counters, dispatch, waiting
 from jobs.dispatch import manual
 from jobs.executors import WebhookRequest
@@ -421,6 +422,28 @@ def test_a_run_by_hand_ends_by_the_clock_it_started_by(hook):
     execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=now)
     assert execution.started_at == now
     assert 0 <= execution.duration_seconds < 60
+
+
+@pytest.mark.parametrize("token", [None, "ghp_of_this_run"])
+def test_a_run_by_hand_that_finds_no_thread_is_queued_or_refused(hook, monkeypatch, token):
+    """And leaves its slot to the next, which finds one."""
+    monkeypatch.setattr(manual, "_slots", threading.BoundedSemaphore(1))
+    begin, refusals = threading.Thread.start, [RuntimeError("can't start new thread")]
+
+    def begin_unless_refused(thread):
+        if thread.name == "manual run" and refusals:
+            raise refusals.pop()
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", begin_unless_refused)
+    job, overrides = make_job(target_url=hook), Overrides(github_token=token)
+    if token:
+        with pytest.raises(TooManyRequests):
+            dispatch.run_manually(job, overrides=overrides, by=None, now=timezone.now())
+        assert not JobExecution.objects.exists()
+    else:
+        assert dispatch.run_manually(job, overrides=overrides, by=None, now=timezone.now()).status == "queued"
+    assert dispatch.run_manually(job, overrides=overrides, by=None, now=timezone.now()).status == "success"
 
 
 def test_more_runs_by_hand_than_a_process_holds_are_queued_for_the_leader(hook, monkeypatch):
