@@ -1,6 +1,7 @@
 """Accounts on the admin site: administrators manage all of them, everybody else sees their own."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from django.contrib import admin, messages
@@ -145,8 +146,12 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
         self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Tell what a deletion was refused for. Two administrators may act on each other at the same moment."""
+        # The history is written before the accounts are deleted: what is refused must not stand there as done. Only for
+        # what changes something, since a transaction of SQLite keeps others from writing.
+        whole = transaction.atomic() if request.method == "POST" else nullcontext()
         try:
-            return view(request, *args, **kwargs)
+            with whole:
+                return view(request, *args, **kwargs)
         except DomainError as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
             return HttpResponseRedirect(reverse("admin:accounts_user_changelist"))

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
@@ -303,3 +304,4 @@ def test_a_deletion_that_is_refused_is_told_and_deletes_nothing(admin_site, alic
     assert "At least one active administrator is needed." in page.content.decode()
     assert User.objects.filter(username="last").exists()
     assert User.objects.filter(username="alice").exists()
+    assert not LogEntry.objects.exists(), "the history must not tell what did not happen"
