@@ -12,6 +12,10 @@ from django.db import InterfaceError, InternalError, OperationalError, Programmi
 # will be refused again. Whoever can do without the row that is to blame asks `is_outage` first.
 UNREACHABLE = (OperationalError, InterfaceError, InternalError, ProgrammingError)
 
+# How long the outcome of a run outlives a database that is away, and how often it is tried again.
+KEEP_SECONDS = 15 * 60.0
+RETRY_SECONDS = 1.0
+
 # No such table, column or schema, and no permission: a restore grants them last.
 POSTGRESQL_AWAY = frozenset({"42P01", "42703", "3F000", "42501"})
 # The others are operational errors of MariaDB's driver.

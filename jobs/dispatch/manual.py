@@ -15,7 +15,7 @@ from cronsched.lib.clock import uptime
 from cronsched.lib.deadlocks import retried
 from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
-from cronsched.lib.outages import UNREACHABLE, first_line
+from cronsched.lib.outages import KEEP_SECONDS, RETRY_SECONDS, UNREACHABLE, first_line
 from jobs import pacing, waiting
 from jobs.dispatch.attempt import Prepared, Result, execute, prepare
 from jobs.dispatch.record import record
@@ -28,9 +28,6 @@ logger = logging.getLogger(__name__)
 
 # Manual runs that are out at the same time in one web process.
 IN_FLIGHT = 64
-# How long an outcome outlives a database that is away, and how often it is tried again.
-KEEP_SECONDS = 15 * 60.0
-RETRY_SECONDS = 1.0
 
 _slots = threading.BoundedSemaphore(IN_FLIGHT)
 

@@ -18,7 +18,7 @@ from django.db import connection
 
 from cronsched.lib import failpoints
 from cronsched.lib.clock import uptime
-from cronsched.lib.outages import UNREACHABLE, first_line, piecewise
+from cronsched.lib.outages import KEEP_SECONDS, RETRY_SECONDS, UNREACHABLE, first_line, piecewise
 from jobs.dispatch import Result, record
 from jobs.scheduler.turns import Turn
 
@@ -28,8 +28,6 @@ BATCH = 500
 # How long a result waits for company: while nothing else is to be sent, and while much is.
 QUIET_WAIT_SECONDS = 0.05
 BUSY_WAIT_SECONDS = 3.0
-KEEP_SECONDS = 15 * 60.0
-RETRY_SECONDS = 1.0
 
 
 class Recorder:
