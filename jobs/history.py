@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import CASCADE, SET_NULL, ManyToOneRel
 
+from cronsched.lib import batches
 from jobs import counters
 from jobs.models import JobExecution
 
@@ -20,7 +21,7 @@ def delete(execution_ids: Sequence[UUID]) -> int:
         # Held before they are counted: somebody else may be deleting the same. In one order, so that no two wait for
         # each other in a ring, and so that nobody can refer to them any more.
         wanted = JobExecution.objects.filter(pk__in=execution_ids).order_by("pk")
-        held = list(wanted.select_for_update().values_list("pk", flat=True))
+        held = list(batches.locked(wanted, skip=False, whole=True).values_list("pk", flat=True))
         if not held:
             return 0
         rows = JobExecution.objects.filter(pk__in=held)

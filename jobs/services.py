@@ -45,8 +45,7 @@ def check_may(by: User, job: Job, act: str) -> None:
 
 def _locked(job_id: UUID, *, to_delete: bool = False) -> Job:
     """Return the job's row, held until the transaction ends; `to_delete` so that nobody refers to it meanwhile."""
-    wanted = Job.objects.filter(pk=job_id)
-    job = (wanted.select_for_update() if to_delete else batches.locked(wanted, skip=False)).first()
+    job = batches.locked(Job.objects.filter(pk=job_id), skip=False, whole=to_delete).first()
     if job is None:
         raise job_not_found(str(job_id))
     return job

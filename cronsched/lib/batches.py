@@ -348,17 +348,17 @@ def _execute(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -
         return int(cursor.rowcount)
 
 
-def locked(rows: QuerySet[M], *, skip: bool = True) -> QuerySet[M]:
+def locked(rows: QuerySet[M], *, skip: bool = True, whole: bool = False) -> QuerySet[M]:
     """Lock what `rows` reads, also through its inner joins, until the transaction ends.
 
     With `skip` rows that another holds are left out: a process that stopped in the middle of a transaction must not
     hold up those who have other rows to deal with. On SQLite the transaction itself is the lock. The lock lets others
-    insert rows that refer to these.
+    insert rows that refer to these, where the database can tell, unless it is `whole`, for rows that are to be deleted.
     """
     features = connections[rows.db].features
     if not features.has_select_for_update:
         return rows
     return rows.select_for_update(
         skip_locked=skip and features.has_select_for_update_skip_locked,
-        no_key=features.has_select_for_no_key_update,
+        no_key=not whole and features.has_select_for_no_key_update,
     )
