@@ -14,8 +14,9 @@ from gunicorn import util
 
 from cronsched.lib import env
 
-_port = env.integer("PORT", 5001, at_least=1, at_most=65535)
+# The first look at a setting reads `.env`, where the variables below may stand as well.
 _on_sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
+_port = env.integer("PORT", 5001, at_least=1, at_most=65535)
 
 bind = f"{settings.BIND_ADDRESS}:{_port}"
 worker_class = "cronsched.worker.Worker"

@@ -76,3 +76,20 @@ def test_the_process_environment_wins_over_the_file(tmp_path):
     file.write_text("SCHEDULER_TIMEZONE=UTC\n")
     assert settings_with(file)["SCHEDULER_TIMEZONE"] == "UTC"
     assert settings_with(file, SCHEDULER_TIMEZONE="Europe/Berlin")["SCHEDULER_TIMEZONE"] == "Europe/Berlin"
+
+
+def test_the_web_process_heeds_what_the_file_says_of_its_port(tmp_path):
+    file = tmp_path / "settings.env"
+    file.write_text(f"SECRET_KEY={'x' * 40}\nPORT=18473\n")
+    file.chmod(0o600)
+    environment = {name: value for name, value in os.environ.items() if name not in {"PORT", "SECRET_KEY"}}
+    result = subprocess.run(
+        [sys.executable, "-c", "import runpy; print(runpy.run_path('gunicorn.conf.py')['bind'])"],
+        cwd=ROOT,
+        env={**environment, "ENV_FILE": str(file)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.stdout == "127.0.0.1:18473\n", result.stderr
