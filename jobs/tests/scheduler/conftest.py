@@ -5,8 +5,23 @@ import pytest
 from django.db import connection, transaction
 
 from cronsched.door import door
+from cronsched.lib.tests.servers import Target, target
 from jobs.models import Job
 from jobs.tests.scheduler.helpers import make_due_job
+from jobs.tests.scheduler.processes import Sink
+
+
+@pytest.fixture
+def behaviour() -> Sink:
+    """How the target of real processes answers."""
+    return Sink()
+
+
+@pytest.fixture
+def sink(behaviour: Sink) -> Iterator[Target]:
+    with target(behaviour) as running:
+        yield running
+        behaviour.answer.set()
 
 
 @pytest.fixture

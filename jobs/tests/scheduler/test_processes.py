@@ -3,35 +3,21 @@
 import resource
 import signal
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
-from cronsched.lib.tests.servers import Target, target
 from jobs.leadership import TTL, resync
 from jobs.models import Job, JobExecution, SchedulerLease, Status
 from jobs.tests.scheduler.helpers import only_row, statuses
-from jobs.tests.scheduler.processes import Sink, make_owed_job, run_once, scheduler
+from jobs.tests.scheduler.processes import make_owed_job, run_once, scheduler
 from notifications.models import Notification
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 WAIT = 60.0
-
-
-@pytest.fixture
-def behaviour() -> Sink:
-    return Sink()
-
-
-@pytest.fixture
-def sink(behaviour: Sink) -> Iterator[Target]:
-    with target(behaviour) as running:
-        yield running
-        behaviour.answer.set()
 
 
 def wait_for_row(status: Status) -> JobExecution:

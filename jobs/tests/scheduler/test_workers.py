@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from cronsched.lib.tests.servers import Target, target
+from cronsched.lib.tests.servers import Target
 from jobs.models import JobExecution, SchedulerLease, Status
 from jobs.tests.scheduler.processes import Scheduler, Sink, make_owed_job, scheduler
 
@@ -19,18 +19,6 @@ WAIT = 60.0
 JOBS = 30
 # Two processes share it: each may have five requests out.
 SETTINGS = {"SEND_PROCESSES": "2", "MAX_IN_FLIGHT": "10"}
-
-
-@pytest.fixture
-def behaviour() -> Sink:
-    return Sink()
-
-
-@pytest.fixture
-def sink(behaviour: Sink) -> Iterator[Target]:
-    with target(behaviour) as running:
-        yield running
-        behaviour.answer.set()
 
 
 @pytest.fixture
