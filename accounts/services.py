@@ -18,6 +18,7 @@ from accounts import throttle
 from accounts.authentication import REVOKED, USER_NOT_FOUND, open_session
 from accounts.models import LoginSession, NotificationPreferences, Role, UiPreferences, User
 from accounts.tokens import RefreshToken, TokenPair, issue_pair
+from cronsched.lib import batches
 from cronsched.lib.errors import Conflict, DomainError, NotFound, Unauthorized
 
 BAD_CREDENTIALS = "Invalid email/username or password"
@@ -186,7 +187,7 @@ def keep_an_administrator(*, but: User) -> None:
 
     All of them stay locked until the transaction ends: two who act on each other at once see each other's act.
     """
-    active = User.objects.select_for_update().filter(role=Role.ADMIN, is_active=True).order_by("id")
+    active = batches.locked(User.objects.filter(role=Role.ADMIN, is_active=True).order_by("id"), skip=False)
     if list(active.values_list("id", flat=True)) == [but.id]:
         raise DomainError("Last administrator", LAST_ADMIN)
 

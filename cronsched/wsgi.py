@@ -13,5 +13,5 @@ application = WholeBodies(
     # An upload is wrapped in some lines of its form.
     most=max(settings.MAX_BODY_BYTES, settings.MAX_UPLOAD_BYTES + 64 * 1024),
     # Half of the threads may wait for runs by hand; the rest answers whatever else happens.
-    at_once=settings.WEB_THREADS // 4,
+    at_once=max(1, settings.WEB_THREADS // 4),
 )

@@ -346,7 +346,8 @@ class Draft:
     def check_inputs(self) -> None:
         """Check what a workflow would get as inputs against GitHub's limits, now and not at the first fire time."""
         if self.is_asked("metadata", *TARGET_FIELDS) and all(self.outcome(name) for name in GITHUB_FIELDS):
-            for problem in input_problems(self.outcome("metadata")):
+            # None where they were refused already.
+            for problem in input_problems(self.outcome("metadata") or {}):
                 raise DomainError("Invalid metadata", problem, field="metadata")
 
     def check_options(self) -> None:

@@ -242,7 +242,7 @@ def run_now(job: Job, sent: Mapping[str, Any], *, by: User, now: datetime) -> Jo
     refuse_expired(job, now=now)
     overrides = read_overrides(job, sent)
     try:
-        return dispatch.run_manually(job, overrides=overrides, by=by, now=now)
+        return dispatch.run_manually(job, overrides=overrides, now=now)
     except (Job.DoesNotExist, JobExecution.DoesNotExist, IntegrityError):
         if Job.objects.filter(pk=job.pk).exists():
             raise
@@ -258,7 +258,7 @@ def queue_run(job_id: UUID, *, by: User, now: datetime) -> JobExecution:
     check_may(by, job, "execute")
     refuse_expired(job, now=now)
     try:
-        return dispatch.queue_run(job, by=by, now=now)
+        return dispatch.queue_run(job, now=now)
     except Job.DoesNotExist:
         raise job_not_found(str(job_id)) from None
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Count, QuerySet, Sum, Value
-from django.db.models.functions import Lower
 
 from cronsched.lib.ranges import DateRange
 from jobs.counters import ALL_JOBS
@@ -77,7 +76,7 @@ class Selection:
         if self.jobs is not None:
             rows = rows.filter(job__in=sorted(self.jobs))
         if self.job_name:
-            named = Job.objects.annotate(key=Lower("name")).filter(key__contains=self.job_name.lower())
+            named = Job.objects.filter(name__icontains=self.job_name)
             rows = rows.filter(job__in=named)
         return rows
 

@@ -67,8 +67,8 @@ def _waiting(now: datetime) -> "QuerySet[Delivery]":
 
 
 def _told(row: Delivery) -> Told:
-    if row.kind == KIND:
-        return Told(**row.payload["told"])
+    if told := row.payload.get("told"):
+        return Told(**told)
     mention = row.payload["mention"]
     return Told({row.summary: 1}, [mention] if mention else [], [_line(row.payload["text"], mention)])
 

@@ -61,7 +61,7 @@ def clamped(name: str, default: int, *, low: int, high: int) -> int:
 
 
 def processors() -> int:
-    """Return how many processors this process may use; in a container that is less than the machine has."""
+    """Return how many processors this process may run on. A container's share of their time is not seen here."""
     return len(os.sched_getaffinity(0))
 
 

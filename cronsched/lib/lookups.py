@@ -17,11 +17,15 @@ from django.db.models.sql.compiler import SQLCompiler
 @TextField.register_lookup
 class ContainsInAnyCase(IContains):
     def as_mysql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, Any]:
-        return compiler.compile(Contains(Lower(self.lhs), self.rhs.lower()))
+        return compiler.compile(Contains(Lower(self.lhs), _lowered(self.rhs)))
 
 
 @CharField.register_lookup
 @TextField.register_lookup
 class StartsWithInAnyCase(IStartsWith):
     def as_mysql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, Any]:
-        return compiler.compile(StartsWith(Lower(self.lhs), self.rhs.lower()))
+        return compiler.compile(StartsWith(Lower(self.lhs), _lowered(self.rhs)))
+
+
+def _lowered(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else Lower(value)

@@ -44,10 +44,10 @@ def _lane(request: GitHubRequest) -> str:
     return lane
 
 
-def contested(results: Iterable[Result]) -> dict[UUID, Result]:
-    """Return, as failures, the dispatches that nobody answered and whose run was found but belongs to another.
+def claim_found_runs(results: Iterable[Result]) -> dict[UUID, Result]:
+    """Claim the runs found for dispatches that nobody answered; return, as failures, those whose run is another's.
 
-    Those it does not return have their run: call it in the transaction that records them.
+    Call it in the transaction that records them.
     """
     found = [
         (result, result.prepared.request)
@@ -55,13 +55,17 @@ def contested(results: Iterable[Result]) -> dict[UUID, Result]:
         if result.outcome.details.get("lookup") == "run found" and isinstance(result.prepared.request, GitHubRequest)
     ]
     refused = {}
-    # In one order, so that no two batches wait for each other in a ring.
-    for result, request in sorted(found, key=lambda item: item[0].outcome.details["run_id"]):
+    # In one order, also with `tracking.begin`, so that no two batches wait for each other in a ring.
+    for result, request in sorted(found, key=lambda item: (_repository(item[1]), item[0].outcome.details["run_id"])):
         execution_id, run_id = result.prepared.execution_id, result.outcome.details["run_id"]
-        repository = f"{request.owner}/{request.repo}"
+        repository = _repository(request)
         if not tracking.claim_found(execution_id, repository, run_id, now=result.completed_at):
             refused[execution_id] = _of_another(result)
     return refused
+
+
+def _repository(request: GitHubRequest) -> str:
+    return f"{request.owner}/{request.repo}".lower()
 
 
 def _of_another(result: Result) -> Result:

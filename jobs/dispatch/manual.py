@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db import connection, transaction
 
-from accounts.models import User
 from cronsched.lib import batches
 from cronsched.lib.clock import uptime
 from cronsched.lib.deadlocks import retried
@@ -32,7 +31,7 @@ IN_FLIGHT = 64
 _slots = threading.BoundedSemaphore(IN_FLIGHT)
 
 
-def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now: datetime) -> JobExecution:
+def run_manually(job: Job, *, overrides: Overrides | None, now: datetime) -> JobExecution:
     """Run `job` in this process and return its execution: final, or as it is when the bounded wait ends.
 
     Works without a scheduler. After the wait the run goes on and is recorded by its own thread. Where this process
@@ -44,21 +43,21 @@ def run_manually(job: Job, *, overrides: Overrides | None, by: User | None, now:
     """
     if not waiting.places.acquire(blocking=False):
         brief = min(waiting.BRIEF_SECONDS, settings.MANUAL_RUN_WAIT_SECONDS)
-        return _run(job, overrides, by=by, now=now, patience=brief)
+        return _run(job, overrides, now=now, patience=brief)
     try:
-        return _run(job, overrides, by=by, now=now, patience=settings.MANUAL_RUN_WAIT_SECONDS)
+        return _run(job, overrides, now=now, patience=settings.MANUAL_RUN_WAIT_SECONDS)
     finally:
         waiting.places.release()
 
 
-def _run(job: Job, overrides: Overrides | None, *, by: User | None, now: datetime, patience: float) -> JobExecution:
+def _run(job: Job, overrides: Overrides | None, *, now: datetime, patience: float) -> JobExecution:
     has_token = overrides is not None and overrides.github_token is not None
     has_slot = _slots.acquire(timeout=patience if has_token else 0)
     run = _ManualRun(job.pk, overrides, now=now)
-    if not (has_slot and run.has_thread()):
+    if not (has_slot and run.starts()):
         if has_token:
             raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=waiting.BUSY_SECONDS)
-        return queue_run(job, overrides=overrides, by=by, now=now)
+        return queue_run(job, overrides=overrides, now=now)
     began = uptime()
     try:
         turn = pacing.patiently(run.insert, now=now, patience=timedelta(seconds=patience / 2))
@@ -72,7 +71,7 @@ def _run(job: Job, overrides: Overrides | None, *, by: User | None, now: datetim
             raise TooManyRequests(
                 "GitHub takes no more dispatches with this token now. Try again.", retry_after=seconds
             )
-        return queue_run(job, overrides=overrides, by=by, now=now, not_before=turn)
+        return queue_run(job, overrides=overrides, now=now, not_before=turn)
     run.wait(patience - (uptime() - began))
     return JobExecution.objects.get(pk=run.execution_id)
 
@@ -81,7 +80,6 @@ def queue_run(
     job: Job,
     *,
     overrides: Overrides | None = None,
-    by: User | None,
     now: datetime,
     not_before: datetime | None = None,
 ) -> JobExecution:
@@ -132,7 +130,7 @@ class _ManualRun:
         self._caller_left = threading.Event()
         self._is_recorded = False
 
-    def has_thread(self) -> bool:
+    def starts(self) -> bool:
         """Start the thread, which takes over the slot; give that back where the system has no thread left.
 
         Before the row is written: a row that says it is running would have nobody to run it.

@@ -57,8 +57,8 @@ def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
         # each other.
         jobs = _lock_jobs({result.prepared.job.id for result in by_id.values()})
         before = _lock_own(by_id, sender)
-        by_id |= github.contested(by_id[execution_id] for execution_id in before)
-        recorded = [_recorded(by_id[row.id], row, jobs) for row in before.values()]
+        by_id |= github.claim_found_runs(by_id[execution_id] for execution_id in before)
+        recorded = [_recorded(by_id[row.id], row, jobs, now) for row in before.values()]
         if not recorded:
             return 0
         condition = "job_executions.sender = %s AND job_executions.status IN ('running', 'unknown')"
@@ -155,9 +155,9 @@ class _Recorded(NamedTuple):
         return JobExecution(**self._asdict())
 
 
-def _recorded(result: Result, before: _Running, jobs: Mapping[UUID, _Locked]) -> _Recorded:
+def _recorded(result: Result, before: _Running, jobs: Mapping[UUID, _Locked], now: datetime) -> _Recorded:
     prepared, outcome, completed_at = result
-    again = next_attempt(result, first_at=before.started_at) if _may_go_on(result, before, jobs) else None
+    again = next_attempt(result, first_at=before.started_at) if _may_go_on(result, before, jobs, now) else None
     final = again is None
     return _Recorded(
         id=prepared.execution_id,
@@ -182,13 +182,13 @@ def _recorded(result: Result, before: _Running, jobs: Mapping[UUID, _Locked]) ->
     )
 
 
-def _may_go_on(result: Result, before: _Running, jobs: Mapping[UUID, _Locked]) -> bool:
+def _may_go_on(result: Result, before: _Running, jobs: Mapping[UUID, _Locked], now: datetime) -> bool:
     if before.status != Status.RUNNING:
         # An outcome that came after the row was called unknown corrects it, no more.
         return False
     # Whoever paused the job settled what was queued then; nobody would settle what is queued now.
     job = jobs[result.prepared.job.id]
-    return before.trigger_type != TriggerType.SCHEDULED or not job.was_stopped(result.completed_at)
+    return before.trigger_type != TriggerType.SCHEDULED or not job.was_stopped(now)
 
 
 def _storable(text: str | None) -> str | None:

@@ -81,12 +81,13 @@ def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list
                 row.id, job, fire_time=row.scheduled_for, attempt=row.attempt, overrides=row.stored_overrides
             )
             ready_now.append((item, row.started_at if row.has_left else now))
-        if stopped:
-            give_up(JobExecution.objects.filter(id__in=stopped), reason=PAUSED, now=now)
         prepared, turns = take_turns([item for item, _ in ready_now], now=now)
         updates = [_started(item, at, sender, now) for item, at in ready_now if item.execution_id not in turns]
         _write_queued(STARTED, updates)
         _write_queued(PLANNED, list(turns.items()))
+        # Lanes before counts, as a claim takes them.
+        if stopped:
+            give_up(JobExecution.objects.filter(id__in=stopped), reason=PAUSED, now=now)
     return prepared
 
 

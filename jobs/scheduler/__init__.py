@@ -41,7 +41,8 @@ What happens when
                                         could make it two.
     killed after the send               the same, and for the same reason.
     killed before the record            the same. At most the last seconds of outcomes are lost (`record`).
-    a worker killed                     what it had sent becomes `unknown`; the leader goes on without it.
+    a worker killed                     what it had sent becomes `unknown`; the leader goes on without it, and
+                                        without its part of the limits, until a restart.
     its scheduler killed                a worker finishes and records what it has sent, claims nothing more, and ends.
     stopped, then continued             its lease is gone, and it notices before it claims. What it had started it
                                         sends and records: those rows are its own.

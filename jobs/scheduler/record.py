@@ -56,7 +56,7 @@ class Recorder:
         with self._changed:
             self._results.append((uptime(), result))
             # Asked under the lock: of two that come at once into an empty queue one must see that it is the first.
-            if len(self._results) in {1, BATCH}:
+            if len(self._results) == 1:
                 self._changed.notify_all()
 
     def flush(self, *, timeout: float) -> bool:

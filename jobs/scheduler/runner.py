@@ -75,7 +75,7 @@ class Runner:
         self._drain_timeout = settings.DRAIN_TIMEOUT_SECONDS if drain_timeout is None else drain_timeout
         self._turn = write_turn()
         self._workers = workers or Workers()
-        processes = settings.SEND_PROCESSES if workers else 1
+        processes = settings.SEND_PROCESSES if workers and settings.SCHEDULER_ENABLED else 1
         self._workers.fork(processes - 1, partial(_help, self._turn, processes, self._drain_timeout))
         self._sender = Sender(self._turn, processes=processes, call_help=self._workers.call)
         self._clock = self._sender.clock
@@ -154,10 +154,20 @@ def _help(turn: Turn, processes: int, drain_timeout: float, calls: Calls) -> Non
         sender.clock.sample()
         sender.run_pass(calls.may_act)
 
+    def tidy() -> None:
+        door().close_idle()
+        connection.close_if_unusable_or_obsolete()
+
     guarded = Guarded("help", run_pass)
-    while calls.wait():
-        guarded()
-    sender.drain(timeout=drain_timeout)
+    try:
+        while calls.wait(tidy, every=CLOSE_IDLE_SECONDS):
+            try:
+                guarded()
+            except Exception:
+                # As in the leader: the next pass may find it mended, and what has been sent is still to be recorded.
+                logger.exception("A pass of a worker failed")
+    finally:
+        sender.drain(timeout=drain_timeout)
 
 
 class Leader:
@@ -189,6 +199,8 @@ class Leader:
             self._workers.trust(0.0)
             self._hand_over()
             self._scheduler.shutdown(wait=False)
+            # Once more: a renewal that was under way may have let them act again.
+            self._workers.trust(0.0)
 
     def may_act(self) -> bool:
         """Whether this process may claim and start; asked before each batch."""

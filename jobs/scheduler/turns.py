@@ -1,8 +1,8 @@
 """Whose turn it is to write.
 
 SQLite has one writer at a time, and whoever finds it taken sleeps and tries again, ever longer: between two that write
-all the time a third may never get through. Locks of our own queue the threads of a scheduler and its processes, first
-come, first served. Other databases need none.
+all the time a third may never get through. Locks of our own queue the threads of a scheduler, first come, first served,
+and its processes, none of which has two turns while another waits. Other databases need none.
 """
 
 import fcntl

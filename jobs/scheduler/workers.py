@@ -13,6 +13,7 @@ Signals are the scheduler's to heed; a worker ignores those that go to a whole g
 import fcntl
 import logging
 import os
+import select
 import signal
 from collections.abc import Callable
 from ctypes import c_double
@@ -38,8 +39,10 @@ class Calls:
         self._trusted_until = trusted_until
         self._scheduler = scheduler
 
-    def wait(self) -> bool:
-        """Wait for the next call; False where none will come any more."""
+    def wait(self, tidy: Callable[[], None], *, every: float) -> bool:
+        """Wait for the next call, tidying up every so many seconds; False where none will come any more."""
+        while not select.select([self._pipe], [], [], every)[0]:
+            tidy()
         return bool(os.read(self._pipe, CALLS))
 
     def may_act(self) -> bool:
@@ -48,7 +51,7 @@ class Calls:
 
 
 class Workers:
-    """The scheduler's end: none until they are forked. Losing one leaves less hands and harms nothing else."""
+    """The scheduler's end: none until they are forked. One that is lost takes its part of the limits with it."""
 
     def __init__(self) -> None:
         # The ends to call through, by process; none after the dismissal, when others may have got their numbers.
@@ -59,6 +62,8 @@ class Workers:
 
     def fork(self, number: int, work: Callable[[Calls], None]) -> None:
         """Make `number` processes that do `work` and end with it. The process must have no other thread yet."""
+        if not number:
+            return
         for connection in connections.all(initialized_only=True):
             connection.close()
             # PostgreSQL's, which has threads.
@@ -94,7 +99,7 @@ class Workers:
                     os.close(self._pipes.pop(pid))
                     _, status = os.waitpid(pid, 0)
                     self._alive.discard(pid)
-                    logger.error("Worker %d has ended (%d): %d left", pid, status, len(self._alive))
+                    logger.error("Worker %d has ended (%d): a restart brings it back", pid, status)
 
     def dismiss(self) -> None:
         """Call no more: workers finish what they have sent and end."""

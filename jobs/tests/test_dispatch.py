@@ -299,7 +299,7 @@ def join_manual_runs():
 
 def test_a_run_by_hand_is_settled_when_it_returns(hook):
     job = make_job(target_url=hook, is_active=False)
-    execution = dispatch.run_manually(job, overrides=None, by=None, now=timezone.now())
+    execution = dispatch.run_manually(job, overrides=None, now=timezone.now())
     assert (execution.status, execution.trigger_type, execution.output) == ("success", "manual", "thanks")
     assert execution.scheduled_for is None
     assert Notification.objects.get().related_execution_id == execution.pk
@@ -308,7 +308,7 @@ def test_a_run_by_hand_is_settled_when_it_returns(hook):
 def test_overrides_hold_for_one_run_and_no_token_is_stored(httpserver, hook):
     job = make_job(target_url="https://unused.example.com/", metadata={"stored": True})
     overrides = Overrides(metadata={"sent": 1}, target_url=hook, github_token="ghp_secret")
-    execution = dispatch.run_manually(job, overrides=overrides, by=None, now=timezone.now())
+    execution = dispatch.run_manually(job, overrides=overrides, now=timezone.now())
     assert httpserver.log[0][0].json == {"sent": 1}
     assert execution.target == hook
     assert execution.overrides == {"metadata": {"sent": 1}, "target_url": hook}
@@ -319,7 +319,7 @@ def test_overrides_hold_for_one_run_and_no_token_is_stored(httpserver, hook):
 
 def test_a_run_that_is_queued_by_hand_is_sent_by_whoever_leads(hook):
     job = make_job(target_url="https://unused.example.com/")
-    execution = dispatch.queue_run(job, overrides=Overrides(target_url=hook), by=None, now=NOON)
+    execution = dispatch.queue_run(job, overrides=Overrides(target_url=hook), now=NOON)
     assert (execution.status, execution.trigger_type) == ("queued", "manual")
     (prepared,) = start(execution)
     assert prepared.request.url == hook
@@ -347,7 +347,7 @@ def test_after_the_bounded_wait_the_run_goes_on_and_records_itself(httpserver, m
 
     httpserver.expect_request("/slow").respond_with_handler(slow)
     job = make_job(target_url=httpserver.url_for("/slow"))
-    execution = dispatch.run_manually(job, overrides=None, by=None, now=timezone.now())
+    execution = dispatch.run_manually(job, overrides=None, now=timezone.now())
     assert execution.status == "running"
     answer.set()
     join_manual_runs()
@@ -375,7 +375,7 @@ def refusals(monkeypatch):
 @pytest.mark.parametrize("number", [1, 3])
 def test_the_outcome_of_a_run_by_hand_outlives_a_database_that_refuses_it(hook, refusals, number):
     refusals += number * [OperationalError(1205, "Lock wait timeout exceeded")]
-    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=timezone.now())
+    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=timezone.now())
     # Whoever waits is told how it stands; the run goes on to write it.
     assert execution.status in {"running", "success"}
     join_manual_runs()
@@ -387,7 +387,7 @@ def test_the_outcome_of_a_run_by_hand_outlives_a_database_that_refuses_it(hook, 
 def test_the_outcome_of_a_run_by_hand_is_given_up_some_time(hook, refusals, monkeypatch, caplog):
     monkeypatch.setattr(manual, "KEEP_SECONDS", 0.0)
     refusals += 2 * [OperationalError("the database is away")]
-    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=timezone.now())
+    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=timezone.now())
     join_manual_runs()
     execution.refresh_from_db()
     assert execution.status == "running"
@@ -397,7 +397,7 @@ def test_the_outcome_of_a_run_by_hand_is_given_up_some_time(hook, refusals, monk
 @pytest.mark.django_db(transaction=True)
 def test_a_deadlock_costs_whoever_waits_nothing(hook, refusals):
     refusals.append(OperationalError(1213, "Deadlock found when trying to get lock"))
-    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=timezone.now())
+    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=timezone.now())
     assert execution.status == "success"
 
 
@@ -412,14 +412,14 @@ def test_a_run_by_hand_that_met_others_in_a_ring_leaves_all_the_same(hook, monke
         return take(*args, **kwargs)
 
     monkeypatch.setattr(manual, "take_turns", take_unless_refused)
-    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=timezone.now())
+    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=timezone.now())
     assert execution.status == "success"
 
 
 def test_a_run_by_hand_ends_by_the_clock_it_started_by(hook):
     """Its caller's clock is the database's, which this host's need not agree with."""
     now = timezone.now() - timedelta(hours=1)
-    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=now)
+    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=now)
     assert execution.started_at == now
     assert 0 <= execution.duration_seconds < 60
 
@@ -439,15 +439,15 @@ def test_a_run_by_hand_that_finds_no_thread_is_queued_or_refused(hook, monkeypat
     job, overrides = make_job(target_url=hook), Overrides(github_token=token)
     if token:
         with pytest.raises(TooManyRequests):
-            dispatch.run_manually(job, overrides=overrides, by=None, now=timezone.now())
+            dispatch.run_manually(job, overrides=overrides, now=timezone.now())
         assert not JobExecution.objects.exists()
     else:
-        assert dispatch.run_manually(job, overrides=overrides, by=None, now=timezone.now()).status == "queued"
-    assert dispatch.run_manually(job, overrides=overrides, by=None, now=timezone.now()).status == "success"
+        assert dispatch.run_manually(job, overrides=overrides, now=timezone.now()).status == "queued"
+    assert dispatch.run_manually(job, overrides=overrides, now=timezone.now()).status == "success"
 
 
 def test_more_runs_by_hand_than_a_process_holds_are_queued_for_the_leader(hook, monkeypatch):
     monkeypatch.setattr(manual, "_slots", threading.BoundedSemaphore(1))
     assert manual._slots.acquire()
-    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, by=None, now=timezone.now())
+    execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=timezone.now())
     assert execution.status == "queued"

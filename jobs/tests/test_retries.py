@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from jobs import dispatch, options
+from jobs.dispatch import Result
 from jobs.executors import Failure, Outcome
 from jobs.models import GitHubLane, Job, JobExecution, Overlap
 from jobs.schedule import PAUSED
@@ -123,9 +124,17 @@ def test_a_run_whose_job_came_to_its_end_is_tried_again():
     assert len(start(only_row(), now=MIDNIGHT + 5 * MINUTE)) == 1
 
 
+def test_a_failure_before_the_end_date_that_is_recorded_after_it_is_tried_again():
+    job = make_retrying_job(next_fire_at=MIDNIGHT - MINUTE, end_date=date(2026, 1, 15))
+    results = [Result(prepared, SERVER_ERROR, MIDNIGHT - SECOND) for prepared in claim(MIDNIGHT - MINUTE).prepared]
+    assert auto_pause(job.pk, now=MIDNIGHT)
+    dispatch.record(results, sender=SENDER, now=MIDNIGHT + SECOND)
+    assert only_row().status == "queued"
+
+
 def test_a_run_by_hand_of_a_paused_job_is_tried_again():
     job = make_retrying_job(is_active=False, next_fire_at=None)
-    prepared = start(dispatch.queue_run(job, by=None, now=NOON))
+    prepared = start(dispatch.queue_run(job, now=NOON))
     record(prepared, SERVER_ERROR, at=NOON + SECOND)
     assert (only_row().status, only_row().attempt) == ("queued", 2)
 

@@ -36,7 +36,7 @@ def job(shop) -> Job:
 
 def run_job(job: Job, **overrides) -> JobExecution:
     now = datetime.now(UTC)
-    return dispatch.run_manually(job, overrides=Overrides(**overrides) if overrides else None, by=None, now=now)
+    return dispatch.run_manually(job, overrides=Overrides(**overrides) if overrides else None, now=now)
 
 
 def look(after: timedelta = MINUTE) -> int:

@@ -118,6 +118,11 @@ def test_user_creates_a_job_that_is_scheduled_and_its_own(console, alice):
         ({"target_url": "ftp://example.com"}, "target_url", "target_url must include scheme"),
         ({"target_url": ""}, "target_url", 'Please provide either "target_url"'),
         ({"metadata": "[1]"}, "metadata", "metadata must be a JSON object"),
+        (
+            {"metadata": "[1]", "github_owner": "a", "github_repo": "b", "github_workflow_name": "c"},
+            "metadata",
+            "metadata must be a JSON object",
+        ),
         ({"timezone": "Mars/Olympus"}, "timezone", "zone"),
         (
             {"enable_email_notifications": "on", "notification_emails": "nobody"},
