@@ -27,7 +27,8 @@ One pass (`sender`, `feed`, each whole second)
 Who helps (`workers`)
     Python computes on one processor per process. Where a pass finds more than one batch it calls the scheduler's
     worker processes, which make passes of the same kind as long as the leader's term is trusted. Each has a token, a
-    pool and a recorder of its own; the statements on the rows keep them apart.
+    pool and a recorder of its own; the statements on the rows keep them apart. A process between, the nursery, forks
+    them and replaces those that die.
 
 Who leads (`lease`, `runner`)
     One row with holder, fence and seq. A standby takes over when the row stood still for 15 s by its own clock that
@@ -41,8 +42,9 @@ What happens when
                                         could make it two.
     killed after the send               the same, and for the same reason.
     killed before the record            the same. At most the last seconds of outcomes are lost (`record`).
-    a worker killed                     what it had sent becomes `unknown`; the leader goes on without it, and
-                                        without its part of the limits, until a restart.
+    a worker killed                     what it had sent becomes `unknown`; another takes its place at once, or
+                                        after a growing delay where one after the other dies.
+    the nursery killed                  workers go on, and are not replaced any more until a restart.
     its scheduler killed                a worker finishes and records what it has sent, claims nothing more, and ends.
     stopped, then continued             its lease is gone, and it notices before it claims. What it had started it
                                         sends and records: those rows are its own.

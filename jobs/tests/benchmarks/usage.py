@@ -29,7 +29,7 @@ def threads(pid: int) -> int:
 def _family(pid: int) -> Iterator[int]:
     yield pid
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        yield int(child)
+        yield from _family(int(child))
 
 
 def _processor_seconds(pid: int) -> float:

@@ -53,9 +53,15 @@ class Scheduler:
         return self._process.pid
 
     @property
+    def nursery(self) -> int:
+        """The id of the process that forks its workers."""
+        (pid,) = children(self.pid)
+        return pid
+
+    @property
     def workers(self) -> list[int]:
         """The ids of its worker processes."""
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        return children(self.nursery)
 
     @property
     def has_gone(self) -> bool:
@@ -97,6 +103,11 @@ class Scheduler:
                 self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
+
+
+def children(pid: int) -> list[int]:
+    """Return the ids of the processes that `pid` has forked and not buried."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @contextmanager
