@@ -2,17 +2,25 @@
 
 from datetime import datetime
 
+from django.db.models import UUIDField
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts.models import LoginSession, User
 from accounts.tokens import AccessToken, SessionToken
+from cronsched.lib.compiled import Compiled, Given
 from cronsched.lib.errors import Unauthorized
 
 USER_NOT_FOUND = "User not found"
 USER_INACTIVE = "User account is deactivated"
 REVOKED = "Token has been revoked"
+
+_SESSION = Compiled(
+    lambda: LoginSession.objects.select_related("user").filter(
+        id=Given("id", UUIDField()), user=Given("user", UUIDField())
+    )
+)
 
 
 def bearer_token(request: Request) -> str | None:
@@ -27,7 +35,7 @@ def open_session(text: str, kind: type[SessionToken], *, now: datetime) -> Login
     One query where all is well. Raises `Unauthorized` with the contract's text otherwise.
     """
     token = kind.read(text, now=now)
-    session = LoginSession.objects.select_related("user").filter(id=token.session_id, user=token.user_id).first()
+    session = _SESSION.first(id=token.session_id, user=token.user_id)
     user = session.user if session else User.objects.filter(id=token.user_id).first()
     if user is None:
         raise Unauthorized(USER_NOT_FOUND)

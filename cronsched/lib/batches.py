@@ -13,7 +13,7 @@ values: UUID, str, int, float, bool, aware datetime, date and, for JSON columns,
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from operator import attrgetter
@@ -23,7 +23,7 @@ from uuid import UUID
 from django.core.exceptions import EmptyResultSet
 from django.db import DataError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import BooleanField, F, Func, Model, QuerySet
+from django.db.models import BooleanField, F, Field, Func, Model, QuerySet
 from django.db.models.sql.compiler import SQLCompiler
 
 from cronsched.lib.outages import is_outage
@@ -196,25 +196,14 @@ class Among(Func):
 
 
 def read(rows: QuerySet[Any]) -> list[tuple[Any, ...]]:
-    """Return the rows of a `values_list` queryset as the queryset itself would, for a fraction of the cost.
-
-    Values are converted column by column, and what may stand in many rows is converted once.
-    """
+    """Return the rows of a `values_list` queryset as the queryset itself would, for a fraction of the cost."""
     compiler = rows.query.get_compiler(rows.db)
     try:
         sql, parameters = compiler.as_sql()
     except EmptyResultSet:
         return []
     found = _fetched(connections[rows.db], sql, parameters, len(compiler.select))
-    columns: list[Sequence[Any]] = list(zip(*found, strict=True))
-    for index, (expression, *_) in enumerate(compiler.select[: len(columns)]):
-        kind = expression.output_field.get_internal_type()
-        if kind == "UUIDField":
-            # Most stand in one row only.
-            columns[index] = [None if value is None else _uuid(value) for value in columns[index]]
-        elif convert := _CONVERTERS.get(kind):
-            columns[index] = _converted(columns[index], convert)
-    return list(zip(*columns, strict=True))
+    return converted(found, converters(expression for expression, *_ in compiler.select))
 
 
 def instances(rows: QuerySet[M]) -> list[M]:
@@ -246,12 +235,49 @@ def _fetched(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any
         return json.loads(document)
 
 
-def _converted(values: Sequence[Any], convert: Callable[[Any], Any]) -> list[Any]:
-    known: dict[Any, Any] = {None: None}
-    for value in values:
-        if value not in known:
-            known[value] = convert(value)
-    return [known[value] for value in values]
+Convert = Callable[[Sequence[Any]], Sequence[Any]]
+Converters = Mapping[int, Convert]
+
+
+def converters(selected: Iterable[Any]) -> Converters:
+    """Return how the columns `selected` (expressions) become Python's values, by their places."""
+    found = {place: _converter(expression.output_field) for place, expression in enumerate(selected)}
+    return {place: convert for place, convert in found.items() if convert}
+
+
+def _converter(field: "Field[Any, Any]") -> Convert | None:
+    """Return how a column of this kind becomes Python's values, None where the driver does it."""
+    convert = _CONVERTERS.get(field.get_internal_type())
+    if convert is None and hasattr(field, "from_db_value"):
+        raise TypeError(f"{type(field).__name__} is read in a way of its own.")
+    return convert
+
+
+def converted(rows: Sequence[Row], converters: Converters) -> list[tuple[Any, ...]]:
+    """Return `rows` as Django would, for a fraction of the cost: column by column."""
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    if columns:
+        for place, convert in converters.items():
+            columns[place] = convert(columns[place])
+    return list(zip(*columns, strict=True))
+
+
+def _once_each(convert: Callable[[Any], Any]) -> Convert:
+    """Return a function that converts a column; what stands in many rows is converted once."""
+
+    def column(values: Sequence[Any]) -> list[Any]:
+        known: dict[Any, Any] = {None: None}
+        for value in values:
+            if value not in known:
+                known[value] = convert(value)
+        return [known[value] for value in values]
+
+    return column
+
+
+def _uuids(values: Sequence[Any]) -> list[UUID | None]:
+    # Most stand in one row only.
+    return [None if value is None else _uuid(value) for value in values]
 
 
 def _uuid(value: Any) -> UUID:
@@ -269,11 +295,12 @@ def _day(value: date | str) -> date:
 
 
 # What the databases' drivers leave to Django.
-_CONVERTERS: dict[str, Callable[[Any], Any]] = {
-    "DateTimeField": _instant,
-    "DateField": _day,
-    "BooleanField": bool,
-    "JSONField": json.loads,
+_CONVERTERS: dict[str, Convert] = {
+    "UUIDField": _uuids,
+    "DateTimeField": _once_each(_instant),
+    "DateField": _once_each(_day),
+    "BooleanField": _once_each(bool),
+    "JSONField": _once_each(json.loads),
 }
 
 
