@@ -8,13 +8,15 @@ found in an index alone and only its own rows are read; whole days are summed up
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from heapq import merge
 from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, QuerySet, Sum, Value
+from django.db.models import Count, DateField, DateTimeField, QuerySet, Sum, UUIDField, Value
 
+from cronsched.lib.compiled import Compiled, Given
 from cronsched.lib.ranges import DateRange
 from jobs.counters import ALL_JOBS
 from jobs.models import (
@@ -55,6 +57,17 @@ LISTED_FIELDS = (
     *(f"run__{name}" for name in ("tracking", "checked_at", "concluded_at")),
 )
 
+# What differs from one call to the next while everything else is asked again and again: each kind of question is put
+# together once. There are more kinds than anybody asks at the same time.
+KINDS = 256
+JOB: Any = Given("job", UUIDField())
+FIRST_DAY: Any = Given("first_day", DateField())
+LAST_DAY: Any = Given("last_day", DateField())
+
+
+def _instant(name: str) -> Any:
+    return Given(name, DateTimeField())
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -73,7 +86,9 @@ class Selection:
 
     def rows_of_any_time(self) -> ExecutionQuerySet:
         rows = JobExecution.objects.filter(**self._conditions())
-        if self.jobs is not None:
+        if self._job is not None:
+            rows = rows.filter(job=self._job)
+        elif self.jobs is not None:
             rows = rows.filter(job__in=sorted(self.jobs))
         if self.job_name:
             named = Job.objects.filter(name__icontains=self.job_name)
@@ -83,6 +98,20 @@ class Selection:
     def daily_counts(self) -> QuerySet[DailyCount]:
         """Return the daily counts of what is meant, of any time. Only for selections that can be counted so."""
         return DailyCount.objects.filter(job_key__in=sorted(self.jobs or {ALL_JOBS}), **self._conditions())
+
+    def kind(self) -> "Selection":
+        """Return the selection with places instead of its job and period."""
+        period = DateRange(self.period.start and _instant("start"), self.period.end and _instant("end"))
+        return replace(self, jobs=frozenset({JOB}) if self._job is not None else self.jobs, period=period)
+
+    def given(self) -> dict[str, Any]:
+        """Return what belongs in the places of `kind`."""
+        return {"job": self._job, "start": self.period.start, "end": self.period.end}
+
+    @property
+    def _job(self) -> UUID | None:
+        """The one job that is meant, None for all, several and none at all."""
+        return next(iter(self.jobs)) if self.jobs and len(self.jobs) == 1 else None
 
     @property
     def is_nothing(self) -> bool:
@@ -142,9 +171,10 @@ def totals(selection: Selection) -> Totals:
     """Add up what `selection` means, in one statement, so that no row is seen before and after it settles."""
     if selection.is_nothing:
         return Totals()
-    parts = [_sums(selection.rows(), 1)] if selection.job_name else _parts(selection)
+    cuts = cut(selection.period)
+    sums = _all_sums(selection.kind(), cuts.kind())
     found: dict[str, Tally] = {}
-    for sign, status, *amounts in parts[0].union(*parts[1:], all=True):
+    for sign, status, *amounts in sums.all(**selection.given(), **cuts.given()):
         number, timed, seconds = (amount or 0 for amount in amounts)
         so_far = found.get(status, Tally())
         found[status] = Tally(
@@ -174,10 +204,18 @@ class Cut:
     first: date | None
     last: date | None
     spans: tuple[Span, ...]
+    has_days: bool
 
-    @property
-    def has_days(self) -> bool:
-        return self.first is None or self.last is None or self.first <= self.last
+    def kind(self) -> "Cut":
+        """Return the cut with places instead of its days and instants."""
+        spans = (Span(_instant(f"start{n}"), _instant(f"end{n}"), span.sign) for n, span in enumerate(self.spans))
+        return Cut(self.first and FIRST_DAY, self.last and LAST_DAY, tuple(spans), self.has_days)
+
+    def given(self) -> dict[str, Any]:
+        """Return what belongs in the places of `kind`."""
+        starts = {f"start{n}": span.start for n, span in enumerate(self.spans)}
+        ends = {f"end{n}": span.end for n, span in enumerate(self.spans)}
+        return {"first_day": self.first, "last_day": self.last, **starts, **ends}
 
 
 HALF_A_DAY = timedelta(hours=12)
@@ -188,14 +226,15 @@ def cut(period: DateRange) -> Cut:
     start, end = period.start, period.end
     if start and end and end - start <= HALF_A_DAY:
         # Shorter than what would have to be put right at both ends.
-        return Cut(start.date(), start.date() - timedelta(days=1), (Span(start, end, 1),))
+        return Cut(None, None, (Span(start, end, 1),), has_days=False)
     first, last = start and _nearest_midnight(start), end and _nearest_midnight(end)
     spans = []
     if start and first and start != first:
         spans.append(Span(start, first, 1) if start < first else Span(first, start, -1))
     if end and last and end != last:
         spans.append(Span(last, end, 1) if last < end else Span(end, last, -1))
-    return Cut(first and first.date(), last and (last - timedelta(days=1)).date(), tuple(spans))
+    has_days = not (first and last) or first < last
+    return Cut(first and first.date(), last and (last - timedelta(days=1)).date(), tuple(spans), has_days)
 
 
 def _nearest_midnight(moment: datetime) -> datetime:
@@ -208,12 +247,22 @@ def _nearest_midnight(moment: datetime) -> datetime:
 Sums = QuerySet[Any, tuple[int, str, int, int | None, float | None]]
 
 
-def _parts(selection: Selection) -> list[Sums]:
+@lru_cache(KINDS)
+def _all_sums(selection: Selection, cuts: Cut) -> Compiled[Any]:
+    """Return the statement that adds up one kind of selection."""
+
+    def union() -> Sums:
+        first, *others = [_sums(selection.rows(), 1)] if selection.job_name else _parts(selection, cuts)
+        return first.union(*others, all=True)
+
+    return Compiled(union)
+
+
+def _parts(selection: Selection, cuts: Cut) -> list[Sums]:
     """Return the queries whose sums together are what `selection` means."""
-    cuts = cut(selection.period)
     parts = [_sums(selection.rows().filter(status__in=OPEN_STATUSES), 1)]
     if cuts.has_days:
-        days: dict[str, date] = {}
+        days = {}
         if cuts.first:
             days["day__gte"] = cuts.first
         if cuts.last:
@@ -241,26 +290,53 @@ def page(selection: Selection, *, offset: int, limit: int, oldest_first: bool = 
     They hold what a list shows of them and of their jobs; anything else costs a query each.
     """
     # The keys first, from an index alone: skipping whole rows would read them all.
-    keys = _keys(selection, offset=offset, limit=limit, oldest_first=oldest_first)
-    rows = JobExecution.objects.select_related("job", "run").only(*LISTED_FIELDS).in_bulk(keys)
+    keys = [] if selection.is_nothing else _keys(selection, offset=offset, limit=limit, oldest_first=oldest_first)
+    if not keys:
+        return []
+    found = _listed(len(keys)).all(**{f"key{n}": key for n, key in enumerate(keys)})
+    rows = {row.pk: row for row in found}
     # A row may have been deleted in between.
     return [rows[key] for key in keys if key in rows]
 
 
+@lru_cache(KINDS)
+def _listed(number: int) -> Compiled[JobExecution]:
+    """Return the statement that reads `number` executions by their keys."""
+    keys: list[Any] = [Given(f"key{n}", UUIDField()) for n in range(number)]
+    return Compiled(lambda: JobExecution.objects.select_related("job", "run").only(*LISTED_FIELDS).filter(pk__in=keys))
+
+
 def _keys(selection: Selection, *, offset: int, limit: int, oldest_first: bool) -> list[UUID]:
-    order = ("started_at", "id") if oldest_first else ("-started_at", "-id")
     end = offset + limit
+    kind, given = selection.kind(), selection.given()
     if selection.jobs is not None or not selection.statuses or len(selection.statuses) == 1:
-        return list(selection.rows().order_by(*order).values_list("id", flat=True)[offset:end])
+        return [key for _, key in _ordered(kind, oldest_first).slice(offset, end, **given)]
     # The index is in order for each status only. Where all that are asked for are rare, a look for them together
     # would go through the whole history.
     lists = [
-        replace(selection, statuses=frozenset({status})).rows().order_by(*order).values_list("started_at", "id")[:end]
+        _ordered(replace(kind, statuses=frozenset({status})), oldest_first).slice(0, end, **given)
         for status in selection.statuses
     ]
     return [key for _, key in islice(merge(*lists, reverse=not oldest_first), offset, end)]
 
 
+@lru_cache(KINDS)
+def _ordered(selection: Selection, oldest_first: bool) -> Compiled[tuple[datetime, UUID]]:
+    """Return the statement that reads time and key of one kind of selection."""
+    order = ("started_at", "id") if oldest_first else ("-started_at", "-id")
+    return Compiled(lambda: selection.rows().order_by(*order).values_list("started_at", "id"))
+
+
+_LATEST = Compiled(
+    lambda: (
+        JobExecution.objects.filter(job=JOB)
+        .select_related("run")
+        .exclude(status__in=NEVER_SENT_STATUSES)
+        .newest_first()
+    )
+)
+
+
 def latest_of(job: Job) -> JobExecution | None:
     """Return the newest execution of `job` that left the house."""
-    return job.executions.select_related("run").exclude(status__in=NEVER_SENT_STATUSES).newest_first().first()
+    return next(iter(_LATEST.slice(0, 1, job=job.pk)), None)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from django.db.models import UUIDField
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,14 +11,15 @@ from rest_framework.response import Response
 from cronsched import schema
 from cronsched.api import with_etag
 from cronsched.lib import query
+from cronsched.lib.compiled import Compiled, Given
 from cronsched.lib.errors import NotFound
 from cronsched.schema import BAD_RANGE, FROM, TO, Answer, Refusal, operation
 from cronsched.viewsets import APIViewSet
 from jobs import statistics
 from jobs.api import filters
-from jobs.api.lookup import JOB_NOT_FOUND, UNKNOWN_ID, by_id, find_job
+from jobs.api.lookup import ID, JOB_NOT_FOUND, UNKNOWN_ID, by_id, find_job
 from jobs.api.serializers import ExecutionSerializer, Form, NamedJobSerializer, execution_object
-from jobs.models import Job, JobExecution, Status
+from jobs.models import ExecutionQuerySet, Job, JobExecution, Status
 
 TAG = "Executions"
 MAX_PAGE = 200
@@ -38,6 +40,15 @@ def listed_object(execution: JobExecution) -> dict[str, Any]:
 def detailed(execution: JobExecution) -> dict[str, Any]:
     """Return what only a single execution shows: what was sent, and what became of earlier attempts."""
     return {"request": execution.request_snapshot, "earlier_attempts": execution.earlier_attempts}
+
+
+def _by_id() -> ExecutionQuerySet:
+    fields = (*statistics.LISTED_FIELDS, "request_snapshot", "earlier_attempts")
+    return JobExecution.objects.select_related("job", "run").only(*fields).filter(pk=ID)
+
+
+_EXECUTION = Compiled(_by_id)
+_EXECUTION_OF_JOB = Compiled(lambda: _by_id().filter(job=Given("job", UUIDField())))
 
 
 # --- Forms, for the description only ---------------------------------------------------------------------------------
@@ -220,7 +231,7 @@ class ExecutionViewSet(APIViewSet):
         refusals=[EXECUTION_NOT_FOUND],
     )
     def retrieve(self, request: Request, execution_id: str) -> Response:
-        execution = by_id(JobExecution.objects.select_related("job", "run"), execution_id)
+        execution = by_id(_EXECUTION, execution_id)
         if execution is None:
             raise NotFound("Execution not found", f"No execution found with ID: {execution_id}")
         return Response({"execution": {**listed_object(execution), **detailed(execution)}})
@@ -327,7 +338,7 @@ class JobExecutionViewSet(APIViewSet):
     )
     def retrieve(self, request: Request, job_id: str, execution_id: str) -> Response:
         job = find_job(job_id)
-        execution = by_id(JobExecution.objects.filter(job=job).select_related("run"), execution_id)
+        execution = by_id(_EXECUTION_OF_JOB, execution_id, job=job.pk)
         if execution is None:
             text = f"No execution found with ID: {execution_id} for job: {job_id}"
             raise NotFound("Execution not found", text)

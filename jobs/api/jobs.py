@@ -23,9 +23,8 @@ from jobs import services, trial
 from jobs.api import descriptions as describe
 from jobs.api.listing import page_of_jobs
 from jobs.api.lookup import find_job
-from jobs.api.serializers import execution_object, job_objects, target_check
+from jobs.api.serializers import execution_object, job_object, target_check
 from jobs.csv_import import read_table
-from jobs.models import Job
 
 READING = {"list", "retrieve"}
 TRUE_WORDS = frozenset({"1", "true", "yes", "y", "on"})
@@ -131,10 +130,10 @@ class JobViewSet(APIViewSet):
 def _shown(job_id: str, now: datetime) -> dict[str, Any]:
     """Return the job object of the job with that id, as it is stored now. Raises `NotFound`."""
     known = known_id(job_id)
-    found = job_objects(Job.objects.filter(pk=known), now=now) if known else []
-    if not found:
+    found = job_object(known, now=now) if known else None
+    if found is None:
         raise services.job_not_found(job_id)
-    return found[0]
+    return found
 
 
 def _uploaded_file(request: Request) -> "UploadedFile[bytes]":

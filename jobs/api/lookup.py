@@ -1,9 +1,10 @@
 """Finding what a path names."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, UUIDField
 
+from cronsched.lib.compiled import Compiled, Given
 from cronsched.lib.ids import known_id
 from cronsched.schema import Refusal
 from jobs.models import Job
@@ -15,15 +16,19 @@ JOB_NOT_FOUND = Refusal(404, "Job not found", f"No job found with ID: {UNKNOWN_I
 Row = TypeVar("Row", bound=Model)
 
 
-def by_id(rows: QuerySet[Row], text: str) -> Row | None:
-    """Return the row of `rows` with the id written in `text`, if there is one."""
+ID = Given("id", UUIDField())
+_JOB = Compiled(lambda: Job.objects.filter(pk=ID))
+
+
+def by_id(rows: Compiled[Row], text: str, **given: Any) -> Row | None:
+    """Return the row of `rows` whose `ID` is written in `text`, if there is one."""
     row_id = known_id(text)
-    return None if row_id is None else rows.filter(pk=row_id).first()
+    return None if row_id is None else rows.first(id=row_id, **given)
 
 
-def find_job(text: str, jobs: QuerySet[Job] | None = None) -> Job:
+def find_job(text: str) -> Job:
     """Return the job with the id written in `text`. Raises `NotFound` with the contract's text."""
-    job = by_id(Job.objects.all() if jobs is None else jobs, text)
+    job = by_id(_JOB, text)
     if job is None:
         raise job_not_found(text)
     return job

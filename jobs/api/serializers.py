@@ -4,15 +4,20 @@ Jobs are written from plain rows, not from models: clients poll the whole list, 
 relations cost more than everything else about that answer.
 """
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cache, partial
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import QuerySet, UUIDField
 from rest_framework import serializers
 
 from cronsched.api import utc_text
+from cronsched.lib import batches
+from cronsched.lib.compiled import Compiled, Given
 from jobs import cron, options
 from jobs.definition import MAX_GITHUB_LENGTH, MAX_NAME_LENGTH, MAX_URL_LENGTH, OPTION_FIELDS, limits
 from jobs.executors import rules
@@ -31,7 +36,7 @@ from jobs.models import (
 
 # --- Jobs ------------------------------------------------------------------------------------------------------------
 
-PLAIN_COLUMNS = (
+COLUMNS = (
     "id",
     "name",
     "cron_expression",
@@ -51,21 +56,40 @@ PLAIN_COLUMNS = (
     "consecutive_failures",
     "target_findings",
     "target_checked_at",
+    "end_date",
+    "created_by_id",
+    "category__slug",
+    "pic_team__slug",
+    "last_execution_at",
 )
 
 
 def job_objects(jobs: JobQuerySet, *, now: datetime) -> list[dict[str, Any]]:
     """Return `jobs` in their order as the contract's job objects. One query, whatever their number."""
-    rows = (
-        jobs.with_last_execution(last_execution_at="started_at")
-        .annotate(category_slug=F("category__slug"), team_slug=F("pic_team__slug"))
-        .values(*PLAIN_COLUMNS, "end_date", "created_by_id", "category_slug", "team_slug", "last_execution_at")
-    )
-    return [_job_object(row, now) for row in rows]
+    return _written(batches.read(_rows(jobs)), now)
 
 
-def _job_object(row: dict[str, Any], now: datetime) -> dict[str, Any]:
+def job_object(job_id: UUID, *, now: datetime) -> dict[str, Any] | None:
+    """Return the job with that id as the contract's job object, None where there is none."""
+    return next(iter(_written(_ONE.all(id=job_id), now)), None)
+
+
+def _rows(jobs: JobQuerySet) -> QuerySet[Job, tuple[Any, ...]]:
+    return jobs.with_last_execution(last_execution_at="started_at").values_list(*COLUMNS)
+
+
+_ONE = Compiled(lambda: _rows(Job.objects.filter(pk=Given("id", UUIDField()))))
+
+
+def _written(rows: Iterable[tuple[Any, ...]], now: datetime) -> list[dict[str, Any]]:
+    # Many jobs share a schedule.
+    next_execution_at = cache(partial(_next_execution_at, now=now))
+    return [_job_object(dict(zip(COLUMNS, row, strict=True)), next_execution_at) for row in rows]
+
+
+def _job_object(row: dict[str, Any], next_execution_at: Callable[[str, str], str | None]) -> dict[str, Any]:
     owner = row["created_by_id"]
+    zone = row["timezone"] or settings.SCHEDULER_TIMEZONE
     return {
         "id": str(row["id"]),
         "name": row["name"],
@@ -75,8 +99,8 @@ def _job_object(row: dict[str, Any], now: datetime) -> dict[str, Any]:
         "github_repo": row["github_repo"],
         "github_workflow_name": row["github_workflow_name"],
         "metadata": row["metadata"],
-        "category": row["category_slug"],
-        "pic_team": row["team_slug"],
+        "category": row["category__slug"],
+        "pic_team": row["pic_team__slug"],
         "end_date": row["end_date"].isoformat(),
         "enable_email_notifications": row["enable_email_notifications"],
         "notification_emails": row["notification_emails"],
@@ -86,7 +110,7 @@ def _job_object(row: dict[str, Any], now: datetime) -> dict[str, Any]:
         "created_at": utc_text(row["created_at"]),
         "updated_at": utc_text(row["updated_at"]),
         "last_execution_at": utc_text(row["last_execution_at"]),
-        "next_execution_at": _next_execution_at(row, now),
+        "next_execution_at": next_execution_at(row["cron_expression"], zone) if row["is_active"] else None,
         **{name: row[name] for name in OPTION_FIELDS},
         **options.shown(row["request_options"]),
         "consecutive_failures": row["consecutive_failures"],
@@ -102,12 +126,9 @@ def target_check(findings: list[dict[str, Any]] | None, checked_at: datetime | N
     return {"checked_at": utc_text(checked_at), "ok": is_ok, "findings": findings}
 
 
-def _next_execution_at(row: dict[str, Any], now: datetime) -> str | None:
-    if not row["is_active"]:
-        return None
-    zone = row["timezone"] or settings.SCHEDULER_TIMEZONE
+def _next_execution_at(expression: str, zone: str, *, now: datetime) -> str | None:
     try:
-        return local_text(cron.next_fire_time(row["cron_expression"], zone, after=now))
+        return local_text(cron.next_fire_time(expression, zone, after=now))
     except (cron.CronError, cron.ZoneError):
         # Written before the rules became what they are, or around them: the job says so in its schedule error.
         return None
