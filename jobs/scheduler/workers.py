@@ -128,6 +128,8 @@ class Workers:
         """Call no more: workers finish what they have sent and end."""
         self.trust(0.0)
         with self._lock:
+            # From now on its end is what is asked for.
+            self._nursery_lives = False
             while self._pipes:
                 os.close(self._pipes.popitem()[1])
 
