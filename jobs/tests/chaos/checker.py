@@ -26,6 +26,8 @@ FOLLOWS = {
     "running": frozenset({"running", "success", "failed", "unknown", "queued"}),
     "unknown": frozenset({"unknown", "success", "failed"}),
 }
+# What a sender writes itself; that a row is unknown, somebody else writes.
+SIGNS = frozenset({"running", "success", "failed"})
 RETRYABLE = frozenset({Mode.ERROR, Mode.FLAKY, Mode.RESET, Mode.HANG, Mode.DRIP, Mode.SLOW})
 
 # Promise G6, in seconds, and what a measurement may add to it: our own looks and the clock of the audit.
@@ -163,7 +165,40 @@ class Record:
     def was_disturbed(self, sender: UUID | None, start: datetime, stop: datetime) -> bool:
         """Whether the process of `sender` was stopped, stalled by a fail point or ended in that time."""
         life = self.lives_by_sender.get(sender) if sender else None
-        return life is not None and not life.is_sound(start, stop)
+        if life is None:
+            return False
+        stood_still = any(since <= stop and until >= start for since, until in life.worker_stops)
+        return stood_still or not life.is_sound(start, stop)
+
+    @cached_property
+    def signs(self) -> dict[UUID, tuple[datetime, datetime]]:
+        """When each sender first and last did something itself: started an attempt, or wrote what came of one."""
+        found: dict[UUID, tuple[datetime, datetime]] = {}
+        for history in self.histories.values():
+            for before, row in pairwise([None, *history]):
+                is_step = before is None or (before.status, before.attempt) != (row.status, row.attempt)
+                if row.sender is not None and row.status in SIGNS and is_step and row.kind != "delete":
+                    first, last = found.get(row.sender, (row.at, row.at))
+                    found[row.sender] = min(first, row.at), max(last, row.at)
+        return found
+
+    def may_be_pass(self, sender: UUID | None) -> bool:
+        """Whether a sender may be a process that did but one pass: it is known only from that time."""
+        if sender not in self.signs:
+            return False
+        first, last = self.signs[sender]
+        return any(
+            life.started_at <= first and (life.ended_at is None or last <= life.ended_at)
+            for life in self.evidence.passes
+        )
+
+    def was_killed_worker(self, sender: UUID | None, start: datetime, stop: datetime) -> bool:
+        """Whether a worker was killed in that time and `sender` has not been heard of since."""
+        life = self.lives_by_sender.get(sender) if sender else None
+        if sender is None or life is None or sender not in self.signs:
+            return False
+        silent_since = self.signs[sender][1] - timedelta(seconds=TOLERANCE)
+        return any(start <= kill <= stop and silent_since <= kill for kill in life.worker_kills)
 
 
 # --- Rows: one per fire time -----------------------------------------------------------------------------------------
@@ -450,6 +485,11 @@ def sender_was_lost(record: Record, row: RowState) -> bool:
         return False
     life = record.lives_by_sender.get(row.sender) if row.sender else None
     has_left, lives_on = attempt in record.arrivals, life is not None and life.was_there(record.evidence.until)
+    if record.may_be_pass(row.sender):
+        # It waits for the database no longer than a drain.
+        lives_on = False
+    if record.was_killed_worker(row.sender, started.at, row.at):
+        return True
     if record.outage_between(started.at - timedelta(seconds=1), row.at) and not (has_left and lives_on):
         return True
     if row.trigger == "manual" and any(started.at <= moment <= row.at for moment in record.evidence.web_kills):
@@ -485,9 +525,19 @@ def may_be_skipped(record: Record, job: JobLog, row: RowState) -> bool:
         return False
     # Runs by hand give way to nobody, but others give way to them.
     return any(
-        history[0].job_id == job.id and history[0].id != row.id and is_open_at(history, inserted.seq)
+        history[0].job_id == job.id
+        and history[0].id != row.id
+        and (is_open_at(history, inserted.seq) or was_claimed_with(history[0], inserted))
         for history in record.histories.values()
     )
+
+
+def was_claimed_with(first: RowState, inserted: RowState) -> bool:
+    """Whether a row began as the run of an earlier fire time in the same claim, which writes first what gives way."""
+    if first.scheduled_for is None or inserted.scheduled_for is None or first.status in FINAL:
+        return False
+    after = (first.at - inserted.at).total_seconds()
+    return first.scheduled_for < inserted.scheduled_for and 0 <= after <= TOLERANCE
 
 
 def is_open_at(history: list[RowState], seq: int) -> bool:
@@ -720,7 +770,9 @@ def is_stalled(record: Record, arrival: Arrival) -> bool:
     """Whether the request was sent by a process whose fail points keep threads waiting."""
     started = record.started.get(Attempt(arrival.execution_id, arrival.attempt))
     life = record.lives_by_sender.get(started.sender) if started and started.sender else None
-    return life is None or bool(life.failpoints) or not life.is_sound(arrival.at, arrival.at)
+    if started is None or life is None or life.failpoints:
+        return True
+    return record.was_disturbed(started.sender, started.at, arrival.at) or not life.is_sound(arrival.at, arrival.at)
 
 
 def own_ends(record: Record) -> Iterator[str]:
@@ -739,8 +791,18 @@ def unclean_stops(record: Record) -> Iterator[str]:
             continue
         died_on_the_way = "kill" in life.failpoints and life.exit_code == -9
         was_ready = life.ready_at is not None and life.ready_at <= life.terminated_at
-        if life.exit_code != 0 and was_ready and not died_on_the_way:
+        had_no_time = life.insisted_at is not None and life.exit_code == 128 + signal.SIGTERM
+        if life.exit_code != 0 and was_ready and not died_on_the_way and not had_no_time:
             yield f"{life.instance} was told to stop at {life.terminated_at:%H:%M:%S} and ended with {life.exit_code}"
+    for life in record.evidence.passes:
+        ended_at = life.ended_at or record.evidence.until
+        if life.exit_code != 0 and not record.outage_between(life.started_at - AFTERMATH, ended_at):
+            yield f"{life.instance} was to do one pass at {life.started_at:%H:%M:%S} and ended with {life.exit_code}"
+
+
+def left_behind(record: Record) -> Iterator[str]:
+    """Processes that outlived their scheduler and all patience."""
+    yield from record.evidence.left_behind
 
 
 def wrong_resyncs(record: Record) -> Iterator[str]:
@@ -794,6 +856,7 @@ CHECKS: dict[str, Callable[[Record], Iterator[str]]] = {
     "late starts": late_starts,
     "processes that ended by themselves": own_ends,
     "unclean stops": unclean_stops,
+    "processes left behind": left_behind,
     "failed API calls": server_errors,
     "wrong resyncs": wrong_resyncs,
     "requests of strangers": strangers,
@@ -818,9 +881,13 @@ def figures(record: Record) -> dict[str, str]:
         "fire times owed": str(sum(len(job.owed(evidence.until)) for job in evidence.jobs)),
         "rows": f"{len(record.finals)} ({', '.join(f'{number} {name}' for name, number in statuses.most_common())})",
         "requests": f"{len(evidence.arrivals)} ({sum(a.seen is not None for a in evidence.arrivals)} rows looked at)",
-        "jobs, changes over the API": f"{len(evidence.jobs)}, {changes}",
+        "jobs, changes over the API": f"{len(evidence.jobs)} ({evidence.uploaded} by CSV), {changes}",
         "processes started": f"{len(evidence.lives)} ({sum(bool(life.failpoints) for life in evidence.lives)} rigged)",
         "processes lost": ", ".join(f"{number} {name}" for name, number in ends.most_common()) or "none",
+        "workers lost": f"{sum(len(life.worker_kills) for life in evidence.lives)} killed,"
+        f" {sum(len(life.worker_stops) for life in evidence.lives)} stopped",
+        "passes by hand": str(len(evidence.passes)),
+        "senders": str(len(record.signs)),
         "killed at fail points": ", ".join(f"{number} {point}" for point, number in deadly.items()) or "none",
         "database faults": ", ".join(f"{n} {w}" for w, n in Counter(o.what for o in evidence.outages).items())
         or "none",
@@ -849,7 +916,7 @@ def figures(record: Record) -> dict[str, str]:
 def ends_of(life: Life, until: datetime) -> Iterator[str]:
     yield from ("stopped" for _ in life.stops)
     if life.terminated_at is not None and life.terminated_at <= until:
-        yield "terminated"
+        yield "terminated twice" if life.insisted_at is not None else "terminated"
     elif life.killed_at is not None:
         yield "killed"
     elif life.terminated_at is None and life.ended_at is not None:

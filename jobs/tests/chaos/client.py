@@ -6,8 +6,10 @@ A call whose answer does not come, or is an error of the server, may have taken 
 until it knows; up to that moment both are possible, and the account says so.
 """
 
+import csv
+import io
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,6 +43,7 @@ class Client:
         self.jobs: list[JobLog] = []
         self.server_errors: list[ServerError] = []
         self.resyncs: list[Resync] = []
+        self.uploaded = 0
         self.port = int(address.rpartition(":")[2])
         self._address = f"{address}/api/v2"
         self._target = target
@@ -75,6 +78,24 @@ class Client:
         job = JobLog(UUID(found["id"]), name, [Change(definition, asked_at, datetime.now(UTC))])
         self.jobs.append(job)
         return job
+
+    def upload(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Create jobs by a CSV file. Of those whose fate nobody knows, the ones that are not there are sent again."""
+        missing = {f"Job {number}": row for number, row in enumerate(rows, len(self.jobs) + 1)}
+        asked_at = datetime.now(UTC)
+        is_first = True
+        while missing:
+            file = {"file": ("jobs.csv", self._table(missing), "text/csv")}
+            answer = self._try("POST", "/jobs/bulk-upload", files=file, refusal_is_none=not is_first)
+            answered_at = datetime.now(UTC) if answer else None
+            there = {job["name"]: job["id"] for job in self._settled(lambda: self._try("GET", "/jobs"))["jobs"]}
+            assert not answer or missing.keys() <= there.keys(), answer
+            for name in [name for name in missing if name in there]:
+                definition = self._definition(0, missing.pop(name))
+                change = Change(definition, asked_at, answered_at or datetime.now(UTC))
+                self.jobs.append(JobLog(UUID(there[name]), name, [change]))
+            is_first = False
+        self.uploaded += len(rows)
 
     def edit(self, job: JobLog, drawn: Mapping[str, Any]) -> None:
         """Replace all of a definition, but not whether the job is paused."""
@@ -140,6 +161,15 @@ class Client:
             **{name: drawn[name] for name in OPTIONS},
         }
 
+    def _table(self, rows: Mapping[str, Mapping[str, Any]]) -> str:
+        """Return jobs by their names as a CSV file."""
+        payloads = [{"name": name, **self._payload(0, drawn)} for name, drawn in rows.items()]
+        written = io.StringIO()
+        table = csv.DictWriter(written, [name for name in payloads[0] if name != "metadata"], extrasaction="ignore")
+        table.writeheader()
+        table.writerows(payloads)
+        return written.getvalue()
+
     def _find(self, name: str) -> Any:
         jobs = self._settled(lambda: self._try("GET", "/jobs"))
         return next((job for job in jobs["jobs"] if job["name"] == name), None)
@@ -162,19 +192,21 @@ class Client:
         payload: Mapping[str, Any] | None = None,
         *,
         session: requests.Session | None = None,
+        files: Mapping[str, tuple[str, str, str]] | None = None,
         missing_is_none: bool = False,
         conflict_is_none: bool = False,
+        refusal_is_none: bool = False,
     ) -> Any:
         """Call and return the answer, None where the server could not say. A refusal is our own fault and raises."""
         asked_at = datetime.now(UTC)
         try:
             answer = (session or self._session).request(
-                method, self._address + path, json=payload, timeout=TIMEOUT_SECONDS
+                method, self._address + path, json=payload, files=files, timeout=TIMEOUT_SECONDS
             )
         except requests.RequestException as error:
             self.server_errors.append(ServerError(asked_at, datetime.now(UTC), f"{method} {path}: {error}"))
             return None
-        if (missing_is_none and answer.status_code == 404) or (conflict_is_none and answer.status_code == 409):
+        if (answer.status_code, True) in ((404, missing_is_none), (409, conflict_is_none), (400, refusal_is_none)):
             return {}
         if answer.status_code >= 500:
             text = f"{method} {path}: {answer.status_code} {answer.text[:200]}"

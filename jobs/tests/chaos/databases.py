@@ -14,7 +14,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ MARIADB_SERVERS = ("mariadbd", "mysqld")
 MARIADB_INSTALLERS = ("mariadb-install-db", "mysql_install_db")
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
+LOCK_SECONDS = 2.0
+DISK_MEGABYTES = 64
+BALLAST_BYTES = 4096
 NAME = "chaos"
 
 
@@ -53,12 +56,12 @@ class Database(ABC):
 
 
 class Sqlite(Database):
-    """A file. It cannot be stopped, but somebody may hold its write lock."""
+    """A file. It cannot be stopped, but somebody may hold its write lock, and a disk of its own may be full."""
 
     vendor = "sqlite"
-    faults = ("lock",)
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, may_fill: bool = False) -> None:
+        self.faults = ("lock", "fill") if may_fill else ("lock",)
         self.path = folder / f"{NAME}.sqlite3"
         self.url = f"sqlite:///{self.path}"
 
@@ -70,6 +73,30 @@ class Sqlite(Database):
 
     def statement(self, sql: str) -> str:
         return sql.replace("%s", "?")
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Leave no room on the disk. What was written before may still be overwritten."""
+        ballast = self.path.with_name("ballast")
+        try:
+            with suppress(OSError), ballast.open("wb", buffering=0) as file:
+                while file.write(b"." * BALLAST_BYTES):
+                    pass
+            yield
+        finally:
+            ballast.unlink()
+
+    def is_locked(self) -> bool:
+        """Whether somebody holds the write lock for longer than a transaction takes."""
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=LOCK_SECONDS)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return True
+        finally:
+            connection.close()
+        return False
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -333,10 +360,26 @@ def absent(kind: str) -> str:
 
 
 @contextmanager
-def database(kind: str, folder: Path) -> Iterator[Database]:
-    """Yield a fresh database of that kind; a server is removed afterwards."""
+def small_disk(folder: Path) -> Iterator[Path | None]:
+    """Yield a small disk mounted in `folder`, or None where we may not mount one."""
+    disk = folder / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MEGABYTES}m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        yield None
+        return
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@contextmanager
+def database(kind: str, folder: Path, *, may_fill: bool = False) -> Iterator[Database]:
+    """Yield a fresh database of that kind, SQLite's on a disk that may be filled; a server is removed afterwards."""
     if kind == "sqlite":
-        yield Sqlite(folder)
+        with small_disk(folder) if may_fill else nullcontext() as disk:
+            yield Sqlite(disk or folder, may_fill=disk is not None)
         return
     servers: dict[str, Callable[[], Server]] = {"postgres": Postgresql, "mariadb": Mariadb}
     server = servers[kind]()

@@ -223,11 +223,16 @@ class Life:
     # When it had imported everything and stood by for the first time.
     ready_at: datetime | None = None
     terminated_at: datetime | None = None
+    # When it was told for the second time, amid its drain.
+    insisted_at: datetime | None = None
     killed_at: datetime | None = None
     ended_at: datetime | None = None
     exit_code: int | None = None
     # The second instant is None while it is still stopped.
     stops: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+    # What befell its workers alone.
+    worker_kills: list[datetime] = field(default_factory=list)
+    worker_stops: list[tuple[datetime, datetime]] = field(default_factory=list)
 
     @property
     def lost_at(self) -> datetime | None:
@@ -289,6 +294,12 @@ class Evidence:
     final_jobs: Sequence[JobState] = ()
     tallies: Sequence[Tally] = ()
     lives: Sequence[Life] = ()
+    # Processes that were to do one pass and end.
+    passes: Sequence[Life] = ()
+    # Processes that were still there when all had been told to end.
+    left_behind: Sequence[str] = ()
+    # How many jobs came by CSV files.
+    uploaded: int = 0
     outages: Sequence[Outage] = ()
     web_kills: Sequence[datetime] = ()
     server_errors: Sequence[ServerError] = ()

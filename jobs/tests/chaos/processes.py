@@ -16,11 +16,14 @@ from cronsched.tests.processes import ROOT
 from jobs.tests.chaos.evidence import Life
 
 POLL_SECONDS = 0.02
-# What a process writes when it has imported everything.
+# What a process writes when it has imported everything, and when it has handed over and lets requests end.
 READY = "stands by"
+DRAINING = "drains"
 DRAIN_SECONDS = 3
 # Importing, draining, and what a busy machine adds.
 STOP_SECONDS = 30.0
+# One that waits for a lock or an answer of the database has to lose patience first.
+PASS_SECONDS = 90.0
 START_SECONDS = 60.0
 
 
@@ -52,6 +55,21 @@ class Scheduler:
     @property
     def log(self) -> str:
         return self._log.read_text(errors="replace")
+
+    @property
+    def workers(self) -> list[int]:
+        """The ids of its worker processes, which are its nursery's children."""
+        parent_of = parents()
+        nurseries = {pid for pid, parent in parent_of.items() if parent == self._process.pid}
+        return sorted(pid for pid, parent in parent_of.items() if parent in nurseries)
+
+    def insist(self) -> None:
+        """Tell it to stop for the second time, once it drains; it may be too late."""
+        while self.is_alive and DRAINING not in self.log:
+            time.sleep(POLL_SECONDS)
+        if self.is_alive:
+            self.life.insisted_at = datetime.now(UTC)
+            self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         self.life.killed_at = datetime.now(UTC)
@@ -102,10 +120,12 @@ class Fleet:
     def __init__(self, folder: Path, environment: Mapping[str, str], *, sabotage: str = "") -> None:
         self.lives: list[Life] = []
         self.places: dict[int, Scheduler] = {}
+        self.passes: list[Scheduler] = []
         self._folder = folder
         self._environment = dict(environment)
         entry = ["-m", "jobs.tests.chaos.sabotaged", sabotage] if sabotage else ["manage.py"]
         self._command = [sys.executable, *entry, "runscheduler", "--drain-timeout", str(DRAIN_SECONDS)]
+        self._mark = f"DATABASE_URL={environment['DATABASE_URL']}".encode()
 
     def start(self, place: int, *, failpoints: str = "") -> Scheduler:
         """Start a process in an empty place."""
@@ -120,6 +140,13 @@ class Fleet:
         self.places[place] = Scheduler(command, environment, self._folder / f"{life.instance}.log", life)
         self.lives.append(life)
         return self.places[place]
+
+    def start_pass(self) -> Scheduler:
+        """Start a process that does one pass and ends, whoever leads."""
+        life = Life(instance=f"chaos-pass-{len(self.passes):04}", started_at=datetime.now(UTC))
+        command = [*self._command, "--once", "--instance", life.instance]
+        self.passes.append(Scheduler(command, self._environment, self._folder / f"{life.instance}.log", life))
+        return self.passes[-1]
 
     def wait_until_ready(self) -> None:
         """Wait until every process has imported all it needs and stands by."""
@@ -149,9 +176,30 @@ class Fleet:
 
     def kill(self) -> None:
         """Leave nothing behind, whatever happened."""
-        for process in self.alive:
+        for process in [*self.alive, *self.passes]:
             process.kill()
             process.wait()
+        for pid in self._family():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def left_behind(self) -> list[str]:
+        """Return which processes are still there some time after all have ended: workers, and who forks them."""
+        deadline = time.monotonic() + STOP_SECONDS
+        while (left := self._family()) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        return [f"process {pid}" for pid in left]
+
+    def _family(self) -> list[int]:
+        """Return all scheduler processes on this database, whoever started them."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            # It may have gone meanwhile, or be none of our business.
+            with contextlib.suppress(OSError):
+                is_ours = self._mark in (folder / "environ").read_bytes().split(b"\0")
+                if is_ours and b"runscheduler" in (folder / "cmdline").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+        return found
 
     def last_words(self, lines: int = 25) -> str:
         """Return the ends of all logs, for whoever looks at a failure."""

@@ -21,7 +21,7 @@ from jobs.tests.chaos.checker import FINAL, Record, Report, check, missing
 from jobs.tests.chaos.client import Client, pretend_ended_at, pretend_owed_since
 from jobs.tests.chaos.databases import Database, DatabaseAway, Mariadb, Questions, Server, Sqlite
 from jobs.tests.chaos.evidence import MINUTE, Evidence, JobLog, Mode, Outage
-from jobs.tests.chaos.processes import Fleet, Scheduler, clean_environment, web_workers
+from jobs.tests.chaos.processes import PASS_SECONDS, Fleet, Scheduler, clean_environment, web_workers
 from jobs.tests.chaos.script import (
     ASIDE,
     PLAIN,
@@ -155,6 +155,9 @@ class Stage:
     def change_create(self, **drawn: Any) -> None:
         self.client.create(drawn)
 
+    def change_upload(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.client.upload(rows)
+
     def change_edit(self, job: int, **drawn: Any) -> None:
         self.client.edit(self._chosen(job), drawn)
 
@@ -200,6 +203,56 @@ class Stage:
                     process.kill()
                     process.wait()
                 self._start_again(process, seconds, failpoints)
+
+    def fault_insist(self, place: int, seconds: float, failpoints: str) -> None:
+        """Tell a process to stop, and once more while it drains."""
+        with self._holding(place) as process:
+            if process is not None:
+                self.note(f"SIGTERM {process.life.instance}, to be repeated")
+                process.terminate()
+                process.insist()
+                self.note(f"second SIGTERM {process.life.instance}")
+                process.wait()
+                self._start_again(process, seconds, failpoints)
+
+    def fault_kill_worker(self, place: int) -> None:
+        with self._holding(place) as process:
+            for worker in process.workers if process is not None else ():
+                assert process is not None
+                self.note(f"kill -9 worker {worker} of {process.life.instance}")
+                process.life.worker_kills.append(datetime.now(UTC))
+                send(worker, signal.SIGKILL)
+
+    def fault_stop_worker(self, place: int, seconds: float) -> None:
+        """Let the workers of a process stand still; whoever deals with the process itself meanwhile may do so."""
+        with self._holding(place) as process:
+            workers = process.workers if process is not None else []
+        if process is None or not workers:
+            return
+        self.note(f"SIGSTOP workers {workers} of {process.life.instance} for {seconds} s")
+        stopped_at = datetime.now(UTC)
+        with ExitStack() as stack:
+            # Written down before it is over, for whoever looks before.
+            process.life.worker_stops.append((stopped_at, datetime.max.replace(tzinfo=UTC)))
+            for worker in workers:
+                stack.callback(send, worker, signal.SIGCONT)
+                send(worker, signal.SIGSTOP)
+            if isinstance(self.database, Sqlite) and self.database.is_locked():
+                # It stands still amid a transaction, and nobody else can write.
+                stack.enter_context(self._outage("locked by a stopped worker"))
+            self.calm.wait(seconds)
+        place = process.life.worker_stops.index((stopped_at, datetime.max.replace(tzinfo=UTC)))
+        process.life.worker_stops[place] = (stopped_at, datetime.now(UTC))
+        self.note(f"SIGCONT workers {workers} of {process.life.instance}")
+
+    def fault_once(self) -> None:
+        """Let somebody do one pass by hand, whoever leads."""
+        process = self.fleet.start_pass()
+        self.note(f"start {process.life.instance}")
+        if not process.wait(PASS_SECONDS):
+            process.kill()
+            process.wait()
+        self.note(f"{process.life.instance} ended ({process.life.exit_code})")
 
     def fault_stop(self, place: int, seconds: float) -> None:
         with self._holding(place) as process:
@@ -326,6 +379,14 @@ class Stage:
                 with self.database.locked():
                     self.calm.wait(seconds)
 
+    def fault_fill(self, seconds: float) -> None:
+        """Leave no room on the disk, for anybody."""
+        assert isinstance(self.database, Sqlite)
+        with self._outage("full") as is_free:
+            if is_free:
+                with self.database.full():
+                    self.calm.wait(seconds)
+
     def fault_restart(self, seconds: float) -> None:
         with self._outage("restarted") as is_free:
             if is_free:
@@ -398,6 +459,11 @@ def place_of(process: Scheduler) -> int:
     return int(process.life.instance.split("-")[1])
 
 
+def send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 def is_active(job: JobLog) -> bool:
     definition = job.changes[-1].definition
     return definition is not None and definition.is_active
@@ -409,7 +475,7 @@ def is_active(job: JobLog) -> bool:
 def run(plan: Plan, folder: Path) -> Outcome:
     """Set everything up, play the script, wait until all is settled, and judge."""
     with ExitStack() as stack:
-        database = stack.enter_context(databases.database(plan.kind, folder))
+        database = stack.enter_context(databases.database(plan.kind, folder, may_fill=plan.script is None))
         target = stack.enter_context(Target())
         midnight = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         environment = settings_of(database, folder, midnight)
@@ -445,6 +511,7 @@ def run(plan: Plan, folder: Path) -> Outcome:
             settle(stage, target, questions, until)
             fleet.end()
             evidence = gather(stage, target, questions, until)
+            evidence.left_behind = fleet.left_behind()
         report = check(evidence)
         return Outcome(report, script, stage.history, fleet.last_words(), evidence)
 
@@ -486,6 +553,9 @@ def settings_of(database: Database, folder: Path, midnight: datetime) -> dict[st
         DRAIN_TIMEOUT_SECONDS="3",
         MAIL_ENABLED="false",
         WEB_WORKERS="1",
+        # Small enough for a herd to need the workers.
+        MAX_IN_FLIGHT="80",
+        SEND_PROCESSES="2",
         LOG_LEVEL="INFO",
     )
 
@@ -583,6 +653,8 @@ def gather(stage: Stage, target: Target, questions: Questions, until: datetime) 
         final_jobs=watch.read_jobs(questions),
         tallies=watch.read_tallies(questions),
         lives=list(stage.fleet.lives),
+        passes=[process.life for process in stage.fleet.passes],
+        uploaded=stage.client.uploaded,
         outages=list(stage.outages),
         stalls=dict(stage.watcher.stalls),
         web_kills=list(stage.web_kills),

@@ -42,12 +42,24 @@ STOP_SECONDS = (17.0, 25.0)
 AWAY_SECONDS = (2.0, 20.0)
 RESTART_SECONDS = (0.2, 6.0)
 # How often something befalls a process or the database, and how often somebody changes a job.
-FAULT_SECONDS = (5.0, 22.0)
+FAULT_SECONDS = (4.0, 18.0)
 CHANGE_SECONDS = (0.3, 2.5)
-CHANGES = {"edit": 5, "pause": 3, "resume": 4, "create": 2, "delete": 1, "execute": 2, "resync": 0.5}
+CHANGES = {"edit": 5, "pause": 3, "resume": 4, "create": 2, "delete": 1, "execute": 2, "resync": 0.5, "upload": 0.3}
 # Of these, what a second person does meanwhile.
 ASIDE = frozenset({"execute", "resync"})
-PROCESS_FAULTS = {"kill": 8, "stop": 4, "terminate": 4, "kill_web": 2, "power_cut": 1}
+PROCESS_FAULTS = {
+    "kill": 8,
+    "stop": 4,
+    "terminate": 4,
+    "insist": 3,
+    "kill_worker": 5,
+    "stop_worker": 3,
+    "once": 3,
+    "kill_web": 2,
+    "power_cut": 1,
+}
+# Rows of a CSV file.
+UPLOADED = (2, 6)
 DATABASE_SHARE = 0.15
 RIGGED_SHARE = 0.4
 FAILPOINTS = (
@@ -176,13 +188,15 @@ def draw_rigs(chance: random.Random, seconds: float) -> Iterator[Step]:
 
 def draw_fault(chance: random.Random, verb: str, places: int) -> dict[str, Any]:
     """Draw whom a fault of a process befalls, and how."""
-    if verb == "kill_web":
+    if verb in {"kill_web", "once"}:
         return {}
     if verb == "power_cut":
         return {"seconds": draw_seconds(chance, RESTART_SECONDS)}
     place = chance.choice((-1, -1, *range(places)))
-    if verb == "stop":
+    if verb in {"stop", "stop_worker"}:
         return {"place": place, "seconds": draw_seconds(chance, STOP_SECONDS)}
+    if verb == "kill_worker":
+        return {"place": place}
     return {"place": place, "seconds": draw_seconds(chance, RESTART_SECONDS), "failpoints": draw_failpoints(chance)}
 
 
@@ -192,9 +206,12 @@ def draw_changes(chance: random.Random, start: datetime, seconds: float) -> Iter
     stop = start + timedelta(seconds=seconds)
     while at < seconds:
         verb = pick(chance, CHANGES)
-        arguments: dict[str, Any] = {} if verb in {"create", "resync"} else {"job": chance.randrange(1_000_000)}
+        nobody = {"create", "resync", "upload"}
+        arguments: dict[str, Any] = {} if verb in nobody else {"job": chance.randrange(1_000_000)}
         if verb in {"create", "edit"}:
             arguments |= draw_definition(chance, start, stop)
+        if verb == "upload":
+            arguments["rows"] = [draw_definition(chance, start, stop) for _ in range(chance.randint(*UPLOADED))]
         yield Step(near_herd(chance, at, start, seconds), verb, arguments)
         at += chance.uniform(*CHANGE_SECONDS)
 

@@ -329,6 +329,20 @@ def a_stop_with_an_error(scene: Scene) -> None:
     scene.standby.terminated_at, scene.standby.ended_at, scene.standby.exit_code = at("2:30"), at("2:31"), 1
 
 
+def a_pass_by_hand_that_failed(scene: Scene) -> None:
+    scene.evidence.passes = [Life("chaos-pass-0000", at("2:20"), ended_at=at("2:22"), exit_code=1)]
+
+
+def a_worker_that_outlived_its_scheduler(scene: Scene) -> None:
+    scene.evidence.left_behind = ["process 4711"]
+
+
+def an_unknown_whose_worker_was_heard_of_after_the_kill(scene: Scene) -> None:
+    """Another worker was killed, then: this one still wrote down what came of a later run."""
+    scene.leader.worker_kills = [at("2:00.3")]
+    scene.rows[3] = scene.rows[3]._replace(status="unknown", response_status=None, reason="died", at=at("2:20"))
+
+
 def a_server_error_without_an_outage(scene: Scene) -> None:
     scene.evidence.server_errors = [ServerError(at("1:00"), at("1:01"), "PUT: 500")]
 
@@ -385,7 +399,10 @@ FAULTS: list[tuple[Spoil, str]] = [
     (a_late_start_while_only_a_standby_died, "late starts"),
     (a_fire_time_that_was_slept_through_and_called_missed, "late starts"),
     (a_process_that_ended_by_itself, "processes that ended by themselves"),
+    (an_unknown_whose_worker_was_heard_of_after_the_kill, "unjustified results"),
     (a_stop_with_an_error, "unclean stops"),
+    (a_pass_by_hand_that_failed, "unclean stops"),
+    (a_worker_that_outlived_its_scheduler, "processes left behind"),
     (a_server_error_without_an_outage, "failed API calls"),
     (a_resync_answered_by_an_older_reconcile, "wrong resyncs"),
     (a_resync_that_the_leader_did_not_answer, "wrong resyncs"),
@@ -411,6 +428,32 @@ def an_unknown_whose_sender_died(scene: Scene) -> None:
     scene.change_last(status="unknown", response_status=None, reason="died", at=at("3:20"))
     scene.leader.killed_at = scene.leader.ended_at = at("3:00.3")
     scene.lead(at("3:15"), scene.standby, 2)
+
+
+def an_unknown_whose_worker_was_killed(scene: Scene) -> None:
+    scene.leader.worker_kills = [at("3:00.3")]
+    scene.change_last(status="unknown", response_status=None, reason="died", at=at("3:20"))
+
+
+def an_unknown_of_a_pass_that_lost_the_database(scene: Scene) -> None:
+    scene.forget_last_run()
+    scene.fire(at("3:00"))
+    sender = UUID(int=2)
+    scene.rows[-2:] = [row._replace(sender=sender) for row in scene.rows[-2:]]
+    scene.evidence.passes = [Life("chaos-pass-0000", at("2:59"), ended_at=at("3:09"), exit_code=1)]
+    scene.evidence.outages = [Outage("stopped", at("3:00.3"), at("3:15"))]
+    scene.change_last(status="unknown", response_status=None, reason="died", at=at("3:20"))
+
+
+def a_failure_of_a_worker_that_stood_still(scene: Scene) -> None:
+    a_failure_that_was_answered_well(scene)
+    scene.leader.worker_stops = [(at("3:00.1"), at("3:18"))]
+
+
+def a_stop_that_was_insisted_on(scene: Scene) -> None:
+    a_stop_with_an_error(scene)
+    life = next(life for life in (scene.leader, scene.standby) if life.terminated_at is not None)
+    life.insisted_at, life.exit_code = life.terminated_at, 143
 
 
 def an_unknown_that_never_left(scene: Scene) -> None:
@@ -510,6 +553,20 @@ def a_skip_beside_a_run_by_hand(scene: Scene) -> None:
     )
 
 
+def a_skip_beside_an_earlier_run_of_the_same_claim(scene: Scene) -> None:
+    definition = Definition(0, "* * * * *", "UTC", overlap="skip", catch_up="all")
+    scene.job.changes[0] = Change(definition, START, START)
+    scene.evidence.outages = [Outage("stopped", at("1:30"), at("3:00"))]
+    scene.forget_last_run()
+    scene.forget_last_run()
+    scene.row(uuid4(), at("3:00"), "skipped", 0.1, kind="insert", reason="overlap")
+    late = uuid4()
+    scene.row(late, at("2:00"), "queued", 60.2, kind="insert")
+    scene.row(late, at("2:00"), "running", 60.3, sender=SENDER)
+    scene.arrive(late, at("2:00"), at=at("3:00.4"), answered_at=at("3:00.4"), seen=None)
+    scene.row(late, at("2:00"), "success", 61, sender=SENDER, response_status=200)
+
+
 def a_job_that_came_to_its_end(scene: Scene) -> None:
     scene.job.changes[0] = Change(Definition(0, "* * * * *", "UTC", ends_at=at("3:00")), START, START)
     scene.forget_last_run()
@@ -549,6 +606,10 @@ def a_death_that_was_ordered(scene: Scene) -> None:
     "happen",
     [
         an_unknown_whose_sender_died,
+        an_unknown_whose_worker_was_killed,
+        an_unknown_of_a_pass_that_lost_the_database,
+        a_failure_of_a_worker_that_stood_still,
+        a_stop_that_was_insisted_on,
         an_unknown_that_never_left,
         an_unknown_whose_sender_had_the_answer_and_died,
         a_truth_that_came_late,
@@ -564,6 +625,7 @@ def a_death_that_was_ordered(scene: Scene) -> None:
         a_takeover_without_a_standby,
         a_stop_while_it_was_starting,
         a_skip_beside_a_run_by_hand,
+        a_skip_beside_an_earlier_run_of_the_same_claim,
         resyncs_as_they_should_be,
         a_death_that_was_ordered,
         a_job_that_came_to_its_end,

@@ -98,3 +98,18 @@ def test_a_broken_job_owes_nothing():
     job.is_broken = True
     assert job.owed(moment(5, 30)) == {}
     assert job.possible(moment(5, 30)) == set()
+
+
+def test_jobs_of_a_file_whose_answer_was_lost_are_looked_for_and_the_others_sent_again(
+    client: Client, httpserver: HTTPServer
+):
+    listed = [{"name": f"Job {number}", "id": str(uuid4())} for number in (1, 2)]
+    httpserver.expect_oneshot_request(f"{API}/jobs/bulk-upload").respond_with_json({}, status=500)
+    httpserver.expect_oneshot_request(f"{API}/jobs", method="GET").respond_with_json({"jobs": listed[:1]})
+    httpserver.expect_oneshot_request(f"{API}/jobs/bulk-upload").respond_with_json({"created_count": 1})
+    httpserver.expect_request(f"{API}/jobs", method="GET").respond_with_json({"jobs": listed})
+    client.upload([PLAIN, {**PLAIN, "mode": Mode.SLOW}])
+    assert [(job.name, str(job.id)) for job in client.jobs] == [(one["name"], one["id"]) for one in listed]
+    sent = [request for request, _ in httpserver.log if request.path.endswith("bulk-upload")]
+    assert [b"Job 1" in request.get_data() for request in sent] == [True, False]
+    assert b"Job 2" in sent[1].get_data()

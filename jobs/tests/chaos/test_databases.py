@@ -27,6 +27,21 @@ def test_a_lock_on_sqlite_keeps_writers_out_and_lets_readers_in(tmp_path: Path):
 
 
 @pytest.mark.chaos
+def test_a_full_disk_keeps_writers_out_until_there_is_room(tmp_path: Path):
+    with database("sqlite", tmp_path, may_fill=True) as sqlite:
+        if "fill" not in sqlite.faults:
+            pytest.skip("we may not mount a disk here")
+        assert isinstance(sqlite, Sqlite)
+        questions = Questions(sqlite)
+        questions.ask("CREATE TABLE t (text TEXT)")
+        with sqlite.full(), pytest.raises(DatabaseAway, match="full"):
+            questions.ask("INSERT INTO t VALUES (%s)", ["." * 100_000])
+        questions.ask("INSERT INTO t VALUES (%s)", ["." * 100_000])
+        assert questions.ask("SELECT count(*) FROM t") == [(1,)]
+        questions.close()
+
+
+@pytest.mark.chaos
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "sqlite"])
 def test_a_server_keeps_what_was_committed_through_a_stop_and_a_crash(kind: str, tmp_path: Path):
     if reason := absent(kind):

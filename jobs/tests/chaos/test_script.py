@@ -11,7 +11,7 @@ from jobs.tests.chaos.run import Stage, zone_of
 from jobs.tests.chaos.script import FAILPOINTS, Script, write_script
 
 START = datetime(2026, 3, 4, 10, 0, 17, tzinfo=UTC)
-FAULTS = ("restart", "stop_database", "crash", "freeze", "lock")
+FAULTS = ("restart", "stop_database", "crash", "freeze", "lock", "fill")
 
 
 def script(seed: int) -> Script:
@@ -27,6 +27,7 @@ def test_the_same_seed_gives_the_same_script():
 def test_every_step_has_somebody_who_carries_it_out():
     verbs = {step.verb for seed in range(20) for step in script(seed).steps}
     assert {*FAULTS, "kill", "stop", "terminate", "kill_web", "power_cut", "rig", "create", "edit", "delete"} <= verbs
+    assert {"insist", "kill_worker", "stop_worker", "once", "upload"} <= verbs
     assert all(hasattr(Stage, f"fault_{verb}") != hasattr(Stage, f"change_{verb}") for verb in verbs)
 
 
