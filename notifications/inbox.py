@@ -26,9 +26,10 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import BigIntegerField, Exists, OuterRef, Q, Subquery, Sum
+from django.db.models import BigIntegerField, DateTimeField, Exists, OuterRef, Q, Subquery, Sum, UUIDField
 
 from accounts.models import User
+from cronsched.lib.compiled import Compiled, Given
 from cronsched.lib.errors import Forbidden, NotFound
 from cronsched.lib.ids import known_id
 from cronsched.lib.ranges import DateRange
@@ -64,8 +65,7 @@ class Span(NamedTuple):
     end: datetime
 
     def within(self, field: str = "created_at") -> Q:
-        after = Q(**{f"{field}__gte": self.start})
-        return after if self.end >= NEVER else after & Q(**{f"{field}__lt": self.end})
+        return Q(**{f"{field}__gte": self.start, f"{field}__lt": self.end})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,15 @@ class Item:
     read_at: datetime | None
 
 
+_INBOX = Compiled(lambda: Inbox.objects.filter(pk=Given("user", UUIDField())))
+
+
 class Reader:
     """Reads for one account; holds its few own facts for the time of one request."""
 
     def __init__(self, user: User) -> None:
         self._user = user
-        inbox = Inbox.objects.filter(pk=user.pk).first()
+        inbox = _INBOX.first(user=user.pk)
         self._read_up_to = (inbox.read_up_to if inbox else None) or EVER
         self._cleared = _parsed(inbox.cleared) if inbox else []
 
@@ -172,14 +175,12 @@ class Reader:
     def _count(self, spans: Sequence[Span], *, unread: bool) -> int:
         if not spans:
             return 0
-        inside = functools.reduce(operator.or_, (span.within() for span in spans))
-        own = _Count(Notification.objects.filter(inside, user=self._user).order_by().values("pk"))
-        marks = Mark.objects.filter(inside, user=self._user)
-        if not unread:
-            marks = marks.filter(is_deleted=True)
-        terms: list[Any] = [own, *(term for span in spans for term in _broadcasts(span))]
-        total = functools.reduce(operator.add, terms) - _Count(marks.values("pk"))
-        return User.objects.filter(pk=self._user.pk).values_list(total, flat=True).get()
+        pieces = [piece for span in spans for piece in _pieces(span)]
+        counting = _counting(len(spans), tuple(piece.is_tallied for piece in pieces), unread)
+        bounds = _bounds("span", spans) | _bounds("piece", [piece.span for piece in pieces])
+        found = counting.first(user=self._user.pk, **bounds)
+        # None where the account has just been deleted.
+        return found[0] if found else 0
 
     def _further_down(self, span: Span, offset: int, *, unread: bool) -> tuple[Span, int]:
         """Return the part of `span` below some full hour, and what is left of `offset` there.
@@ -387,21 +388,62 @@ class _Sum(Subquery):
     output_field = BigIntegerField()
 
 
-def _broadcasts(span: Span) -> Iterator[Subquery]:
-    """Yield the terms that count the notices to everybody in `span`: whole hours from tallies, the rest from rows."""
+class Piece(NamedTuple):
+    """A part of a span. Its notices to everybody are counted by tallies, or else row by row."""
+
+    span: Span
+    is_tallied: bool
+
+
+def _pieces(span: Span) -> Iterator[Piece]:
+    """Cut `span` into its whole hours, which are tallied, and the rest."""
     first, last = _full_hour_from(span.start), _floor(span.end)
     if first >= last:
-        yield _broadcast_rows(span)
+        yield Piece(span, is_tallied=False)
         return
-    yield _Sum(Tally.objects.filter(Span(first, last).within("hour")).values("notices"))
+    yield Piece(Span(first, last), is_tallied=True)
     if span.start < first:
-        yield _broadcast_rows(Span(span.start, first))
+        yield Piece(Span(span.start, first), is_tallied=False)
     if last < span.end:
-        yield _broadcast_rows(Span(last, span.end))
+        yield Piece(Span(last, span.end), is_tallied=False)
 
 
-def _broadcast_rows(span: Span) -> Subquery:
-    return _Count(Notification.objects.filter(span.within(), user__isnull=True).order_by().values("created_at"))
+@functools.lru_cache(256)
+def _counting(spans: int, tallied: tuple[bool, ...], unread: bool) -> Compiled[tuple[int]]:
+    """Return the statement that counts what an account sees in so many spans, cut into pieces of these kinds."""
+
+    def build() -> Any:
+        user: Any = Given("user", UUIDField())
+        inside = functools.reduce(operator.or_, (_places("span", n).within() for n in range(spans)))
+        own = _Count(Notification.objects.filter(inside, user=user).order_by().values("pk"))
+        marks = Mark.objects.filter(inside, user=user)
+        if not unread:
+            marks = marks.filter(is_deleted=True)
+        broadcasts = [_broadcasts(Piece(_places("piece", n), is_tallied)) for n, is_tallied in enumerate(tallied)]
+        total: Any = functools.reduce(operator.add, [own, *broadcasts]) - _Count(marks.values("pk"))
+        return User.objects.filter(pk=user).values_list(total)
+
+    return Compiled(build)
+
+
+def _places(kind: str, number: int) -> Span:
+    start: Any = Given(f"{kind}{number}_start", DateTimeField())
+    end: Any = Given(f"{kind}{number}_end", DateTimeField())
+    return Span(start, end)
+
+
+def _bounds(kind: str, spans: Sequence[Span]) -> dict[str, datetime]:
+    """Return what belongs in the places of `spans`."""
+    starts = {f"{kind}{number}_start": span.start for number, span in enumerate(spans)}
+    return starts | {f"{kind}{number}_end": span.end for number, span in enumerate(spans)}
+
+
+def _broadcasts(piece: Piece) -> Subquery:
+    """Return the term that counts the notices to everybody in `piece`."""
+    if piece.is_tallied:
+        return _Sum(Tally.objects.filter(piece.span.within("hour")).values("notices"))
+    rows = Notification.objects.filter(piece.span.within(), user__isnull=True)
+    return _Count(rows.order_by().values("created_at"))
 
 
 def _hours(span: Span) -> Iterator[tuple[datetime, int]]:
