@@ -219,7 +219,7 @@ def utc_text(moment: datetime | None) -> str | None:
     """Write an instant as UTC with exactly three decimals and `Z` (contract, section 1), or None for None."""
     if moment is None:
         return None
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def with_etag(request: Request, response: Response) -> Response:

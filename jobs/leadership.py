@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from django.db.models import F
 
 from cronsched.lib.clock import database_now, uptime
+from cronsched.lib.compiled import Compiled
 from cronsched.lib.errors import Conflict
 from jobs.models import SchedulerLease
 
@@ -40,12 +41,13 @@ class NoScheduler(Conflict):
         super().__init__("Conflict", NO_SCHEDULER, detail=NO_SCHEDULER)
 
 
+_LEASE = Compiled(SchedulerLease.objects.all)
 NOBODY = SchedulerStatus(False, "", None, 0, None, {})
 
 
 def read_status(*, now: datetime) -> SchedulerStatus:
     """Return what the leader published. `now` is by the database's clock, as the renewals are."""
-    lease = SchedulerLease.objects.first()
+    lease = _LEASE.first()
     if lease is None:
         return NOBODY
     fresh = lease.renewed_at is not None and abs(now - lease.renewed_at) < TTL
