@@ -27,7 +27,8 @@ from cronsched.lib.clock import uptime
 from cronsched.lib.outages import UNREACHABLE, first_line
 from jobs import digests, pacing, renewal, targets, tracking
 from jobs.digests import DAILY, WEEKLY
-from jobs.models import Job, SchedulerLease
+from jobs.facts import DEADLINE_MARGIN
+from jobs.models import HOUR, Job, SchedulerLease
 from jobs.scheduler import housekeeping, lease
 from jobs.scheduler.chores import Chore, RareChore, every, every_second
 from jobs.scheduler.lease import Sighting, Term
@@ -53,6 +54,8 @@ CLOSE_IDLE_SECONDS = 30.0
 # This thread has not spoken to the database since it took the lease. The first word may find the connection gone, after
 # a restart of the server or a night's silence; on a new one it is heard.
 HAND_OVER_ATTEMPTS = 2
+# No job may ask for more.
+LONGEST_REQUEST_SECONDS = HOUR + DEADLINE_MARGIN.total_seconds()
 # What a worker gets at least for its end, when its scheduler is done.
 LAST_SECONDS = 1.0
 
@@ -73,6 +76,8 @@ class Runner:
         # Two processes of one name must not take each other's lease for their own.
         self._holder = f"{instance or instance_name()} {uuid4().hex[:8]}"
         self._drain_timeout = settings.DRAIN_TIMEOUT_SECONDS if drain_timeout is None else drain_timeout
+        # Nobody waits for the end of a single pass but for what it sent.
+        self._pass_timeout = LONGEST_REQUEST_SECONDS if drain_timeout is None else drain_timeout
         self._turn = write_turn()
         self._workers = workers or Workers()
         processes = settings.SEND_PROCESSES if workers and settings.SCHEDULER_ENABLED else 1
@@ -95,7 +100,7 @@ class Runner:
             term = self._await_term(stop)
             if term is not None:
                 Leader(term, self._sender, self._turn, self._workers).lead(stop)
-        self._drain()
+        self._drain(self._drain_timeout)
         connection.close()
 
     def once(self) -> None:
@@ -114,7 +119,7 @@ class Runner:
             self._sender.run_pass(lambda: True)
         finally:
             # What has left is waited for, whatever became of the rest.
-            self._drain()
+            self._drain(self._pass_timeout)
         delivery.deliver_now(now=self._clock.now())
 
     def _await_term(self, stop: Event) -> Term | None:
@@ -137,11 +142,11 @@ class Runner:
             if stop.wait(lease.LOOK_SECONDS):
                 return None
 
-    def _drain(self) -> None:
+    def _drain(self, timeout: float) -> None:
         logger.info("Scheduler %s drains", self._holder)
         self._workers.dismiss()
-        ends_at = uptime() + self._drain_timeout + CLOSING_SECONDS
-        self._sender.drain(timeout=self._drain_timeout)
+        ends_at = uptime() + timeout + CLOSING_SECONDS
+        self._sender.drain(timeout=timeout)
         self._workers.join(timeout=max(LAST_SECONDS, ends_at - uptime()))
 
 

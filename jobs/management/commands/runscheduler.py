@@ -25,7 +25,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="do one pass, wait for what it sent, and exit")
-        parser.add_argument("--drain-timeout", type=float, help="seconds that requests in flight get at the end")
+        parser.add_argument(
+            "--drain-timeout",
+            type=float,
+            help="seconds that requests in flight get at the end; default DRAIN_TIMEOUT_SECONDS, with --once no limit",
+        )
         parser.add_argument("--instance", help="name of this process in the log and in the lease; default host:pid")
 
     def handle(self, *args: Any, once: bool, drain_timeout: float | None, instance: str | None, **options: Any) -> None:
