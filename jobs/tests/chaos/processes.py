@@ -124,7 +124,7 @@ class Fleet:
         self._folder = folder
         self._environment = dict(environment)
         entry = ["-m", "jobs.tests.chaos.sabotaged", sabotage] if sabotage else ["manage.py"]
-        self._command = [sys.executable, *entry, "runscheduler", "--drain-timeout", str(DRAIN_SECONDS)]
+        self._command = [sys.executable, *entry, "runscheduler"]
         self._mark = f"DATABASE_URL={environment['DATABASE_URL']}".encode()
 
     def start(self, place: int, *, failpoints: str = "") -> Scheduler:
@@ -136,7 +136,7 @@ class Fleet:
         if failpoints:
             # A point is to be reached by the process whose life is watched, not by a worker of it.
             environment["SEND_PROCESSES"] = "1"
-        command = [*self._command, "--instance", life.instance]
+        command = [*self._command, "--drain-timeout", str(DRAIN_SECONDS), "--instance", life.instance]
         self.places[place] = Scheduler(command, environment, self._folder / f"{life.instance}.log", life)
         self.lives.append(life)
         return self.places[place]

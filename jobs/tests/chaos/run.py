@@ -216,18 +216,17 @@ class Stage:
                 self._start_again(process, seconds, failpoints)
 
     def fault_kill_worker(self, place: int) -> None:
-        with self._holding(place) as process:
-            for worker in process.workers if process is not None else ():
-                assert process is not None
-                self.note(f"kill -9 worker {worker} of {process.life.instance}")
-                process.life.worker_kills.append(datetime.now(UTC))
-                send(worker, signal.SIGKILL)
+        process, workers = self._wait_for_workers(place)
+        for worker in workers:
+            assert process is not None
+            self.note(f"kill -9 worker {worker} of {process.life.instance}")
+            process.life.worker_kills.append(datetime.now(UTC))
+            send(worker, signal.SIGKILL)
 
     def fault_stop_worker(self, place: int, seconds: float) -> None:
         """Let the workers of a process stand still; whoever deals with the process itself meanwhile may do so."""
-        with self._holding(place) as process:
-            workers = process.workers if process is not None else []
-        if process is None or not workers:
+        process, workers = self._wait_for_workers(place)
+        if process is None:
             return
         self.note(f"SIGSTOP workers {workers} of {process.life.instance} for {seconds} s")
         stopped_at = datetime.now(UTC)
@@ -244,6 +243,14 @@ class Stage:
         place = process.life.worker_stops.index((stopped_at, datetime.max.replace(tzinfo=UTC)))
         process.life.worker_stops[place] = (stopped_at, datetime.now(UTC))
         self.note(f"SIGCONT workers {workers} of {process.life.instance}")
+
+    def _wait_for_workers(self, place: int) -> tuple[Scheduler | None, list[int]]:
+        """Wait for a process with workers in that place: one with a fail point has none."""
+        while not self.calm.wait(LOOK_SECONDS):
+            with self._holding(place) as process:
+                if process is not None and (workers := process.workers):
+                    return process, workers
+        return None, []
 
     def fault_once(self) -> None:
         """Let somebody do one pass by hand, whoever leads."""

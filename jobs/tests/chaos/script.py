@@ -41,6 +41,8 @@ PLAIN: Mapping[str, Any] = {
 STOP_SECONDS = (17.0, 25.0)
 AWAY_SECONDS = (2.0, 20.0)
 RESTART_SECONDS = (0.2, 6.0)
+# What it takes to let a rigged process lead, and then another.
+RIG_SECONDS = 75.0
 # How often something befalls a process or the database, and how often somebody changes a job.
 FAULT_SECONDS = (4.0, 18.0)
 CHANGE_SECONDS = (0.3, 2.5)
@@ -181,8 +183,10 @@ def draw_faults(
 
 def draw_rigs(chance: random.Random, seconds: float) -> Iterator[Step]:
     """Draw when a process with a fail point is made to lead, spread over the run; the order is drawn, too."""
-    share = seconds / len(SURE_FAILPOINTS)
-    for number, order in enumerate(chance.sample(SURE_FAILPOINTS, len(SURE_FAILPOINTS))):
+    # In a short run not all of them, or nobody else would ever lead.
+    orders = chance.sample(SURE_FAILPOINTS, min(len(SURE_FAILPOINTS), max(1, int(seconds / RIG_SECONDS))))
+    share = seconds / len(orders)
+    for number, order in enumerate(orders):
         yield Step(round((number + chance.uniform(0.1, 0.5)) * share, 2), "rig", {"failpoints": order})
 
 
