@@ -11,8 +11,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cronsched.settings")
 # would be printed again and again while the master starts new workers for ever.
 from django.conf import settings
 from gunicorn import util
+from gunicorn.arbiter import Arbiter
 
 from cronsched.lib import env
+from cronsched.lib.memory import settle_down
 
 # The first look at a setting reads `.env`, where the variables below may stand as well.
 _on_sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
@@ -37,6 +39,11 @@ if Path("/dev/shm").is_dir():
 # One shared path in the home directory: a second service of the same user would fight for it.
 control_socket_disable = True
 accesslog = "-" if settings.DEBUG else None
+
+
+def when_ready(server: Arbiter) -> None:
+    """Called once, when the application is loaded and before workers are forked."""
+    settle_down()
 
 
 def _write_error(client: socket, status: int, reason: str, message: str) -> None:

@@ -6,7 +6,7 @@ has to wait; the rest goes in as `queued`. Nothing leaves before the commit.
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import NamedTuple, Self
 from uuid import UUID
@@ -20,7 +20,7 @@ from cronsched.lib.outages import piecewise
 from jobs.dispatch import Prepared, planned_row, prepare, running_row, take_turns
 from jobs.executors.base import storable
 from jobs.facts import JobFacts
-from jobs.models import Job
+from jobs.models import CatchUp, Job, Overlap
 from jobs.schedule import ERROR_LENGTH, Due, Settlement, move_on, queued_row, settle, write
 
 logger = logging.getLogger(__name__)
@@ -104,6 +104,41 @@ def is_mended(job_id: UUID, *, now: datetime) -> bool:
         return True
 
     return all(piecewise([job_id], claim, lambda *_: False))
+
+
+def rehearse() -> None:
+    """Go through what a claim does with a job, without the database.
+
+    The first time takes as long as some hundred others: zones are read from the disk, and all that is made when it is
+    first asked for is made. A process does it before anybody waits for it.
+    """
+    now = datetime.now(UTC)
+    minute = now.replace(second=0, microsecond=0)
+    job = JobFacts(
+        id=uuid7(),
+        cron_expression="* * * * *",
+        timezone=None,
+        next_fire_at=minute,
+        end_date=now.date() + timedelta(days=2),
+        catch_up=CatchUp.LATEST,
+        misfire_grace_seconds=3600,
+        name="Rehearsal",
+        is_active=True,
+        overlap=Overlap.ALLOW,
+        spread_seconds=0,
+        target_url="https://example.com/",
+        github_owner=None,
+        github_repo=None,
+        github_workflow_name=None,
+        metadata={},
+        timeout_seconds=30,
+        max_attempts=1,
+        backoff_seconds=0,
+        request_options={},
+        sealed_secrets=None,
+    )
+    for run in settle([job], now=now).runs:
+        running_row(prepare(uuid7(), job, fire_time=run.fire_time), sender=uuid7(), now=now)
 
 
 def _claim(due: Sequence[JobFacts], *, now: datetime, admit: Admit, sender: UUID) -> Claimed:

@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from cronsched.lib import batches, failpoints
 from cronsched.lib.batches import Among
+from cronsched.lib.clock import uptime
 from cronsched.lib.outages import is_outage, piecewise
 from jobs import dispatch
 from jobs.dispatch import Prepared
@@ -23,14 +24,18 @@ from jobs.scheduler.turns import Turn
 
 logger = logging.getLogger(__name__)
 
-# Claims wait a moment for room in the pool: what finds room costs one statement less than what has to queue. While
-# half of the pool is being sent there is time to claim the other half, and few large commits cost less than many.
+# A process claims no more than it sends soon: what it takes and has no thread for, another could be sending. It claims
+# again while so many still wait for a thread, so that none runs out of work meanwhile. Where the pool is full, claims
+# wait a moment for as much room: what finds room costs one statement less than what has to queue.
+RESERVE = 100
 PATIENCE_SECONDS = 0.25
-# The first claim of a pass is small, so that sending begins at once, and each further one twice as large: the next is
-# claimed while the one before is being sent.
-FIRST_BATCH = 100
+# The first claim of a pass is small, so that sending begins at once, and each further one twice as large.
+FIRST_BATCH = 50
+LARGEST_BATCH = 200
 # How often rows that wait for another request to the same host are looked at again.
 LOOK_AGAIN_SECONDS = 0.05
+# How often a pass that claims looks whether other rows wait.
+LOOK_SECONDS = 0.5
 PAGE = 1000
 
 
@@ -59,6 +64,9 @@ class Left(NamedTuple):
     for_room: bool
     for_lane: bool
     until: datetime | None
+
+
+NOTHING_LEFT = Left(for_room=False, for_lane=False, until=None)
 
 
 class Admission:
@@ -114,7 +122,7 @@ class Feeder:
         self._sender = sender
         self._turn = turn
         self._call_help = call_help
-        self._portion = min(BATCH, max(1, pool.limit // 2))
+        self._portion = min(RESERVE, max(1, pool.limit // 2))
         self._running = Lock()
 
     @property
@@ -137,13 +145,17 @@ class Feeder:
     def _run_until_idle(self, may_act: Callable[[], bool]) -> datetime | None:
         """Claim and start until nothing is left now; return when there is more, if that is within the same second."""
         batch = FIRST_BATCH
+        left, look_at = NOTHING_LEFT, 0.0
         while may_act():
-            left = self._start_waiting()
-            has_more = self._claim(batch)
-            batch = min(2 * batch, BATCH)
-            if has_more or left.for_room:
+            if left.for_room or left.for_lane or uptime() >= look_at:
+                left, look_at = self._start_waiting(), uptime() + LOOK_SECONDS
+            is_more_due, queued = self._claim(batch)
+            batch = min(2 * batch, LARGEST_BATCH)
+            if queued:
+                look_at = 0.0
+            if is_more_due or queued or left.for_room:
                 self._call_help()
-                self._pool.wait_for_room(self._portion, timeout=PATIENCE_SECONDS)
+                self._pool.wait_for_room(self._portion, waiting=RESERVE, timeout=PATIENCE_SECONDS)
             elif left.for_lane:
                 self._pool.wait_for_all(timeout=LOOK_AGAIN_SECONDS)
             else:
@@ -159,15 +171,15 @@ class Feeder:
 
     # --- What is due
 
-    def _claim(self, batch: int) -> bool:
-        """Claim up to `batch` jobs and send what found room; return whether there is more to claim or to start."""
+    def _claim(self, batch: int) -> tuple[bool, int]:
+        """Claim up to `batch` jobs and send what found room; return whether more may be due, and how many wait now."""
         room = self._pool.room
-        limit = min(room, batch) if room >= self._portion else batch
+        limit = min(room, batch) if room >= self._portion else BATCH
         with self._admission(room) as admission:
             claimed = self._claim_batch(limit, admission)
         for job_id in claimed.expired:
             pause_ended(job_id, now=self._clock())
-        return claimed.jobs >= limit or claimed.queued > 0
+        return claimed.jobs >= limit, claimed.queued
 
     def _claim_batch(self, limit: int, admission: Admission) -> Claimed:
         def claim(ids: Sequence[UUID] | None = None) -> Claimed:

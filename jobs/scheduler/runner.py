@@ -31,6 +31,7 @@ from jobs.facts import DEADLINE_MARGIN
 from jobs.models import HOUR, Job, SchedulerLease
 from jobs.scheduler import housekeeping, lease
 from jobs.scheduler.chores import Chore, RareChore, every, every_second
+from jobs.scheduler.claim import rehearse
 from jobs.scheduler.lease import Sighting, Term
 from jobs.scheduler.sender import CLOSING_SECONDS, Sender
 from jobs.scheduler.turns import Turn, write_turn
@@ -79,6 +80,7 @@ class Runner:
         # Nobody waits for the end of a single pass but for what it sent.
         self._pass_timeout = LONGEST_REQUEST_SECONDS if drain_timeout is None else drain_timeout
         self._turn = write_turn()
+        rehearse()
         self._workers = workers or Workers()
         processes = settings.SEND_PROCESSES if workers and settings.SCHEDULER_ENABLED else 1
         self._workers.fork(processes - 1, partial(_help, self._turn, processes, self._drain_timeout))
@@ -196,6 +198,8 @@ class Leader:
         """Do the chores until `stop` is set or the term is lost. Hands the lease over at once where it still can."""
         self._add_chores()
         self._let_workers_act()
+        # Whoever takes over may find much that is due.
+        self._workers.call()
         self._scheduler.start()
         try:
             self._watch(stop)

@@ -49,8 +49,9 @@ class SendPool:
         self._threads = 0
         self._completed = 0
         self._grower: threading.Thread | None = None
-        # Somebody waits until no more than this are in flight. Waking them at each result would cost more than sending.
-        self._wake_at = -1
+        # Somebody waits until no more than these are in flight, or without a thread. Waking them at each request would
+        # cost more than sending.
+        self._wake_at = self._wake_when_waiting = -1
 
     @property
     def in_flight(self) -> int:
@@ -78,13 +79,17 @@ class SendPool:
         self._add_threads(min(self._waiting.qsize(), BASE_THREADS - self._threads, self.limit - self._threads))
         self._watch_growth()
 
-    def wait_for_room(self, at_least: int, *, timeout: float) -> int:
-        """Wait until `at_least` requests would find a place, at most `timeout` seconds; return how many would."""
-        wanted = self.limit - min(at_least, self.limit)
+    def wait_for_room(self, at_least: int, *, waiting: int | None = None, timeout: float) -> int:
+        """Wait until `at_least` requests would find a place, at most `timeout` seconds; return how many would.
+
+        With `waiting`, also until no more than so many of those handed over are still without a thread.
+        """
+        in_flight = self.limit - min(at_least, self.limit)
+        waiting = self.limit if waiting is None else waiting
         with self._changed:
-            self._wake_at = wanted
-            self._changed.wait_for(lambda: self._in_flight <= wanted, timeout)
-            self._wake_at = -1
+            self._wake_at, self._wake_when_waiting = in_flight, waiting
+            self._changed.wait_for(lambda: self._in_flight <= in_flight and self._waiting.qsize() <= waiting, timeout)
+            self._wake_at = self._wake_when_waiting = -1
         return self.room
 
     def wait_for_all(self, *, timeout: float) -> bool:
@@ -118,7 +123,15 @@ class SendPool:
                         self._threads -= 1
                         return
                 continue
+            if self._waiting.qsize() <= self._wake_when_waiting:
+                self._wake_waiter()
             self._send(prepared)
+
+    def _wake_waiter(self) -> None:
+        with self._changed:
+            # Once is enough: only who waits here hands over more.
+            self._wake_when_waiting = -1
+            self._changed.notify_all()
 
     def _send(self, prepared: Prepared) -> None:
         failpoints.reach("before-send")

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from cronsched.lib.clock import uptime
+from cronsched.lib.memory import settle_down
 from cronsched.lib.outages import UNREACHABLE, first_line
 from jobs.scheduler.runner import Runner
 from jobs.scheduler.workers import Workers
@@ -35,6 +36,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, once: bool, drain_timeout: float | None, instance: str | None, **options: Any) -> None:
         if drain_timeout is not None and drain_timeout < 0:
             raise CommandError("--drain-timeout must not be negative")
+        settle_down()
         workers = None if once else Workers()
         runner = Runner(instance=instance, drain_timeout=drain_timeout, workers=workers)
         if workers is None:

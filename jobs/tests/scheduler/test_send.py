@@ -73,6 +73,25 @@ def test_room_is_what_is_left_of_the_limit(gate):
         assert pool.wait_for_room(5, timeout=WAIT) == 5
 
 
+def test_a_wait_for_room_lasts_until_few_are_without_a_thread(gate, monkeypatch):
+    monkeypatch.setattr(SendPool, "_threads_have_time", lambda self: not gate.open.wait())
+    pool, _ = pool_of(1000)
+    with target(gate) as sink:
+        pool.send([request_to(sink.url()) for _ in range(BASE_THREADS + 10)])
+        assert gate.wait_for(BASE_THREADS)
+        # There is room for many, but those that were handed over last have no thread yet.
+        before = time.monotonic()
+        assert pool.wait_for_room(1, waiting=9, timeout=0.05) == 1000 - BASE_THREADS - 10
+        assert time.monotonic() - before >= 0.05
+        before = time.monotonic()
+        pool.wait_for_room(1, waiting=10, timeout=WAIT)
+        assert time.monotonic() - before < WAIT
+        threading.Timer(0, gate.open.set).start()
+        pool.wait_for_room(1, waiting=0, timeout=WAIT)
+        assert not pool.has_waiting
+        assert pool.wait_for_all(timeout=WAIT)
+
+
 def test_slow_targets_get_as_many_threads_as_the_limit_allows(gate):
     pool, _ = pool_of(4 * BASE_THREADS)
     with target(gate) as sink:
