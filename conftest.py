@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parent
 OWN_APPS = ("accounts", "taxonomy", "jobs", "notifications")
+# By this name Django connects what makes permissions.
+PERMISSIONS = "django.contrib.auth.management.create_permissions"
 
 # Nothing of a developer's own settings may reach a test; only the database may be chosen from outside.
 DOCUMENTED_VARIABLES = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
@@ -28,7 +30,7 @@ os.environ.update(TEST_ENVIRONMENT)
 # Test modules import models when they are collected, which is before any fixture could prepare this.
 django.setup()
 
-pytest_plugins = ["accounts.tests.fixtures"]
+pytest_plugins = ["accounts.tests.fixtures", "cronsched.tests.fixtures"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,12 +73,18 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     """Give the rows that the migrations seed back to the tables after every flush.
 
     A test with real commits ends in a flush of all tables, which would leave later tests without the
-    default categories.
+    default categories. Django would work out anew which permissions and content types there are; putting back
+    the rows that it found at first takes a fraction of that time.
     """
     from django.apps import apps
+    from django.contrib.auth.management import create_permissions
+    from django.contrib.auth.models import Permission
+    from django.contrib.contenttypes.management import create_contenttypes
+    from django.contrib.contenttypes.models import ContentType
     from django.db.models.signals import post_migrate
 
-    models = [model for app in OWN_APPS for model in apps.get_app_config(app).get_models()]
+    own = [model for app in OWN_APPS for model in apps.get_app_config(app).get_models()]
+    models: list[Any] = [ContentType, Permission, *own]
     with django_db_blocker.unblock():
         seeded = {model: rows for model in models if (rows := list(model._default_manager.all()))}
 
@@ -86,7 +94,11 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 
     last_app = list(apps.get_app_configs())[-1]
     post_migrate.connect(restore, sender=last_app)
+    assert post_migrate.disconnect(dispatch_uid=PERMISSIONS)
+    assert post_migrate.disconnect(create_contenttypes)
     yield
+    post_migrate.connect(create_contenttypes)
+    post_migrate.connect(create_permissions, dispatch_uid=PERMISSIONS)
     post_migrate.disconnect(restore, sender=last_app)
 
 

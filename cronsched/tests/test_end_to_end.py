@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,9 @@ import pytest
 import requests
 from pytest_httpserver import HTTPServer
 
-from cronsched.tests.processes import ROOT, free_port, manage
+from cronsched.tests.fixtures import ADMIN_PASSWORD
+from cronsched.tests.processes import ROOT, free_port
 
-PASSWORD = "a-password-for-this-test"
 # Not today: the job would end before its minute if midnight came between.
 IN_TWO_DAYS = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
 
@@ -33,7 +34,6 @@ class Service:
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "DATABASE_URL": f"sqlite:///{folder}/cronsched.sqlite3",
-            "DEFAULT_ADMIN_PASSWORD": PASSWORD,
             "DRAIN_TIMEOUT_SECONDS": "3",
             "PORT": str(self.port),
         }
@@ -71,7 +71,7 @@ class Service:
         return f"localhost:{self.port}"
 
     def sign_in(self) -> str:
-        return str(self.call("POST", "/auth/login", username="admin", password=PASSWORD)["access_token"])
+        return str(self.call("POST", "/auth/login", username="admin", password=ADMIN_PASSWORD)["access_token"])
 
     def call(self, method: str, path: str, token: str | None = None, **body: Any) -> Any:
         answer = requests.request(
@@ -105,10 +105,9 @@ def eventually(question: Callable[[], Any], *, seconds: float) -> Any:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
+def service(tmp_path: Path, first_file: Path) -> Iterator[Service]:
     service = Service(tmp_path)
-    manage("migrate", "--verbosity", "0", **service.environment)
-    manage("create_first_admin", **service.environment)
+    shutil.copy(first_file, tmp_path / "cronsched.sqlite3")
     service.start()
     try:
         eventually(service.healthy, seconds=30)
@@ -120,7 +119,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture
 def newcomer(service: Service, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Somebody who types in the README's tour as printed, beside the test: both wait for the same minute."""
-    script = tour().replace("the password that was printed", PASSWORD).replace("localhost:5001", service.host)
+    script = tour().replace("the password that was printed", ADMIN_PASSWORD).replace("localhost:5001", service.host)
     script = script.replace(".venv/bin/python manage.py", f"{sys.executable} {ROOT}/manage.py")
     # Here a refusal ends the tour; a reader sees it on the screen.
     strict = 'set -euo pipefail; curl() { command curl --fail-with-body "$@"; }\n'
@@ -186,7 +185,9 @@ def check_executions(
         executions = service.call("GET", f"/jobs/{job['id']}/executions", token)["executions"]
         return executions and executions[-1]["completed_at"] and executions[-1]
 
-    success = eventually(lambda: first_execution(good), seconds=75)
+    # Until then there is nothing to ask for, and the target knows at once.
+    eventually(lambda: len(target.log) >= 2, seconds=75)
+    success = eventually(lambda: first_execution(good), seconds=15)
     failure = eventually(lambda: first_execution(bad), seconds=15)
 
     assert pick(success, "status", "trigger_type", "execution_type", "target", "response_status", "output") == {

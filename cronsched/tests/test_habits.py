@@ -6,6 +6,8 @@ import socket
 import pytest
 import pytest_socket
 from django.conf import settings
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connection
 
@@ -32,10 +34,19 @@ def test_settings_do_not_come_from_the_developers_own_file():
 
 
 def test_seeded_rows_are_back_after_a_flush(transactional_db):
-    before = set(JobCategory.objects.values_list("slug", flat=True))
+    def seeded():
+        categories = set(JobCategory.objects.values_list("slug", flat=True))
+        types = set(ContentType.objects.values_list("id", "app_label", "model"))
+        permissions = set(Permission.objects.values_list("codename", "content_type_id"))
+        return categories, types, permissions
+
+    before = seeded()
     call_command("flush", interactive=False, verbosity=0)
-    assert "general" in before
-    assert set(JobCategory.objects.values_list("slug", flat=True)) == before
+    categories, types, permissions = before
+    assert "general" in categories
+    assert ("jobs", "job") in {(app, model) for _, app, model in types}
+    assert "change_job" in {codename for codename, _ in permissions}
+    assert seeded() == before
 
 
 @pytest.mark.skipif("sqlite" not in settings.DATABASES["default"]["ENGINE"], reason="is about SQLite")

@@ -7,6 +7,7 @@ a token, no answer about what is gone, 405 for every other method, and valid dat
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,11 +19,12 @@ import pytest
 import requests
 
 from cronsched.documents import description
+from cronsched.tests.fixtures import ADMIN_PASSWORD
 from cronsched.tests.fuzz.contradictions import by_operation, configuration
-from cronsched.tests.processes import ROOT, manage, web_process
+from cronsched.tests.processes import ROOT, web_process
 from jobs.tests.factories import job_body
 
-CREDENTIALS = {"username": "admin", "password": "a-password-for-fuzzing"}
+CREDENTIALS = {"username": "admin", "password": ADMIN_PASSWORD}
 SUMMARY = ROOT / "docs" / "fuzz.md"
 CALLS_PER_GROUP = 1000
 # An operation without parameters has nothing to vary: a run that makes fewer calls will not find more.
@@ -67,19 +69,16 @@ class Fuzzer:
 
 
 @pytest.fixture
-def fuzzer(tmp_path: Path) -> Iterator[Fuzzer]:
+def fuzzer(tmp_path: Path, first_file: Path) -> Iterator[Fuzzer]:
     settings = {
         "DATABASE_URL": f"sqlite:///{tmp_path}/fuzz.sqlite3",
-        "DEFAULT_ADMIN_USERNAME": CREDENTIALS["username"],
-        "DEFAULT_ADMIN_PASSWORD": CREDENTIALS["password"],
         # Wrong sign-ins are part of the game; being locked out would end it.
         "SIGN_IN_ATTEMPTS": "1000000",
         "MANUAL_RUN_WAIT_SECONDS": "2",
         "GITHUB_API_URL": "http://127.0.0.1:9",
         "GITHUB_TOKEN": "a-token",
     }
-    manage("migrate", "--verbosity", "0", **settings)
-    manage("create_first_admin", **settings)
+    shutil.copy(first_file, tmp_path / "fuzz.sqlite3")
     with web_process(tmp_path / "web.log", **settings) as address:
         prepare(address)
         yield Fuzzer(address, tmp_path)

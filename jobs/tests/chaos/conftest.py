@@ -1,20 +1,24 @@
 """What runs of the harness share."""
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from cronsched.tests.fixtures import made_once
+from cronsched.tests.processes import manage
 from jobs.tests.chaos.databases import Sqlite
-from jobs.tests.chaos.run import Plan, prepare, settings_of
+from jobs.tests.chaos.run import settings_of
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Path:
     """Return a migrated SQLite file with an administrator in it."""
-    folder = tmp_path_factory.mktemp("chaos")
-    database = Sqlite(folder)
-    prepare(Plan(seed=0), database, settings_of(database, folder, datetime.now(UTC)))
-    # All of it is in the one file: the last connection to close has emptied the write-ahead log.
-    assert not database.path.with_name(f"{database.path.name}-wal").exists()
-    return database.path
+
+    def create(path: Path) -> None:
+        shutil.copy(migrated_file, path)
+        settings = settings_of(Sqlite(path.parent), path.parent, datetime.now(UTC))
+        manage("create_first_admin", **{**settings, "DATABASE_URL": f"sqlite:///{path}"})
+
+    return made_once(tmp_path_factory, "chaos", create)
