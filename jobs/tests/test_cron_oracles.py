@@ -62,8 +62,12 @@ def test_the_tables_name_true_changes_of_the_clock(zone, change):
 # midnight; there only its fixed-time jobs are asked, and the brute force below has the last word.
 @pytest.mark.parametrize(
     "zones, seed, count, only_fixed_time",
-    [(WHOLE_HOURS, 1, 2500, False), (ODD, 2, 2500, True)],
-    ids=["all jobs", "fixed-time jobs in odd zones"],
+    [
+        pytest.param(WHOLE_HOURS, 1, 1000, False, id="all jobs"),
+        pytest.param(ODD, 2, 1000, True, id="fixed-time jobs in odd zones"),
+        pytest.param(WHOLE_HOURS, 3, 10_000, False, marks=pytest.mark.fuzz, id="all jobs, many"),
+        pytest.param(ODD, 4, 10_000, True, marks=pytest.mark.fuzz, id="fixed-time jobs in odd zones, many"),
+    ],
 )
 def test_cronsim_finds_the_same_fire_times(zones, seed, count, only_fixed_time):
     chance = random.Random(seed)
