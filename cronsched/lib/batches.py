@@ -23,7 +23,8 @@ from uuid import UUID
 from django.core.exceptions import EmptyResultSet
 from django.db import DataError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import BooleanField, F, Field, Func, Model, QuerySet
+from django.db.models import BooleanField, F, Func, Model, QuerySet
+from django.db.models.expressions import Col
 from django.db.models.sql.compiler import SQLCompiler
 
 from cronsched.lib.outages import is_outage
@@ -241,16 +242,21 @@ Converters = Mapping[int, Convert]
 
 def converters(selected: Iterable[Any]) -> Converters:
     """Return how the columns `selected` (expressions) become Python's values, by their places."""
-    found = {place: _converter(expression.output_field) for place, expression in enumerate(selected)}
+    found = {place: _converter(expression) for place, expression in enumerate(selected)}
     return {place: convert for place, convert in found.items() if convert}
 
 
-def _converter(field: "Field[Any, Any]") -> Convert | None:
-    """Return how a column of this kind becomes Python's values, None where the driver does it."""
-    convert = _CONVERTERS.get(field.get_internal_type())
-    if convert is None and hasattr(field, "from_db_value"):
-        raise TypeError(f"{type(field).__name__} is read in a way of its own.")
-    return convert
+def _converter(expression: Any) -> Convert | None:
+    """Return how a column becomes Python's values, None where the driver does it."""
+    kind = expression.output_field.get_internal_type()
+    if kind in _CONVERTERS:
+        return _CONVERTERS[kind]
+    if hasattr(expression.output_field, "from_db_value"):
+        raise TypeError(f"{type(expression.output_field).__name__} is read in a way of its own.")
+    # What a database works out may be another kind of number: many a sum is a decimal one.
+    if not isinstance(expression, Col) and kind.endswith("IntegerField"):
+        return _once_each(int)
+    return None
 
 
 def converted(rows: Sequence[Row], converters: Converters) -> list[tuple[Any, ...]]:

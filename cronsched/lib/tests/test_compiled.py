@@ -5,7 +5,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db.models import Count, DateTimeField, TextField, UUIDField
+from django.db.models import BigIntegerField, Count, DateTimeField, Sum, TextField, UUIDField
+from django.db.models.functions import Cast
 
 from cronsched.lib.compiled import Compiled, Given
 from jobs.models import ExecutionType, GitHubRun, Job, JobExecution, Status
@@ -73,6 +74,16 @@ def test_values_and_sums_are_read_as_the_queryset_reads_them():
     found = Compiled(lambda: sums(JOB, FROM))
     for since in (NOON, NOON + timedelta(hours=1), NOON + timedelta(days=1)):
         assert sorted(found.all(job=job.pk, **{"from": since})) == sorted(sums(job, since))
+
+
+def test_what_the_database_works_out_is_a_number_of_the_same_kind():
+    job = make_execution(response_status=200, duration_seconds=0.5).job
+    make_execution(job, response_status=500, duration_seconds=None)
+    total = Sum(Cast("response_status", BigIntegerField())) - Count("id")
+    rows = JobExecution.objects.order_by().values_list("job_id").annotate(Sum("duration_seconds"), total=total)
+    found = Compiled(lambda: rows.filter(job=JOB)).all(job=job.pk)
+    assert found == [(job.pk, 0.5, 698)]
+    assert [type(value) for value in found[0][1:]] == [float, int]
 
 
 def test_a_slice_is_cut_out_of_the_order():
