@@ -166,6 +166,8 @@ def _help(turn: Turn, processes: int, drain_timeout: float, calls: Calls) -> Non
         connection.close_if_unusable_or_obsolete()
 
     guarded = Guarded("help", run_pass)
+    # Opening a connection takes as long as sending a dozen requests: now nobody waits for it.
+    Guarded("connect", connection.ensure_connection)()
     try:
         while calls.wait(tidy, every=CLOSE_IDLE_SECONDS):
             try:
@@ -198,8 +200,6 @@ class Leader:
         """Do the chores until `stop` is set or the term is lost. Hands the lease over at once where it still can."""
         self._add_chores()
         self._let_workers_act()
-        # Whoever takes over may find much that is due.
-        self._workers.call()
         self._scheduler.start()
         try:
             self._watch(stop)
