@@ -132,7 +132,7 @@ def test_a_change_acts_within_2_s_and_a_resync_is_answered(sink, behaviour):
         make_owed_job(sink.url("/new"))
         assert behaviour.wait_for_arrival(timeout=2)
         wait_for_row(Status.SUCCESS)
-        # The leader's first reconcile may still be to come, and would leave nothing to do for the one that is asked for.
+        # The first reconcile may still be to come, and would leave nothing to do for the one that is asked for.
         resync()
         Job.objects.update(next_fire_at=None)
         found = resync()
