@@ -12,6 +12,9 @@ DAYS = 365
 END = datetime.now(UTC).replace(microsecond=0)
 START = END - timedelta(days=DAYS)
 
+# Keys of most indexes come in no order: what does not fit into the cache would be written again and again.
+FILLING_CACHE_KIB = 8 * 1024**2
+
 FILL = """
     INSERT INTO job_executions (
         id, job_id, status, trigger_type, execution_type, target, scheduled_for, queued_at, started_at, completed_at,
@@ -47,6 +50,8 @@ def fill(jobs: Sequence[Job], number: int, *, shift: float = 0.0) -> None:
         "jobs": len(jobs),
     }
     with connection.cursor() as cursor:
+        usual_cache = cursor.execute("PRAGMA cache_size").fetchone()[0]
+        cursor.execute(f"PRAGMA cache_size = -{FILLING_CACHE_KIB}")
         cursor.execute("CREATE TEMP TABLE IF NOT EXISTS numbered_jobs (number INTEGER PRIMARY KEY, id TEXT)")
         cursor.execute("DELETE FROM numbered_jobs")
         rows = [(number, job.id.hex) for number, job in enumerate(jobs)]
@@ -54,6 +59,7 @@ def fill(jobs: Sequence[Job], number: int, *, shift: float = 0.0) -> None:
         # Django's placeholders would clash with the formats in the statement.
         cursor.connection.execute(FILL, parameters)
         cursor.execute("ANALYZE")
+        cursor.execute(f"PRAGMA cache_size = {usual_cache}")
     for day in range(DAYS + 2):
         counters.recount(START.date() + timedelta(days=day))
     with connection.cursor() as cursor:
