@@ -99,6 +99,14 @@ class Selection:
         """Return the daily counts of what is meant, of any time. Only for selections that can be counted so."""
         return DailyCount.objects.filter(job_key__in=sorted(self.jobs or {ALL_JOBS}), **self._conditions())
 
+    def still_open(self) -> "Selection":
+        """Return what of it has not ended.
+
+        One condition for the status: of two, SQLite may look for rows by the one that many of them meet.
+        """
+        asked = frozenset(Status) if self.statuses is None else self.statuses
+        return replace(self, statuses=asked & frozenset(OPEN_STATUSES))
+
     def kind(self) -> "Selection":
         """Return the selection with places instead of its job and period."""
         period = DateRange(self.period.start and _instant("start"), self.period.end and _instant("end"))
@@ -260,7 +268,10 @@ def _all_sums(selection: Selection, cuts: Cut) -> Compiled[Any]:
 
 def _parts(selection: Selection, cuts: Cut) -> list[Sums]:
     """Return the queries whose sums together are what `selection` means."""
-    parts = [_sums(selection.rows().filter(status__in=OPEN_STATUSES), 1)]
+    parts = []
+    still_open = selection.still_open()
+    if not still_open.is_nothing:
+        parts.append(_sums(still_open.rows(), 1))
     if cuts.has_days:
         days = {}
         if cuts.first:

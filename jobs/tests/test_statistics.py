@@ -155,3 +155,12 @@ def test_sums_over_whole_days_read_no_settled_row(history, django_assert_num_que
 def test_executions_found_by_name_are_counted_one_by_one(history):
     name = history[0].name
     assert statistics.count(Selection(job_name=name.upper())) == JobExecution.objects.filter(job=history[0]).count()
+
+
+def test_what_is_still_open_is_asked_for_by_its_statuses_alone():
+    def of(*statuses: str) -> frozenset[str] | None:
+        return Selection(statuses=frozenset(statuses)).still_open().statuses
+
+    assert of(Status.FAILED, Status.RUNNING) == {Status.RUNNING}
+    assert of(Status.FAILED) == set()
+    assert Selection().still_open().statuses == {Status.QUEUED, Status.RUNNING}
