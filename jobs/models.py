@@ -274,7 +274,8 @@ class JobExecution(models.Model):
     """One fire time or one manual run of a job, and what became of it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="executions")
+    # Several indexes begin with it: none of its own.
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="executions", db_index=False)
     status = models.CharField(max_length=10, choices=Status)
     trigger_type = models.CharField(max_length=10, choices=TriggerType)
     execution_type = models.CharField(max_length=20, choices=ExecutionType, null=True, blank=True)
@@ -327,6 +328,9 @@ class JobExecution(models.Model):
             models.Index(fields=["-started_at", "-id"], name="executions_newest"),
             models.Index(fields=["job", "-started_at", "-id"], name="executions_of_job"),
             models.Index(fields=["status", "-started_at", "-id"], name="executions_of_status"),
+            # Whether a run of a job is still open is asked at each claim where runs may not overlap: that must not
+            # take longer with a longer history.
+            models.Index(fields=["job", "status", "-started_at", "-id"], name="executions_of_job_by_status"),
         ]
 
     def __str__(self) -> str:
@@ -402,6 +406,7 @@ class GitHubRun(models.Model):
         verbose_name = "GitHub run"
         indexes = [
             models.Index(fields=["next_poll_at"], name="github_runs_polls"),
+            models.Index(fields=["tracking"], name="github_runs_tracked"),
             models.Index(fields=["run_id"], name="github_runs_of_id"),
             models.Index(fields=["repository", "created_at"], name="github_runs_of_repository"),
         ]

@@ -5,7 +5,7 @@ before a definition changes: nobody moves `next_fire_at` on without recording wh
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from cronsched.lib.ids import uuid7
 from jobs import counters, cron, messages
 from jobs.counters import Counted
 from jobs.facts import JobFacts
-from jobs.models import Job, JobExecution, Overlap, Status, Tracking, TriggerType
+from jobs.models import GitHubRun, Job, JobExecution, Overlap, Status, Tracking, TriggerType
 from jobs.plan import Missed, Plan, Timing, not_before, overlap_refusal, plan
 from notifications.message import Message
 from notifications.services import notify
@@ -137,14 +137,23 @@ def _plan(job: JobFacts, now: datetime) -> Plan:
 
 def open_executions(jobs: Iterable[UUID]) -> Counter[UUID]:
     """Count the executions of each job that are queued, running, waiting for a retry or followed at GitHub."""
-    wanted = list(jobs)
+    wanted = set(jobs)
     if not wanted:
         return Counter()
-    going: Counter[UUID] = Counter()
-    for rows in (JobExecution.objects.open(), JobExecution.objects.filter(run__tracking=Tracking.FOLLOWED)):
-        counted = rows.filter(job_id__in=wanted).order_by().values_list("job_id").annotate(count=Count("id"))
-        going.update(dict(counted))
+    rows = JobExecution.objects.open().filter(job_id__in=wanted).order_by()
+    going = Counter(dict(rows.values_list("job_id").annotate(count=Count("id"))))
+    going.update(job_id for job_id, _ in followed_executions(wanted))
     return going
+
+
+def followed_executions(jobs: Set[UUID]) -> list[tuple[UUID, UUID]]:
+    """Return job and execution of each run of `jobs` that is followed at GitHub.
+
+    Of all that are followed, which are never many, theirs are picked out: SQLite would look for them in the whole
+    history of each job.
+    """
+    followed = GitHubRun.objects.filter(tracking=Tracking.FOLLOWED).values_list("execution__job_id", "execution_id")
+    return [(job_id, execution_id) for job_id, execution_id in followed if job_id in jobs]
 
 
 def _add(settlement: Settlement, job: JobFacts, planned: Plan, going: Counter[UUID], now: datetime) -> None:

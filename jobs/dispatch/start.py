@@ -16,9 +16,9 @@ from jobs.dispatch.attempt import Prepared, prepare
 from jobs.executors import GitHubRequest, snapshot, target_of
 from jobs.executors.base import storable
 from jobs.facts import JobFacts, Overrides
-from jobs.models import JobExecution, Overlap, Status, Tracking, TriggerType
+from jobs.models import JobExecution, Overlap, Status, TriggerType
 from jobs.plan import end_of
-from jobs.schedule import PAUSED, NewExecution, end_zone, give_up
+from jobs.schedule import PAUSED, NewExecution, end_zone, followed_executions, give_up
 
 STARTED = (
     Column("id", Kind.UUID),
@@ -144,14 +144,14 @@ def out_of_turn(rows: Iterable[tuple[UUID, str, UUID, str]]) -> set[UUID]:
     if not queueing:
         return set()
     first: dict[UUID, UUID] = {}
-    going = JobExecution.objects.open().filter(job_id__in=set(queueing.values()))
+    jobs = set(queueing.values())
+    going = JobExecution.objects.open().filter(job_id__in=jobs)
     # "running" sorts after "queued": what is under way stands before everything that waits.
     going = going.order_by("job_id", "-status", Coalesce("scheduled_for", "queued_at"), "id")
     for execution_id, job_id in going.values_list("id", "job_id"):
         first.setdefault(job_id, execution_id)
     # A run that goes on at GitHub stands before everything.
-    followed = JobExecution.objects.filter(run__tracking=Tracking.FOLLOWED, job_id__in=set(queueing.values()))
-    first |= {job_id: execution_id for execution_id, job_id in followed.values_list("id", "job_id")}
+    first |= dict(followed_executions(jobs))
     return {execution_id for execution_id, job_id in queueing.items() if first.get(job_id) != execution_id}
 
 

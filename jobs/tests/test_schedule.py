@@ -3,9 +3,10 @@
 from datetime import date, timedelta
 
 import pytest
+from django.db import connection
 
 from jobs import schedule
-from jobs.models import CatchUp, DailyCount, JobExecution, Status, TriggerType
+from jobs.models import CatchUp, DailyCount, ExecutionType, GitHubRun, JobExecution, Status, Tracking, TriggerType
 from jobs.plan import MAX_RUNS
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, make_due_job, only_row, rows, start
@@ -126,3 +127,24 @@ def test_many_jobs_are_rescheduled_with_as_many_statements_as_one(django_assert_
     with django_assert_max_num_queries(12):
         schedule.reschedule_all(jobs, now=NOON)
     assert JobExecution.objects.count() == 30
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others know how many rows have a status")
+def test_what_is_open_is_not_looked_for_in_the_whole_history_of_a_job(django_assert_num_queries):
+    job_id = make_execution().job_id
+    with django_assert_num_queries(2) as asked:
+        schedule.open_executions([job_id])
+    with connection.cursor() as cursor:
+        plans = [cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}").fetchall() for query in asked.captured_queries]
+    assert "executions_of_job_by_status (job_id=? AND status=?)" in str(plans[0])
+    assert "github_runs_tracked (tracking=?)" in str(plans[1])
+
+
+def test_runs_followed_at_github_are_open_executions_of_their_job():
+    mine, other, settled = (make_execution(execution_type=ExecutionType.GITHUB_ACTIONS) for _ in range(3))
+    for execution, tracking in ((mine, Tracking.FOLLOWED), (other, Tracking.FOLLOWED), (settled, Tracking.CONCLUDED)):
+        GitHubRun.objects.create(execution=execution, repository="o/r", created_at=NOON, tracking=tracking)
+    queued = make_execution(mine.job, status=Status.QUEUED)
+    found = schedule.open_executions([mine.job_id, settled.job_id])
+    assert found == {mine.job_id: 2}
+    assert schedule.followed_executions({queued.job_id}) == [(mine.job_id, mine.id)]
