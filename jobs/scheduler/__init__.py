@@ -27,8 +27,9 @@ One pass (`sender`, `feed`, each whole second)
 Who helps (`workers`)
     Python computes on one processor per process. Where a pass finds more than one batch it calls the scheduler's
     worker processes, which make passes of the same kind as long as the leader's term is trusted. Each has a token, a
-    pool and a recorder of its own; the statements on the rows keep them apart. A process between, the nursery, forks
-    them and replaces those that die.
+    pool and a recorder of its own; the statements on the rows keep them apart. Each claims no more than it sends soon,
+    so that none holds what another could be sending. A process between, the nursery, forks them and replaces those that
+    die.
 
 Who leads (`lease`, `runner`)
     One row with holder, fence and seq. A standby takes over when the row stood still for 15 s by its own clock that
