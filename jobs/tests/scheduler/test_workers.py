@@ -157,11 +157,22 @@ def test_a_second_signal_ends_all_processes_at_once(busy, behaviour):
 
 
 DEAF = """
-import signal
+import os, signal
 from jobs.scheduler.workers import Workers
 
+ears, mouths = os.pipe()
+
+
+def work(calls):
+    os.write(mouths, b"!")
+    signal.pause()
+
+
 workers = Workers()
-workers.fork(2, lambda calls: signal.pause())
+workers.fork(2, work)
+# Who has not begun when it is dismissed never begins.
+for _ in range(2):
+    os.read(ears, 1)
 workers.dismiss()
 workers.join(timeout=0.01)
 """
