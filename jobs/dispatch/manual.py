@@ -3,6 +3,7 @@
 import logging
 import math
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -53,7 +54,7 @@ def run_manually(job: Job, *, overrides: Overrides | None, now: datetime) -> Job
 def _run(job: Job, overrides: Overrides | None, *, now: datetime, patience: float) -> JobExecution:
     has_token = overrides is not None and overrides.github_token is not None
     has_slot = _slots.acquire(timeout=patience if has_token else 0)
-    run = _ManualRun(job.pk, overrides, now=now)
+    run = _ManualRun(job.pk, overrides, now=now, give_back_slot=_slots.release)
     if not (has_slot and run.starts()):
         if has_token:
             raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=waiting.BUSY_SECONDS)
@@ -116,12 +117,15 @@ class _ManualRun:
     by the clock that all its times are to be of.
     """
 
-    def __init__(self, job_id: UUID, overrides: Overrides | None, *, now: datetime) -> None:
+    def __init__(
+        self, job_id: UUID, overrides: Overrides | None, *, now: datetime, give_back_slot: Callable[[], None]
+    ) -> None:
         self.execution_id = uuid7()
         self._job_id = job_id
         self._overrides = overrides
         self._sender = uuid4()
         self._made = now, uptime()
+        self._give_back_slot = give_back_slot
         self._prepared: Prepared | None = None
         self._result: Result | None = None
         self._has_row = False
@@ -138,7 +142,7 @@ class _ManualRun:
         try:
             threading.Thread(target=self._run, name="manual run", daemon=True).start()
         except RuntimeError as error:
-            _slots.release()
+            self._give_back_slot()
             logger.warning("A run by hand found no thread: %s", error)
             return False
         return True
@@ -171,7 +175,7 @@ class _ManualRun:
                 self._execute()
         finally:
             connection.close()
-            _slots.release()
+            self._give_back_slot()
 
     def _execute(self) -> None:
         """Call out, and record what the caller has not."""

@@ -424,10 +424,17 @@ def test_a_run_by_hand_ends_by_the_clock_it_started_by(hook):
     assert 0 <= execution.duration_seconds < 60
 
 
+@pytest.fixture
+def one_slot(monkeypatch):
+    """Let one run by hand be out at a time."""
+    slot = threading.BoundedSemaphore(1)
+    monkeypatch.setattr(manual, "_slots", slot)
+    return slot
+
+
 @pytest.mark.parametrize("token", [None, "ghp_of_this_run"])
-def test_a_run_by_hand_that_finds_no_thread_is_queued_or_refused(hook, monkeypatch, token):
+def test_a_run_by_hand_that_finds_no_thread_is_queued_or_refused(hook, one_slot, monkeypatch, token):
     """And leaves its slot to the next, which finds one."""
-    monkeypatch.setattr(manual, "_slots", threading.BoundedSemaphore(1))
     begin, refusals = threading.Thread.start, [RuntimeError("can't start new thread")]
 
     def begin_unless_refused(thread):
@@ -446,8 +453,7 @@ def test_a_run_by_hand_that_finds_no_thread_is_queued_or_refused(hook, monkeypat
     assert dispatch.run_manually(job, overrides=overrides, now=timezone.now()).status == "success"
 
 
-def test_more_runs_by_hand_than_a_process_holds_are_queued_for_the_leader(hook, monkeypatch):
-    monkeypatch.setattr(manual, "_slots", threading.BoundedSemaphore(1))
-    assert manual._slots.acquire()
+def test_more_runs_by_hand_than_a_process_holds_are_queued_for_the_leader(hook, one_slot):
+    assert one_slot.acquire()
     execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=timezone.now())
     assert execution.status == "queued"
