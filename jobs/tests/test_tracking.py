@@ -22,6 +22,9 @@ from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.github_fake import FakeRepository
 from jobs.tests.scheduler.helpers import SENDER, claim, make_due_job
+from jobs.tracking import polling, search
+from jobs.tracking.begin import FOLLOW_FOR
+from jobs.tracking.look import ask
 from notifications.models import Delivery, Notification
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -153,9 +156,9 @@ def test_an_unchanged_run_costs_no_quota(job, shop, github_fake):
 def test_a_look_that_was_begun_by_a_leader_who_died_is_taken_by_the_next(job, shop):
     run_job(job)
     now = datetime.now(UTC) + MINUTE
-    assert len(tracking._take(now)) == 1
-    assert tracking._take(now) == []
-    assert len(tracking._take(now + tracking.HOLD)) == 1
+    assert len(polling._take(now)) == 1
+    assert polling._take(now) == []
+    assert len(polling._take(now + polling.HOLD)) == 1
 
 
 def test_a_github_that_cannot_be_reached_changes_nothing(job, shop, github_fake):
@@ -228,7 +231,7 @@ def test_a_run_that_github_does_not_show_yet_is_not_lost(job, shop):
 
 def test_a_run_is_given_up_after_some_days(job, shop):
     run_job(job)
-    look(tracking.FOLLOW_FOR + MINUTE)
+    look(FOLLOW_FOR + MINUTE)
     assert GitHubRun.objects.get().tracking == Tracking.GIVEN_UP
     assert told()[-1][0] == "GitHub Run Lost"
 
@@ -596,7 +599,7 @@ def test_a_lost_dispatch_that_never_arrived_stays_unknown_and_says_that_it_was_l
     lose_sender(job, shop, arrived=False)
     look_until_the_end()
     execution = JobExecution.objects.get()
-    assert (execution.status, execution.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {tracking.NO_RUN}")
+    assert (execution.status, execution.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {search.NO_RUN}")
     assert execution.github_run is None
     assert statuses() == {"unknown": 1}
     assert [title for title, _ in told()] == ["Job Outcome Unknown"]
@@ -608,7 +611,7 @@ def test_a_run_that_belongs_to_another_execution_is_not_taken_by_a_lost_dispatch
     lose_sender(job, shop, arrived=False)
     look_until_the_end()
     lost = JobExecution.objects.exclude(pk=other.pk).get()
-    assert (lost.status, lost.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {tracking.NO_RUN}")
+    assert (lost.status, lost.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {search.NO_RUN}")
 
 
 def test_a_run_that_another_execution_takes_at_the_same_moment_is_left_to_it(job, shop, monkeypatch):
@@ -617,7 +620,7 @@ def test_a_run_that_another_execution_takes_at_the_same_moment_is_left_to_it(job
     lose_sender(job, shop, arrived=False)
     # The other's row was not committed yet when this one looked.
     with monkeypatch.context() as moment:
-        moment.setattr(tracking, "_free", lambda run, candidates: list(candidates))
+        moment.setattr(search, "free", lambda run, candidates: list(candidates))
         look(timedelta(seconds=1))
     lost = GitHubRun.objects.exclude(pk=other.pk).get()
     assert (lost.run_id, lost.execution.status, lost.tracking) == (None, "unknown", Tracking.FOLLOWED)
@@ -631,7 +634,7 @@ def test_of_two_lost_dispatches_neither_takes_the_one_run_there_is(job, shop):
     look_until_the_end()
     assert statuses() == {"unknown": 2}
     assert set(JobExecution.objects.values_list("reason", flat=True)) == {
-        f"{housekeeping.SENDER_GONE} {tracking.NOT_CERTAIN}"
+        f"{housekeeping.SENDER_GONE} {search.NOT_CERTAIN}"
     }
 
 
@@ -650,9 +653,9 @@ def test_while_github_does_not_answer_it_is_asked_again_but_not_for_ever(job, sh
         assert minute < 30
         look(minute * MINUTE)
         minute += 1
-    assert minute * MINUTE > tracking.SEEK_FOR
+    assert minute * MINUTE > search.SEEK_FOR
     execution = JobExecution.objects.get()
-    assert (execution.status, execution.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {tracking.NOT_ANSWERED}")
+    assert (execution.status, execution.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {search.NOT_ANSWERED}")
 
 
 def test_a_rate_limit_while_looking_for_a_run_blocks_the_lane(job, shop, github_fake):
@@ -675,7 +678,7 @@ def test_many_lost_dispatches_are_looked_for_one_after_the_other(job, shop):
     now = NOON + MINUTE
     housekeeping.sweep(now=now, may_act=lambda: True)
     looks = sorted(GitHubRun.objects.values_list("next_poll_at", flat=True))
-    assert looks == [now + number * tracking.SEEK_GAP for number in range(3)]
+    assert looks == [now + number * search.SEEK_GAP for number in range(3)]
 
 
 @pytest.mark.parametrize("snapshot", [None, {"url": "https://hooks.example.com/"}])
@@ -704,13 +707,13 @@ def test_without_a_credential_nothing_is_looked_for(job, shop, settings):
 def test_a_sender_that_speaks_after_all_is_believed(job, shop, outcome, run_id):
     execution = lose_sender(job, shop)
     now = datetime.now(UTC)
-    taken = tracking._take(now)
+    taken = polling._take(now)
     facts = JobFacts.read(Job.objects.all())[0]
     prepared = dispatch.prepare(execution.pk, facts, fire_time=None)
     dispatch.record([Result(prepared, outcome, now)], sender=execution.sender, now=now)
     # The look that was under way meanwhile comes too late.
     for one in taken:
-        tracking._see(one, tracking._look(one, now), now)
+        polling._see(one, ask(one, now), now)
     execution = JobExecution.objects.get()
     assert execution.status == outcome.status
     assert (execution.github_run and execution.github_run.run_id) == run_id
@@ -720,9 +723,9 @@ def test_a_sender_that_speaks_after_all_is_believed(job, shop, outcome, run_id):
 def test_a_look_for_a_lost_dispatch_does_not_overwrite_a_newer_truth(job, shop):
     execution = lose_sender(job, shop)
     now = datetime.now(UTC)
-    (one,) = tracking._take(now)
-    sight = tracking._look(one, now)
+    (one,) = polling._take(now)
+    sight = ask(one, now)
     JobExecution.objects.update(status=Status.FAILED, error_message="by hand")
-    tracking._see(one, sight, now)
+    polling._see(one, sight, now)
     execution.refresh_from_db()
     assert (execution.status, execution.error_message) == ("failed", "by hand")

@@ -1,0 +1,21 @@
+"""Follow the workflow runs that executions started, to the end: what GitHub says there is what users want to know.
+
+    begin       a dispatch that was accepted makes a row of `github_runs`, which holds all that following needs
+    polling     whoever leads goes on with it, and asks: in intervals that grow, with ETags, for a limited time
+    look        one look at GitHub, by a thread: what it needs goes in, what it saw comes out
+    events      GitHub may also tell; then nobody has to wait for the next look
+    search      finds the run where GitHub did not name it, or the dispatch's sender died before it could record that
+    ownership   says which run belongs to which execution
+    conclusion  brings the row up to what was seen or told, to the end of the run
+
+How a run ended is told once, counts for the job's health, and frees its place where runs must not overlap. A run that
+decides (`decides`) does so instead of its dispatch; the execution's `status` is the dispatch's outcome all the same.
+"""
+
+from jobs.tracking.begin import Started, begin
+from jobs.tracking.events import hear
+from jobs.tracking.ownership import claim_found, known_runs
+from jobs.tracking.polling import follow
+from jobs.tracking.search import seek
+
+__all__ = ["Started", "begin", "claim_found", "follow", "hear", "known_runs", "seek"]

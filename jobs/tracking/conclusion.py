@@ -1,0 +1,69 @@
+"""What GitHub says of a run, asked or not, goes into its row; its end is told once and counted."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from cronsched.lib import batches
+from jobs import health, messages
+from jobs.executors.github import RunState, Verdict
+from jobs.executors.github.runs import FailedStep
+from jobs.models import GitHubRun, Job, JobExecution, Tracking
+from notifications.services import notify
+
+
+class Held(NamedTuple):
+    """A run with what belongs to it; the rows of the job and the run are held by the transaction."""
+
+    run: GitHubRun
+    execution: JobExecution
+    job: Job
+
+
+def hold(execution_id: UUID) -> Held | None:
+    """Hold a run, None where it is gone. The job comes first, as for everybody who writes both."""
+    job_id = JobExecution.objects.filter(pk=execution_id).values_list("job_id", flat=True).first()
+    if job_id is None:
+        return None
+    list(batches.locked(Job.objects.filter(pk=job_id), skip=False).values_list("pk"))
+    run = batches.locked(GitHubRun.objects.filter(pk=execution_id), skip=False).first()
+    job = Job.objects.select_related("category", "pic_team").filter(pk=job_id).first()
+    execution = JobExecution.objects.filter(pk=execution_id).first()
+    return Held(run, execution, job) if run and execution and job else None
+
+
+def describe(run: GitHubRun, state: RunState) -> None:
+    """Write on the row how the run is going, and no more: whether it is followed stays as it was."""
+    run.status = state.status[:50]
+    run.conclusion = (state.conclusion or "")[:50]
+    run.attempt = state.attempt
+    run.url = state.url or run.url
+
+
+def apply(held: Held, state: RunState, failed: FailedStep | None, now: datetime) -> None:
+    """Bring the run up to what GitHub says, and conclude it where that is its end."""
+    run = held.run
+    describe(run, state)
+    if not state.is_completed or state.verdict is Verdict.NEEDS_APPROVAL:
+        return
+    if failed is not None:
+        run.failed_job, run.failed_step = failed.job, failed.step
+    run.tracking, run.next_poll_at, run.concluded_at = Tracking.CONCLUDED, None, now
+    is_well = state.verdict in {Verdict.SUCCEEDED, Verdict.SKIPPED}
+    notices = []
+    if run.decides or not is_well:
+        where = " / ".join(filter(None, (run.failed_job, run.failed_step))) or None
+        notices.append(
+            messages.run_concluded(
+                held.job,
+                held.execution,
+                conclusion=run.conclusion or run.status,
+                url=run.url,
+                failed_step=where,
+                now=now,
+            )
+        )
+    # A dispatch that was taken for the outcome has counted as a success.
+    if run.decides or not is_well:
+        notices += health.count([(held.job.pk, is_well)], {held.job.pk: held.job}, now=now)
+    notify(notices, now=now)

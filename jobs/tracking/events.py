@@ -1,0 +1,49 @@
+"""GitHub tells how its runs are going, so that nobody has to wait for the next look."""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from jobs.executors.github import RunState, Verdict, next_poll
+from jobs.executors.github.events import RunEvent
+from jobs.models import GitHubRun, Tracking
+from jobs.tracking.begin import FOLLOW_FOR
+from jobs.tracking.conclusion import Held, apply, describe, hold
+
+
+def hear(event: RunEvent, *, now: datetime) -> int:
+    """Take in what GitHub told about a run; return how many executions it was about.
+
+    A failure is concluded by the leader, who asks where it failed; everything else at once.
+    """
+    known = GitHubRun.objects.filter(run_id=event.state.run_id, repository=event.repository.lower())
+    ids = list(known.values_list("pk", flat=True))
+    for execution_id in ids:
+        with transaction.atomic():
+            held = hold(execution_id)
+            if held is not None:
+                _hear(held, event.state, now)
+                held.run.save()
+    return len(ids)
+
+
+def _hear(held: Held, state: RunState, now: datetime) -> None:
+    run = held.run
+    if run.tracking == Tracking.NOT_FOLLOWED:
+        describe(run, state)
+        return
+    if state.attempt < run.attempt or (run.tracking == Tracking.CONCLUDED and state.attempt == run.attempt):
+        # Late news: GitHub's deliveries come in any order.
+        return
+    if run.tracking != Tracking.FOLLOWED:
+        # Somebody ran it again, or it is seen again after all.
+        run.tracking, run.follow_until, run.polls = Tracking.FOLLOWED, now + FOLLOW_FOR, 0
+        run.conclusion = run.failed_job = run.failed_step = ""
+        run.concluded_at = None
+        run.next_poll_at = now + next_poll(1, key=str(run.pk))
+    if state.verdict in {Verdict.FAILED, Verdict.CANCELLED}:
+        describe(run, state)
+        # The tag belongs to what was seen before; whoever looks next must see the end itself.
+        run.etag, run.next_poll_at = "", now
+    else:
+        apply(held, state, None, now)

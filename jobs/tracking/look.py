@@ -1,0 +1,105 @@
+"""One look at GitHub: a thread is given all that it needs, asks, and hands back what it saw."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from cronsched.lib.http import DoorError
+from jobs import executors
+from jobs.executors.github import CredentialsMissing, Listing, Poll, Repository, Runs, RunState, Verdict, likely_names
+from jobs.executors.github.runs import FailedStep
+from jobs.facts import DEADLINE_MARGIN
+from jobs.models import GitHubRun, JobExecution
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = timedelta(seconds=10)
+# GitHub does not know its own run for a moment after the dispatch, and lists it later still.
+PATIENT_POLLS = 5
+# A dispatch left at most this long before its outcome was recorded; for finding a run GitHub did not name.
+LOOK_BACK = timedelta(seconds=60)
+
+
+class Look(NamedTuple):
+    """What a thread needs to look at a run."""
+
+    execution_id: UUID
+    repository: Repository
+    workflow: str
+    ref: str
+    run_id: int | None
+    etag: str
+    # When the dispatch went out at the earliest, and when it was over at the latest.
+    sent_at: datetime
+    lost_at: datetime
+
+
+class Sight(NamedTuple):
+    """What a look gave. `candidates` are runs that may be the one that GitHub did not name, of the `workflow`."""
+
+    poll: Poll
+    candidates: Sequence[RunState] | None = None
+    workflow: str = ""
+    failed: FailedStep | None = None
+
+
+def as_look(run: GitHubRun, execution: JobExecution) -> Look:
+    """Put together what a thread needs to look at the run of an execution."""
+    owner, _, name = run.repository.partition("/")
+    workflow = (execution.target or "").split("/", 2)[-1]
+    span = span_of(execution)
+    if span is None:
+        sent_at = max(execution.started_at, run.created_at - LOOK_BACK)
+        span = sent_at, sent_at + LOOK_BACK
+    return Look(run.pk, Repository(owner, name), workflow, ref_of(execution), run.run_id, run.etag, *span)
+
+
+def ref_of(execution: JobExecution) -> str:
+    """Return the branch or tag a dispatch was sent for, empty where that is not known."""
+    return str((execution.request_snapshot or {}).get("ref", ""))
+
+
+def span_of(execution: JobExecution) -> tuple[datetime, datetime] | None:
+    """Return when an attempt without an outcome left at the earliest and was over at the latest."""
+    if execution.deadline_at is None:
+        return None
+    # Not `started_at`, which is the first attempt's.
+    timeout = timedelta(seconds=(execution.request_snapshot or {}).get("timeout_seconds", 0))
+    return execution.deadline_at - timeout - DEADLINE_MARGIN, execution.deadline_at
+
+
+def ask(look: Look, now: datetime) -> Sight:
+    """Ask GitHub about a run. Where it gives no answer nothing was seen."""
+    runs = Runs(executors.github())
+    try:
+        if look.run_id is None:
+            return _candidates(runs, look, now)
+        poll = runs.poll(look.repository, look.run_id, etag=look.etag or None, now=now, timeout=TIMEOUT)
+    except (DoorError, CredentialsMissing) as error:
+        logger.info("Run %s of %s could not be looked at: %s", look.run_id, look.repository.name, error)
+        return Sight(Poll(etag=look.etag))
+    return Sight(poll, failed=_failed_step(runs, look, poll.state))
+
+
+def _candidates(runs: Runs, look: Look, now: datetime) -> Sight:
+    found, name = Listing(), look.workflow
+    # A dispatch whose sender died is known by the name the job gives it.
+    for name in likely_names(look.workflow):
+        found = runs.find(
+            look.repository, name, look.ref, sent_at=look.sent_at, lost_at=look.lost_at, now=now, timeout=TIMEOUT
+        )
+        if not found.unknown:
+            break
+    return Sight(Poll(wait=found.wait), candidates=found.runs, workflow=name)
+
+
+def _failed_step(runs: Runs, look: Look, state: RunState | None) -> FailedStep | None:
+    if state is None or look.run_id is None or state.verdict not in {Verdict.FAILED, Verdict.CANCELLED}:
+        return None
+    try:
+        return runs.failed_step(look.repository, look.run_id, timeout=TIMEOUT)
+    except (DoorError, CredentialsMissing):
+        # That it failed is worth telling without saying where.
+        return None

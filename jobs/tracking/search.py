@@ -1,0 +1,135 @@
+"""Find the run that GitHub did not name, among those it shows.
+
+Older Enterprise servers accept a dispatch and do not say which run they started for it.
+
+A dispatch whose sender died is `unknown`, but GitHub may have taken it. Its run is looked for in the same way (`seek`):
+a row without a run, looked at by whoever leads, for a short time. Where the run is found the dispatch succeeded, and
+the run is followed like any other.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from jobs import counters, executors, health, messages
+from jobs.executors.base import MAX_OUTPUT_LENGTH, MAX_TARGET_LENGTH, storable
+from jobs.executors.github.runs import LOOKUP_AFTER
+from jobs.models import ExecutionType, GitHubRun, JobExecution, Status, Tracking
+from jobs.tracking.begin import FOLLOW_FOR, is_wanted
+from jobs.tracking.conclusion import Held
+from jobs.tracking.look import LOOK_BACK, PATIENT_POLLS, Look, Sight, ref_of, span_of
+from jobs.tracking.ownership import claim, free
+from notifications.services import notify
+
+# Runs of dead senders are looked for so long, where GitHub does not answer, and one after the other: a process that
+# dies may leave hundreds, and GitHub counts the questions.
+SEEK_FOR = timedelta(minutes=15)
+SEEK_GAP = timedelta(seconds=0.5)
+
+NO_RUN = "GitHub was asked: it shows no run of it."
+NOT_CERTAIN = "GitHub was asked: of the runs started then none can be told to be this one."
+NOT_ANSWERED = "GitHub was asked and gave no answer."
+
+
+def seek(lost: Iterable[JobExecution], *, now: datetime) -> None:
+    """Look for the runs of those of `lost` that are dispatches, as GitHub may have taken them before their sender died.
+
+    Call it in the transaction that calls them unknown. Without a credential nobody can look.
+    """
+    if not executors.has_github_credential():
+        return
+    rows: list[GitHubRun] = []
+    for execution in lost:
+        sent = execution.request_snapshot or {}
+        is_dispatch = execution.execution_type == ExecutionType.GITHUB_ACTIONS and {"owner", "repo"} <= sent.keys()
+        if not is_dispatch or execution.deadline_at is None:
+            continue
+        rows.append(
+            GitHubRun(
+                execution=execution,
+                repository=f"{sent['owner']}/{sent['repo']}".lower(),
+                tracking=Tracking.FOLLOWED,
+                created_at=now,
+                next_poll_at=now + len(rows) * SEEK_GAP,
+                follow_until=now + SEEK_FOR,
+            )
+        )
+    GitHubRun.objects.bulk_create(rows)
+
+
+def choose(held: Held, look: Look, sight: Sight, now: datetime) -> None:
+    """Take the one run that can only be this one's."""
+    own = free(held.run, sight.candidates or ())
+    is_sought = held.execution.status == Status.UNKNOWN
+    if len(own) != 1 or (is_sought and _has_rival(look)):
+        return
+    run, (state,) = held.run, own
+    if not claim(run, state.run_id):
+        return
+    run.run_id, run.url, run.status = state.run_id, state.url, state.status
+    if is_sought:
+        _settle(held, look, sight.workflow, now)
+
+
+def _has_rival(look: Look) -> bool:
+    """Whether another dispatch was out then whose run is not known either: the one that was found may be that one's."""
+    target = _stem(f"{look.repository.owner}/{look.repository.name}/{look.workflow}")
+    until = look.lost_at + LOOKUP_AFTER
+    others = JobExecution.objects.filter(execution_type=ExecutionType.GITHUB_ACTIONS).exclude(pk=look.execution_id)
+    unsettled = others.filter(status__in=(Status.RUNNING, Status.UNKNOWN), deadline_at__gte=look.sent_at)
+    # Older Enterprise servers accept without saying which run it is.
+    accepted = others.filter(status=Status.SUCCESS, run__run_id=None, started_at__lte=until)
+    accepted = accepted.filter(started_at__gte=look.sent_at - LOOK_BACK)
+    for other in (*unsettled, *accepted):
+        span = span_of(other) if other.status != Status.SUCCESS else None
+        is_of_that_time = span is None or span[0] <= until
+        if is_of_that_time and _stem(other.target or "") == target and ref_of(other) == look.ref:
+            return True
+    return False
+
+
+def _stem(target: str) -> str:
+    """Return a target without the spellings that name the same workflow."""
+    return target.lower().removesuffix(".yml").removesuffix(".yaml")
+
+
+def _settle(held: Held, look: Look, workflow: str, now: datetime) -> None:
+    """Say that the dispatch succeeded after all, unless somebody knows better by now; and follow its run as usual."""
+    execution, run = held.execution, held.run
+    unknown = JobExecution.objects.filter(pk=execution.pk, status=Status.UNKNOWN)
+    before = counters.of(unknown, sign=-1)
+    sent = execution.request_snapshot or {}
+    execution.status, execution.reason, execution.completed_at = Status.SUCCESS, None, now
+    execution.target = storable(f"{sent['owner']}/{sent['repo']}/{workflow}", MAX_TARGET_LENGTH)
+    execution.output = storable(f"Workflow triggered successfully on branch {look.ref}", MAX_OUTPUT_LENGTH)
+    execution.details = {"lookup": "run found", "run_id": run.run_id, "run_url": run.url}
+    # How long GitHub took to accept it nobody knows, so that the duration stays blank.
+    settled = ("status", "reason", "completed_at", "target", "output", "details")
+    if not unknown.update(**{name: getattr(execution, name) for name in settled}):
+        run.run_id, run.url, run.status = None, "", ""
+        return
+    counters.add([*before, *counters.of(JobExecution.objects.filter(pk=execution.pk))])
+    message = messages.run_finished(held.job, execution, now=now)
+    run.decides = is_wanted(held.job)
+    if run.decides:
+        # Whether all is well is for the run to say.
+        run.polls, run.next_poll_at, run.follow_until = 0, now, now + FOLLOW_FOR
+        notify([replace(message, mail=None, alarm=None)], now=now)
+    else:
+        run.tracking, run.next_poll_at = Tracking.NOT_FOLLOWED, None
+        notify([message, *health.count([(held.job.pk, True)], {held.job.pk: held.job}, now=now)], now=now)
+
+
+def is_sought_in_vain(held: Held, sight: Sight, now: datetime) -> bool:
+    """Whether the run of a dead sender is not worth another look. What was learnt then stands in the reason."""
+    run, candidates = held.run, sight.candidates
+    is_over = run.follow_until is not None and run.follow_until <= now
+    if not is_over and (candidates is None or run.polls < PATIENT_POLLS):
+        return False
+    if candidates is None:
+        found = NOT_ANSWERED
+    else:
+        found = NOT_CERTAIN if free(run, candidates) else NO_RUN
+    unknown = JobExecution.objects.filter(pk=run.pk, status=Status.UNKNOWN)
+    unknown.update(reason=" ".join(filter(None, (held.execution.reason, found))))
+    return True
