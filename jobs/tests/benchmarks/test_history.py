@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.django_db(transaction=True)]
 FEW = 100_000
 MANY = size("BENCH_HISTORY", "1000000")[0]
 RATIO = 2.0
+# Statistics have a bar for whole days. Parts of days are added up row by row.
+WITHOUT_BAR = frozenset({"statistics, last 24 hours"})
 BATCHES = 15
 
 
@@ -43,7 +45,9 @@ def test_a_history_that_grows(jobs: list[Job], web: Web) -> None:
     many = measured(jobs, web)
     for name, before in few.items():
         ratio = many[name] / before
-        figures.add(name, f"{before:.2f}", f"{many[name]:.2f}", f"{ratio:.2f}", f"{RATIO:g}", at_most(ratio, RATIO))
+        bar = ("", "") if name in WITHOUT_BAR else (f"{RATIO:g}", at_most(ratio, RATIO))
+        figures.add(name, f"{before:.2f}", f"{many[name]:.2f}", f"{ratio:.2f}", *bar)
+    assert few.keys() >= WITHOUT_BAR
     figures.publish()
 
 
