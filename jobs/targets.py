@@ -18,7 +18,7 @@ from django.db.models import F, Q, QuerySet
 
 from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
-from jobs import cron, dispatch, executors, messages, pacing
+from jobs import cron, dispatch, executors, messages, pacing, waiting
 from jobs.executors import Finding, Request, WebhookRequest
 from jobs.facts import JobFacts
 from jobs.models import Job
@@ -56,7 +56,8 @@ class Task(NamedTuple):
 def check(job_id: UUID, *, now: datetime) -> list[dict[str, Any]]:
     """Check the target of one job and return the findings, which stand on the job as well. Network; takes seconds.
 
-    Raises `Job.DoesNotExist`, and `TooManyRequests` while GitHub wants to be left alone.
+    Raises `Job.DoesNotExist`, and `TooManyRequests` while GitHub wants to be left alone or too many requests wait for
+    targets already.
     """
     tasks = _tasks(Job.objects.filter(pk=job_id))
     if not tasks:
@@ -65,7 +66,8 @@ def check(job_id: UUID, *, now: datetime) -> list[dict[str, Any]]:
     if until := _blocked(tasks, now):
         seconds = max(1, int((until - now).total_seconds()))
         raise TooManyRequests("GitHub asked to be left alone for a while.", retry_after=seconds)
-    findings = executors.check(task.request, now=now, timeout=TIMEOUT)
+    with waiting.place():
+        findings = executors.check(task.request, now=now, timeout=TIMEOUT)
     _keep(task, findings, now)
     return [finding_facts(finding) for finding in findings]
 

@@ -24,16 +24,11 @@ PATIENCE = timedelta(seconds=5)
 def try_target(sent: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     """Call the target in `sent` once and return the answer's body. Raises `DomainError` for what cannot be called.
 
-    `TooManyRequests` where too many requests wait for targets already: unlike a run, a trial cannot go on without
-    its caller.
+    `TooManyRequests` where too many requests wait for targets already.
     """
     request = read_request(sent)
-    if not waiting.places.acquire(timeout=waiting.BRIEF_SECONDS):
-        raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=waiting.BUSY_SECONDS)
-    try:
+    with waiting.place():
         return _call(request, now=now)
-    finally:
-        waiting.places.release()
 
 
 def _call(request: WebhookRequest | GitHubRequest, *, now: datetime) -> dict[str, Any]:

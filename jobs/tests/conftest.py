@@ -1,10 +1,12 @@
-"""A GitHub to send to, as the settings of a deployment would name it."""
+"""What tests of jobs share: a GitHub to send to as a deployment would name it, and a process that is nearly full."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from jobs import waiting
 from jobs.tests.github_fake import FakeRepository, GitHubFake
 
 WORKFLOW = {"target_url": None, "github_owner": "acme", "github_repo": "shop", "github_workflow_name": "deploy.yml"}
@@ -23,3 +25,11 @@ def shop(github_fake: GitHubFake) -> FakeRepository:
     repository = github_fake.add_repository("acme", "shop")
     repository.add_workflow("deploy.yml")
     return repository
+
+
+@pytest.fixture
+def one_place(monkeypatch: pytest.MonkeyPatch) -> threading.BoundedSemaphore:
+    """The places of a process in which one request at a time may wait for a target."""
+    monkeypatch.setattr(waiting, "places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(waiting, "BRIEF_SECONDS", 0.01)
+    return waiting.places

@@ -128,6 +128,16 @@ def test_while_github_wants_to_be_left_alone_nothing_is_asked(alice, shop, githu
     assert github_fake.calls == []
 
 
+def test_a_check_too_many_is_refused_and_one_that_ends_makes_room(alice, hook, one_place):
+    job = make_job(created_by=alice, target_url=hook.url())
+    with one_place:
+        response = api_client(alice).post(f"/api/v2/jobs/{job.pk}/check-target")
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "10")
+    assert codes(job) is None
+    for _ in range(2):
+        assert check(api_client(alice), job)["ok"]
+
+
 # --- Every night -----------------------------------------------------------------------------------------------------
 
 

@@ -1,12 +1,10 @@
 """POST /jobs/test-run."""
 
-import threading
 
 import pytest
 from werkzeug import Response as SinkResponse
 
 from accounts.tests.factories import api_client
-from jobs import waiting
 from jobs.models import JobExecution
 from notifications.models import Notification
 
@@ -163,14 +161,6 @@ def test_nothing_is_stored_and_nobody_is_told(client, httpserver):
     try_target(client, target_url=httpserver.url_for("/hook"))
     assert not JobExecution.objects.exists()
     assert not Notification.objects.exists()
-
-
-@pytest.fixture
-def one_place(monkeypatch):
-    """A process in which one request at a time may wait for a target."""
-    monkeypatch.setattr(waiting, "places", threading.BoundedSemaphore(1))
-    monkeypatch.setattr(waiting, "BRIEF_SECONDS", 0.01)
-    return waiting.places
 
 
 def test_a_test_run_too_many_is_refused(client, httpserver, one_place):
