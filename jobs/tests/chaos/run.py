@@ -20,10 +20,11 @@ from jobs.tests.chaos import databases, watch
 from jobs.tests.chaos.checker import FINAL, Record, Report, check, missing
 from jobs.tests.chaos.client import Client, pretend_ended_at, pretend_owed_since
 from jobs.tests.chaos.databases import Database, DatabaseAway, Mariadb, Questions, Server, Sqlite
-from jobs.tests.chaos.evidence import MINUTE, Evidence, JobLog, Mode, Outage
+from jobs.tests.chaos.evidence import MINUTE, Evidence, JobLog, Life, Mode, Outage
 from jobs.tests.chaos.processes import PASS_SECONDS, Fleet, Scheduler, clean_environment, web_workers
 from jobs.tests.chaos.script import (
     ASIDE,
+    PEACE_SECONDS,
     PLAIN,
     RESTART_SECONDS,
     STOP_SECONDS,
@@ -279,13 +280,8 @@ class Stage:
             standby = next((process for process in held if process is not None and process is not leader), None)
             if standby is None:
                 return
-            standby.kill()
-            standby.wait()
-            self._start(place_of(standby), failpoints)
-            life = self.fleet.lives[-1]
             others = [process for process in held if process is not None and process is not standby]
-            while life.ready_at is None and life.ended_at is None and not self.calm.wait(KEEPER_SECONDS):
-                pass
+            life = self._put_in_place_of(standby, failpoints)
             # A standby takes over when it has looked on for long enough, so who looks first wins.
             self.calm.wait(HEAD_START_SECONDS)
             for process in others:
@@ -295,6 +291,37 @@ class Stage:
             for process in others:
                 process.wait()
                 self._start(place_of(process))
+
+    def fault_loss(self, seconds: float) -> None:
+        """Kill the leader so many seconds before a herd, and let nothing else befall its successor for a while."""
+        with ExitStack() as stack:
+            held = [stack.enter_context(self._holding(place)) for place in self._places]
+            assert self.watcher is not None
+            leader = self.fleet.leader(self.watcher.holder)
+            standbys = [process for process in held if process is not None and process is not leader]
+            if leader is None or leader not in held or not standbys or not self._database.acquire(blocking=False):
+                return
+            stack.callback(self._database.release)
+            for process in standbys:
+                # One with a fail point sends when it likes.
+                if process.life.failpoints:
+                    self._put_in_place_of(process)
+            self.calm.wait(max(0.0, 60 - time.time() % 60 - seconds))
+            self.note(f"kill -9 {leader.life.instance}, and peace")
+            leader.kill()
+            leader.wait()
+            self.calm.wait(seconds + PEACE_SECONDS)
+            self._start(place_of(leader))
+
+    def _put_in_place_of(self, process: Scheduler, failpoints: str = "") -> Life:
+        """Kill a process, start another in its place and wait until that is ready, or has ended."""
+        process.kill()
+        process.wait()
+        self._start(place_of(process), failpoints)
+        life = self.fleet.lives[-1]
+        while life.ready_at is None and life.ended_at is None and not self.calm.wait(KEEPER_SECONDS):
+            pass
+        return life
 
     def _start_again(self, process: Scheduler, seconds: float, failpoints: str) -> None:
         self.calm.wait(seconds)

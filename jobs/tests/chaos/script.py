@@ -5,7 +5,7 @@ fix, so a failed run is looked at by its evidence; the plan is printed with it.
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,6 +43,12 @@ AWAY_SECONDS = (2.0, 20.0)
 RESTART_SECONDS = (0.2, 6.0)
 # What it takes to let a rigged process lead, and then another.
 RIG_SECONDS = 75.0
+# How often the leader is lost with nothing else in the way, how long before a whole minute, what it takes to prepare
+# that, and how long all is left in peace afterwards: somebody must lead and fire within 20 s.
+LOSS_SECONDS = 150.0
+BEFORE_HERD_SECONDS = (1.0, 8.0)
+LOSS_LEAD_SECONDS = 12.0
+PEACE_SECONDS = 24.0
 # How often something befalls a process or the database, and how often somebody changes a job.
 FAULT_SECONDS = (4.0, 18.0)
 CHANGE_SECONDS = (0.3, 2.5)
@@ -121,9 +127,10 @@ def write_script(
     stop = start + timedelta(minutes=minutes)
     first = tuple(draw_definition(chance, start, stop) for _ in range(jobs))
     faults = draw_faults(random.Random(f"{seed}/faults"), start, minutes * 60, places, database_faults)
-    rigs = draw_rigs(random.Random(f"{seed}/rigs"), minutes * 60)
+    rigs = list(draw_rigs(random.Random(f"{seed}/rigs"), minutes * 60))
+    losses = draw_losses(random.Random(f"{seed}/losses"), start, minutes * 60, rigs)
     changes = draw_changes(random.Random(f"{seed}/changes"), start, minutes * 60)
-    return Script(seed, first, tuple(sorted([*faults, *rigs, *changes], key=lambda step: step.at)))
+    return Script(seed, first, tuple(sorted([*faults, *rigs, *losses, *changes], key=lambda step: step.at)))
 
 
 def draw_definition(chance: random.Random, start: datetime, stop: datetime) -> dict[str, Any]:
@@ -190,6 +197,18 @@ def draw_rigs(chance: random.Random, seconds: float) -> Iterator[Step]:
         yield Step(round((number + chance.uniform(0.1, 0.5)) * share, 2), "rig", {"failpoints": order})
 
 
+def draw_losses(chance: random.Random, start: datetime, seconds: float, rigs: Sequence[Step]) -> Iterator[Step]:
+    """Draw before which whole minutes the leader is lost, among those in which no rigged process is to lead."""
+    minutes = []
+    herd = next_herd(LOSS_LEAD_SECONDS, start)
+    while herd + PEACE_SECONDS < seconds:
+        if not any(herd - LOSS_LEAD_SECONDS - RIG_SECONDS < rig.at < herd + PEACE_SECONDS for rig in rigs):
+            minutes.append(herd)
+        herd += 60
+    for herd in chance.sample(minutes, min(len(minutes), int(seconds / LOSS_SECONDS))):
+        yield Step(round(herd - LOSS_LEAD_SECONDS, 2), "loss", {"seconds": draw_seconds(chance, BEFORE_HERD_SECONDS)})
+
+
 def draw_fault(chance: random.Random, verb: str, places: int) -> dict[str, Any]:
     """Draw whom a fault of a process befalls, and how."""
     if verb in {"kill_web", "once"}:
@@ -232,8 +251,13 @@ def near_herd(chance: random.Random, at: float, start: datetime, seconds: float)
     """Move every other step to the seconds around the next whole minute, where everything happens."""
     if chance.random() < 0.5:
         return round(at, 2)
+    return round(min(seconds, max(0.0, next_herd(at, start) + chance.uniform(-1.0, 3.0))), 2)
+
+
+def next_herd(at: float, start: datetime) -> float:
+    """Return how many seconds after `start` the first whole minute after `at` is."""
     into_minute = (start.second + start.microsecond / 1e6 + at) % 60
-    return round(min(seconds, max(0.0, at - into_minute + 60 + chance.uniform(-1.0, 3.0))), 2)
+    return at - into_minute + 60
 
 
 def pick(chance: random.Random, weights: Mapping[Any, float]) -> Any:

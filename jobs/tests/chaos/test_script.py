@@ -8,7 +8,14 @@ import pytest
 from cronsched.lib import failpoints
 from jobs import cron
 from jobs.tests.chaos.run import Stage, zone_of
-from jobs.tests.chaos.script import FAILPOINTS, Script, write_script
+from jobs.tests.chaos.script import (
+    FAILPOINTS,
+    LOSS_LEAD_SECONDS,
+    PEACE_SECONDS,
+    RIG_SECONDS,
+    Script,
+    write_script,
+)
 
 START = datetime(2026, 3, 4, 10, 0, 17, tzinfo=UTC)
 FAULTS = ("restart", "stop_database", "crash", "freeze", "lock", "fill")
@@ -27,7 +34,7 @@ def test_the_same_seed_gives_the_same_script():
 def test_every_step_has_somebody_who_carries_it_out():
     verbs = {step.verb for seed in range(20) for step in script(seed).steps}
     assert {*FAULTS, "kill", "stop", "terminate", "kill_web", "power_cut", "rig", "create", "edit", "delete"} <= verbs
-    assert {"insist", "kill_worker", "stop_worker", "once", "upload"} <= verbs
+    assert {"insist", "kill_worker", "stop_worker", "once", "upload", "loss"} <= verbs
     assert all(hasattr(Stage, f"fault_{verb}") != hasattr(Stage, f"change_{verb}") for verb in verbs)
 
 
@@ -47,6 +54,17 @@ def test_every_fail_point_is_one_the_service_knows():
 def test_every_fail_point_is_met_by_a_process_that_leads():
     orders = [step.arguments["failpoints"] for step in script(7).steps if step.verb == "rig"]
     assert {point for order in orders for point in failpoints.parse(order)} == failpoints.POINTS
+
+
+def test_leaders_are_lost_just_before_a_herd_while_no_rigged_process_is_to_lead():
+    scripts = [script(seed) for seed in range(20)]
+    losses = [(step, written) for written in scripts for step in written.steps if step.verb == "loss"]
+    assert len(losses) >= len(scripts)
+    for loss, written in losses:
+        herd = START + timedelta(seconds=loss.at + LOSS_LEAD_SECONDS)
+        assert (herd.second, herd.microsecond) == (0, 0)
+        rigs = [step.at for step in written.steps if step.verb == "rig"]
+        assert not any(loss.at - RIG_SECONDS < at < loss.at + LOSS_LEAD_SECONDS + PEACE_SECONDS for at in rigs)
 
 
 @pytest.mark.parametrize("hour", range(24))
