@@ -27,6 +27,7 @@ from jobs.tests.chaos.script import (
     PEACE_SECONDS,
     PLAIN,
     RESTART_SECONDS,
+    RIG_SECONDS,
     STOP_SECONDS,
     Script,
     Step,
@@ -291,6 +292,12 @@ class Stage:
             for process in others:
                 process.wait()
                 self._start(place_of(process))
+        # Until it has died there nothing else befalls it.
+        with self._holding(place_of(standby)) as rigged:
+            ends_at = time.monotonic() + RIG_SECONDS
+            while rigged is not None and rigged.is_alive and time.monotonic() < ends_at:
+                if self.calm.wait(KEEPER_SECONDS):
+                    break
 
     def fault_loss(self, seconds: float) -> None:
         """Kill the leader so many seconds before a herd, and let nothing else befall its successor for a while."""
