@@ -1,6 +1,5 @@
 """POST /jobs/test-run."""
 
-
 import pytest
 from werkzeug import Response as SinkResponse
 
