@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ def test_nothing_is_lost_doubled_or_misreported(kind: str, tmp_path: Path, capsy
     with capsys.disabled():
         sys.stdout.write(f"\n\n{kind}, {MINUTES:g} minutes, seed {SEED}\n\n{outcome.report.table()}\n")
     if outcome.report.findings:
-        (tmp_path / "story.txt").write_text(outcome.story())
-        (tmp_path / "evidence.pickle").write_bytes(pickle.dumps(outcome.evidence))
-        pytest.fail(f"seed {SEED}\n{outcome.summary()}\n\nScript, logs and evidence: {tmp_path}", pytrace=False)
+        # Not in `tmp_path`: of those pytest keeps the last three, whoever runs other tests meanwhile.
+        folder = Path(tempfile.mkdtemp(prefix=f"chaos-{kind}-{SEED}-"))
+        (folder / "story.txt").write_text(outcome.story())
+        (folder / "evidence.pickle").write_bytes(pickle.dumps(outcome.evidence))
+        pytest.fail(f"seed {SEED}\n{outcome.summary()}\n\nScript, logs and evidence: {folder}", pytrace=False)
