@@ -72,6 +72,11 @@ class Left(NamedTuple):
 NOTHING_LEFT = Left(for_room=False, for_lane=False, until=None)
 
 
+def next_batch(batch: int, *, taken: int) -> int:
+    """Return how many jobs to claim after a claim of `batch`, in a pass that has taken so many by then."""
+    return min(2 * batch, max(USUAL_BATCH, taken // 4), LARGEST_BATCH)
+
+
 class Admission:
     """Places in the pool and in the lanes, taken before a row is and given back where that comes to nothing."""
 
@@ -155,7 +160,7 @@ class Feeder:
             limit = self._limit(batch)
             claimed = self._claim(limit)
             taken += claimed.jobs
-            batch = min(2 * batch, max(USUAL_BATCH, taken // 4), LARGEST_BATCH)
+            batch = next_batch(batch, taken=taken)
             if claimed.queued:
                 look_at = 0.0
             if claimed.jobs >= limit or claimed.queued or left.for_room:

@@ -41,13 +41,13 @@ def test_a_history_that_grows(jobs: list[Job], web: Web) -> None:
     insert_jobs(["https://hooks.example.com/"] * BATCH, due_at=minute, names="Due")
     fill(jobs, FEW)
     few = measured(jobs, web)
+    assert few.keys() >= WITHOUT_BAR
     fill(jobs, MANY - FEW, shift=0.37)
     many = measured(jobs, web)
     for name, before in few.items():
         ratio = many[name] / before
         bar = ("", "") if name in WITHOUT_BAR else (f"{RATIO:g}", at_most(ratio, RATIO))
         figures.add(name, f"{before:.2f}", f"{many[name]:.2f}", f"{ratio:.2f}", *bar)
-    assert few.keys() >= WITHOUT_BAR
     figures.publish()
 
 

@@ -97,6 +97,25 @@ def test_a_herd_wider_than_the_pool_is_sent_whole_and_once(sink):
     assert statuses() == ["success"] * 120
 
 
+def batches_of(herd: int) -> list[int]:
+    """What a pass claims of a herd that it has for itself, batch by batch."""
+    batches, batch = [], feed.FIRST_BATCH
+    while sum(batches) < herd:
+        batches.append(min(batch, herd - sum(batches)))
+        batch = feed.next_batch(batch, taken=sum(batches))
+    return batches
+
+
+def test_claims_begin_small_and_grow_where_the_herd_is_long():
+    assert batches_of(500) == [50, 100, 200, 150]
+    long = batches_of(5_000)
+    assert long[:3] == [50, 100, 200]
+    assert long[-2] == 400 == max(long)
+    assert all(batch <= max(200, sum(long[:number]) // 4) for number, batch in enumerate(long)), (
+        "what is left at the end is little beside the whole"
+    )
+
+
 def test_queued_rows_are_sent_whoever_made_them(sink):
     job = make_job(target_url=sink.url("/left-behind"))
     make_execution(job, status=Status.QUEUED, trigger_type=TriggerType.SCHEDULED, scheduled_for=NOON)
