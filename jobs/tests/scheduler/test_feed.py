@@ -99,7 +99,8 @@ def test_a_herd_wider_than_the_pool_is_sent_whole_and_once(sink):
 
 def batches_of(herd: int) -> list[int]:
     """What a pass claims of a herd that it has for itself, batch by batch."""
-    batches, batch = [], feed.FIRST_BATCH
+    batches: list[int] = []
+    batch = feed.FIRST_BATCH
     while sum(batches) < herd:
         batches.append(min(batch, herd - sum(batches)))
         batch = feed.next_batch(batch, taken=sum(batches))
