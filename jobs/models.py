@@ -52,6 +52,11 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Those that will fire: active, computable and with a fire time to come."""
         return self.filter(next_fire_at__isnull=False)
 
+    def unschedulable(self) -> Self:
+        """Active ones that never fire because nobody can compute when; `schedule_error` says why."""
+        # Those that are scheduled are sound; the index leads past them.
+        return self.active().filter(next_fire_at=None).exclude(schedule_error="")
+
     def due(self, now: datetime) -> Self:
         return self.filter(next_fire_at__lte=now).order_by("next_fire_at", "id")
 

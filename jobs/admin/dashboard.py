@@ -31,15 +31,9 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _cards(now: datetime) -> list[dict[str, str]]:
     lately = totals(Selection(period=DateRange(now - LATELY, None)))
-    active = Job.objects.active().count()
     return [
         _scheduler_card(),
-        {
-            "title": "Jobs",
-            "figure": str(active),
-            "text": f"active, {Job.objects.count() - active} paused",
-            "link": reverse("admin:jobs_job_changelist"),
-        },
+        _jobs_card(),
         _outcome_card("Succeeded", lately, Status.SUCCESS),
         _outcome_card("In trouble", lately, *TROUBLE),
     ]
@@ -51,6 +45,14 @@ def _scheduler_card() -> dict[str, str]:
         return {"title": "Scheduler", "figure": "Stopped", "text": "Nothing fires. Start manage.py runscheduler."}
     since = f" since {local_text(status.leading_since)}" if status.leading_since else ""
     return {"title": "Scheduler", "figure": "Running", "text": f"{status.leader} leads{since}"}
+
+
+def _jobs_card() -> dict[str, str]:
+    active, unschedulable = Job.objects.active().count(), Job.objects.unschedulable().count()
+    text = f"active, {Job.objects.count() - active} paused"
+    if unschedulable:
+        text += f", {unschedulable} cannot be scheduled"
+    return {"title": "Jobs", "figure": str(active), "text": text, "link": reverse("admin:jobs_job_changelist")}
 
 
 def _outcome_card(title: str, lately: Totals, *statuses: str) -> dict[str, str]:

@@ -133,17 +133,15 @@ class Reconciler:
         orphaned = _remove_orphans()
         moved = self._repair_or_take_off(clock)
         added = _schedule_missing(clock())
-        active = Job.objects.active()
         return Summary(
             db_jobs_total=Job.objects.count(),
-            db_jobs_active=active.count(),
+            db_jobs_active=Job.objects.active().count(),
             scheduled_now=Job.objects.scheduled().count() + chores,
             scheduled_added=moved + added,
             scheduled_removed=removed,
             expired_auto_paused=expired,
             orphaned_removed=orphaned,
-            # Those that are scheduled are sound; the index leads past them.
-            invalid_cron=active.filter(next_fire_at=None).exclude(schedule_error="").count(),
+            invalid_cron=Job.objects.unschedulable().count(),
         )
 
     def _repair_or_take_off(self, clock: Callable[[], datetime]) -> int:

@@ -326,6 +326,14 @@ def test_first_page_says_that_nobody_schedules(console, charlie):
     assert page.context["title"] == "Overview"
 
 
+def test_first_page_says_how_many_jobs_cannot_be_scheduled(console, admin):
+    make_job(), make_job(is_active=False, next_fire_at=None)
+    assert "active, 1 paused<" in console(admin).get(reverse("admin:index")).content.decode()
+    make_job(next_fire_at=None, schedule_error="Unknown time zone")
+    page = console(admin).get(reverse("admin:index")).content.decode()
+    assert "active, 1 paused, 1 cannot be scheduled<" in page
+
+
 def test_the_pages_say_in_which_zone_their_times_are(console, charlie):
     assert "Times in Asia/Tokyo" in console(charlie).get(LIST).content.decode()
 
