@@ -120,8 +120,6 @@ def at_once(number: int, question: str) -> list[object]:
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL's connections wait in a pool")
 def test_nobody_is_handed_a_connection_that_the_server_has_ended():
     """A restart ends all of them. Each would fail the request that comes across it, long after the server is back."""
-    # Not one of those that are to be ended.
-    connection.ensure_connection()
     sessions = at_once(5, "SELECT pg_backend_pid()")
     assert len(set(sessions)) == 5
     assert all(ask(f"SELECT pg_terminate_backend({session}, 10000)") for session in sessions)
