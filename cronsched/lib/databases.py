@@ -82,9 +82,6 @@ def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
         "connect_timeout": 5,
         **KEEPALIVES,
     }
-    # The pool asks a connection whether it still works before it hands it out. After a restart of the server each dead
-    # one would fail a request otherwise.
-    config["CONN_HEALTH_CHECKS"] = True
     return config
 
 

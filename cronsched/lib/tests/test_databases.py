@@ -2,8 +2,6 @@
 
 import os
 import socket
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -97,33 +95,6 @@ def test_a_host_that_falls_silent_is_given_up_within_a_minute():
         idle, interval, count, unanswered_ms = (wire.getsockopt(socket.IPPROTO_TCP, option) for option in options)
     assert idle + interval * count <= 60
     assert 0 < unanswered_ms <= 60_000
-
-
-def at_once(number: int, question: str) -> list[object]:
-    """Ask in so many threads, none of which gives its connection back before all have an answer."""
-    all_answered = threading.Barrier(number)
-
-    def answer(_: int) -> object:
-        try:
-            found = ask(question)
-            all_answered.wait(10)
-            return found
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(answer, range(number)))
-
-
-@pytest.mark.database
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL's connections wait in a pool")
-def test_nobody_is_handed_a_connection_that_the_server_has_ended():
-    """A restart ends all of them. Each would fail the request that comes across it, long after the server is back."""
-    sessions = at_once(5, "SELECT pg_backend_pid()")
-    assert len(set(sessions)) == 5
-    assert all(ask(f"SELECT pg_terminate_backend({session}, 10000)") for session in sessions)
-    assert at_once(5, "SELECT 1") == [1] * 5
 
 
 @pytest.mark.database
