@@ -10,7 +10,7 @@ import django
 import pytest
 
 ROOT = Path(__file__).parent
-OWN_APPS = ("accounts", "taxonomy", "jobs", "notifications")
+OWN_APPS = ("audit", "accounts", "taxonomy", "jobs", "notifications")
 # By this name Django connects what makes permissions.
 PERMISSIONS = "django.contrib.auth.management.create_permissions"
 

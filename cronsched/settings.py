@@ -92,6 +92,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "cronsched",
+    "audit",
     "accounts",
     "taxonomy",
     "notifications",
@@ -264,6 +265,8 @@ MANUAL_RUN_WAIT_SECONDS = env.integer("MANUAL_RUN_WAIT_SECONDS", 20, at_least=1,
 # 0 keeps the history for ever.
 EXECUTION_RETENTION_DAYS = env.integer("EXECUTION_RETENTION_DAYS", 365)
 NOTIFICATION_RETENTION_DAYS = env.integer("NOTIFICATION_RETENTION_DAYS", 90)
+# 0 keeps the trail for ever.
+AUDIT_RETENTION_DAYS = env.integer("AUDIT_RETENTION_DAYS", 730)
 
 # --- Targets ---------------------------------------------------------------------------------------------------------
 
