@@ -413,6 +413,14 @@ def check_cron(expression: str) -> cron.Schedule:
         raise DomainError("Invalid cron expression", error.message, field="cron_expression", **hint) from None
 
 
+def warnings_of(expression: str) -> list[str]:
+    """Return the doubts about a stored expression, none where it cannot be read."""
+    try:
+        return list(cron.parse(expression).warnings)
+    except cron.CronError:
+        return []
+
+
 def read_date(text: str) -> date | None:
     """Return the date `text` writes as YYYY-MM-DD, None for anything else."""
     try:

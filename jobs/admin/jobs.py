@@ -24,7 +24,7 @@ from accounts.models import User
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from cronsched.texts import local_text, moment, one_line
-from jobs import cron, options, renewal, services
+from jobs import cron, definition, options, renewal, services
 from jobs.admin.forms import REQUEST_FIELDS, JobForm, RenewalForm
 from jobs.admin.texts import as_json
 from jobs.models import Job, JobExecution, Status
@@ -312,6 +312,9 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
             services.update_job(obj.pk, form.sent, by=account(request), now=now)
         else:
             obj.pk = services.create_job(form.sent, by=account(request), now=now).pk
+        if expression := form.sent.get("cron_expression"):
+            for doubt in definition.warnings_of(expression):
+                self.message_user(request, doubt, messages.WARNING)
 
     def delete_model(self, request: HttpRequest, obj: Job) -> None:
         services.delete_job(obj.pk, by=account(request), now=database_now())

@@ -1,7 +1,7 @@
 """Endpoints that answer questions about cron expressions (contract, section 7)."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +20,8 @@ from jobs.api.serializers import local_text
 EXPRESSION_KEYS = ("expression", "cron_expression")
 DEFAULT_COUNT = 5
 MAX_COUNT = 20
+# So far ahead a preview tells of clock changes, even where it shows fewer days.
+NOTED_AHEAD = timedelta(days=366)
 
 
 class CronToolsViewSet(APIViewSet):
@@ -54,9 +56,17 @@ def preview(sent: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     schedule = definition.check_cron(expression)
     count = _count(sent.get("count"))
     zone = definition.check_zone(payload.text(sent, "timezone") or settings.SCHEDULER_TIMEZONE)
-    moments = cron.fire_times_between(schedule, zone, after=now, until=None, limit=count)
+    moments = list(cron.fire_times_between(schedule, zone, after=now, until=None, limit=count))
     next_runs = [local_text(moment, zone) for moment in moments]
-    return {"cron_expression": expression, "timezone": zone, "count": len(next_runs), "next_runs": next_runs}
+    until = max([now + NOTED_AHEAD, *moments])
+    notes = cron.clock_change_notes(schedule, cron.zone(zone), after=now, until=until)
+    return {
+        "cron_expression": expression,
+        "timezone": zone,
+        "count": len(next_runs),
+        "next_runs": next_runs,
+        "warnings": [*schedule.warnings, *notes],
+    }
 
 
 def _expressions(sent: Mapping[str, Any]) -> Iterator[Any]:

@@ -243,7 +243,7 @@ CREATE_JOB = operation(
     answers={
         201: Answer(
             serializers.JobWrittenSerializer,
-            {"message": "Job created successfully", "job": JOB},
+            {"message": "Job created successfully", "job": JOB, "warnings": []},
             "Created.",
             leads_to=schema.leads_to(
                 "get_job",
@@ -275,7 +275,11 @@ UPDATE_JOB = operation(
         serializers.ChangedJobSerializer,
         {"Pause": {"is_active": False}, "Reschedule": {"cron_expression": "30 4 * * 1-5", "end_date": "2027-06-30"}},
     ),
-    answers={200: Answer(serializers.JobWrittenSerializer, {"message": "Job updated successfully", "job": JOB})},
+    answers={
+        200: Answer(
+            serializers.JobWrittenSerializer, {"message": "Job updated successfully", "job": JOB, "warnings": []}
+        )
+    },
     refusals=[
         Refusal(400, "Duplicate job name", definition.UPDATE.duplicate_name.format("Daily backup")),
         *BAD_FIELDS,
@@ -493,6 +497,7 @@ PREVIEW_CRON = operation(
                 "timezone": "Asia/Tokyo",
                 "count": 2,
                 "next_runs": ["2026-01-16T02:00:00+09:00", "2026-01-17T02:00:00+09:00"],
+                "warnings": [],
             },
         )
     },

@@ -19,12 +19,13 @@ from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError, PayloadTooLarge
 from cronsched.lib.ids import known_id
 from cronsched.viewsets import APIViewSet
-from jobs import services, trial
+from jobs import definition, services, trial
 from jobs.api import descriptions as describe
 from jobs.api.listing import page_of_jobs
 from jobs.api.lookup import find_job
 from jobs.api.serializers import execution_object, job_object, target_check
 from jobs.csv_import import read_table
+from jobs.models import Job
 
 READING = {"list", "retrieve"}
 TRUE_WORDS = frozenset({"1", "true", "yes", "y", "on"})
@@ -54,16 +55,15 @@ class JobViewSet(APIViewSet):
     def create(self, request: Request) -> Response:
         now = database_now()
         job = services.create_job(json_object(request), by=caller(request), now=now)
-        body = {"message": "Job created successfully", "job": _shown(str(job.pk), now)}
-        return Response(body, status=201)
+        return Response(_written("Job created successfully", job, now), status=201)
 
     @describe.UPDATE_JOB
     def update(self, request: Request, job_id: str) -> Response:
         now = database_now()
         job = find_job(job_id)
         services.check_may(caller(request), job, "update")
-        services.update_job(job.pk, json_object(request), by=caller(request), now=now)
-        return Response({"message": "Job updated successfully", "job": _shown(job_id, now)})
+        job = services.update_job(job.pk, json_object(request), by=caller(request), now=now)
+        return Response(_written("Job updated successfully", job, now))
 
     @describe.DELETE_JOB
     def destroy(self, request: Request, job_id: str) -> Response:
@@ -125,6 +125,12 @@ class JobViewSet(APIViewSet):
             dry_run=_is_on(request, "dry_run"),
         )
         return Response(report.body, status=400 if report.is_refused else 200)
+
+
+def _written(message: str, job: Job, now: datetime) -> dict[str, Any]:
+    """Return the answer to a write: the job as it is stored now, and the doubts about its expression."""
+    warnings = definition.warnings_of(job.cron_expression)
+    return {"message": message, "job": _shown(str(job.pk), now), "warnings": warnings}
 
 
 def _shown(job_id: str, now: datetime) -> dict[str, Any]:

@@ -372,6 +372,7 @@ class JobAnswerSerializer(Form):
 
 class JobWrittenSerializer(JobAnswerSerializer):
     message = _text()
+    warnings = serializers.ListField(child=_text(), help_text="Doubts about the cron expression.")
 
 
 class JobListSerializer(Form):
@@ -586,3 +587,6 @@ class PreviewAnswerSerializer(Form):
     timezone = _text()
     count = serializers.IntegerField()
     next_runs = serializers.ListField(child=serializers.DateTimeField())
+    warnings = serializers.ListField(
+        child=_text(), help_text="Doubts about the expression, and what it does on the next nights of a clock change."
+    )

@@ -5,9 +5,11 @@ project reads an expression, so validation, preview and the real schedule cannot
 zone is an argument.
 
 `reading` turns text into a `Schedule`, `wall` searches the clock on the wall, `zones` knows where that clock jumps,
-`firing` puts the three together and `words` says it in English.
+`firing` puts the three together and `words` says it in English. `dialects` knows how other schedulers write it, and
+`clock_changes` what happens on the nights when clocks change.
 """
 
+from jobs.cron.clock_changes import clock_change_notes
 from jobs.cron.firing import count_fire_times, fire_times_between, next_fire_time, previous_fire_time
 from jobs.cron.reading import FIVE_FIELDS, MAX_LENGTH, REQUIRED, parse
 from jobs.cron.schedule import CronError, Schedule
@@ -21,6 +23,7 @@ __all__ = [
     "CronError",
     "Schedule",
     "ZoneError",
+    "clock_change_notes",
     "count_fire_times",
     "describe",
     "fire_times_between",

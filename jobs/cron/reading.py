@@ -2,12 +2,14 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 from croniter import croniter
 
+from jobs.cron import dialects
 from jobs.cron.schedule import COUNT_WORDS, WEEKDAY_WORDS, CronError, Schedule
 from jobs.cron.wall import matching_days, month_shape
 
@@ -66,6 +68,8 @@ def parse(expression: str) -> Schedule:
 
 @lru_cache(maxsize=8192)
 def _parse(text: str) -> Schedule:
+    if hint := dialects.hint_for(text, _is_valid):
+        raise CronError(FIVE_FIELDS, hint)
     _refuse_odd_characters(text)
     columns = _split(text)
     if len(columns) != len(_FIELDS):
@@ -96,9 +100,10 @@ def _parse(text: str) -> Schedule:
     if not _ever_comes(schedule):
         reason = "that date never comes, so the job never runs; pause the job instead"
         _refuse(_DAYS, columns[2], reason, "Write L for the last day of the month.")
-    if doubt := _doubt_about_week_of_month(schedule, columns):
-        return replace(schedule, warnings=(*warnings, doubt))
-    return schedule
+    if not schedule.either_day:
+        return schedule
+    doubt = _doubt_about_week_of_month(schedule, columns) or _doubt_about_days(columns)
+    return replace(schedule, warnings=(*warnings, doubt))
 
 
 def _split(text: str) -> list[str]:
@@ -178,7 +183,7 @@ def _read_nth_weekday(text: str, item: str) -> tuple[int, int]:
 def _read_number(field: _Field, text: str, value: str) -> int:
     number = field.number_of(value)
     if number is None:
-        _refuse(field, text, *_explain(field, value))
+        _refuse(field, text, *_explain(field, value, text))
     if not field.first <= number <= field.last:
         _refuse(field, text, f"{value} is out of range {field.first}-{field.last}", f"Write {_bounds(field)}.")
     return number
@@ -210,7 +215,7 @@ def _as_range(first: int, last: int) -> str:
     return f"{first}-{last}" if first < last else str(first)
 
 
-def _explain(field: _Field, value: str) -> tuple[str, str]:
+def _explain(field: _Field, value: str, text: str) -> tuple[str, str]:
     """Return reason and hint for text that is no number; dialects of cron get a word of their own."""
     name = value.upper()
     if "?" in name:
@@ -218,13 +223,16 @@ def _explain(field: _Field, value: str) -> tuple[str, str]:
     if re.fullmatch(r"[HR](\(.*)?", name):
         return f'"{name[0]}" (a moment chosen by the program) is not supported', "Write a number."
     if field is _DAYS and re.fullmatch(r"L?W|\d+W|W\d+|WL", name):
-        return '"W" (nearest weekday) is not supported', "Write 1-5 in day-of-week for Monday to Friday."
-    if field is _DAYS and re.fullmatch(r"\d*L", name):
-        return '"L" stands alone', "Write L for the last day of the month and nothing else in this field."
+        return _explain_nearest_weekday(name)
+    if field is _DAYS and re.fullmatch(r"[0-7]?L", name):
+        return _explain_last_day(name, text.upper())
     if field is _WEEKDAYS and re.fullmatch(r"(\d|[A-Z]{3})?L", name):
         weekday = name[:-1] or "6"
-        hint = f"Write {weekday}#4 for the fourth of the month, or {weekday} for every one."
-        return '"L" (the last such weekday of the month) is not supported', hint
+        reason = '"L" (the last such weekday of the month) is not supported'
+        return (
+            reason,
+            f"Write {weekday}#4 or {weekday}#5 for the fourth or fifth of the month, {weekday} for every one.",
+        )
     if "#" in name:
         return '"#" belongs into day-of-week', "Write 1#1 there for the first Monday of the month."
     for other in (_MONTHS, _WEEKDAYS):
@@ -232,8 +240,35 @@ def _explain(field: _Field, value: str) -> tuple[str, str]:
             if other is field:
                 return f'"{value}" is not a name crontab knows', f"Write {name[:3]}."
             return f'"{value}" is a name for {other.name}', f"Write {_bounds(field)}."
-    reason = f'"{value}" is not a number' if value else "a number is missing"
-    return reason, f"Write {_bounds(field)}, or * for any."
+    if not value:
+        return _explain_missing_number(field, text)
+    return f'"{value}" is not a number', f"Write {_bounds(field)}, or * for any."
+
+
+def _explain_missing_number(field: _Field, text: str) -> tuple[str, str]:
+    if re.search(r"(^|,)-\d", text):
+        last = "L for the last day of the month, or " if field is _DAYS else ""
+        return "numbers have no sign, and a range needs one before the -", f"Write {last}{_bounds(field)}."
+    return "a number is missing", f"Write {_bounds(field)}, or * for any."
+
+
+def _explain_nearest_weekday(name: str) -> tuple[str, str]:
+    day = name.strip("W")
+    meant = "the last weekday of the month" if day == "L" else f"the weekday nearest to day {day}" if day else ""
+    return (
+        f'"W" ({meant or "nearest weekday"}) is not supported',
+        "No five fields say it. Write a day, or 1-5 in day-of-week for Monday to Friday, and * here.",
+    )
+
+
+def _explain_last_day(name: str, text: str) -> tuple[str, str]:
+    if before := re.search(r"L-(\d+)", text):
+        reason = f'"{before.group()}" (days before the last day of the month) is not supported'
+        return reason, "No five fields say it: months differ in length. Write L for the last day and nothing else here."
+    if name != "L":
+        reason = f'"{name}" (the last such weekday of the month) is not supported'
+        return reason, f"Write {name[0]}#4 or {name[0]}#5 in day-of-week for the fourth or fifth, and * here."
+    return '"L" stands alone', "Write L for the last day of the month and nothing else in this field."
 
 
 _ODD_CHARACTER = re.compile(r"[^\x20-\x7e\t]")
@@ -258,11 +293,15 @@ def _refuse_odd_characters(text: str) -> None:
 def _proposal(columns: list[str]) -> str | None:
     """Return a hint to write these columns, if they would be accepted."""
     text = " ".join(columns)
+    return f"Write {text}" if _is_valid(text) else None
+
+
+def _is_valid(text: str) -> bool:
     try:
         parse(text)
     except CronError:
-        return None
-    return f"Write {text}"
+        return False
+    return True
 
 
 def _hint_for_count(columns: list[str]) -> str:
@@ -277,10 +316,7 @@ def _hint_for_count(columns: list[str]) -> str:
         return "The time zone is a setting beside the expression, not a part of it."
     if count < len(_FIELDS):
         return f"Found {count} of 5 fields; write * where anything goes, for example 0 2 * * * for 02:00 every day."
-    stars = ["*" if column == "?" else column for column in columns]
-    proposal = _proposal(stars[1:6]) or _proposal(stars[:5])
-    found = f"Found {count} fields; seconds and years are not supported."
-    return f"{found} {proposal}" if proposal else found
+    return dialects.hint_for_fields(columns, _is_valid)
 
 
 _EVERY_SEVENTH_DAY = 0b10000001000000100000010000001
@@ -312,7 +348,7 @@ def _ever_comes(schedule: Schedule) -> bool:
 def _doubt_about_week_of_month(schedule: Schedule, columns: list[str]) -> str | None:
     week, rest = divmod(min(schedule.days, default=0), 7)
     whole_week = rest == 1 and schedule.days == tuple(range(7 * week + 1, 7 * week + 8))
-    if not (schedule.either_day and whole_week and len(schedule.weekdays) == 1):
+    if not (whole_week and len(schedule.weekdays) == 1):
         return None
     minute, hour, days, month, _ = columns
     weekday = schedule.weekdays[0]
@@ -320,4 +356,12 @@ def _doubt_about_week_of_month(schedule: Schedule, columns: list[str]) -> str | 
     return (
         f"Runs on days {days} of the month and also on every {name}, because either field may match. "
         f"For the {nth} {name} of the month write: {minute} {hour} * {month} {weekday}#{week + 1}"
+    )
+
+
+def _doubt_about_days(columns: Sequence[str]) -> str:
+    _, _, days, _, weekdays = columns
+    return (
+        f"Runs on day-of-month {days} and also on every day-of-week {weekdays}, because either field may match. "
+        "Write * in one of the two to go by the other alone."
     )

@@ -45,11 +45,11 @@ def test_an_expression_has_at_most_100_characters():
     [
         ("0 2 * *", "Found 4 of 5 fields"),
         ("every night", "Found 2 of 5 fields"),
-        ("0 0 2 * * *", "seconds and years are not supported. Write 0 2 * * *"),
+        ("0 0 2 * * *", "If the first field is seconds, write 0 2 * * *; if the last one is years, write 0 0 2 * *"),
         ("0 0 2 * * ?", "Write 0 2 * * *"),
-        ("0 0 2 ? * MON 2026", "Write 0 2 * * MON"),
-        ("0 2 * * * 2026", "Write 0 2 * * *"),
-        ("0 2 * * * echo hello", "seconds and years are not supported."),
+        ("0 0 2 ? * MON 2026", "Leave out the year; the end date says when a job stops."),
+        ("0 2 * * * 2026", "Leave out the year; the end date says when a job stops."),
+        ("0 2 * * * echo hello", "Leave out the command: write 0 2 * * *"),
         ("@yearly", "0 0 1 1 *"),
         ("@annually", "0 0 1 1 *"),
         ("@monthly", "0 0 1 * *"),
@@ -95,10 +95,13 @@ def test_another_number_of_fields_gets_the_contracts_sentence_and_a_way_out(expr
         ("0 H(0-7) * * *", "hour", "Write a number"),
         ("h/15 * * * *", "minute", "Write a number"),
         ("R 0 * * *", "minute", "Write a number"),
-        ("0 0 L-3 * *", "day-of-month", "nothing else in this field"),
+        ("0 0 L-3 * *", "day-of-month", "No five fields say it"),
+        ("-1 * * * *", "minute", "Write 0-59."),
+        ("0 0 -1 * *", "day-of-month", "Write L for the last day of the month"),
         ("0 0 1,L * *", "day-of-month", "nothing else in this field"),
         ("0 0 L/2 * *", "day-of-month", "nothing else in this field"),
-        ("0 0 5L * *", "day-of-month", "nothing else in this field"),
+        ("0 0 5L * *", "day-of-month", "5#4 or 5#5 in day-of-week"),
+        ("0 0 15L * *", "day-of-month", "1-31"),
         ("0 0 * * 5L", "day-of-week", "5#4"),
         ("0 0 * * FRIL", "day-of-week", "FRI#4"),
         ("0 0 * * L", "day-of-week", "6#4"),
@@ -258,8 +261,17 @@ def test_a_week_of_the_month_beside_a_weekday_is_doubted(expression, proposal):
 
 
 @pytest.mark.parametrize(
+    "expression", ["0 10,12 3-20 * 1-5", "0 0 13 * 5", "0 9 1-7 * 1-5", "0 0 29-31 * 1", "0 0 L * 5", "0 0 1-31 * 1"]
+)
+def test_two_restricted_day_fields_are_doubted(expression):
+    _, _, days, _, weekdays = expression.split()
+    (warning,) = cron.parse(expression).warnings
+    assert warning.startswith(f"Runs on day-of-month {days} and also on every day-of-week {weekdays},")
+
+
+@pytest.mark.parametrize(
     "expression",
-    ["0 2 * * *", "*/59 * * * *", "0 0 13 * 5", "0 9 1-7 * *", "0 9 1-7 * 1-5", "0 9 1-7 * */7", "0 0 29-31 * 1"],
+    ["0 2 * * *", "*/59 * * * *", "0 9 1-7 * *", "0 9 1-7 * */7", "0 9 */2 * 1-5", "0 9 * * 1#1", "0 0 L * *"],
 )
 def test_ordinary_expressions_raise_no_doubt(expression):
     assert cron.parse(expression).warnings == ()

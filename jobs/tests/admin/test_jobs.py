@@ -109,6 +109,12 @@ def test_user_creates_a_job_that_is_scheduled_and_its_own(console, alice):
     assert job.metadata == {"env": "production"}
 
 
+def test_a_doubtful_expression_is_saved_with_a_warning(console, alice):
+    response = console(alice).post(ADD, form_data(cron_expression="0 10,12 3-20 * 1-5"), follow=True)
+    assert Job.objects.get().cron_expression == "0 10,12 3-20 * 1-5"
+    assert "either field may match" in response.content.decode()
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "text"),
     [

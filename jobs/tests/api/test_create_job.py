@@ -488,3 +488,10 @@ def test_every_answer_is_plain_json(client):
     response = create(client)
     assert response.headers["Content-Type"] == "application/json"
     assert json.loads(response.content)["job"]["end_date"] == "2099-12-31"
+
+
+def test_a_doubtful_expression_is_created_with_its_doubt(client):
+    body = create(client, cron_expression="0 10,12 3-20 * 1-5").json()
+    (doubt,) = body["warnings"]
+    assert doubt.startswith("Runs on day-of-month 3-20 and also on every day-of-week 1-5")
+    assert create(client, name="Other", cron_expression="0 2 * * *").json()["warnings"] == []

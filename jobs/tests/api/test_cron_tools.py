@@ -84,7 +84,7 @@ def test_a_preview_shows_the_next_fire_times_in_the_schedulers_zone(client):
     now = timezone.now()
     answer = preview(client, expression="0 2 * * *", count=3)
     runs = [datetime.fromisoformat(run) for run in answer.pop("next_runs")]
-    assert answer == {"cron_expression": "0 2 * * *", "timezone": "Asia/Tokyo", "count": 3}
+    assert answer == {"cron_expression": "0 2 * * *", "timezone": "Asia/Tokyo", "count": 3, "warnings": []}
     assert now < runs[0] < runs[1] < runs[2]
     assert all(run.isoformat().endswith("T02:00:00+09:00") for run in runs)
 
@@ -93,6 +93,14 @@ def test_a_preview_in_another_zone(client):
     answer = preview(client, cron_expression="0 2 * * *", timezone="Pacific/Honolulu", count=1)
     assert answer["timezone"] == "Pacific/Honolulu"
     assert answer["next_runs"][0].endswith("T02:00:00-10:00")
+
+
+def test_a_preview_tells_of_doubts_and_of_the_next_clock_change(client):
+    (doubt,) = preview(client, expression="0 10,12 3-20 * 1-5")["warnings"]
+    assert "either field may match" in doubt
+    (note,) = preview(client, expression="30 2 * * *", timezone="America/New_York")["warnings"]
+    assert note.startswith("02:30 does not exist on ")
+    assert note.endswith("runs at 03:00.")
 
 
 @pytest.mark.parametrize(

@@ -300,3 +300,9 @@ def test_other_methods_do_not_exist(client, job, method):
 def test_a_put_takes_the_same_few_queries_however_many_jobs_there_are(client, job, django_assert_max_num_queries):
     with django_assert_max_num_queries(25):
         updated(client, job, name="Other")
+
+
+def test_a_doubtful_expression_is_stored_with_its_doubt(client, job):
+    (doubt,) = put(client, job, cron_expression="0 9 1-7 * 1").json()["warnings"]
+    assert doubt.endswith("write: 0 9 * * 1#1")
+    assert put(client, job, cron_expression="0 2 * * *").json()["warnings"] == []
