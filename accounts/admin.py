@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import display
@@ -128,13 +129,23 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
         listed = [f"{user}, with preferences and notifications; the jobs stay, without an owner" for user in objs]
         return listed, {"users": len(objs)}, refused, []
 
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        by, now = _account(request), timezone.now()
+        if not change:
+            super().save_model(request, obj, form, change)
+            services.record_creation(obj, by=by, now=now)
+            return
+        before = User.objects.select_for_update().get(pk=obj.pk)
+        super().save_model(request, obj, form, change)
+        services.record_changes(obj, before, fields=form.changed_data, by=by, now=now)
+
     def delete_model(self, request: HttpRequest, obj: User) -> None:
-        services.delete_account(obj, by=_account(request))
+        services.delete_account(obj, by=_account(request), now=timezone.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         with transaction.atomic():
             for user in queryset:
-                services.delete_account(user, by=_account(request))
+                services.delete_account(user, by=_account(request), now=timezone.now())
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self._or_refusal(request, super().delete_view, *args, **kwargs)

@@ -1,7 +1,7 @@
 """What can be done with accounts and sessions, for the API, the admin site and the commands alike."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
@@ -13,11 +13,13 @@ from django.contrib.auth.password_validation import validate_password
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from accounts import throttle
 from accounts.authentication import REVOKED, USER_NOT_FOUND, open_session
 from accounts.models import LoginSession, NotificationPreferences, Role, UiPreferences, User
 from accounts.tokens import RefreshToken, TokenPair, issue_pair
+from audit.services import MASKED, Entry, differences, record
 from cronsched.lib import batches
 from cronsched.lib.errors import Conflict, DomainError, NotFound, Unauthorized
 
@@ -83,7 +85,19 @@ def start_session(user: User, *, now: datetime) -> LoginSession | None:
         if current is None or current.password != user.password:
             return None
         User.objects.filter(id=user.id).update(last_login=now)
+        record(_entry("user.signed_in", user), by=user, now=now)
         return LoginSession.objects.create(user=user, created_at=now, expires_at=expires_at)
+
+
+def record_console_sign_in(user: User, **_: Any) -> None:
+    """Put a sign-in at the console into the audit trail. Called by Django's signal."""
+    record(_entry("user.signed_in", user), by=user, now=timezone.now())
+
+
+def record_console_sign_out(user: User | None, **_: Any) -> None:
+    """Put a sign-out from the console into the audit trail; nobody has signed out where there was no session."""
+    if user is not None:
+        record(_entry("user.signed_out", user), by=user, now=timezone.now())
 
 
 def refresh(token: str, *, now: datetime) -> TokenPair:
@@ -95,8 +109,11 @@ def refresh(token: str, *, now: datetime) -> TokenPair:
     return issue_pair(session, now=now)
 
 
-def sign_out(session: LoginSession) -> None:
-    session.delete()
+def sign_out(session: LoginSession, *, now: datetime) -> None:
+    """End a session: its tokens are refused from now on."""
+    with transaction.atomic():
+        session.delete()
+        record(_entry("user.signed_out", session.user), by=session.user, now=now)
 
 
 def prune(now: datetime) -> dict[str, int]:
@@ -112,8 +129,44 @@ def prune(now: datetime) -> dict[str, int]:
 # --- Accounts --------------------------------------------------------------------------------------------------------
 
 
+# What the trail shows of an account.
+AUDITED_FIELDS = ("username", "email", "role", "is_active")
+
+
+def _entry(action: str, user: User, changes: Mapping[str, tuple[Any, Any]] | None = None) -> Entry:
+    return Entry(action, str(user.pk), user.username, changes or {}, owner_id=user.pk)
+
+
+def _described(user: User) -> dict[str, Any]:
+    return {name: getattr(user, name) for name in AUDITED_FIELDS}
+
+
+def record_creation(user: User, *, by: User | None, now: datetime) -> None:
+    """Put a new account into the audit trail, within the transaction that creates it."""
+    created = {name: (None, value) for name, value in _described(user).items()}
+    record(_entry("user.created", user, created), by=by, now=now)
+
+
+def record_changes(user: User, before: User, *, fields: Collection[str], by: User | None, now: datetime) -> None:
+    """Put what differs in `fields` from the account as it was into the audit trail; nothing where nothing does."""
+    changes = differences(
+        *({name: value for name, value in _described(row).items() if name in fields} for row in (before, user))
+    )
+    if "password" in fields:
+        changes["password"] = (MASKED, MASKED)
+    if changes:
+        record(_entry("user.updated", user, changes), by=by, now=now)
+
+
 def create_account(
-    *, username: str, email: str, password: str, role: str = Role.VIEWER, is_active: bool = True
+    *,
+    username: str,
+    email: str,
+    password: str,
+    role: str = Role.VIEWER,
+    is_active: bool = True,
+    by: User | None,
+    now: datetime,
 ) -> User:
     """Create an account from values of the right form. Raises `Conflict` for a taken name or address."""
     user = User(username=username, email=email, role=role, is_active=is_active)
@@ -125,6 +178,7 @@ def create_account(
     try:
         with transaction.atomic():
             user.save(force_insert=True)
+            record_creation(user, by=by, now=now)
     except IntegrityError:
         # Somebody else was faster. The constraint decided, these only find the words.
         _refuse_taken_username(user)
@@ -148,7 +202,9 @@ class AccountChanges:
         return [field.name for field in dataclasses.fields(self) if getattr(self, field.name) is not None]
 
 
-def update_account(user: User, changes: AccountChanges, *, keep_session: UUID | None) -> None:
+def update_account(
+    user: User, changes: AccountChanges, *, keep_session: UUID | None, by: User | None, now: datetime
+) -> None:
     """Apply `changes`. A new password ends the account's sessions, in API and admin, but `keep_session`.
 
     Raises `Conflict` for a taken address, `NotFound` if the account has been deleted meanwhile and `DomainError` where
@@ -164,22 +220,25 @@ def update_account(user: User, changes: AccountChanges, *, keep_session: UUID | 
         with transaction.atomic():
             if changes.role not in (None, Role.ADMIN) or changes.is_active is False:
                 keep_an_administrator(but=user)
-            _lock(user)
+            before = _locked(user)
             user.save(update_fields=[*changes.fields, "updated_at"])
+            record_changes(user, before, fields=changes.fields, by=by, now=now)
     except IntegrityError:
         refuse_taken_email(user.email, but=user)
         raise
 
 
-def delete_account(user: User, *, by: User) -> None:
+def delete_account(user: User, *, by: User, now: datetime) -> None:
     """Delete `user`. Raises `DomainError` for one's own account and where no active administrator would be left."""
     if user.id == by.id:
         raise DomainError("Cannot delete your own account")
     with transaction.atomic():
         keep_an_administrator(but=user)
         # Locked first, so that no row that refers to the account can appear while the others are being collected.
-        _lock(user)
+        _locked(user)
         User.objects.filter(id=user.id).delete()
+        deleted = {name: (value, None) for name, value in _described(user).items()}
+        record(_entry("user.deleted", user, deleted), by=by, now=now)
 
 
 def keep_an_administrator(*, but: User) -> None:
@@ -202,13 +261,15 @@ def _refuse_taken_username(user: User) -> None:
         raise Conflict(USERNAME_TAKEN, USERNAME_TAKEN, field="username", detail=USERNAME_TAKEN)
 
 
-def _lock(user: User) -> None:
-    """Lock the account's row until the transaction ends. Raises `NotFound` if it has been deleted meanwhile."""
-    if User.objects.select_for_update().filter(id=user.id).first() is None:
+def _locked(user: User) -> User:
+    """Return the account as it is stored, locked until the transaction ends. Raises `NotFound` if it is gone."""
+    stored = User.objects.select_for_update().filter(id=user.id).first()
+    if stored is None:
         raise NotFound(USER_NOT_FOUND)
+    return stored
 
 
-def create_first_admin(*, username: str, email: str, password: str) -> User | None:
+def create_first_admin(*, username: str, email: str, password: str, now: datetime) -> User | None:
     """Create the first administrator, or return None where there is an active one already.
 
     Raises `django.core.exceptions.ValidationError` for values no account may have and `Conflict` for those another
@@ -225,6 +286,7 @@ def create_first_admin(*, username: str, email: str, password: str) -> User | No
         user.set_password(password)
         with transaction.atomic():
             user.save(force_insert=True)
+            record_creation(user, by=None, now=now)
     except (IntegrityError, ValidationError):
         if _has_administrator():
             return None

@@ -21,10 +21,11 @@ from cronsched.lib.errors import TooManyRequests
 
 def client_address(request: HttpRequest) -> str:
     """Return the address to count by. IPv6 callers own whole networks of addresses, so theirs counts as one."""
-    return _network(_reported_address(request))
+    return _network(reported_address(request))
 
 
-def _reported_address(request: HttpRequest) -> str:
+def reported_address(request: HttpRequest) -> str:
+    """Return the address a request came from, as the proxies of ours report it."""
     # Each proxy appends the address it was called from: ours are the last ones, what stands before them is a claim.
     hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
     if settings.PROXY_COUNT and hops:

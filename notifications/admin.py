@@ -155,7 +155,7 @@ class SlackSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # generic t
         super().clean()
         if not self.errors:
             try:
-                slack_settings.check(self.sent)
+                slack_settings.check(self.sent, now=timezone.now())
             except DomainError as error:
                 field = "new_webhook_url" if error.field == "webhook_url" else error.field
                 self.add_error(field, error.message or error.error)
@@ -184,7 +184,7 @@ class SlackSettingsAdmin(AdminsOnly, ModelAdmin):
         return HttpResponseRedirect(page)
 
     def save_model(self, request: HttpRequest, obj: SlackSettings, form: SlackSettingsForm, change: bool) -> None:
-        slack_settings.change(form.sent)
+        slack_settings.change(form.sent, by=account(request), now=timezone.now())
 
     @action(
         description="Send a test message",

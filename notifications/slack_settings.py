@@ -9,6 +9,7 @@ from django.conf import settings as service
 from django.db import transaction
 
 from accounts.models import User
+from audit.services import Entry, differences, record
 from cronsched.door import door
 from cronsched.lib import payload
 from cronsched.lib.errors import DomainError
@@ -29,10 +30,11 @@ def current() -> SlackSettings:
     return settings
 
 
-def change(data: Mapping[str, Any]) -> SlackSettings:
+def change(data: Mapping[str, Any], *, by: User | None, now: datetime) -> SlackSettings:
     """Set what `data` names and return the row. Raises `DomainError` and then changes nothing."""
     with transaction.atomic():
         settings = SlackSettings.objects.select_for_update().get(pk=current().pk)
+        before = _described(settings)
         settings.is_enabled = payload.flag(data, "is_enabled", settings.is_enabled)
         if "webhook_url" in data:
             _set_url(settings, _text(data, "webhook_url", MAX_URL))
@@ -43,13 +45,19 @@ def change(data: Mapping[str, Any]) -> SlackSettings:
         if settings.is_enabled and not settings.webhook_url:
             raise DomainError("Invalid settings", "webhook_url is required when Slack is enabled.", field="webhook_url")
         settings.save()
+        if changes := differences(before, _described(settings), secret=["webhook_url"]):
+            record(Entry("slack_settings.updated", str(settings.pk), "Slack", changes), by=by, now=now)
     return settings
 
 
-def check(data: Mapping[str, Any]) -> None:
+def _described(settings: SlackSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in ("is_enabled", "webhook_url", "channel", "post_every")}
+
+
+def check(data: Mapping[str, Any], *, now: datetime) -> None:
     """Judge a change without making it. Raises `DomainError`."""
     with transaction.atomic():
-        change(data)
+        change(data, by=None, now=now)
         transaction.set_rollback(True)
 
 

@@ -233,7 +233,7 @@ class SlackSettingsViewSet(APIViewSet):
         ],
     )
     def update(self, request: Request) -> Response:
-        settings = slack_settings.change(json_object(request))
+        settings = slack_settings.change(json_object(request), by=caller(request), now=timezone.now())
         return Response({"message": "Slack settings updated", "slack_settings": _shown(settings)})
 
     @operation(

@@ -1,5 +1,6 @@
 """Categories and teams on the admin site: everybody sees them, administrators change them by the API's rules."""
 
+from datetime import datetime
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -8,10 +9,12 @@ from django.contrib import admin
 from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from accounts.console import OpenToAllRoles, account
+from accounts.models import User
 from cronsched.forms import CheckedAddressListField
 from cronsched.lib.errors import DomainError
 from taxonomy import services
@@ -28,19 +31,19 @@ class LabelForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the st
         if not self.errors:
             try:
                 with transaction.atomic():
-                    self.apply()
+                    self.apply(by=None, now=timezone.now())
                     transaction.set_rollback(True)
             except DomainError as error:
                 self.add_error(error.field if error.field in self.fields else None, error.message or error.error)
         return self.cleaned_data
 
-    def apply(self) -> Label:
+    def apply(self, *, by: User | None, now: datetime) -> Label:
         """Create or change the label by the service's rules. Raises `DomainError`."""
         model = self._meta.model
         if self.instance._state.adding:
-            return services.create_label(model, {name: self.cleaned_data[name] for name in self.ruled})
+            return services.create_label(model, {name: self.cleaned_data[name] for name in self.ruled}, by=by, now=now)
         sent = {name: self.cleaned_data[name] for name in self.ruled if name in self.changed_data}
-        return services.change_label(model.objects.get(pk=self.instance.pk), sent).label
+        return services.change_label(model.objects.get(pk=self.instance.pk), sent, by=by, now=now).label
 
     def settings(self) -> dict[str, Any]:
         """Return what no rule of the contract is about."""
@@ -111,11 +114,10 @@ class LabelAdmin(OpenToAllRoles, ModelAdmin):
         return label.is_active
 
     def save_model(self, request: HttpRequest, obj: Label, form: LabelForm, change: bool) -> None:
+        by, now = account(request), timezone.now()
         with transaction.atomic():
-            label = form.apply()
-            for name, value in form.settings().items():
-                setattr(label, name, value)
-            label.save(update_fields=[*form.settings(), "updated_at"])
+            label = form.apply(by=by, now=now)
+            services.change_settings(label, form.settings(), by=by, now=now)
         obj.pk, obj.slug = label.pk, label.slug
 
 

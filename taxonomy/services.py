@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, time
 from typing import Any, Generic
 
 from django.db import IntegrityError, transaction
 
+from accounts.models import User
+from audit.services import Entry, differences, record
 from cronsched.lib import payload
 from cronsched.lib.errors import Conflict, DomainError
 from taxonomy.models import GENERAL_SLUG, AnyLabel, JobCategory, Label, PicTeam, slugify
@@ -32,7 +35,7 @@ class Change(Generic[AnyLabel]):
     jobs_updated: int
 
 
-def create_label(model: type[AnyLabel], data: Mapping[str, Any]) -> AnyLabel:
+def create_label(model: type[AnyLabel], data: Mapping[str, Any], *, by: User | None, now: datetime) -> AnyLabel:
     """Create a label from `name`, `slug` and, for teams, `slack_handle`. Raises `DomainError`."""
     name = payload.text(data, "name")
     if name is None:
@@ -45,11 +48,13 @@ def create_label(model: type[AnyLabel], data: Mapping[str, Any]) -> AnyLabel:
     fields["slug"] = _usable_slug(payload.text(data, "slug") or name)
     _check_lengths(fields)
     label = model(**fields)
-    _save(label)
+    with transaction.atomic():
+        _save(label)
+        _record("created", label, dict.fromkeys(fields), by=by, now=now)
     return label
 
 
-def change_label(label: AnyLabel, data: Mapping[str, Any]) -> Change[AnyLabel]:
+def change_label(label: AnyLabel, data: Mapping[str, Any], *, by: User | None, now: datetime) -> Change[AnyLabel]:
     """Apply the keys present in `data`; a sent name derives the slug anew. Raises `DomainError`, changing nothing."""
     fields: dict[str, Any] = {}
     if "name" in data:
@@ -65,19 +70,53 @@ def change_label(label: AnyLabel, data: Mapping[str, Any]) -> Change[AnyLabel]:
         fields["slack_handle"] = _required(data, "slack_handle", "Invalid slack_handle", text)
     _check_lengths(fields)
 
-    moves = fields.get("slug", label.slug) != label.slug
-    for field, value in fields.items():
-        setattr(label, field, value)
-    # Only what was sent, so that two people changing different fields do not undo each other.
-    _save(label, only=[*fields, "updated_at"])
+    with transaction.atomic():
+        before = _locked(label)
+        moves = fields.get("slug", before.slug) != before.slug
+        for field, value in fields.items():
+            setattr(label, field, value)
+        # Only what was sent, so that two people changing different fields do not undo each other.
+        _save(label, only=[*fields, "updated_at"])
+        _record("updated", label, {name: getattr(before, name) for name in fields}, by=by, now=now)
     # Jobs refer to the row, so there is nothing to rewrite; clients only want to know how many are concerned.
     return Change(label, _jobs_of(label) if moves else 0)
 
 
-def disable_label(label: Label) -> None:
+def change_settings(label: Label, values: Mapping[str, Any], *, by: User | None, now: datetime) -> None:
+    """Set what no rule of the contract is about: quiet hours, addresses, when to alert."""
+    before = {name: getattr(label, name) for name in values}
+    for name, value in values.items():
+        setattr(label, name, value)
+    with transaction.atomic():
+        label.save(update_fields=[*values, "updated_at"])
+        _record("updated", label, before, by=by, now=now)
+
+
+def disable_label(label: AnyLabel, *, by: User | None, now: datetime) -> None:
     """Take a label out of the choices. Jobs that have it keep it."""
-    label.is_active = False
-    label.save(update_fields=["is_active", "updated_at"])
+    with transaction.atomic():
+        before = _locked(label)
+        label.is_active = False
+        label.save(update_fields=["is_active", "updated_at"])
+        _record("updated", label, {"is_active": before.is_active}, by=by, now=now)
+
+
+def _locked(label: AnyLabel) -> AnyLabel:
+    """Return the label as it is stored, held until the transaction ends."""
+    return type(label)._default_manager.select_for_update().get(pk=label.pk)
+
+
+def _record(verb: str, label: Label, before: Mapping[str, Any], *, by: User | None, now: datetime) -> None:
+    """Put what differs from `before` in its fields into the audit trail; nothing where nothing does."""
+    after = {name: getattr(label, name) for name in before}
+    if changes := differences(_written(before), _written(after)):
+        kind = "team" if isinstance(label, PicTeam) else "category"
+        record(Entry(f"{kind}.{verb}", str(label.pk), label.name, changes), by=by, now=now)
+
+
+def _written(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON holds them: quiet hours are times of day."""
+    return {name: value.isoformat() if isinstance(value, time) else value for name, value in values.items()}
 
 
 def _required(data: Mapping[str, Any], field: str, error: str, text: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema_view
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
@@ -49,17 +50,17 @@ class LabelViewSet(APIViewSet):
         return Response({self.list_key: self.serializer(found, many=True).data})
 
     def create(self, request: Request) -> Response:
-        label = services.create_label(self.model, json_object(request))
+        label = services.create_label(self.model, json_object(request), by=caller(request), now=timezone.now())
         return self._answer("created", label, status=201)
 
     def update(self, request: Request, label_id: str) -> Response:
         data = json_object(request)
-        change = services.change_label(self._label(label_id), data)
+        change = services.change_label(self._label(label_id), data, by=caller(request), now=timezone.now())
         return self._answer("updated", change.label, jobs_updated=change.jobs_updated)
 
     def destroy(self, request: Request, label_id: str) -> Response:
         label = self._label(label_id)
-        services.disable_label(label)
+        services.disable_label(label, by=caller(request), now=timezone.now())
         return self._answer("disabled", label)
 
     def _label(self, text: str) -> JobCategory | PicTeam:

@@ -162,7 +162,7 @@ def test_two_who_are_past_all_checks_leave_one_administrator():
 
     def delete(target: User, by: User) -> str:
         try:
-            delete_account(target, by=by)
+            delete_account(target, by=by, now=timezone.now())
         except DomainError as refusal:
             return refusal.error
         return "deleted"
@@ -174,7 +174,7 @@ def test_two_who_are_past_all_checks_leave_one_administrator():
 
 def test_first_administrator_is_created_once():
     def create() -> User | None:
-        return create_first_admin(username="admin", email="admin@example.com", password="secret")
+        return create_first_admin(username="admin", email="admin@example.com", password="secret", now=timezone.now())
 
     made = together(*(create for _ in range(4)))
     assert [user for user in made if user is not None] == [User.objects.get()]

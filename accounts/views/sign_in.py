@@ -92,7 +92,7 @@ class SessionViewSet(APIViewSet):
 
     @describe.LOGOUT
     def logout(self, request: Request) -> Response:
-        services.sign_out(current_session(request))
+        services.sign_out(current_session(request), now=timezone.now())
         return Response(
             {
                 "success": True,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -37,7 +38,9 @@ class UserViewSet(APIViewSet):
 
     @describe.REGISTER
     def register(self, request: Request) -> Response:
-        user = services.create_account(**validated(RegisterSerializer, schema_object(request)))
+        user = services.create_account(
+            **validated(RegisterSerializer, schema_object(request)), by=caller(request), now=timezone.now()
+        )
         body = {"success": True, "message": "User registered successfully", "user": UserSerializer(user).data}
         return Response(body, status=201)
 
@@ -51,7 +54,9 @@ class UserViewSet(APIViewSet):
         require_json(request)
         user = profile(request, user_id, refusal="Forbidden. You can only update your own profile.")
         changes = read_changes(json_object(request), user, by=caller(request))
-        services.update_account(user, changes, keep_session=current_session(request).id)
+        services.update_account(
+            user, changes, keep_session=current_session(request).id, by=caller(request), now=timezone.now()
+        )
         return Response(
             {
                 "message": "User updated successfully",
@@ -63,7 +68,7 @@ class UserViewSet(APIViewSet):
     @describe.DELETE_USER
     def destroy(self, request: Request, user_id: str) -> Response:
         user = profile(request, user_id, refusal="")
-        services.delete_account(user, by=caller(request))
+        services.delete_account(user, by=caller(request), now=timezone.now())
         deleted = {"id": str(user.id), "username": user.username}
         return Response({"message": "User deleted successfully", "deleted_user": deleted})
 

@@ -4,6 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from accounts.services import create_first_admin
 from cronsched.lib.errors import Conflict
@@ -27,7 +28,10 @@ class Command(BaseCommand):
         password = given or secrets.token_urlsafe(RANDOM_PASSWORD_BYTES)
         try:
             user = create_first_admin(
-                username=settings.DEFAULT_ADMIN_USERNAME, email=settings.DEFAULT_ADMIN_EMAIL, password=password
+                username=settings.DEFAULT_ADMIN_USERNAME,
+                email=settings.DEFAULT_ADMIN_EMAIL,
+                password=password,
+                now=timezone.now(),
             )
         except Conflict:
             # No failure: `make run` starts all the same, and everybody else can sign in.

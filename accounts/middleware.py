@@ -1,0 +1,39 @@
+"""Where a request comes from, for the audit trail of what it changes."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+
+from accounts.throttle import reported_address
+from audit.models import REASON_LENGTH
+from audit.origin import Origin, acting_from
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+REASON_HEADER = "X-Change-Reason"
+
+
+class ChangeOrigin:
+    """Attribute changes to the caller's address, to the request's id and to the reason given in the header."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        reason = _reason(request)
+        if len(reason) > REASON_LENGTH:
+            message = f"{REASON_HEADER} must be at most {REASON_LENGTH} characters."
+            body = {"error": f"Invalid {REASON_HEADER}", "message": message}
+            return JsonResponse(body, status=HTTPStatus.BAD_REQUEST)
+        origin = Origin(
+            source_ip=reported_address(request), request_id=request.headers.get("X-Request-Id", ""), reason=reason
+        )
+        with acting_from(origin):
+            return self.get_response(request)
+
+
+def _reason(request: HttpRequest) -> str:
+    """Return the reason in the header. WSGI hands headers over as Latin-1 whatever they are written in (PEP 3333)."""
+    written = request.headers.get(REASON_HEADER, "").encode("latin-1", "replace")
+    return "".join(letter for letter in written.decode("utf-8", "replace").strip() if letter.isprintable())
