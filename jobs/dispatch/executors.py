@@ -1,0 +1,157 @@
+"""Calling out. A frozen request in, a frozen outcome out; no model, no database, no exception for what a target does.
+
+    outcome = executors.run(WebhookRequest(url="https://..."))
+
+`run` uses the process's door and the credentials of the settings. Tests and other doors build their own executors.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from cronsched.door import door
+from jobs.executors import webhook
+from jobs.executors.base import Failure, Finding, Outcome, Run, invalid, shown_url
+from jobs.executors.github import (
+    AppTokens,
+    GitHub,
+    GitHubCheck,
+    GitHubExecutor,
+    GitHubRequest,
+    StaticToken,
+    Transport,
+    ref_of_run,
+    ref_of_test_run,
+)
+from jobs.executors.github.dispatch import snapshot as github_snapshot
+from jobs.executors.webhook import WebhookExecutor, WebhookRequest
+
+__all__ = [
+    "Failure",
+    "Finding",
+    "GitHubRequest",
+    "NoTarget",
+    "Outcome",
+    "Request",
+    "Run",
+    "Unsendable",
+    "WebhookRequest",
+    "check",
+    "github",
+    "has_github_credential",
+    "lane",
+    "ref_of_run",
+    "ref_of_test_run",
+    "run",
+    "snapshot",
+    "target_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class NoTarget:
+    """A job that names nothing to call."""
+
+    job_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsendable:
+    """A request that cannot be put together, and why."""
+
+    execution_type: str
+    target: str
+    reason: str
+
+
+Request = WebhookRequest | GitHubRequest | NoTarget | Unsendable
+
+
+def run(request: Request) -> Outcome:
+    """Call out once. Blocks until the answer or the request's timeout."""
+    match request:
+        case WebhookRequest():
+            return WebhookExecutor(door()).run(request)
+        case GitHubRequest():
+            return GitHubExecutor(github()).run(request)
+        case NoTarget():
+            message = f"Job '{request.job_name}' has invalid configuration (neither GitHub Actions nor webhook URL)"
+            return Outcome("failed", None, None, error_message=message, failure=Failure.NO_TARGET, reason=message)
+        case Unsendable():
+            return invalid(request.reason, execution_type=request.execution_type, target=request.target)
+
+
+def check(request: Request, *, now: datetime, timeout: timedelta) -> list[Finding]:
+    """Return what would keep the request from working, without sending it. Blocks for `timeout` at most."""
+    match request:
+        case WebhookRequest():
+            return webhook.check(request, door(), timeout=timeout)
+        case GitHubRequest():
+            return GitHubCheck(github()).run(request, now=now, timeout=timeout)
+        case NoTarget():
+            return [Finding("no_target", "The job names neither a URL nor a workflow.")]
+        case Unsendable():
+            return [Finding("unsendable", f"{request.reason[:1].upper()}{request.reason[1:]}.")]
+
+
+def snapshot(request: Request) -> dict[str, Any] | None:
+    """Return what is kept of a request: enough to see what was sent, never a secret."""
+    match request:
+        case WebhookRequest():
+            return webhook.snapshot(request) | {"timeout_seconds": request.timeout.total_seconds()}
+        case GitHubRequest():
+            return github_snapshot(request) | {"timeout_seconds": request.timeout.total_seconds()}
+        case NoTarget() | Unsendable():
+            return None
+
+
+def target_of(request: Request) -> tuple[str | None, str | None]:
+    """Return the execution type and the target as the execution shows them."""
+    match request:
+        case GitHubRequest():
+            return "github_actions", request.target
+        case WebhookRequest():
+            return "webhook", shown_url(request.url)
+        case Unsendable():
+            return request.execution_type, request.target
+        case NoTarget():
+            return None, None
+
+
+def lane(request: Request) -> str | None:
+    """Return the name of the credential whose rate limit the request counts against, None where there is none."""
+    if not isinstance(request, GitHubRequest):
+        return None
+    return github().lane(request.repository) if request.token or has_github_credential() else None
+
+
+def has_github_credential() -> bool:
+    """Whether GitHub can be asked anything on the service's own account."""
+    return bool(settings.GITHUB_TOKEN or settings.GITHUB_APP_ID)
+
+
+@lru_cache(maxsize=1)
+def github() -> GitHub:
+    """Return GitHub as the settings name it: with the App's credentials where there is one, else with the token."""
+    transport = Transport(door(), settings.GITHUB_API_URL)
+    if not settings.GITHUB_APP_ID:
+        return GitHub(transport, StaticToken(settings.GITHUB_TOKEN))
+    tokens = AppTokens(
+        transport,
+        app_id=settings.GITHUB_APP_ID,
+        private_key=settings.GITHUB_APP_PRIVATE_KEY,
+        installation_id=settings.GITHUB_APP_INSTALLATION_ID or None,
+    )
+    return GitHub(transport, tokens)
+
+
+def _forget(**_: Any) -> None:
+    # Any setting may be behind the door or the credentials, and settings change in tests only.
+    github.cache_clear()
+
+
+setting_changed.connect(_forget)
