@@ -13,7 +13,7 @@ from django.conf import settings
 from gunicorn import util
 from gunicorn.arbiter import Arbiter
 
-from cronsched.lib import env
+from cronsched.lib.config import env
 from cronsched.lib.memory import settle_down
 
 # The first look at a setting reads `.env`, where the variables below may stand as well.

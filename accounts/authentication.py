@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 from accounts.models import LoginSession, User
 from accounts.tokens import AccessToken, SessionToken
-from cronsched.lib.compiled import Compiled, Given
+from cronsched.lib.db.compiled import Compiled, Given
 from cronsched.lib.errors import Unauthorized
 
 USER_NOT_FOUND = "User not found"

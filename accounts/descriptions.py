@@ -3,9 +3,9 @@
 from typing import Any
 
 from accounts import serializers, services
-from cronsched import schema
+from cronsched.api import openapi
+from cronsched.api.openapi import Answer, Body, Refusal, operation, path_id, schema_refusal
 from cronsched.lib.errors import Problem
-from cronsched.schema import Answer, Body, Refusal, operation, path_id, schema_refusal
 
 SIGN_IN = "Sign-in"
 USERS = "Users"
@@ -71,7 +71,7 @@ LOGIN = operation(
     tag=SIGN_IN,
     summary="Sign in",
     description="By name or e-mail. The name wins where both are sent, and it may hold an e-mail.",
-    access=schema.PUBLIC,
+    access=openapi.PUBLIC,
     body=Body(
         serializers.LoginSerializer,
         {
@@ -88,7 +88,7 @@ LOGIN_FORM = operation(
     "login_by_form",
     tag=SIGN_IN,
     summary="Sign in by OAuth2's password form",
-    access=schema.PUBLIC,
+    access=openapi.PUBLIC,
     body=Body(
         serializers.LoginFormSerializer,
         {"Usual": {"grant_type": "password", "username": "john", "password": "correct horse"}},
@@ -103,7 +103,7 @@ REFRESH = operation(
     tag=SIGN_IN,
     summary="Exchange a refresh token",
     description="The refresh token comes as bearer token or, without one, in the body. The one used stays valid.",
-    access=schema.PUBLIC,
+    access=openapi.PUBLIC,
     body=Body(
         serializers.RefreshSerializer,
         {"In the body": {"refresh_token": REFRESH_TOKEN}, "As bearer token": {}},
@@ -116,7 +116,7 @@ REFRESH = operation(
             {"access_token": ACCESS, "refresh_token": REFRESH_TOKEN, "token_type": "bearer", "expires_in": 3600},
         )
     },
-    refusals=schema.UNAUTHORIZED,
+    refusals=openapi.UNAUTHORIZED,
 )
 
 ME = operation(
@@ -165,7 +165,7 @@ REGISTER = operation(
     "register_user",
     tag=USERS,
     summary="Create an account",
-    access=schema.ADMIN,
+    access=openapi.ADMIN,
     body=Body(
         serializers.RegisterSerializer,
         {"Usual": {"username": "john", "email": "john@example.com", "password": "correct horse", "role": "user"}},
@@ -176,7 +176,7 @@ REGISTER = operation(
             serializers.RegisteredSerializer,
             {"success": True, "message": "User registered successfully", "user": USER},
             "Created.",
-            leads_to=schema.leads_to(
+            leads_to=openapi.leads_to(
                 "get_user",
                 "update_user",
                 "delete_user",
@@ -201,7 +201,7 @@ LIST_USERS = operation(
     tag=USERS,
     summary="List all accounts",
     description="Oldest first.",
-    access=schema.ADMIN,
+    access=openapi.ADMIN,
     answers={200: Answer(serializers.UserListSerializer, {"count": 1, "users": [USER]})},
 )
 
@@ -257,7 +257,7 @@ DELETE_USER = operation(
     tag=USERS,
     summary="Delete an account",
     description="Its preferences and notifications go with it; its jobs stay, and only admins may change them.",
-    access=schema.ADMIN,
+    access=openapi.ADMIN,
     path=[USER_ID],
     answers={
         200: Answer(

@@ -9,8 +9,8 @@ from rest_framework.exceptions import ErrorDetail
 
 from accounts.models import NotificationPreferences, Role, User, default_table_columns
 from accounts.validators import EMAIL_LENGTH, USERNAME_LENGTH, USERNAME_PATTERN, validate_email, validate_username
-from cronsched.fields import UtcField
-from cronsched.lib.env import FALSE_WORDS, TRUE_WORDS
+from cronsched.api.fields import UtcField
+from cronsched.lib.config.env import FALSE_WORDS, TRUE_WORDS
 from cronsched.lib.errors import Problem, SchemaError
 
 # The library's names for what is wrong, in the words that clients of this contract know.

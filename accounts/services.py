@@ -20,7 +20,7 @@ from accounts.authentication import REVOKED, USER_NOT_FOUND, open_session
 from accounts.models import LoginSession, NotificationPreferences, Role, UiPreferences, User
 from accounts.tokens import RefreshToken, TokenPair, issue_pair
 from audit.services import MASKED, Entry, differences, record
-from cronsched.lib import batches
+from cronsched.lib.db import batches
 from cronsched.lib.errors import Conflict, DomainError, NotFound, Unauthorized
 
 BAD_CREDENTIALS = "Invalid email/username or password"

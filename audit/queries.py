@@ -10,7 +10,7 @@ from django.db.models import Q, Sum
 from audit.models import AuditDay, AuditEntry, AuditQuerySet
 from cronsched.lib.errors import DomainError
 from cronsched.lib.ids import known_id
-from cronsched.lib.ranges import DateRange
+from cronsched.lib.input.ranges import DateRange
 
 EVER = DateRange()
 

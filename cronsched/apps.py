@@ -6,4 +6,4 @@ class CronschedConfig(AppConfig):
 
     def ready(self) -> None:
         from cronsched import checks  # noqa: F401 - registers them
-        from cronsched.lib import lookups  # noqa: F401 - registers them
+        from cronsched.lib.db import lookups  # noqa: F401 - registers them

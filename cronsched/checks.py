@@ -1,7 +1,7 @@
 """System checks, for settings that are fine one by one but cannot work together or where they are used.
 
 Errors stop every command; warnings of the deployment kind appear with `manage.py check --deploy` only. What is wrong in
-itself never gets this far: `cronsched.lib.env` stops the boot.
+itself never gets this far: `cronsched.lib.config.env` stops the boot.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 
-from cronsched.lib import env
+from cronsched.lib.config import env
 
 TAG = "cronsched"
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "[::1]"}

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
-from cronsched.api import error_body
+from cronsched.api.errors import error_body
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 

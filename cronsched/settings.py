@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from cronsched.lib import databases, dotenv, env
+from cronsched.lib.config import dotenv, env
+from cronsched.lib.db import databases
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 dotenv.read(Path(env.text("ENV_FILE", str(BASE_DIR / ".env"))), required=bool(env.text("ENV_FILE")))
@@ -171,11 +172,11 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SessionTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    # Views read bodies by `cronsched.api.json_object`; the parser is named for the API description.
+    # Views read bodies by `cronsched.api.errors.json_object`; the parser is named for the API description.
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "cronsched.api.AlwaysJSON",
-    "DEFAULT_SCHEMA_CLASS": "cronsched.schema.OperationSchema",
-    "EXCEPTION_HANDLER": "cronsched.api.exception_handler",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "cronsched.api.errors.AlwaysJSON",
+    "DEFAULT_SCHEMA_CLASS": "cronsched.api.openapi.OperationSchema",
+    "EXCEPTION_HANDLER": "cronsched.api.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
 
@@ -187,10 +188,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SCHEMA_PATH_PREFIX": "/api/v2",
     # Otherwise an uploaded file would be described as an address.
     "COMPONENT_SPLIT_REQUEST": True,
-    "PREPROCESSING_HOOKS": ["cronsched.schema.only_canonical_paths"],
+    "PREPROCESSING_HOOKS": ["cronsched.api.openapi.only_canonical_paths"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "cronsched.schema.complete_operations",
+        "cronsched.api.openapi.complete_operations",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -6,11 +6,12 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 
-from cronsched import documents, pages
-from jobs import pages as job_pages
+from cronsched.api import documents
+from cronsched.console import error_pages
 from jobs.api import health
 from jobs.api import urls as job_urls
 from jobs.api.urls import older_urlpatterns
+from jobs.end_dates import pages as job_pages
 from notifications import pages as notification_pages
 
 # `csrf_exempt` is for read-only pages and whatever is unknown: there is nothing to forge, and the guard of Django's
@@ -42,9 +43,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # The prefix of older clients.
     path("api/", include([*api, *older_urlpatterns])),
     # Instead of handler404 alone, which development replaces by a page about the routes.
-    re_path("", pages.not_found),
+    re_path("", error_pages.not_found),
 ]
 
-handler400 = "cronsched.pages.bad_request"
-handler404 = "cronsched.pages.not_found"
-handler500 = "cronsched.pages.server_error"
+handler400 = "cronsched.console.error_pages.bad_request"
+handler404 = "cronsched.console.error_pages.not_found"
+handler500 = "cronsched.console.error_pages.server_error"

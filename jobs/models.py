@@ -145,7 +145,7 @@ class Job(models.Model):
         help_text="Follow the workflow's run to its end and tell how it ended. Blank: as the server is set up.",
     )
     # What a request has besides target and metadata, by the names of the API; what is not in it is as by default
-    # (`jobs.options`). Most jobs have none of it, so that it is one column and not ten.
+    # (`jobs.definitions.request_options`). Most jobs have none of it, so that it is one column and not ten.
     request_options = models.JSONField(default=dict, blank=True, editable=False)
     # The secrets that go with it, sealed. Opened only by whoever puts a request together (`jobs.secrets`).
     sealed_secrets = models.TextField(null=True, blank=True, editable=False)
@@ -451,7 +451,7 @@ class DailyCount(models.Model):
     """How many executions of one kind ended and when they had started: one day (UTC), one job or all jobs.
 
     Counting a history row by row gets slower with each of them; these sums are kept up to date in the transaction that
-    settles a row (`jobs.counters`). Executions that are still open are not in here.
+    settles a row (`jobs.history.daily_counts`). Executions that are still open are not in here.
     """
 
     # No foreign key: the nil UUID stands for all jobs.

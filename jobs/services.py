@@ -16,16 +16,24 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from accounts.models import User
-from cronsched.lib import batches, crypto, payload
-from cronsched.lib.deadlocks import retried
+from cronsched.lib import crypto
+from cronsched.lib.db import batches
+from cronsched.lib.db.deadlocks import retried
 from cronsched.lib.errors import Conflict, DomainError, NotFound
-from jobs import bulk, counters, definition, dispatch, history, messages, options, schedule, targets
-from jobs.csv_import import Judge, Report, Table, Verdict, imported_item, preview_item, report
-from jobs.definition import GITHUB_FIELDS, JOB_EXPIRED, Wording
+from cronsched.lib.input import payload
+from jobs import dispatch
+from jobs.definitions import request_options, validation
+from jobs.definitions.request_options import Secrets
+from jobs.definitions.validation import GITHUB_FIELDS, JOB_EXPIRED, Wording
 from jobs.executors.signing import new_secret
-from jobs.facts import Overrides
+from jobs.history import daily_counts, retention
+from jobs.importing import bulk
+from jobs.importing.rows import Judge, Report, Table, Verdict, imported_item, preview_item, report
 from jobs.models import Job, JobExecution
-from jobs.options import Secrets
+from jobs.notices import events
+from jobs.schedule.reschedule import next_fire, reschedule, reschedule_all
+from jobs.schedule.scheduled_job import Overrides
+from jobs.targets import checks
 from notifications.message import Message
 from notifications.services import notify
 
@@ -40,7 +48,7 @@ IMPORT_ATTEMPTS = 10
 def check_may(by: User, job: Job, act: str) -> None:
     """Refuse whoever may not `act` on the job: "update", "delete", "execute" or "check". Raises `Forbidden`."""
     if not job.may_be_changed_by(by):
-        raise definition.not_yours(act)
+        raise validation.not_yours(act)
 
 
 def _locked(job_id: UUID, *, to_delete: bool = False) -> Job:
@@ -62,12 +70,12 @@ def job_not_found(text: str) -> NotFound:
 @retried
 def create_job(sent: Mapping[str, Any], *, by: User, now: datetime) -> Job:
     """Create a job that belongs to `by`. Raises `DomainError` for a definition the rules refuse."""
-    values = definition.for_create(sent, now=now)
+    values = validation.for_create(sent, now=now)
     with transaction.atomic():
         job = Job(**values, created_by=by, created_at=now)
-        schedule.reschedule(job, now=now)
-        _save(job, definition.CREATE)
-        notify([messages.job_created(job, by)], now=now)
+        reschedule(job, now=now)
+        _save(job, validation.CREATE)
+        notify([events.job_created(job, by)], now=now)
     return job
 
 
@@ -78,12 +86,12 @@ def update_job(job_id: UUID, sent: Mapping[str, Any], *, by: User, now: datetime
         job = _locked(job_id)
         check_may(by, job, "update")
         was_active = job.is_active
-        _assign(job, definition.for_update(job, sent, now=now))
+        _assign(job, validation.for_update(job, sent, now=now))
         if job.is_active and not was_active and job.pause_after_failures:
             # Whoever resumes it has looked at it; the count that paused it must not pause it at the next failure.
             job.consecutive_failures = 0
-        schedule.reschedule(job, now=now)
-        _save(job, definition.UPDATE)
+        reschedule(job, now=now)
+        _save(job, validation.UPDATE)
         notify([_word_update(job, by, was_active=was_active)], now=now)
     return job
 
@@ -104,12 +112,12 @@ def auto_pause(job_id: UUID, *, now: datetime, with_team: bool = False) -> bool:
     """
     with transaction.atomic():
         job = _locked(job_id)
-        if not job.is_active or not job.has_expired(definition.local_date(now)):
+        if not job.is_active or not job.has_expired(validation.local_date(now)):
             return False
         job.is_active = False
-        schedule.reschedule(job, now=now, ended=True)
+        reschedule(job, now=now, ended=True)
         job.save()
-        notify([messages.auto_paused(job, now=now, with_team=with_team)], now=now)
+        notify([events.auto_paused(job, now=now, with_team=with_team)], now=now)
     return True
 
 
@@ -120,10 +128,10 @@ def delete_job(job_id: UUID, *, by: User, now: datetime) -> Job:
     with transaction.atomic():
         job = _locked(job_id, to_delete=True)
         check_may(by, job, "delete")
-        history.delete(list(JobExecution.objects.filter(job_id=job_id).values_list("pk", flat=True)))
-        counters.forget(job_id)
+        retention.delete(list(JobExecution.objects.filter(job_id=job_id).values_list("pk", flat=True)))
+        daily_counts.forget(job_id)
         Job.objects.filter(pk=job_id).delete()
-        notify([messages.job_deleted(job.name, by)], now=now)
+        notify([events.job_deleted(job.name, by)], now=now)
     return job
 
 
@@ -138,11 +146,11 @@ def _delete_history(job_id: UUID, *, by: User, now: datetime) -> None:
         check_may(by, job, "delete")
         # Nothing new may start for a job that is going, and what remains must not run if we are interrupted.
         job.is_active = False
-        schedule.reschedule(job, now=now)
+        reschedule(job, now=now)
         job.save()
     while is_long():
         portion = list(executions.values_list("pk", flat=True)[:DELETE_PORTION])
-        history.delete(portion)
+        retention.delete(portion)
 
 
 def _assign(job: Job, values: Mapping[str, Any]) -> None:
@@ -157,14 +165,14 @@ def _save(job: Job, wording: Wording) -> None:
     except IntegrityError:
         # The name was free when we looked. The constraint decides, so that two requests at once cannot both win.
         if Job.objects.filter(name=job.name).exclude(pk=job.pk).exists():
-            raise definition.duplicate_name(job.name, wording) from None
+            raise validation.duplicate_name(job.name, wording) from None
         raise
 
 
 def _word_update(job: Job, by: User, *, was_active: bool) -> Message:
     if job.is_active == was_active:
-        return messages.job_updated(job, by)
-    return messages.job_enabled(job, by) if job.is_active else messages.job_disabled(job, by)
+        return events.job_updated(job, by)
+    return events.job_enabled(job, by) if job.is_active else events.job_disabled(job, by)
 
 
 # --- Secrets and targets ---------------------------------------------------------------------------------------------
@@ -206,9 +214,11 @@ def _change_secrets(job_id: UUID, change: Callable[[Secrets], Secrets], *, by: U
         if changed == secrets:
             return
         job.sealed_secrets = changed.sealed()
-        job.request_options = options.trimmed({**options.DEFAULTS, **job.request_options, **changed.described})
+        job.request_options = request_options.trimmed(
+            {**request_options.DEFAULTS, **job.request_options, **changed.described}
+        )
         job.save()
-        notify([messages.job_updated(job, by)], now=now)
+        notify([events.job_updated(job, by)], now=now)
 
 
 def check_target(job_id: UUID, *, by: User, now: datetime) -> list[dict[str, Any]]:
@@ -218,7 +228,7 @@ def check_target(job_id: UUID, *, by: User, now: datetime) -> list[dict[str, Any
         raise job_not_found(str(job_id))
     check_may(by, job, "check")
     try:
-        return targets.check(job_id, now=now)
+        return checks.check(job_id, now=now)
     except Job.DoesNotExist:
         raise job_not_found(str(job_id)) from None
 
@@ -228,7 +238,7 @@ def check_target(job_id: UUID, *, by: User, now: datetime) -> list[dict[str, Any
 
 def refuse_expired(job: Job, *, now: datetime) -> None:
     """Pause a job whose end date has passed instead of running it. Raises `DomainError` for such a job."""
-    if job.has_expired(definition.local_date(now)):
+    if job.has_expired(validation.local_date(now)):
         auto_pause(job.pk, now=now)
         raise DomainError(JOB_EXPIRED, "This job has passed its end_date and was auto-paused.")
 
@@ -269,7 +279,7 @@ def read_overrides(job: Job, sent: Mapping[str, Any]) -> Overrides:
     if job.target_url:
         return Overrides(metadata=metadata, target_url=payload.text(sent, "target_url"))
     text = payload.text(sent, "dispatch_url")
-    target: dict[str, str | None] = {**definition.dispatch_target(text, "Invalid payload")} if text else {}
+    target: dict[str, str | None] = {**validation.dispatch_target(text, "Invalid payload")} if text else {}
     # A sent key beats the dispatch URL, and a blank one means the stored value.
     target |= {name: payload.text(sent, name) for name in GITHUB_FIELDS if name in sent}
     return Overrides(metadata=metadata, github_token=payload.text(sent, "github_token"), **target)
@@ -304,9 +314,9 @@ def import_jobs(
     Bad rows are reported and left out, the good ones are committed together. `by` None is the operator at the console:
     the jobs belong to nobody, and every job may be changed. `on_row` is called after each row.
     """
-    owner = definition.checked_default_owner(default_owner) or settings.DEFAULT_GITHUB_OWNER
+    owner = validation.checked_default_owner(default_owner) or settings.DEFAULT_GITHUB_OWNER
     judge = Judge(
-        definition.Rules(definition.local_date(now), owner),
+        validation.Rules(validation.local_date(now), owner),
         _jobs_named(table.names, Job.objects.select_related("pic_team")),
         by,
         update_existing,
@@ -353,7 +363,7 @@ def _new_job(verdict: Verdict, by: User | None, now: datetime) -> Job:
     # A microsecond apart, so that lists by age keep the order of the file.
     job = Job(created_by=by, created_at=now + timedelta(microseconds=verdict.row.number))
     _assign(job, verdict.values or {})
-    job.next_fire_at, job.schedule_error = schedule.next_fire(job, now)
+    job.next_fire_at, job.schedule_error = next_fire(job, now)
     return job
 
 
@@ -387,7 +397,7 @@ def _store(good: Sequence[Verdict], built: Mapping[int, Job], by: User | None, n
         else:
             _assign(verdict.job, verdict.values or {})
             changed.append(verdict.job)
-    schedule.reschedule_all(changed, now=now)
+    reschedule_all(changed, now=now)
     bulk.insert(new)
     bulk.update(changed)
     in_order = iter(new)

@@ -17,8 +17,8 @@ from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts.console import AdminsOnly, NeverEdited, account
+from cronsched.console.texts import moment
 from cronsched.lib.errors import DomainError
-from cronsched.texts import moment
 from notifications import outbox, slack_settings
 from notifications.models import Delivery, DeliveryStatus, Level, Notification, SlackSettings
 

@@ -29,10 +29,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import BigIntegerField, DateTimeField, Exists, OuterRef, Q, Subquery, Sum, UUIDField
 
 from accounts.models import User
-from cronsched.lib.compiled import Compiled, Given
+from cronsched.lib.db.compiled import Compiled, Given
 from cronsched.lib.errors import Forbidden, NotFound
 from cronsched.lib.ids import known_id
-from cronsched.lib.ranges import DateRange
+from cronsched.lib.input.ranges import DateRange
 from notifications.models import Inbox, Mark, Notification, ReadAll, Tally
 
 # A transaction that writes notices is over after this long, clocks of different hosts included.

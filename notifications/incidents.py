@@ -19,8 +19,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from cronsched.lib import batches
-from cronsched.lib.batches import Among
+from cronsched.lib.db import batches
+from cronsched.lib.db.batches import Among
 from notifications.message import NOBODY, Alarm, Message, Recovery
 from notifications.models import Incident
 

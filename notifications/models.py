@@ -18,7 +18,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from cronsched.lib.fields import EncryptedTextField
+from cronsched.lib.db.fields import EncryptedTextField
 from cronsched.lib.ids import uuid7
 
 

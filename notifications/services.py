@@ -9,8 +9,8 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from accounts.models import NotificationPreferences, Role, User
-from cronsched.lib import batches
-from cronsched.lib.batches import Column, Kind, Row
+from cronsched.lib.db import batches
+from cronsched.lib.db.batches import Column, Kind, Row
 from cronsched.lib.ids import uuid7
 from notifications import incidents
 from notifications.message import EVERYONE, Mail, Message, SlackPost

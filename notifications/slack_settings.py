@@ -11,8 +11,8 @@ from django.db import transaction
 from accounts.models import User
 from audit.services import Entry, differences, record
 from cronsched.door import door
-from cronsched.lib import payload
 from cronsched.lib.errors import DomainError
+from cronsched.lib.input import payload
 from notifications import troubles
 from notifications.channels.base import DeliveryError, Parcel
 from notifications.channels.slack import SlackSession

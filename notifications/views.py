@@ -9,11 +9,11 @@ from rest_framework.response import Response
 
 from accounts.authentication import caller
 from accounts.permissions import IsAdmin
-from cronsched import schema
-from cronsched.api import json_object
-from cronsched.lib import query, ranges
-from cronsched.schema import Answer, Body, Refusal, operation
-from cronsched.viewsets import APIViewSet
+from cronsched.api import openapi
+from cronsched.api.errors import json_object
+from cronsched.api.openapi import Answer, Body, Refusal, operation
+from cronsched.api.viewsets import APIViewSet
+from cronsched.lib.input import query, ranges
 from notifications import inbox, serializers, slack_settings
 
 LARGEST_PAGE = 100
@@ -33,7 +33,7 @@ EXAMPLE = {
 }
 NO_RANGE = {"from": None, "to": None}
 UNKNOWN = Refusal(404, inbox.UNKNOWN)
-NOTIFICATION_ID = schema.path_id("notification_id", "notification")
+NOTIFICATION_ID = openapi.path_id("notification_id", "notification")
 
 
 class NotificationViewSet(APIViewSet):
@@ -47,11 +47,11 @@ class NotificationViewSet(APIViewSet):
         summary="List notifications",
         description="The caller's own, newest first.",
         query=[
-            schema.whole_number("page", default=1, low=1, text="Which page."),
-            schema.whole_number("per_page", default=20, low=1, text="More than 100 counts as 100."),
-            schema.flag("unread_only", text="Only what the caller has not read yet."),
-            schema.FROM,
-            schema.TO,
+            openapi.whole_number("page", default=1, low=1, text="Which page."),
+            openapi.whole_number("per_page", default=20, low=1, text="More than 100 counts as 100."),
+            openapi.flag("unread_only", text="Only what the caller has not read yet."),
+            openapi.FROM,
+            openapi.TO,
         ],
         answers={
             200: Answer(
@@ -64,16 +64,16 @@ class NotificationViewSet(APIViewSet):
                     "total_pages": 3,
                     "range": NO_RANGE,
                 },
-                leads_to=schema.leads_to(
+                leads_to=openapi.leads_to(
                     "read_notification", "delete_notification", notification_id="notifications/0/id"
                 ),
             )
         },
         refusals=[
-            schema.bad_number("page"),
-            schema.bad_number("per_page"),
-            schema.bad_boolean("unread_only"),
-            *schema.BAD_RANGE,
+            openapi.bad_number("page"),
+            openapi.bad_number("per_page"),
+            openapi.bad_boolean("unread_only"),
+            *openapi.BAD_RANGE,
         ],
     )
     def list(self, request: Request) -> Response:
@@ -105,9 +105,9 @@ class NotificationViewSet(APIViewSet):
         "count_unread_notifications",
         tag=TAG,
         summary="Count unread notifications",
-        query=[schema.FROM, schema.TO],
+        query=[openapi.FROM, openapi.TO],
         answers={200: Answer(serializers.UnreadCountSerializer, {"unread_count": 12, "range": NO_RANGE})},
-        refusals=schema.BAD_RANGE,
+        refusals=openapi.BAD_RANGE,
     )
     def unread_count(self, request: Request) -> Response:
         asked = ranges.read(request.query_params)
@@ -168,9 +168,9 @@ class NotificationViewSet(APIViewSet):
         "delete_read_notifications",
         tag=TAG,
         summary="Delete read notifications",
-        query=[schema.FROM, schema.TO],
+        query=[openapi.FROM, openapi.TO],
         answers={200: Answer(serializers.DeletedSerializer, {"deleted_count": 3})},
-        refusals=schema.BAD_RANGE,
+        refusals=openapi.BAD_RANGE,
     )
     def delete_read(self, request: Request) -> Response:
         asked = ranges.read(request.query_params)
@@ -198,7 +198,7 @@ class SlackSettingsViewSet(APIViewSet):
         "get_slack_settings",
         tag=SLACK_TAG,
         summary="Get the Slack settings",
-        access=schema.ADMIN,
+        access=openapi.ADMIN,
         answers={200: Answer(serializers.SlackSettingsAnswerSerializer, {"slack_settings": SLACK_EXAMPLE})},
     )
     def retrieve(self, request: Request) -> Response:
@@ -210,7 +210,7 @@ class SlackSettingsViewSet(APIViewSet):
         summary="Change the Slack settings",
         description="Only the keys sent count. `post_every` thins out the failures of one incident: the first is"
         " posted, then every n-th.",
-        access=schema.ADMIN,
+        access=openapi.ADMIN,
         body=Body(
             serializers.ChangedSlackSettingsSerializer,
             {
@@ -241,7 +241,7 @@ class SlackSettingsViewSet(APIViewSet):
         tag=SLACK_TAG,
         summary="Send a test message to Slack",
         description="Posts at once, also while Slack is disabled. Whether Slack took it stands in `ok`.",
-        access=schema.ADMIN,
+        access=openapi.ADMIN,
         answers={200: Answer(serializers.SlackTestSerializer, {"ok": True, "message": "Slack took the message."})},
         refusals=[Refusal(400, "Invalid settings", "A test needs a webhook_url that starts with https://.")],
     )

@@ -38,8 +38,9 @@ from django.test import Client  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from accounts.models import NotificationPreferences, Role, User  # noqa: E402
-from jobs import digests, messages, renewal  # noqa: E402
+from jobs.end_dates import renewal  # noqa: E402
 from jobs.models import ExecutionType, Job, JobExecution, Status, TriggerType  # noqa: E402
+from jobs.notices import digests, events  # noqa: E402
 from jobs.tests.factories import make_execution, make_job  # noqa: E402
 from notifications.channels.base import Parcel  # noqa: E402
 from notifications.channels.email import render  # noqa: E402
@@ -129,7 +130,7 @@ def fail(job: Job, now: datetime, status: Status = Status.FAILED) -> None:
         error_message="Webhook returned status 502" if failed else None,
         output='{"error": "upstream is away", "hint": "<retry later>"}' if failed else "ok",
     )
-    notify([messages.run_finished(job, execution, now=now)], now=now)
+    notify([events.run_finished(job, execution, now=now)], now=now)
 
 
 def mail_of(kind: str) -> str:

@@ -32,9 +32,9 @@ from django.test import override_settings  # noqa: E402
 
 from accounts.tests.factories import api_client, make_user  # noqa: E402
 from cronsched.lib.tests.attacks import counts  # noqa: E402
-from jobs import tracking  # noqa: E402
+from jobs.github import tracking  # noqa: E402
 from jobs.tests.factories import job_body  # noqa: E402
-from jobs.tests.github_fake import GitHubFake  # noqa: E402
+from jobs.tests.github.fake import GitHubFake  # noqa: E402
 from taxonomy.tests.factories import make_team  # noqa: E402
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "targets.md"

@@ -15,7 +15,7 @@ from unfold.decorators import display
 
 from accounts.console import OpenToAllRoles, account
 from accounts.models import User
-from cronsched.forms import CheckedAddressListField
+from cronsched.console.forms import CheckedAddressListField
 from cronsched.lib.errors import DomainError
 from taxonomy import services
 from taxonomy.models import JobCategory, Label, PicTeam

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from cronsched.fields import UtcField
+from cronsched.api.fields import UtcField
 from taxonomy.models import JobCategory, PicTeam
 
 LABEL_FIELDS = ["id", "slug", "name", "is_active", "created_at", "updated_at"]

@@ -9,8 +9,8 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from audit.services import Entry, differences, record
-from cronsched.lib import payload
 from cronsched.lib.errors import Conflict, DomainError
+from cronsched.lib.input import payload
 from taxonomy.models import GENERAL_SLUG, AnyLabel, JobCategory, Label, PicTeam, slugify
 
 MAX_NAME = 255

@@ -12,13 +12,13 @@ from rest_framework.serializers import BaseSerializer
 
 from accounts.authentication import caller
 from accounts.permissions import IsAdmin
-from cronsched import schema
-from cronsched.api import json_object
-from cronsched.lib import query
+from cronsched.api import openapi
+from cronsched.api.errors import json_object
+from cronsched.api.openapi import Answer, Body, Refusal, operation
+from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.errors import NotFound
 from cronsched.lib.ids import known_id
-from cronsched.schema import Answer, Body, Refusal, operation
-from cronsched.viewsets import APIViewSet
+from cronsched.lib.input import query
 from taxonomy import serializers, services
 from taxonomy.models import JobCategory, PicTeam, name_key
 
@@ -94,7 +94,7 @@ def _described(
     no_slug = Refusal(400, "Invalid slug", "Unable to generate a valid slug from name.")
     long_name = Refusal(400, "Invalid name", "Name must be at most 255 characters.")
     not_text = Refusal(400, "Invalid payload", '"name" must be a string.')
-    label_id = schema.path_id("label_id", noun)
+    label_id = openapi.path_id("label_id", noun)
     name = list_key if key == "pic_team" else "job_categories"
     single = key if key == "pic_team" else "job_category"
     return extend_schema_view(
@@ -104,25 +104,25 @@ def _described(
             summary=f"List {plural}",
             description="By name, ignoring case. Disabled ones only for admins who ask for them.",
             query=[
-                schema.flag("include_inactive", text="Also disabled ones; ignored unless the caller is an admin."),
-                schema.SEARCH,
-                schema.ordering(*ORDERINGS),
+                openapi.flag("include_inactive", text="Also disabled ones; ignored unless the caller is an admin."),
+                openapi.SEARCH,
+                openapi.ordering(*ORDERINGS),
             ],
             answers={200: Answer(forms["list"], {list_key: [example]})},
-            refusals=[schema.bad_boolean("include_inactive"), schema.BAD_SEARCH, schema.bad_ordering(*ORDERINGS)],
+            refusals=[openapi.bad_boolean("include_inactive"), openapi.BAD_SEARCH, openapi.bad_ordering(*ORDERINGS)],
         ),
         create=operation(
             f"create_{single}",
             tag=tag,
             summary=f"Create a {noun}",
-            access=schema.ADMIN,
+            access=openapi.ADMIN,
             body=Body(forms["new"], {"Usual": sent}),
             answers={
                 201: Answer(
                     forms["answer"],
                     {"message": f"{title} created", key: example},
                     "Created.",
-                    leads_to=schema.leads_to(f"update_{single}", f"disable_{single}", label_id=f"{key}/id"),
+                    leads_to=openapi.leads_to(f"update_{single}", f"disable_{single}", label_id=f"{key}/id"),
                 )
             },
             refusals=[
@@ -139,7 +139,7 @@ def _described(
             tag=tag,
             summary=f"Update a {noun}",
             description="Only the keys sent count. Sending the name derives the slug anew; jobs follow by themselves.",
-            access=schema.ADMIN,
+            access=openapi.ADMIN,
             path=[label_id],
             body=Body(forms["changed"], {"Rename": sent, "Disable": {"is_active": False}}),
             answers={
@@ -160,7 +160,7 @@ def _described(
             tag=tag,
             summary=f"Disable a {noun}",
             description="Takes it out of the choices; jobs that have it keep it. Doing it again changes nothing.",
-            access=schema.ADMIN,
+            access=openapi.ADMIN,
             path=[label_id],
             answers={
                 200: Answer(forms["answer"], {"message": f"{title} disabled", key: {**example, "is_active": False}})

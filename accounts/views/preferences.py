@@ -13,10 +13,10 @@ from accounts.authentication import caller
 from accounts.models import NotificationPreferences, UiPreferences, User, default_table_columns
 from accounts.serializers import PREFERENCE_FLAGS, PreferencesSerializer
 from accounts.views.users import profile
-from cronsched.api import json_object, require_json
-from cronsched.lib import payload
+from cronsched.api.errors import json_object, require_json
+from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.errors import DomainError, Forbidden
-from cronsched.viewsets import APIViewSet
+from cronsched.lib.input import payload
 
 
 class PreferencesViewSet(APIViewSet):

@@ -16,9 +16,9 @@ from accounts.authentication import bearer_token, caller, current_session
 from accounts.serializers import LoginFormSerializer, LoginSerializer, UserSerializer, validated
 from accounts.throttle import client_address
 from accounts.tokens import INVALID
-from cronsched.api import json_object
+from cronsched.api.errors import json_object
+from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.errors import DomainError, Problem, SchemaError, Unauthorized
-from cronsched.viewsets import APIViewSet
 
 FORM = "application/x-www-form-urlencoded"
 # The form has six fields; a longer one is no sign-in.

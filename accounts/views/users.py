@@ -18,11 +18,11 @@ from accounts.serializers import RegisterSerializer, UserSerializer, validated
 from accounts.services import AccountChanges
 from accounts.validators import INVALID_EMAIL, is_email
 from accounts.views.sign_in import schema_object
-from cronsched.api import json_object, require_json
-from cronsched.lib import payload
+from cronsched.api.errors import json_object, require_json
+from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.errors import DomainError, Forbidden, NotFound
 from cronsched.lib.ids import known_id
-from cronsched.viewsets import APIViewSet
+from cronsched.lib.input import payload
 
 ADMINS_ONLY = {"list", "register", "destroy"}
 

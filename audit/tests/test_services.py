@@ -12,7 +12,7 @@ from audit.models import AppendOnly, AuditDay, AuditEntry
 from audit.queries import Filters
 from audit.services import Entry, differences, record
 from cronsched.lib.errors import DomainError
-from cronsched.lib.ranges import DateRange
+from cronsched.lib.input.ranges import DateRange
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 

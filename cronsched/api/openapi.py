@@ -17,7 +17,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiReque
 from rest_framework import serializers
 
 from cronsched.lib.errors import Problem, SchemaError
-from cronsched.lib.query import MAX_SEARCH
+from cronsched.lib.input.query import MAX_SEARCH
 
 JSON = "application/json"
 DOCUMENTED_PREFIX = "/api/v2/"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from cronsched.schema import ACCESS_KEY, PUBLIC
+from cronsched.api.openapi import ACCESS_KEY, PUBLIC
 
 FORMAT = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 METHODS = ("get", "post", "put", "delete")

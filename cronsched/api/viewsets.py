@@ -1,4 +1,4 @@
-"""The base of all endpoints. Apart from `cronsched.api`, which DRF itself imports while its views are being defined."""
+"""The base of all endpoints. Apart from `cronsched.api.errors`, which DRF imports while its views are being defined."""
 
 from rest_framework import exceptions, viewsets
 from rest_framework.request import Request

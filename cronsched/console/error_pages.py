@@ -7,7 +7,7 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.views.decorators.csrf import csrf_exempt
 
-from cronsched import api
+from cronsched.api import errors
 
 PEOPLE = ("/admin/", "/links/")
 TEXTS = {
@@ -21,17 +21,17 @@ TEXTS = {
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
-    return _page(request, HTTPStatus.BAD_REQUEST) or api.bad_request(request, exception)
+    return _page(request, HTTPStatus.BAD_REQUEST) or errors.bad_request(request, exception)
 
 
 # For writing there, too, a script is owed 404 and not the 403 of the guard of forms.
 @csrf_exempt
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
-    return _page(request, HTTPStatus.NOT_FOUND) or api.not_found(request, exception)
+    return _page(request, HTTPStatus.NOT_FOUND) or errors.not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR) or api.server_error(request)
+    return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR) or errors.server_error(request)
 
 
 def _page(request: HttpRequest, status: HTTPStatus) -> HttpResponse | None:

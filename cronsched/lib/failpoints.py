@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from cronsched.lib.env import BadSetting, text
+from cronsched.lib.config.env import BadSetting, text
 
 VARIABLE = "CRONSCHED_FAILPOINTS"
 # The windows between two steps that cannot be one: what a process was about to do when it died.

@@ -17,7 +17,7 @@ ELSEWHERE = {"ENV_FILE"}
 
 
 def variables_read() -> set[str]:
-    """Return the names given to the readers of `cronsched.lib.env`: the first argument and the aliases."""
+    """Return the names given to the readers of `cronsched.lib.config.env`: the first argument and the aliases."""
     found = set()
     for module in READERS:
         for node in ast.walk(ast.parse((ROOT / module).read_text(encoding="utf-8"))):

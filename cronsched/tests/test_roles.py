@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts.models import User
 from accounts.tests.factories import PASSWORD, api_client, make_session, make_user
 from accounts.tokens import issue_pair
-from cronsched.documents import description
+from cronsched.api.documents import description
 from jobs.tests.factories import job_body, make_execution, make_job
 from notifications.tests.factories import tell
 from taxonomy.tests.factories import make_category, make_team

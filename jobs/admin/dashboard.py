@@ -9,13 +9,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from cronsched.console.texts import local_text, moment
 from cronsched.lib.clock import database_now
-from cronsched.lib.ranges import DateRange
-from cronsched.texts import local_text, moment
-from jobs import leadership
+from cronsched.lib.input.ranges import DateRange
 from jobs.admin.texts import shortened
+from jobs.history.queries import Selection, Totals, totals
 from jobs.models import GOOD_CONCLUSIONS, Job, JobExecution, Status, Tracking
-from jobs.statistics import Selection, Totals, totals
+from jobs.scheduler import leadership
 
 LATELY = timedelta(hours=24)
 LISTED = 8

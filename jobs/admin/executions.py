@@ -12,7 +12,7 @@ from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from accounts.console import NeverEdited, OpenToAllRoles
-from cronsched.texts import moment
+from cronsched.console.texts import moment
 from jobs.admin.jobs import STATUS_COLOURS
 from jobs.admin.texts import as_json, link, preformatted, shortened
 from jobs.models import Job, JobExecution

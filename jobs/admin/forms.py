@@ -13,11 +13,12 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from cronsched.forms import AddressListField
+from cronsched.console.forms import AddressListField
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
-from jobs import definition, options, renewal
-from jobs.definition import GITHUB_FIELDS, OPTION_FIELDS
+from jobs.definitions import request_options, validation
+from jobs.definitions.validation import GITHUB_FIELDS, OPTION_FIELDS
+from jobs.end_dates import renewal
 from jobs.executors import rules
 from jobs.models import Job, RetryOn
 from taxonomy.models import GENERAL_SLUG, JobCategory
@@ -29,7 +30,7 @@ LABEL_FIELDS = ("category", "pic_team")
 # Who decides where a yes or no is left open.
 DECIDED_ELSEWHERE = {"track_run": "As the server is set up", "notify_on_recovery": "As the category says"}
 # What stands in the job's one column of options, and has no field of the model.
-REQUEST_FIELDS = (*options.PLAIN_FIELDS, "secret_headers")
+REQUEST_FIELDS = (*request_options.PLAIN_FIELDS, "secret_headers")
 
 
 def _lines(rows: int) -> UnfoldAdminTextareaWidget:
@@ -51,7 +52,9 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stub
         label="Secret headers",
         required=False,
         widget=_lines(3),
-        help_text=f'Stored encrypted and never shown; "{options.MASK}" keeps what is stored. {{"Authorization": "…"}}',
+        help_text=(
+            f'Stored encrypted and never shown; "{request_options.MASK}" keeps what is stored. {{"Authorization": "…"}}'
+        ),
     )
     webhook_body = forms.CharField(
         label="Body",
@@ -121,7 +124,7 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stub
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        chosen = options.shown(self.instance.request_options)
+        chosen = request_options.shown(self.instance.request_options)
         # A viewer's form has no fields.
         for name in set(REQUEST_FIELDS) & set(self.fields):
             self.fields[name].initial = chosen[name]
@@ -139,7 +142,7 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stub
         }
         # As it is stored: the instance has the form's values already.
         job = None if self.instance._state.adding else Job.objects.get(pk=self.instance.pk)
-        for error in definition.problems(self.sent, now=database_now(), job=job):
+        for error in validation.problems(self.sent, now=database_now(), job=job):
             if error.field not in self.errors:
                 self._show(error)
         return self.cleaned_data

@@ -21,12 +21,14 @@ from unfold.decorators import action, display
 
 from accounts.console import OpenToAllRoles, account
 from accounts.models import User
+from cronsched.console.texts import local_text, moment, one_line
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
-from cronsched.texts import local_text, moment, one_line
-from jobs import cron, definition, options, renewal, services
+from jobs import cron, services
 from jobs.admin.forms import REQUEST_FIELDS, JobForm, RenewalForm
 from jobs.admin.texts import as_json
+from jobs.definitions import request_options, validation
+from jobs.end_dates import renewal
 from jobs.models import Job, JobExecution, Status
 
 PREVIEWED_RUNS = 5
@@ -217,7 +219,10 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
         """Offer to pause what is active and to resume what is not."""
         job = self.get_object(request, str(object_id))
         useless = {"resume_job" if job and job.is_active else "pause_job"}
-        if job is None or options.shown(job.request_options)["signing_secrets"] < options.MAX_SIGNING_SECRETS:
+        if (
+            job is None
+            or request_options.shown(job.request_options)["signing_secrets"] < request_options.MAX_SIGNING_SECRETS
+        ):
             useless.add("drop_signing_secret")
         offered = super().get_actions_detail(request, object_id)
         return [item for item in offered if not any(name in item.action_name for name in useless)]
@@ -253,7 +258,7 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
 
     @display(description="Signature")
     def signing(self, job: Job) -> str:
-        match options.shown(job.request_options)["signing_secrets"]:
+        match request_options.shown(job.request_options)["signing_secrets"]:
             case 0:
                 return "Calls are not signed."
             case 1:
@@ -262,7 +267,7 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
 
     @display(description="How it is sent")
     def chosen_options(self, job: Job) -> SafeString | None:
-        return as_json(dict(options.shown(job.request_options)))
+        return as_json(dict(request_options.shown(job.request_options)))
 
     @display(description="Latest executions", empty_value="None yet")
     def last_executions(self, job: Job) -> SafeString | None:
@@ -313,7 +318,7 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
         else:
             obj.pk = services.create_job(form.sent, by=account(request), now=now).pk
         if expression := form.sent.get("cron_expression"):
-            for doubt in definition.warnings_of(expression):
+            for doubt in validation.warnings_of(expression):
                 self.message_user(request, doubt, messages.WARNING)
 
     def delete_model(self, request: HttpRequest, obj: Job) -> None:

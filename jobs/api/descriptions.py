@@ -4,12 +4,12 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter
 
-from cronsched import schema
-from cronsched.schema import ACCOUNT, WRITER, Answer, Body, Refusal, operation, path_id
-from jobs import definition
+from cronsched.api import openapi
+from cronsched.api.openapi import ACCOUNT, WRITER, Answer, Body, Refusal, operation, path_id
 from jobs.api import serializers
 from jobs.api.listing import MAX_LIMIT, ORDERS
 from jobs.api.lookup import JOB_NOT_FOUND
+from jobs.definitions import validation
 
 JOBS = "Jobs"
 CRON = "Cron expressions"
@@ -167,7 +167,7 @@ BAD_FIELDS = (
     Refusal(400, "Job name cannot be empty"),
     Refusal(400, "Invalid name", "Job name must be at most 255 characters."),
     BAD_CRON,
-    Refusal(400, "Invalid target_url", definition.NEEDS_SCHEME),
+    Refusal(400, "Invalid target_url", validation.NEEDS_SCHEME),
     Refusal(400, "Invalid github_owner", "github_owner must be at most 255 characters."),
     Refusal(
         400,
@@ -194,7 +194,7 @@ UNREADABLE_SECRETS = Refusal(
 
 
 def _not_yours(act: str) -> Refusal:
-    refusal = definition.not_yours(act)
+    refusal = validation.not_yours(act)
     return Refusal(403, refusal.error, refusal.message)
 
 
@@ -209,15 +209,15 @@ LIST_JOBS = operation(
     description="Every job, newest first. With `page` or `limit` one page of them. The answer has a weak `ETag`: "
     "a client that sends it back in `If-None-Match` gets 304 without a body while nothing has changed.",
     query=[
-        schema.SEARCH,
-        schema.ordering(*ORDERS),
+        openapi.SEARCH,
+        openapi.ordering(*ORDERS),
         _query("page", "Page, from 1; without `page` and `limit` there is one page of everything."),
         _query("limit", "Jobs on a page.", maximum=MAX_LIMIT),
     ],
     answers={200: Answer(serializers.JobListSerializer, {"count": 1, "jobs": [JOB]})},
     refusals=[
-        schema.BAD_SEARCH,
-        schema.bad_ordering(*ORDERS),
+        openapi.BAD_SEARCH,
+        openapi.bad_ordering(*ORDERS),
         Refusal(400, "Invalid page", "page must be a whole number of at least 1."),
         Refusal(400, "Invalid limit", f"limit must be a whole number from 1 to {MAX_LIMIT}."),
     ],
@@ -245,7 +245,7 @@ CREATE_JOB = operation(
             serializers.JobWrittenSerializer,
             {"message": "Job created successfully", "job": JOB, "warnings": []},
             "Created.",
-            leads_to=schema.leads_to(
+            leads_to=openapi.leads_to(
                 "get_job",
                 "update_job",
                 "delete_job",
@@ -258,9 +258,9 @@ CREATE_JOB = operation(
     },
     refusals=[
         Refusal(400, "Missing required fields", None, {"missing_fields": ["name", "end_date"]}),
-        Refusal(400, "Duplicate job name", definition.CREATE.duplicate_name.format("Daily backup")),
+        Refusal(400, "Duplicate job name", validation.CREATE.duplicate_name.format("Daily backup")),
         *BAD_FIELDS,
-        Refusal(400, "Missing target configuration", definition.CREATE.no_target),
+        Refusal(400, "Missing target configuration", validation.CREATE.no_target),
     ],
 )
 
@@ -281,14 +281,14 @@ UPDATE_JOB = operation(
         )
     },
     refusals=[
-        Refusal(400, "Duplicate job name", definition.UPDATE.duplicate_name.format("Daily backup")),
+        Refusal(400, "Duplicate job name", validation.UPDATE.duplicate_name.format("Daily backup")),
         *BAD_FIELDS,
         Refusal(
             400,
-            definition.JOB_EXPIRED,
+            validation.JOB_EXPIRED,
             "Job cannot be enabled after end_date has passed. Update end_date first.",
         ),
-        Refusal(400, "Missing target configuration", definition.UPDATE.no_target),
+        Refusal(400, "Missing target configuration", validation.UPDATE.no_target),
         _not_yours("update"),
         JOB_NOT_FOUND,
     ],
@@ -335,9 +335,9 @@ EXECUTE_JOB = operation(
         )
     },
     refusals=[
-        Refusal(400, definition.JOB_EXPIRED, "This job has passed its end_date and was auto-paused."),
+        Refusal(400, validation.JOB_EXPIRED, "This job has passed its end_date and was auto-paused."),
         Refusal(400, "Invalid payload", '"metadata" must be a JSON object.'),
-        Refusal(400, "Invalid payload", definition.BAD_DISPATCH_URL),
+        Refusal(400, "Invalid payload", validation.BAD_DISPATCH_URL),
         _not_yours("execute"),
         JOB_NOT_FOUND,
         Refusal(429, "Too many requests", "Too many runs are out at the moment. Try again."),
@@ -373,7 +373,7 @@ CHECK_TARGET = operation(
             },
         )
     },
-    refusals=[_not_yours("check"), JOB_NOT_FOUND, schema.TOO_MANY],
+    refusals=[_not_yours("check"), JOB_NOT_FOUND, openapi.TOO_MANY],
 )
 
 RENEW_SIGNING_SECRET = operation(
@@ -455,7 +455,7 @@ TEST_RUN = operation(
     },
     refusals=[
         Refusal(400, "Invalid metadata", '"metadata" must be an object.'),
-        Refusal(400, "Missing target configuration", definition.ROW.no_target),
+        Refusal(400, "Missing target configuration", validation.ROW.no_target),
         Refusal(400, "Invalid timeout_seconds", "timeout_seconds must be a number."),
         Refusal(400, "Invalid target_url", "Webhook URL must start with http:// or https://"),
         Refusal(429, "Too many requests", "Too many runs are out at the moment. Try again."),

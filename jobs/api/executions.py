@@ -8,17 +8,17 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cronsched import schema
-from cronsched.api import with_etag
-from cronsched.lib import query
-from cronsched.lib.compiled import Compiled, Given
+from cronsched.api import openapi
+from cronsched.api.errors import with_etag
+from cronsched.api.openapi import BAD_RANGE, FROM, TO, Answer, Refusal, operation
+from cronsched.api.viewsets import APIViewSet
+from cronsched.lib.db.compiled import Compiled, Given
 from cronsched.lib.errors import NotFound
-from cronsched.schema import BAD_RANGE, FROM, TO, Answer, Refusal, operation
-from cronsched.viewsets import APIViewSet
-from jobs import statistics
+from cronsched.lib.input import query
 from jobs.api import filters
 from jobs.api.lookup import ID, JOB_NOT_FOUND, UNKNOWN_ID, by_id, find_job
 from jobs.api.serializers import ExecutionSerializer, Form, NamedJobSerializer, execution_object
+from jobs.history import queries
 from jobs.models import ExecutionQuerySet, Job, JobExecution, Status
 
 TAG = "Executions"
@@ -43,7 +43,7 @@ def detailed(execution: JobExecution) -> dict[str, Any]:
 
 
 def _by_id() -> ExecutionQuerySet:
-    fields = (*statistics.LISTED_FIELDS, "request_snapshot", "earlier_attempts")
+    fields = (*queries.LISTED_FIELDS, "request_snapshot", "earlier_attempts")
     return JobExecution.objects.select_related("job", "run").only(*fields).filter(pk=ID)
 
 
@@ -168,9 +168,9 @@ DETAIL_EXAMPLE = {
     "earlier_attempts": [],
 }
 EXECUTION_NOT_FOUND = Refusal(404, "Execution not found", f"No execution found with ID: {UNKNOWN_ID}")
-JOB_ID = schema.path_id("job_id", "job")
-EXECUTION_ID = schema.path_id("execution_id", "execution")
-LIMIT = schema.whole_number("limit", default=50, low=1, high=MAX_PAGE, text="Rows to return.")
+JOB_ID = openapi.path_id("job_id", "job")
+EXECUTION_ID = openapi.path_id("execution_id", "execution")
+LIMIT = openapi.whole_number("limit", default=50, low=1, high=MAX_PAGE, text="Rows to return.")
 
 
 # --- Endpoints -------------------------------------------------------------------------------------------------------
@@ -185,13 +185,13 @@ class ExecutionViewSet(APIViewSet):
         summary="List executions",
         description="Newest first. Blank filters are ignored, unknown values match nothing.",
         query=[
-            schema.whole_number("page", default=1, low=1, text="Which page."),
-            schema.whole_number("limit", default=20, low=1, high=MAX_PAGE, text="Rows of a page."),
+            openapi.whole_number("page", default=1, low=1, text="Which page."),
+            openapi.whole_number("limit", default=20, low=1, high=MAX_PAGE, text="Rows of a page."),
             filters.JOB_ID,
             filters.EXECUTION_TYPE,
             *filters.COMMON,
             filters.SEARCH,
-            schema.ordering(*ORDERINGS),
+            openapi.ordering(*ORDERINGS),
         ],
         answers={
             200: Answer(
@@ -199,7 +199,7 @@ class ExecutionViewSet(APIViewSet):
                 {"executions": [LISTED_EXAMPLE], "total": 1250, "page": 1, "limit": 20, "total_pages": 63},
             )
         },
-        refusals=[*BAD_RANGE, schema.BAD_SEARCH, schema.bad_ordering(*ORDERINGS), schema.bad_number("page")],
+        refusals=[*BAD_RANGE, openapi.BAD_SEARCH, openapi.bad_ordering(*ORDERINGS), openapi.bad_number("page")],
     )
     def list(self, request: Request) -> Response:
         params = request.query_params
@@ -207,12 +207,12 @@ class ExecutionViewSet(APIViewSet):
         selection = filters.selection(params)
         oldest_first = query.ordering(params, ORDERINGS) == "started_at"
         page, limit = asked["page"], asked["limit"]
-        total = statistics.count(selection)
+        total = queries.count(selection)
         offset = (page - 1) * limit
         rows = []
         # Beyond the end nobody needs to look; a huge offset would not even fit into the database's numbers.
         if offset < total:
-            rows = statistics.page(selection, offset=offset, limit=limit, oldest_first=oldest_first)
+            rows = queries.page(selection, offset=offset, limit=limit, oldest_first=oldest_first)
         body = {
             "executions": [listed_object(row) for row in rows],
             "total": total,
@@ -263,7 +263,7 @@ class ExecutionViewSet(APIViewSet):
     )
     def statistics(self, request: Request) -> Response:
         selection = filters.selection_of_period(request.query_params)
-        totals = statistics.totals(selection)
+        totals = queries.totals(selection)
         body = {
             "total_executions": totals.runs,
             "successful_executions": totals.count(Status.SUCCESS),
@@ -298,13 +298,13 @@ class JobExecutionViewSet(APIViewSet):
                 },
             )
         },
-        refusals=[*BAD_RANGE, JOB_NOT_FOUND, schema.bad_number("limit")],
+        refusals=[*BAD_RANGE, JOB_NOT_FOUND, openapi.bad_number("limit")],
     )
     def list(self, request: Request, job_id: str) -> Response:
         limit = query.read(request.query_params, limit=query.Whole(50, low=1, high=MAX_PAGE))["limit"]
         job = find_job(job_id)
         selection = replace(filters.common_selection(request.query_params), jobs=frozenset({job.id}))
-        rows = statistics.page(selection, offset=0, limit=limit)
+        rows = queries.page(selection, offset=0, limit=limit)
         return Response(
             {
                 **_named(job),
@@ -376,8 +376,8 @@ class JobExecutionViewSet(APIViewSet):
     )
     def stats(self, request: Request, job_id: str) -> Response:
         job = find_job(job_id)
-        latest = statistics.latest_of(job)
-        totals = statistics.totals(statistics.Selection(jobs=frozenset({job.id})))
+        latest = queries.latest_of(job)
+        totals = queries.totals(queries.Selection(jobs=frozenset({job.id})))
         average = totals.average_seconds(Status.SUCCESS)
         return Response(
             {

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter
 
-from cronsched.lib import query, ranges
+from cronsched.api.openapi import FROM, SEARCH_FORM, TO
 from cronsched.lib.ids import known_id
-from cronsched.schema import FROM, SEARCH_FORM, TO
+from cronsched.lib.input import query, ranges
+from jobs.history.queries import Selection
 from jobs.models import ExecutionType, Status, TriggerType
-from jobs.statistics import Selection
 
 JOB_ID = OpenApiParameter("job_id", str, description="Only executions of this job.")
 STATUS = OpenApiParameter(

@@ -9,14 +9,13 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cronsched import schema
-from cronsched.api import require_json
+from cronsched.api import openapi
+from cronsched.api.errors import require_json
+from cronsched.api.openapi import BAD_JSON, Answer, Body, Refusal, operation
+from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.errors import DomainError, Unauthorized
-from cronsched.schema import BAD_JSON, Answer, Body, Refusal, operation
-from cronsched.viewsets import APIViewSet
-from jobs import tracking
-from jobs.executors.github import is_signed, run_event
-from jobs.executors.github.events import EVENT
+from jobs.github import is_signed, run_event, tracking
+from jobs.github.events import EVENT
 
 NOT_SIGNED = "The signature is missing or wrong."
 NO_EVENT = "This is no workflow_run event."
@@ -48,7 +47,7 @@ class GitHubWebhookViewSet(APIViewSet):
         description="For a webhook of GitHub with the event `workflow_run`, content type `application/json` and the "
         "secret of `GITHUB_WEBHOOK_SECRET`. The signature is in `X-Hub-Signature-256`, the event's name in "
         "`X-GitHub-Event`. Other events are taken and ignored.",
-        access=schema.PUBLIC,
+        access=openapi.PUBLIC,
         body=Body(
             EventSerializer,
             {

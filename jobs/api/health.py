@@ -13,13 +13,13 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cronsched import schema
-from cronsched.api import utc_text
+from cronsched.api import openapi
+from cronsched.api.errors import utc_text
+from cronsched.api.openapi import Answer, operation
+from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.clock import database_now
 from cronsched.lib.probe import Probe
-from cronsched.schema import Answer, operation
-from cronsched.viewsets import APIViewSet
-from jobs.leadership import NOBODY, SchedulerStatus, read_status
+from jobs.scheduler.leadership import NOBODY, SchedulerStatus, read_status
 
 # Load balancers rarely wait longer than five seconds.
 PATIENCE_SECONDS = 2.0
@@ -68,7 +68,7 @@ class HealthViewSet(APIViewSet):
         tag="Service",
         summary="Tell whether the service works",
         description="Always 200, so that a page can show what is wrong. Load balancers ask `/readyz`.",
-        access=schema.PUBLIC,
+        access=openapi.PUBLIC,
         answers={
             200: Answer(
                 HealthSerializer,

@@ -13,19 +13,21 @@ from rest_framework.response import Response
 
 from accounts.authentication import caller
 from accounts.permissions import IsWriter
-from cronsched.api import json_object, with_etag
-from cronsched.lib import payload
+from cronsched.api.errors import json_object, with_etag
+from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError, PayloadTooLarge
 from cronsched.lib.ids import known_id
-from cronsched.viewsets import APIViewSet
-from jobs import definition, services, trial
+from cronsched.lib.input import payload
+from jobs import services
 from jobs.api import descriptions as describe
 from jobs.api.listing import page_of_jobs
 from jobs.api.lookup import find_job
 from jobs.api.serializers import execution_object, job_object, target_check
-from jobs.csv_import import read_table
+from jobs.definitions import validation
+from jobs.importing.rows import read_table
 from jobs.models import Job
+from jobs.targets import test_run
 
 READING = {"list", "retrieve"}
 TRUE_WORDS = frozenset({"1", "true", "yes", "y", "on"})
@@ -111,7 +113,7 @@ class JobViewSet(APIViewSet):
 
     @describe.TEST_RUN
     def test_run(self, request: Request) -> Response:
-        return Response(trial.try_target(json_object(request), now=timezone.now()))
+        return Response(test_run.try_target(json_object(request), now=timezone.now()))
 
     @describe.BULK_UPLOAD
     def bulk_upload(self, request: Request) -> Response:
@@ -129,7 +131,7 @@ class JobViewSet(APIViewSet):
 
 def _written(message: str, job: Job, now: datetime) -> dict[str, Any]:
     """Return the answer to a write: the job as it is stored now, and the doubts about its expression."""
-    warnings = definition.warnings_of(job.cron_expression)
+    warnings = validation.warnings_of(job.cron_expression)
     return {"message": message, "job": _shown(str(job.pk), now), "warnings": warnings}
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from django.db.models import F, Func, Q, TextField, Value
 from django.db.models.functions import Concat, Lower
 
-from cronsched.lib import query
 from cronsched.lib.errors import DomainError, Problem
+from cronsched.lib.input import query
 from jobs.api.serializers import job_objects
 from jobs.models import Job, JobQuerySet
 

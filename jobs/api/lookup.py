@@ -4,9 +4,9 @@ from typing import Any, TypeVar
 
 from django.db.models import Model, UUIDField
 
-from cronsched.lib.compiled import Compiled, Given
+from cronsched.api.openapi import Refusal
+from cronsched.lib.db.compiled import Compiled, Given
 from cronsched.lib.ids import known_id
-from cronsched.schema import Refusal
 from jobs.models import Job
 from jobs.services import job_not_found
 

@@ -10,13 +10,14 @@ from rest_framework.response import Response
 
 from accounts.authentication import caller
 from accounts.permissions import IsWriter
-from cronsched import schema
-from cronsched.api import json_object, utc_text
+from cronsched.api import openapi
+from cronsched.api.errors import json_object, utc_text
+from cronsched.api.openapi import Answer, Body, Refusal, operation, path_id
+from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.clock import database_now
-from cronsched.schema import Answer, Body, Refusal, operation, path_id
-from cronsched.viewsets import APIViewSet
-from jobs import renewal, services
+from jobs import services
 from jobs.api.lookup import JOB_NOT_FOUND, find_job
+from jobs.end_dates import renewal
 from jobs.models import JobRenewal
 
 TAG = "Jobs"
@@ -70,7 +71,7 @@ class RenewalViewSet(APIViewSet):
         summary="Renew a job",
         description="Extends the end date by 30, 90 or 180 days, counted from today where it has passed. How far is"
         " limited by the category. A paused job stays paused.",
-        access=schema.WRITER,
+        access=openapi.WRITER,
         path=[JOB_ID],
         body=Body(NewRenewalSerializer, {"A quarter": {"days": 90, "reason": EXAMPLE["reason"]}}),
         answers={200: Answer(RenewalAnswerSerializer, {"message": "Job renewed successfully", "renewal": EXAMPLE})},

@@ -7,12 +7,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import IsAdmin
-from cronsched import schema
-from cronsched.api import utc_text
+from cronsched.api import openapi
+from cronsched.api.errors import utc_text
+from cronsched.api.openapi import Answer, Refusal, operation
+from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.clock import database_now
-from cronsched.schema import Answer, Refusal, operation
-from cronsched.viewsets import APIViewSet
-from jobs.leadership import NO_SCHEDULER, read_status, resync
+from jobs.scheduler.leadership import NO_SCHEDULER, read_status, resync
 
 TAG = "Scheduler"
 
@@ -44,7 +44,7 @@ class SchedulerViewSet(APIViewSet):
         "get_scheduler_status",
         tag=TAG,
         summary="Tell whether a scheduler leads",
-        access=schema.ADMIN,
+        access=openapi.ADMIN,
         answers={
             200: Answer(
                 StatusSerializer,
@@ -73,7 +73,7 @@ class SchedulerViewSet(APIViewSet):
         tag=TAG,
         summary="Make the schedule match the jobs now",
         description="Waits for a reconcile that began after the call, at most ten seconds.",
-        access=schema.ADMIN,
+        access=openapi.ADMIN,
         answers={
             200: Answer(
                 ResyncSerializer,

@@ -15,11 +15,12 @@ from django.conf import settings
 from django.db.models import QuerySet, UUIDField
 from rest_framework import serializers
 
-from cronsched.api import utc_text
-from cronsched.lib import batches
-from cronsched.lib.compiled import Compiled, Given
-from jobs import cron, options
-from jobs.definition import MAX_GITHUB_LENGTH, MAX_NAME_LENGTH, MAX_URL_LENGTH, OPTION_FIELDS, limits
+from cronsched.api.errors import utc_text
+from cronsched.lib.db import batches
+from cronsched.lib.db.compiled import Compiled, Given
+from jobs import cron
+from jobs.definitions import request_options
+from jobs.definitions.validation import MAX_GITHUB_LENGTH, MAX_NAME_LENGTH, MAX_URL_LENGTH, OPTION_FIELDS, limits
 from jobs.executors import rules
 from jobs.models import (
     CatchUp,
@@ -112,7 +113,7 @@ def _job_object(row: dict[str, Any], next_execution_at: Callable[[str, str], str
         "last_execution_at": utc_text(row["last_execution_at"]),
         "next_execution_at": next_execution_at(row["cron_expression"], zone) if row["is_active"] else None,
         **{name: row[name] for name in OPTION_FIELDS},
-        **options.shown(row["request_options"]),
+        **request_options.shown(row["request_options"]),
         "consecutive_failures": row["consecutive_failures"],
         "target_check": target_check(row["target_findings"], row["target_checked_at"]),
     }
@@ -187,7 +188,7 @@ def run_object(run: GitHubRun | None) -> dict[str, Any] | None:
     }
 
 
-# --- Forms, for the description only: `jobs.definition` reads what is sent --------------------------------------------
+# --- Forms, for the description only: `jobs.definitions.validation` reads what is sent -------------------------------
 
 
 # No docstring: the description would show it with every form that has none of its own.
@@ -232,8 +233,8 @@ class OptionsForm(Form):
     )
     retry_on = serializers.ChoiceField(RetryOn.choices, required=False, allow_null=True)
     retry_max_age_seconds = serializers.IntegerField(
-        min_value=options.RETRY_MAX_AGE_LIMITS[0],
-        max_value=options.RETRY_MAX_AGE_LIMITS[1],
+        min_value=request_options.RETRY_MAX_AGE_LIMITS[0],
+        max_value=request_options.RETRY_MAX_AGE_LIMITS[1],
         required=False,
         allow_null=True,
         help_text="How long after the first attempt another one may still begin; null: a day.",
@@ -262,7 +263,7 @@ class OptionsForm(Form):
         required=False,
         allow_null=True,
         help_text="Headers whose values are stored encrypted and never shown. All of them are replaced; a value of "
-        f"`{options.MASK}` keeps the one that is stored.",
+        f"`{request_options.MASK}` keeps the one that is stored.",
     )
     signing_secret = _optional_text(
         None,
@@ -356,10 +357,12 @@ class JobSerializer(Form):
     success_contains = _text(allow_null=True)
     retry_on = serializers.ChoiceField(RetryOn.choices)
     retry_max_age_seconds = serializers.IntegerField()
-    secret_headers = serializers.DictField(child=_text(), help_text=f"Names only; every value is `{options.MASK}`.")
+    secret_headers = serializers.DictField(
+        child=_text(), help_text=f"Names only; every value is `{request_options.MASK}`."
+    )
     signing_secrets = serializers.IntegerField(
         min_value=0,
-        max_value=options.MAX_SIGNING_SECRETS,
+        max_value=request_options.MAX_SIGNING_SECRETS,
         help_text="How many secrets sign its calls: none, one, or two while receivers change over.",
     )
     consecutive_failures = serializers.IntegerField(help_text="Runs that failed in a row, up to now.")

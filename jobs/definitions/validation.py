@@ -19,12 +19,13 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, validate_email
 from django.db import models
 
-from cronsched.lib import payload
 from cronsched.lib.errors import DomainError, Forbidden
 from cronsched.lib.http import DoorError
 from cronsched.lib.http import urls as door_urls
-from jobs import cron, options
-from jobs.executors.github import input_problems
+from cronsched.lib.input import payload
+from jobs import cron
+from jobs.definitions import request_options
+from jobs.github import input_problems
 from jobs.models import CatchUp, Job, Overlap
 from taxonomy.lookup import LabelIndex
 from taxonomy.models import GENERAL_SLUG, JobCategory, PicTeam
@@ -357,7 +358,7 @@ class Draft:
                 self.values[name] = self._option(name)
         stored = self.job.request_options if self.job else {}
         sealed = self.job.sealed_secrets if self.job else None
-        self.values |= options.changed(self.sent, stored=stored, sealed=sealed)
+        self.values |= request_options.changed(self.sent, stored=stored, sealed=sealed)
 
     def forget_findings(self) -> None:
         """Take back what a check found about a target that is another one now."""

@@ -7,12 +7,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 from cronsched.lib import crypto
-from jobs import executors
-from jobs.executors import GitHubRequest, NoTarget, Outcome, Request, Run, Unsendable, WebhookRequest, ref_of_run
-from jobs.executors.base import shown_url
+from jobs.definitions.request_options import Secrets
+from jobs.dispatch import executors
+from jobs.dispatch.executors import NoTarget, Request, Unsendable
+from jobs.executors.base import Outcome, Run, shown_url
 from jobs.executors.rules import SuccessRule
-from jobs.facts import JobFacts, Overrides
-from jobs.options import Secrets
+from jobs.executors.webhook import WebhookRequest
+from jobs.github import GitHubRequest, ref_of_run
+from jobs.schedule.scheduled_job import JobFacts, Overrides
 
 logger = logging.getLogger(__name__)
 

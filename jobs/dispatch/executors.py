@@ -7,28 +7,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
-
-from django.conf import settings
-from django.core.signals import setting_changed
 
 from cronsched.door import door
 from jobs.executors import webhook
 from jobs.executors.base import Failure, Finding, Outcome, Run, invalid, shown_url
-from jobs.executors.github import (
-    AppTokens,
-    GitHub,
-    GitHubCheck,
-    GitHubExecutor,
-    GitHubRequest,
-    StaticToken,
-    Transport,
-    ref_of_run,
-    ref_of_test_run,
-)
-from jobs.executors.github.dispatch import snapshot as github_snapshot
 from jobs.executors.webhook import WebhookExecutor, WebhookRequest
+from jobs.github import GitHubCheck, GitHubExecutor, GitHubRequest, ref_of_run, ref_of_test_run
+from jobs.github.configured import github, has_github_credential
+from jobs.github.dispatch import snapshot as github_snapshot
 
 __all__ = [
     "Failure",
@@ -127,31 +114,3 @@ def lane(request: Request) -> str | None:
     if not isinstance(request, GitHubRequest):
         return None
     return github().lane(request.repository) if request.token or has_github_credential() else None
-
-
-def has_github_credential() -> bool:
-    """Whether GitHub can be asked anything on the service's own account."""
-    return bool(settings.GITHUB_TOKEN or settings.GITHUB_APP_ID)
-
-
-@lru_cache(maxsize=1)
-def github() -> GitHub:
-    """Return GitHub as the settings name it: with the App's credentials where there is one, else with the token."""
-    transport = Transport(door(), settings.GITHUB_API_URL)
-    if not settings.GITHUB_APP_ID:
-        return GitHub(transport, StaticToken(settings.GITHUB_TOKEN))
-    tokens = AppTokens(
-        transport,
-        app_id=settings.GITHUB_APP_ID,
-        private_key=settings.GITHUB_APP_PRIVATE_KEY,
-        installation_id=settings.GITHUB_APP_INSTALLATION_ID or None,
-    )
-    return GitHub(transport, tokens)
-
-
-def _forget(**_: Any) -> None:
-    # Any setting may be behind the door or the credentials, and settings change in tests only.
-    github.cache_clear()
-
-
-setting_changed.connect(_forget)

@@ -5,12 +5,13 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from jobs import executors, pacing, tracking
+from jobs.dispatch import executors
 from jobs.dispatch.attempt import Result
-from jobs.executors import Failure, GitHubRequest
-from jobs.executors.github.api import RATE_LIMIT_WAIT
+from jobs.executors.base import Failure
+from jobs.github import GitHubRequest, rate_limits, tracking
+from jobs.github.api import RATE_LIMIT_WAIT
+from jobs.github.tracking import Started
 from jobs.models import Job
-from jobs.tracking import Started
 
 
 def heed(results: Sequence[Result], jobs: Mapping[UUID, Job], *, now: datetime) -> set[UUID]:
@@ -28,8 +29,8 @@ def heed(results: Sequence[Result], jobs: Mapping[UUID, Job], *, now: datetime) 
         for result, request in dispatched
         if result.outcome.failure is Failure.RATE_LIMITED
     }
-    pacing.block(waits, now=now)
-    pacing.unblock({_lane(request) for result, request in dispatched if result.outcome.succeeded} - set(waits))
+    rate_limits.block(waits, now=now)
+    rate_limits.unblock({_lane(request) for result, request in dispatched if result.outcome.succeeded} - set(waits))
     started = [
         Started(result.prepared.execution_id, request, dict(result.outcome.details))
         for result, request in dispatched

@@ -10,19 +10,20 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db import connection, transaction
 
-from cronsched.lib import batches
 from cronsched.lib.clock import uptime
-from cronsched.lib.deadlocks import retried
+from cronsched.lib.db import batches
+from cronsched.lib.db.deadlocks import retried
+from cronsched.lib.db.outages import KEEP_SECONDS, RETRY_SECONDS, UNREACHABLE, first_line
 from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
-from cronsched.lib.outages import KEEP_SECONDS, RETRY_SECONDS, UNREACHABLE, first_line
-from jobs import pacing, waiting
+from jobs.dispatch import blocking_requests
 from jobs.dispatch.attempt import Prepared, Result, execute, prepare
 from jobs.dispatch.record import record
 from jobs.dispatch.start import running_row, take_turns
-from jobs.facts import JobFacts, Overrides
+from jobs.github import rate_limits
 from jobs.models import Job, JobExecution, Status, TriggerType
-from jobs.schedule import NewExecution, insert_executions
+from jobs.schedule.due import NewExecution, insert_executions
+from jobs.schedule.scheduled_job import JobFacts, Overrides
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +43,13 @@ def run_manually(job: Job, *, overrides: Overrides | None, now: datetime) -> Job
     Raises `Job.DoesNotExist` for a job that is gone meanwhile, `TooManyRequests` where the run can neither leave nor be
     queued.
     """
-    if not waiting.places.acquire(blocking=False):
-        brief = min(waiting.BRIEF_SECONDS, settings.MANUAL_RUN_WAIT_SECONDS)
+    if not blocking_requests.places.acquire(blocking=False):
+        brief = min(blocking_requests.BRIEF_SECONDS, settings.MANUAL_RUN_WAIT_SECONDS)
         return _run(job, overrides, now=now, patience=brief)
     try:
         return _run(job, overrides, now=now, patience=settings.MANUAL_RUN_WAIT_SECONDS)
     finally:
-        waiting.places.release()
+        blocking_requests.places.release()
 
 
 def _run(job: Job, overrides: Overrides | None, *, now: datetime, patience: float) -> JobExecution:
@@ -57,11 +58,13 @@ def _run(job: Job, overrides: Overrides | None, *, now: datetime, patience: floa
     run = _ManualRun(job.pk, overrides, now=now, give_back_slot=_slots.release)
     if not (has_slot and run.starts()):
         if has_token:
-            raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=waiting.BUSY_SECONDS)
+            raise TooManyRequests(
+                "Too many runs are out at the moment. Try again.", retry_after=blocking_requests.BUSY_SECONDS
+            )
         return queue_run(job, overrides=overrides, now=now)
     began = uptime()
     try:
-        turn = pacing.patiently(run.insert, now=now, patience=timedelta(seconds=patience / 2))
+        turn = rate_limits.patiently(run.insert, now=now, patience=timedelta(seconds=patience / 2))
     except BaseException:
         run.go(has_row=False)
         raise

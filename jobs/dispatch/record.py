@@ -12,17 +12,19 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import prefetch_related_objects
 
-from cronsched.lib import batches
-from cronsched.lib.batches import Among, Column, Kind
-from jobs import counters, health, messages
-from jobs.counters import Counted
+from cronsched.lib.db import batches
+from cronsched.lib.db.batches import Among, Column, Kind
 from jobs.dispatch import github
 from jobs.dispatch.attempt import Result
 from jobs.dispatch.retries import is_last, next_attempt, with_attempt
 from jobs.executors.base import storable
+from jobs.history import daily_counts
+from jobs.history.daily_counts import Counted
 from jobs.models import ExecutionType, Job, JobExecution, Status, TriggerType
-from jobs.plan import end_of
-from jobs.schedule import end_zone
+from jobs.notices import events
+from jobs.schedule import failure_streak
+from jobs.schedule.due import end_zone
+from jobs.schedule.plan import end_of
 from notifications import incidents
 from notifications.message import Message
 from notifications.services import notify
@@ -67,7 +69,7 @@ def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
         table = JobExecution._meta.db_table
         batches.update(connection, table, RECORDED, updates, condition=condition, parameters=[token])
         settled = [row for row in recorded if row.status != Status.QUEUED]
-        counters.add(_counted(settled, before))
+        daily_counts.add(_counted(settled, before))
         _tell(settled, [by_id[execution_id] for execution_id in before], jobs, now)
     return len(recorded)
 
@@ -222,7 +224,7 @@ def _tell(
     jobs = _jobs({row.job_id for row in settled if row.id not in plain})
     undecided = github.heed(results, {row.id: jobs[row.job_id] for row in settled if row.id not in plain}, now=now)
     notices = [
-        messages.run_succeeded(row.job_id, locked[row.job_id].name, row.id)
+        events.run_succeeded(row.job_id, locked[row.job_id].name, row.id)
         if row.id in plain
         else _notice(jobs[row.job_id], row.as_model(), row.id not in undecided, now)
         for row in settled
@@ -232,7 +234,7 @@ def _tell(
         for row in settled
         if row.job_id in troubled and row.id not in undecided
     ]
-    notify([*notices, *health.count(ended, jobs, now=now)], now=now)
+    notify([*notices, *failure_streak.count(ended, jobs, now=now)], now=now)
 
 
 def _jobs(ids: Set[UUID]) -> dict[UUID, Job]:
@@ -245,6 +247,6 @@ def _jobs(ids: Set[UUID]) -> dict[UUID, Job]:
 
 
 def _notice(job: Job, execution: JobExecution, is_decided: bool, now: datetime) -> Message:
-    message = messages.run_finished(job, execution, now=now)
+    message = events.run_finished(job, execution, now=now)
     # Whether all is well is for the run to say; mails and alarms wait for its end.
     return message if is_decided else replace(message, mail=None, alarm=None)

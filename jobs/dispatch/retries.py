@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from cronsched.lib import backoff
+from jobs.definitions.request_options import retry_max_age, retry_on
 from jobs.dispatch.attempt import Result
-from jobs.executors import Failure, GitHubRequest, Outcome
-from jobs.executors.base import storable
-from jobs.executors.github.api import RATE_LIMIT_WAIT
+from jobs.executors.base import Failure, Outcome, storable
+from jobs.github import GitHubRequest
+from jobs.github.api import RATE_LIMIT_WAIT
 from jobs.models import RetryOn
-from jobs.options import retry_max_age, retry_on
 
 
 class NextAttempt(NamedTuple):

@@ -9,16 +9,19 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models.functions import Coalesce
 
-from cronsched.lib import batches
-from cronsched.lib.batches import Among, Column, Kind
-from jobs import counters, executors, pacing, tracking
+from cronsched.lib.db import batches
+from cronsched.lib.db.batches import Among, Column, Kind
+from jobs.dispatch import executors
 from jobs.dispatch.attempt import Prepared, prepare
-from jobs.executors import GitHubRequest, snapshot, target_of
+from jobs.dispatch.executors import snapshot, target_of
 from jobs.executors.base import storable
-from jobs.facts import JobFacts, Overrides
+from jobs.github import GitHubRequest, rate_limits, tracking
+from jobs.history import daily_counts
 from jobs.models import JobExecution, Overlap, Status, TriggerType
-from jobs.plan import end_of
-from jobs.schedule import PAUSED, NewExecution, end_zone, followed_executions, give_up
+from jobs.schedule.due import NewExecution, end_zone, followed_executions
+from jobs.schedule.plan import end_of
+from jobs.schedule.reschedule import PAUSED, give_up
+from jobs.schedule.scheduled_job import JobFacts, Overrides
 
 STARTED = (
     Column("id", Kind.UUID),
@@ -111,7 +114,7 @@ def take_turns(prepared: Sequence[Prepared], *, now: datetime) -> tuple[list[Pre
     asked = [(item.execution_id, lane) for item in prepared if (lane := executors.lane(item.request))]
     if not asked:
         return list(prepared), {}
-    turns = pacing.take(asked, now=now)
+    turns = rate_limits.take(asked, now=now)
     leaving = [item for item in prepared if item.execution_id not in turns]
     requests = [item.request for item in leaving if isinstance(item.request, GitHubRequest)]
     known = tracking.known_runs((f"{request.owner}/{request.repo}" for request in requests), now=now)
@@ -219,4 +222,4 @@ def fail_unsent(execution_id: UUID, reason: str, *, now: datetime) -> None:
         message = f"Request failed: {storable(reason)}"
         # Its own time may be what cannot be read.
         if queued.update(status=Status.FAILED, error_message=message, started_at=now, completed_at=now):
-            counters.add(counters.of(JobExecution.objects.filter(id=execution_id)))
+            daily_counts.add(daily_counts.of(JobExecution.objects.filter(id=execution_id)))

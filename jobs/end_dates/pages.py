@@ -11,9 +11,11 @@ from django.views.decorators.http import require_http_methods
 
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError, NotFound
-from jobs import cron, definition, renewal
+from jobs import cron
+from jobs.definitions import validation
+from jobs.end_dates import renewal
+from jobs.end_dates.renewal import EXTENSIONS, MAX_REASON, Invitation
 from jobs.models import Job
-from jobs.renewal import EXTENSIONS, MAX_REASON, Invitation
 
 PAGE = "notifications/renew.html"
 
@@ -54,7 +56,7 @@ def _refusal(request: HttpRequest, error: NotFound) -> HttpResponse:
 
 def _form(request: HttpRequest, invitation: Invitation, *, problem: str = "", status: int = 200) -> HttpResponse:
     job = invitation.job
-    today = definition.local_date(timezone.now())
+    today = validation.local_date(timezone.now())
     latest = renewal.latest_end_date(job.category, today=today)
     choices = _choices(job, today, latest)
     allowed = any(choice["allowed"] for choice in choices)

@@ -15,11 +15,13 @@ from django.core import signing
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
-from cronsched.lib import batches
-from cronsched.lib.deadlocks import retried
+from cronsched.lib.db import batches
+from cronsched.lib.db.deadlocks import retried
 from cronsched.lib.errors import DomainError, NotFound
-from jobs import definition, messages, schedule
+from jobs.definitions import validation
 from jobs.models import Job, JobRenewal
+from jobs.notices import events
+from jobs.schedule.reschedule import reschedule
 from notifications.message import Message
 from notifications.services import mail_is_configured, notify, unsaid
 from taxonomy.models import JobCategory
@@ -66,7 +68,7 @@ def renew(
         if job is None:
             raise NotFound("Job not found", f"No job found with ID: {job_id}")
         if by is not None and not job.may_be_changed_by(by):
-            raise definition.not_yours("update")
+            raise validation.not_yours("update")
         if link_for not in (None, job.end_date):
             # Looked at again now that the row is held: a button may be pressed twice at once.
             raise NotFound(USED_LINK)
@@ -81,11 +83,11 @@ def renew(
             created_at=now,
         )
         job.end_date = new
-        schedule.reschedule(job, now=now)
+        reschedule(job, now=now)
         job.save()
         renewal.save(force_insert=True)
         who = address or (by and (by.email or by.username)) or "Unknown"
-        notify([messages.job_renewed(job, by=who, old_end_date=old, reason=renewal.reason)], now=now)
+        notify([events.job_renewed(job, by=who, old_end_date=old, reason=renewal.reason)], now=now)
     return renewal
 
 
@@ -101,7 +103,7 @@ def latest_end_date(category: JobCategory, *, today: date) -> date | None:
 
 
 def _new_end_date(job: Job, days: int, now: datetime) -> date:
-    today = definition.local_date(now)
+    today = validation.local_date(now)
     new = extended(job.end_date, days, today=today)
     latest = latest_end_date(job.category, today=today)
     if latest is not None and new > latest:
@@ -172,7 +174,7 @@ def remind(*, now: datetime, may_act: Callable[[], bool] = lambda: True) -> int:
     """
     if not mail_is_configured():
         return 0
-    today = definition.local_date(now)
+    today = validation.local_date(now)
     ending = Job.objects.active().filter(end_date__gte=today, end_date__lte=today + timedelta(days=REMINDERS[0]))
     ids = list(ending.order_by("end_date", "pk").values_list("pk", flat=True))
     total = 0
@@ -200,7 +202,7 @@ def _reminders(job: Job, today: date, now: datetime) -> list[Message]:
     left = (job.end_date - today).days
     due = min(days for days in REMINDERS if left <= days)
     return [
-        messages.end_date_reminder(job, left, due=due, to=address, renew_url=link(job, address), now=now)
+        events.end_date_reminder(job, left, due=due, to=address, renew_url=link(job, address), now=now)
         for address in _readers(job)
     ]
 

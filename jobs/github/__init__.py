@@ -1,13 +1,13 @@
 """GitHub Actions: start a workflow, find and follow its run, check that it can be started."""
 
-from jobs.executors.github.api import Transport
-from jobs.executors.github.check import GitHubCheck
-from jobs.executors.github.client import GitHub, Repository
-from jobs.executors.github.credentials import AppTokens, Credentials, CredentialsMissing, StaticToken
-from jobs.executors.github.dispatch import GitHubExecutor, GitHubRequest, likely_names, ref_of_run, ref_of_test_run
-from jobs.executors.github.events import is_signed, run_event
-from jobs.executors.github.inputs import input_problems
-from jobs.executors.github.runs import Listing, Poll, Runs, RunState, Verdict, next_poll
+from jobs.github.api import Transport
+from jobs.github.check import GitHubCheck
+from jobs.github.client import GitHub, Repository
+from jobs.github.credentials import AppTokens, Credentials, CredentialsMissing, StaticToken
+from jobs.github.dispatch import GitHubExecutor, GitHubRequest, likely_names, ref_of_run, ref_of_test_run
+from jobs.github.events import is_signed, run_event
+from jobs.github.inputs import input_problems
+from jobs.github.runs import Listing, Poll, Runs, RunState, Verdict, next_poll
 
 __all__ = [
     "AppTokens",

@@ -19,11 +19,11 @@ from yaml.resolver import Resolver
 
 from cronsched.lib.http import Answer, DoorError
 from jobs.executors.base import Finding, storable
-from jobs.executors.github.api import json_of, rate_limit_wait
-from jobs.executors.github.client import GitHub
-from jobs.executors.github.credentials import CredentialsMissing
-from jobs.executors.github.dispatch import MOVED, GitHubRequest, spellings
-from jobs.executors.github.inputs import input_problems
+from jobs.github.api import json_of, rate_limit_wait
+from jobs.github.client import GitHub
+from jobs.github.credentials import CredentialsMissing
+from jobs.github.dispatch import MOVED, GitHubRequest, spellings
+from jobs.github.inputs import input_problems
 
 # Workflow files may have 512 KB, which base64 and JSON make a third longer.
 MAX_BYTES = 1024 * 1024

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import Any
 
 from cronsched.lib.http import Answer, DoorError
-from jobs.executors.github.api import Transport, path_of
-from jobs.executors.github.credentials import Credentials, CredentialsMissing, lane_of
+from jobs.github.api import Transport, path_of
+from jobs.github.credentials import Credentials, CredentialsMissing, lane_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import jwt
 
 from cronsched.lib.http import DoorError, Kind
 from jobs.executors.base import utc_now
-from jobs.executors.github.api import Transport, json_of, path_of
+from jobs.github.api import Transport, json_of, path_of
 
 # An installation token lives an hour; a call must not begin with one that ends under way.
 REFRESH_BEFORE = timedelta(minutes=5)

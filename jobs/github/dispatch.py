@@ -23,10 +23,10 @@ from jobs.executors.base import (
     unanswered,
     utc_now,
 )
-from jobs.executors.github.api import json_of, rate_limit_wait
-from jobs.executors.github.client import GitHub, Repository
-from jobs.executors.github.credentials import CredentialsMissing
-from jobs.executors.github.runs import MAX_RUN_ID, Runs, RunState, number
+from jobs.github.api import json_of, rate_limit_wait
+from jobs.github.client import GitHub, Repository
+from jobs.github.credentials import CredentialsMissing
+from jobs.github.runs import MAX_RUN_ID, Runs, RunState, number
 
 EXECUTION_TYPE = "github_actions"
 RUN_REF = "master"

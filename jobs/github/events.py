@@ -5,7 +5,7 @@ import hmac
 import json
 from typing import NamedTuple
 
-from jobs.executors.github.runs import RunState, run_state
+from jobs.github.runs import RunState, run_state
 
 EVENT = "workflow_run"
 

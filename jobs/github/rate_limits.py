@@ -16,10 +16,10 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
-from cronsched.lib import batches
-from cronsched.lib.batches import Column, Kind
 from cronsched.lib.clock import uptime
-from jobs.executors.github.api import RATE_LIMIT_WAIT
+from cronsched.lib.db import batches
+from cronsched.lib.db.batches import Column, Kind
+from jobs.github.api import RATE_LIMIT_WAIT
 from jobs.models import GitHubLane
 
 LONGEST_BLOCK = timedelta(hours=1)

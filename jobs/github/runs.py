@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 from cronsched.lib.backoff import spread
 from cronsched.lib.http import Answer
 from jobs.executors.base import storable
-from jobs.executors.github.api import json_of, rate_limit_wait
-from jobs.executors.github.client import GitHub, Repository
+from jobs.github.api import json_of, rate_limit_wait
+from jobs.github.client import GitHub, Repository
 
 POLL_INTERVALS = tuple(timedelta(seconds=seconds) for seconds in (5, 10, 20, 30, 60))
 # A run is some 12 KB of JSON, of which a few fields are read; a page of a hundred has to fit whole.

@@ -14,8 +14,8 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import QuerySet, Sum
 
-from cronsched.lib import batches
-from cronsched.lib.batches import Column, Kind
+from cronsched.lib.db import batches
+from cronsched.lib.db.batches import Column, Kind
 from jobs.models import OPEN_STATUSES, DailyCount, JobExecution
 
 ALL_JOBS = UUID(int=0)

@@ -2,7 +2,7 @@
 
 The history is the one table that grows without end, so nothing here may cost more the more of it there is: a page is
 found in an index alone and only its own rows are read; whole days are summed up from the daily counts
-(`jobs.counters`), and row by row only what is open or cut off by a period that begins or ends within a day.
+(`jobs.history.daily_counts`), and row by row only what is open or cut off by a period that begins or ends within a day.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from uuid import UUID
 
 from django.db.models import Count, DateField, DateTimeField, QuerySet, Sum, UUIDField, Value
 
-from cronsched.lib.compiled import Compiled, Given
-from cronsched.lib.ranges import DateRange
-from jobs.counters import ALL_JOBS
+from cronsched.lib.db.compiled import Compiled, Given
+from cronsched.lib.input.ranges import DateRange
+from jobs.history.daily_counts import ALL_JOBS
 from jobs.models import (
     NEVER_SENT_STATUSES,
     OPEN_STATUSES,

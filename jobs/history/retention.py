@@ -6,8 +6,8 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import CASCADE, SET_NULL, ManyToOneRel
 
-from cronsched.lib import batches
-from jobs import counters
+from cronsched.lib.db import batches
+from jobs.history import daily_counts
 from jobs.models import JobExecution
 
 
@@ -25,7 +25,7 @@ def delete(execution_ids: Sequence[UUID]) -> int:
         if not held:
             return 0
         rows = JobExecution.objects.filter(pk__in=held)
-        counters.add(counters.of(rows, sign=-1))
+        daily_counts.add(daily_counts.of(rows, sign=-1))
         _let_go(held)
         return rows._raw_delete(connection.alias)
 

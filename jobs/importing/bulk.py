@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db import connection, models
 
-from cronsched.lib import batches
-from cronsched.lib.batches import Column, Kind
+from cronsched.lib.db import batches
+from cronsched.lib.db.batches import Column, Kind
 from jobs.models import Job
 
 # Statements travel whole, and databases limit their length (MariaDB: 16 MB unless told otherwise). JSON in JSON may

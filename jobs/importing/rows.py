@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from accounts.models import User
-from cronsched.api import parse_json
+from cronsched.api.errors import parse_json
 from cronsched.lib.errors import DomainError
-from jobs import definition
-from jobs.definition import GITHUB_FIELDS, NUMBER_FIELDS, OPTION_FIELDS, Draft, Rules, Values
+from jobs.definitions import validation
+from jobs.definitions.request_options import CELL_FIELDS
+from jobs.definitions.validation import GITHUB_FIELDS, NUMBER_FIELDS, OPTION_FIELDS, Draft, Rules, Values
 from jobs.models import Job
-from jobs.options import CELL_FIELDS
 from taxonomy.models import slugify
 
 # With these a file is judged and written well within the time a client waits.
@@ -214,7 +214,7 @@ class Judge:
     def _values(self, cells: Mapping[str, str], namesake: Job | None, seen: set[str]) -> Values:
         job = namesake if self.update_existing else None
         sent = {**_sent(cells, blank_too=job is None), **_sent_target(cells, blank_too=job is None)}
-        draft = Draft(sent, definition.ROW, self.rules, job)
+        draft = Draft(sent, validation.ROW, self.rules, job)
         draft.check_category()
         draft.check_end_date()
         _check_team(draft, cells["pic_team"])
@@ -236,9 +236,9 @@ class Judge:
             raise DomainError("Duplicate job name in CSV", f'An earlier row is named "{name}", too.', field="name")
         seen.add(name)
         if namesake is not None and not self.update_existing:
-            raise definition.duplicate_name(name, draft.wording)
+            raise validation.duplicate_name(name, draft.wording)
         if namesake is not None and self.by is not None and not namesake.may_be_changed_by(self.by):
-            raise definition.not_yours("update")
+            raise validation.not_yours("update")
         draft.values["name"] = name
 
 
@@ -259,7 +259,7 @@ def _number(text: str) -> int | str:
 def _sent_target(cells: Mapping[str, str], *, blank_too: bool) -> dict[str, str]:
     """Return the target's fields. A dispatch URL is the whole target; a repository may name its owner as well."""
     if cells["dispatch_url"]:
-        return {**definition.dispatch_target(cells["dispatch_url"], "Invalid dispatch_url"), "target_url": ""}
+        return {**validation.dispatch_target(cells["dispatch_url"], "Invalid dispatch_url"), "target_url": ""}
     owner, slash, repository = cells["github_repo"].partition("/")
     parts = {
         "target_url": cells["target_url"],

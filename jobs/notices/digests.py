@@ -17,10 +17,10 @@ from django.db.models import Avg, Case, Count, F, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
 
 from accounts.models import NotificationPreferences, User
-from cronsched.lib import batches
-from jobs import definition
-from jobs.messages import job_url
+from cronsched.lib.db import batches
+from jobs.definitions import validation
 from jobs.models import GOOD_CONCLUSIONS, NEVER_SENT_STATUSES, Job, JobExecution, Status, Tracking
+from jobs.notices.events import job_url
 from notifications.message import NOBODY, Mail, Message
 from notifications.models import Level
 from notifications.pages import unsubscribe_link
@@ -74,7 +74,7 @@ class Period:
 
 def period(kind: Kind, *, now: datetime) -> Period:
     """Return the last period that is over: yesterday, or the last week from Monday to Sunday."""
-    end = definition.local_date(now)
+    end = validation.local_date(now)
     if kind.days == 7:
         end -= timedelta(days=end.weekday())
     first = end - timedelta(days=kind.days)
@@ -234,7 +234,7 @@ def _is_slower(now_took: float, before: float) -> bool:
 
 
 def _ending(jobs: Sequence[Job], *, within: int, now: datetime) -> list[dict[str, Any]]:
-    today = definition.local_date(now)
+    today = validation.local_date(now)
     soon = [job for job in jobs if job.is_active and 0 <= (job.end_date - today).days <= within]
     return [
         {"name": job.name, "url": job_url(job), "end_date": str(job.end_date), "days": (job.end_date - today).days}

@@ -1,7 +1,7 @@
 """Keep the one truth about what is owed: `next_fire_at`, and a row for every fire time that came.
 
 `settle` turns due jobs into executions. The claim pass of the scheduler calls it for batches, `reschedule` for one job
-before a definition changes: nobody moves `next_fire_at` on without recording what lies before it.
+before its definition changes: `next_fire_at` never moves on without a record of what lies before it.
 """
 
 from collections import Counter
@@ -13,22 +13,23 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import Count, QuerySet
+from django.db import connection
+from django.db.models import Count
 
-from cronsched.lib import batches
-from cronsched.lib.batches import Column, Kind
+from cronsched.lib.db import batches
+from cronsched.lib.db.batches import Column, Kind
 from cronsched.lib.ids import uuid7
-from jobs import counters, cron, messages
-from jobs.counters import Counted
-from jobs.facts import JobFacts
+from jobs import cron
+from jobs.history import daily_counts
+from jobs.history.daily_counts import Counted
 from jobs.models import GitHubRun, Job, JobExecution, Overlap, Status, Tracking, TriggerType
-from jobs.plan import Missed, Plan, Timing, not_before, overlap_refusal, plan
+from jobs.notices import events
+from jobs.schedule.plan import Missed, Plan, Timing, not_before, overlap_refusal, plan
+from jobs.schedule.scheduled_job import JobFacts
 from notifications.message import Message
 from notifications.services import notify
 
 LATE = "Nobody could start it in time."
-PAUSED = "The job was paused before the run could start."
 ERROR_LENGTH = 500
 
 
@@ -205,7 +206,7 @@ def write(settlement: Settlement, runs: Sequence[NewExecution], *, now: datetime
     """
     rows = [*settlement.others, *runs]
     written = insert_executions(rows, trigger=TriggerType.SCHEDULED, now=now)
-    counters.add(
+    daily_counts.add(
         Counted(row.job_id, now, row.status, TriggerType.SCHEDULED, row.execution_type, None)
         for row in settlement.others
         if row.id in written
@@ -224,7 +225,7 @@ def _missed_notices(settlement: Settlement, written: set[UUID], now: datetime) -
     }
     jobs = Job.objects.select_related("category", "pic_team").in_bulk([job_id for job_id, _ in settlement.missed])
     return [
-        messages.missed(
+        events.missed(
             jobs[job_id],
             first=missed[0].first,
             last=missed[-1].last,
@@ -263,76 +264,3 @@ def move_on(moves: Sequence[tuple[UUID, datetime | None, str]]) -> None:
     """Store when each job is due again."""
     if moves:
         batches.update(connection, Job._meta.db_table, MOVED, moves)
-
-
-def reschedule(job: Job, *, now: datetime, ended: bool = False) -> None:
-    """Set `job.next_fire_at` and `job.schedule_error` from its definition, for the caller to save.
-
-    Call it inside the transaction of every change, before `job.save()`: what the stored definition owed until `now`
-    is recorded first. A run that was due and not yet claimed stays queued and is sent by the new definition, or is
-    recorded as skipped where the job is paused now; so are its other queued runs. With `ended` it is the end date that
-    pauses the job, and queued runs stay: they were due while it was still to run.
-    """
-    reschedule_all([job], now=now, ended=ended)
-
-
-def reschedule_all(jobs: Sequence[Job], *, now: datetime, ended: bool = False) -> None:
-    """Do for many jobs what `reschedule` does for one, with a number of statements that does not grow with them."""
-    with transaction.atomic():
-        wanted = Job.objects.filter(pk__in=[job.pk for job in jobs])
-        stored = JobFacts.read(batches.locked(wanted, skip=False))
-        _record_owed(stored, now)
-        if stored and not ended:
-            skip_queued([job.pk for job in jobs if not job.is_active], now)
-    for job in jobs:
-        job.next_fire_at, job.schedule_error = next_fire(job, now)
-
-
-def next_fire(job: Job, now: datetime) -> tuple[datetime | None, str]:
-    """Return the first fire time after `now` and, where there can be none, why: a blank reason for a job at rest."""
-    if not job.is_active:
-        return None, ""
-    try:
-        moment = cron.next_fire_time(job.cron_expression, job.zone_name, after=now)
-    except (cron.CronError, cron.ZoneError) as error:
-        return None, str(error)[:ERROR_LENGTH]
-    return moment, ""
-
-
-def _record_owed(stored: Iterable[JobFacts], now: datetime) -> None:
-    """Record all that is owed, portion after portion: once the definition has changed, nobody knows the rest."""
-    owing = _owing((job for job in stored if job.is_active), now)
-    while owing:
-        settlement = settle(owing, now=now)
-        write(settlement, [queued_row(due) for due in settlement.runs], now=now)
-        due_at = {job_id: next_fire_at for job_id, next_fire_at, _ in settlement.moves}
-        owing = _owing((job._replace(next_fire_at=due_at[job.id]) for job in owing), now)
-
-
-def _owing(jobs: Iterable[JobFacts], now: datetime) -> list[JobFacts]:
-    return [job for job in jobs if job.next_fire_at is not None and job.next_fire_at <= now]
-
-
-def skip_queued(job_ids: Sequence[UUID], now: datetime) -> int:
-    """Give up the scheduled runs of paused jobs that have not been sent; return how many."""
-    if not job_ids:
-        return 0
-    runs = JobExecution.objects.filter(job_id__in=job_ids, trigger_type=TriggerType.SCHEDULED)
-    return give_up(runs.filter(status=Status.QUEUED), reason=PAUSED, now=now)
-
-
-def give_up(queued: QuerySet[JobExecution], *, reason: str, now: datetime) -> int:
-    """Settle `queued` rows that will not be sent (again); return how many. Call it inside a transaction.
-
-    What never left is skipped. What waited for another attempt has failed, as its last attempt did.
-    """
-    fields = ("id", "attempt", "job_id", "started_at", "trigger_type", "execution_type")
-    rows = list(batches.locked(queued.order_by("id"), skip=False).values_list(*fields))
-    counted = []
-    for status, is_meant in ((Status.SKIPPED, True), (Status.FAILED, False)):
-        ended = [row for row in rows if (row[1] == 1) is is_meant]
-        ids = [row[0] for row in ended]
-        JobExecution.objects.filter(id__in=ids).update(status=status, reason=reason, completed_at=now, not_before=None)
-        counted += [Counted(job, started, status, trigger, kind, None) for _, _, job, started, trigger, kind in ended]
-    counters.add(counted)
-    return len(rows)

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from django.db.models import F
 
-from jobs import messages, schedule
 from jobs.models import Job
+from jobs.notices import events
+from jobs.schedule.reschedule import reschedule
 from notifications.message import Message
 
 
@@ -42,7 +43,7 @@ def _pause_failing(job_ids: Sequence[UUID], now: datetime) -> list[Message]:
     notices = []
     for job in failing.select_related("category", "pic_team").order_by("id"):
         job.is_active = False
-        schedule.reschedule(job, now=now)
+        reschedule(job, now=now)
         job.save(update_fields=["is_active", "next_fire_at", "schedule_error", "updated_at"])
-        notices.append(messages.paused_after_failures(job, failures=job.consecutive_failures, now=now))
+        notices.append(events.paused_after_failures(job, failures=job.consecutive_failures, now=now))
     return notices

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import QuerySet
 
-from cronsched.lib import batches
+from cronsched.lib.db import batches
 from jobs.executors.base import MAX_TARGET_LENGTH, shown_url, storable
 from jobs.models import ExecutionType, Job
 

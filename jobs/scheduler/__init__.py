@@ -15,8 +15,8 @@ The rows are the truth
     else has to.
 
 One pass (`sender`, `feed`, each whole second)
-    claim    due jobs, by index, in batches: lock, decide (`jobs.plan`), insert the executions, move the jobs on; one
-             transaction. What finds room in the send pool goes in as `running` at once, the rest as `queued`.
+    claim    due jobs, by index, in batches: lock, decide (`jobs.schedule.plan`), insert the executions, move the jobs
+             on; one transaction. What finds room in the send pool goes in as `running` at once, the rest as `queued`.
     start    queued rows whose time has come become `running`, with their definition as it is then. One transaction.
     send     threads that hold no connection and no model (`send`); they were given only rows that are committed.
     record   outcomes in batches, with notices and counts; one transaction (`record`).
@@ -34,7 +34,7 @@ Who helps (`workers`)
 Who leads (`lease`, `runner`)
     One row with holder, fence and seq. A standby takes over when the row stood still for 15 s by its own clock that
     nobody can set; the holder stops 3 s before that by itself. "Due" is the database's clock, sampled at each renewal;
-    hosts need not agree on the time. Repairs and chores (`housekeeping`) are the leader's, run by APScheduler.
+    hosts need not agree on the time. Repairs and chores (`jobs.chores`) are the leader's, run by APScheduler.
 
 What happens when
     killed before the claim commits     nothing happened; the next leader finds the jobs due.

@@ -13,15 +13,15 @@ from uuid import UUID
 
 from django.db import transaction
 
-from cronsched.lib import batches
-from cronsched.lib.batches import Among
+from cronsched.lib.db import batches
+from cronsched.lib.db.batches import Among
+from cronsched.lib.db.outages import piecewise
 from cronsched.lib.ids import uuid7
-from cronsched.lib.outages import piecewise
 from jobs.dispatch import Prepared, planned_row, prepare, running_row, take_turns
 from jobs.executors.base import storable
-from jobs.facts import JobFacts
 from jobs.models import CatchUp, Job, Overlap
-from jobs.schedule import ERROR_LENGTH, Due, Settlement, move_on, queued_row, settle, write
+from jobs.schedule.due import ERROR_LENGTH, Due, Settlement, move_on, queued_row, settle, write
+from jobs.schedule.scheduled_job import JobFacts
 
 logger = logging.getLogger(__name__)
 

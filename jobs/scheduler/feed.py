@@ -10,15 +10,16 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from cronsched.lib import batches, failpoints
-from cronsched.lib.batches import Among
+from cronsched.lib import failpoints
 from cronsched.lib.clock import uptime
-from cronsched.lib.outages import is_outage, piecewise
+from cronsched.lib.db import batches
+from cronsched.lib.db.batches import Among
+from cronsched.lib.db.outages import is_outage, piecewise
 from jobs import dispatch
 from jobs.dispatch import Prepared
+from jobs.end_dates.expiry import pause_ended
 from jobs.models import ExecutionQuerySet, JobExecution, Status
 from jobs.scheduler.claim import BATCH, Claimed, claim_due, claim_piecewise
-from jobs.scheduler.housekeeping import pause_ended
 from jobs.scheduler.send import Lanes, SendPool
 from jobs.scheduler.turns import Turn
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from django.db.models import F
 
 from cronsched.lib.clock import database_now, uptime
-from cronsched.lib.compiled import Compiled
+from cronsched.lib.db.compiled import Compiled
 from cronsched.lib.errors import Conflict
 from jobs.models import SchedulerLease
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from django.db.models import F, QuerySet
 
-from jobs.leadership import TTL
 from jobs.models import SchedulerLease
+from jobs.scheduler.leadership import TTL
 
 RENEW_SECONDS = 5.0
 LOOK_SECONDS = 1.0

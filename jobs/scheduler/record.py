@@ -18,7 +18,7 @@ from django.db import connection
 
 from cronsched.lib import failpoints
 from cronsched.lib.clock import uptime
-from cronsched.lib.outages import KEEP_SECONDS, RETRY_SECONDS, UNREACHABLE, first_line, piecewise
+from cronsched.lib.db.outages import KEEP_SECONDS, RETRY_SECONDS, UNREACHABLE, first_line, piecewise
 from jobs.dispatch import Result, record
 from jobs.scheduler.turns import Turn
 

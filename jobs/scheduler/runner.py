@@ -21,21 +21,28 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import F
 
-from cronsched.api import utc_text
+from cronsched.api.errors import utc_text
 from cronsched.door import door
 from cronsched.lib.clock import uptime
-from cronsched.lib.outages import UNREACHABLE, first_line
-from jobs import digests, pacing, renewal, targets, tracking
-from jobs.digests import DAILY, WEEKLY
-from jobs.facts import DEADLINE_MARGIN
+from cronsched.lib.db.outages import UNREACHABLE, first_line
+from jobs.chores.cron_chore import Chore, RareChore, every, every_second
+from jobs.chores.prune_history import prune_history, recount_yesterday
+from jobs.chores.reconcile import Reconciler
+from jobs.chores.sweep import sweep
+from jobs.end_dates import renewal
+from jobs.end_dates.reminders import maintain_end_dates
+from jobs.github import rate_limits, tracking
 from jobs.models import HOUR, Job, SchedulerLease
-from jobs.scheduler import housekeeping, lease
-from jobs.scheduler.chores import Chore, RareChore, every, every_second
+from jobs.notices import digests
+from jobs.notices.digests import DAILY, WEEKLY
+from jobs.schedule.scheduled_job import DEADLINE_MARGIN
+from jobs.scheduler import lease
 from jobs.scheduler.claim import rehearse
 from jobs.scheduler.lease import Sighting, Term
 from jobs.scheduler.sender import CLOSING_SECONDS, Sender
 from jobs.scheduler.turns import Turn, write_turn
 from jobs.scheduler.workers import Calls, Workers
+from jobs.targets import checks
 from notifications import delivery, tidying
 
 logger = logging.getLogger(__name__)
@@ -116,8 +123,8 @@ class Runner:
         self._sender.start()
         try:
             now = self._clock.sample()
-            housekeeping.Reconciler().reconcile(now=now, chores=0)
-            housekeeping.sweep(now=now, may_act=lambda: True)
+            Reconciler().reconcile(now=now, chores=0)
+            sweep(now=now, may_act=lambda: True)
             self._sender.run_pass(lambda: True)
         finally:
             # What has left is waited for, whatever became of the rest.
@@ -189,7 +196,7 @@ class Leader:
         self._turn = turn
         self._workers = workers
         self._ended = Event()
-        self._reconciler = housekeeping.Reconciler()
+        self._reconciler = Reconciler()
         self._scheduler = BackgroundScheduler(
             executors={name: ThreadPoolExecutor(threads) for name, threads in THREADS.items()},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -259,16 +266,16 @@ class Leader:
 
     def _chores(self) -> list[Chore]:
         rare = [
-            RareChore("end_dates", "0 9 * * mon", lambda now: housekeeping.maintain_end_dates(now=now)),
+            RareChore("end_dates", "0 9 * * mon", lambda now: maintain_end_dates(now=now)),
             RareChore("prune_history", "15 3 * * *", self._prune),
-            RareChore("forget_lanes", "25 3 * * *", lambda now: pacing.forget_idle(now=now)),
+            RareChore("forget_lanes", "25 3 * * *", lambda now: rate_limits.forget_idle(now=now)),
             RareChore("reminders", "0 8 * * *", lambda now: renewal.remind(now=now, may_act=self.may_act)),
             RareChore("daily_digests", "5 8 * * *", lambda now: digests.send(DAILY, now=now, may_act=self.may_act)),
             RareChore(
                 "weekly_reports", "10 8 * * mon", lambda now: digests.send(WEEKLY, now=now, may_act=self.may_act)
             ),
             RareChore("tidy_notices", "20 * * * *", lambda now: tidying.tidy(now=now, may_act=self.may_act)),
-            RareChore("recount", "45 9 * * *", lambda now: housekeeping.recount_yesterday(now=now)),
+            RareChore("recount", "45 9 * * *", lambda now: recount_yesterday(now=now)),
         ]
         return [
             Chore("claim", every_second, self._claim, lane="claim", at_once=True),
@@ -321,7 +328,7 @@ class Leader:
         )
 
     def _sweep(self) -> None:
-        swept = housekeeping.sweep(now=self._clock.now(), may_act=self.may_act)
+        swept = sweep(now=self._clock.now(), may_act=self.may_act)
         if swept:
             logger.warning("%d runs have an unknown outcome: their sender died or lost the database", swept)
 
@@ -333,10 +340,10 @@ class Leader:
         tracking.follow(now=self._clock.now(), may_act=self.may_act)
 
     def _check_targets(self) -> None:
-        targets.check_due(now=self._clock.now(), may_act=self.may_act)
+        checks.check_due(now=self._clock.now(), may_act=self.may_act)
 
     def _prune(self, now: datetime) -> int:
-        return housekeeping.prune_history(now=now, may_act=self.may_act)
+        return prune_history(now=now, may_act=self.may_act)
 
     def _do_rare(self, chore: RareChore) -> None:
         term = self._term

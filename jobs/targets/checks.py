@@ -18,10 +18,15 @@ from django.db.models import F, Q, QuerySet
 
 from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
-from jobs import cron, dispatch, executors, messages, pacing, waiting
-from jobs.executors import Finding, Request, WebhookRequest
-from jobs.facts import JobFacts
+from jobs import cron, dispatch
+from jobs.dispatch import blocking_requests, executors
+from jobs.dispatch.executors import Request
+from jobs.executors.base import Finding
+from jobs.executors.webhook import WebhookRequest
+from jobs.github import rate_limits
 from jobs.models import Job
+from jobs.notices import events
+from jobs.schedule.scheduled_job import JobFacts
 from notifications.services import notify
 
 logger = logging.getLogger(__name__)
@@ -66,7 +71,7 @@ def check(job_id: UUID, *, now: datetime) -> list[dict[str, Any]]:
     if until := _blocked(tasks, now):
         seconds = max(1, int((until - now).total_seconds()))
         raise TooManyRequests("GitHub asked to be left alone for a while.", retry_after=seconds)
-    with waiting.place():
+    with blocking_requests.place():
         findings = executors.check(task.request, now=now, timeout=TIMEOUT)
     _keep(task, findings, now)
     return [finding_facts(finding) for finding in findings]
@@ -105,7 +110,7 @@ def _tasks(jobs: QuerySet[Job]) -> list[Task]:
 
 def _blocked(tasks: Iterable[Task], now: datetime) -> datetime | None:
     lanes = {lane for task in tasks if (lane := executors.lane(task.request))}
-    return max(pacing.blocked(lanes, now=now).values(), default=None) if lanes else None
+    return max(rate_limits.blocked(lanes, now=now).values(), default=None) if lanes else None
 
 
 def _checked(tasks: Sequence[Task], now: datetime) -> list[tuple[Task, list[Finding]]]:
@@ -138,4 +143,4 @@ def _keep(task: Task, findings: Sequence[Finding], now: datetime) -> None:
         new = [finding.message for finding in findings if finding.conclusive and finding.code not in known]
         if new:
             job = Job.objects.select_related("category", "pic_team").get(pk=task.job_id)
-            notify([messages.target_check(job, finding=" ".join(new), now=now)], now=now)
+            notify([events.target_check(job, finding=" ".join(new), now=now)], now=now)

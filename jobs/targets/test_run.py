@@ -10,10 +10,12 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import transaction
 
-from cronsched.lib import payload
 from cronsched.lib.errors import DomainError, TooManyRequests
-from jobs import executors, pacing, waiting
-from jobs.executors import Failure, GitHubRequest, Outcome, WebhookRequest
+from cronsched.lib.input import payload
+from jobs.dispatch import blocking_requests, executors
+from jobs.executors.base import Failure, Outcome
+from jobs.executors.webhook import WebhookRequest
+from jobs.github import GitHubRequest, rate_limits
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 1.0, 30.0
@@ -27,7 +29,7 @@ def try_target(sent: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     `TooManyRequests` where too many requests wait for targets already.
     """
     request = read_request(sent)
-    with waiting.place():
+    with blocking_requests.place():
         return _call(request, now=now)
 
 
@@ -47,9 +49,9 @@ def _take_turn(request: GitHubRequest, *, now: datetime) -> None:
 
     def take(at: datetime) -> datetime | None:
         with transaction.atomic():
-            return pacing.take([(trial_id, lane)], now=at).get(trial_id)
+            return rate_limits.take([(trial_id, lane)], now=at).get(trial_id)
 
-    turn = pacing.patiently(take, now=now, patience=PATIENCE)
+    turn = rate_limits.patiently(take, now=now, patience=PATIENCE)
     if turn is not None:
         seconds = math.ceil((turn - now).total_seconds())
         raise TooManyRequests("GitHub takes no more dispatches now. Try again.", retry_after=seconds)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from jobs import waiting
-from jobs.tests.github_fake import FakeRepository, GitHubFake
+from jobs.dispatch import blocking_requests
+from jobs.tests.github.fake import FakeRepository, GitHubFake
 
 WORKFLOW = {"target_url": None, "github_owner": "acme", "github_repo": "shop", "github_workflow_name": "deploy.yml"}
 
@@ -30,6 +30,6 @@ def shop(github_fake: GitHubFake) -> FakeRepository:
 @pytest.fixture
 def one_place(monkeypatch: pytest.MonkeyPatch) -> threading.BoundedSemaphore:
     """The places of a process in which one request at a time may wait for a target."""
-    monkeypatch.setattr(waiting, "places", threading.BoundedSemaphore(1))
-    monkeypatch.setattr(waiting, "BRIEF_SECONDS", 0.01)
-    return waiting.places
+    monkeypatch.setattr(blocking_requests, "places", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(blocking_requests, "BRIEF_SECONDS", 0.01)
+    return blocking_requests.places

@@ -13,8 +13,9 @@ from werkzeug import Response as SinkResponse
 
 from accounts.models import User
 from cronsched.lib.errors import DomainError, NotFound
-from jobs import history, services
-from jobs.csv_import import Report, read_table
+from jobs import services
+from jobs.history import retention
+from jobs.importing.rows import Report, read_table
 from jobs.models import Job, JobExecution
 from jobs.tests.factories import job_body, make_execution, make_job
 from notifications.models import Notification
@@ -119,7 +120,7 @@ def test_whoever_comes_after_a_deletion_finds_nothing(ops, owner, rival, act):
 
 def test_nobody_can_refer_to_a_job_that_is_being_deleted(ops, owner, rival, monkeypatch):
     job = make_job(created_by=owner)
-    delete, references = history.delete, []
+    delete, references = retention.delete, []
 
     def delete_while_somebody_refers_to_it(ids):
         references.append(rival.starts(lambda: make_execution(job)))
@@ -128,7 +129,7 @@ def test_nobody_can_refer_to_a_job_that_is_being_deleted(ops, owner, rival, monk
             references[0].result(0.5)
         return delete(ids)
 
-    monkeypatch.setattr(history, "delete", delete_while_somebody_refers_to_it)
+    monkeypatch.setattr(retention, "delete", delete_while_somebody_refers_to_it)
     services.delete_job(job.pk, by=owner, now=timezone.now())
     with pytest.raises(IntegrityError):
         references[0].result(WAIT_SECONDS)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.tests.factories import api_client
 from cronsched.lib.clock import database_now
-from jobs import renewal
+from jobs.end_dates import renewal
 from jobs.models import Job, JobExecution
 from jobs.tests.factories import job_body, make_job
 from taxonomy.tests.factories import make_team

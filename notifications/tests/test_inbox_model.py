@@ -9,7 +9,7 @@ import pytest
 
 from accounts.tests.factories import make_user
 from cronsched.lib.errors import DomainError
-from cronsched.lib.ranges import DateRange
+from cronsched.lib.input.ranges import DateRange
 from notifications import inbox, tidying
 from notifications.message import EVERYONE
 from notifications.models import Notification

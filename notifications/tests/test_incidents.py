@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from accounts.tests.factories import make_user
-from jobs import messages
 from jobs.models import Status
+from jobs.notices import events
 from jobs.tests.factories import make_execution, make_job
 from notifications.models import Delivery, Incident, Notification, SlackSettings
 from notifications.services import notify
@@ -32,7 +32,7 @@ def tell(job, *outcomes, hours=1.0, start=NOON):
     for number, status in enumerate(outcomes):
         now = start + timedelta(hours=hours) * number
         execution = make_execution(job, status=status, started_at=now, error_message="boom", duration_seconds=1.0)
-        word = messages.unknown if status == LOST else messages.run_finished
+        word = events.unknown if status == LOST else events.run_finished
         notify([word(job, execution, now=now)], now=now)
         new = Delivery.objects.filter(created_at=now)
         told.append(" ".join(sorted(f"{row.channel}:{row.kind}" for row in new)))
@@ -116,7 +116,7 @@ def test_a_category_decides_unless_the_job_says_otherwise():
 def test_runs_of_one_batch_are_told_in_their_order():
     job = job_with(notify_after_failures=2, notify_on_recovery=True)
     runs = [make_execution(job, status=status, error_message="boom") for status in (BAD, OK, BAD, BAD, OK, BAD)]
-    notify([messages.run_finished(job, run, now=NOON) for run in runs], now=NOON)
+    notify([events.run_finished(job, run, now=NOON) for run in runs], now=NOON)
     kinds = sorted(Delivery.objects.filter(channel="email").values_list("kind", flat=True))
     assert kinds == ["job_failure", "job_recovered"]
     assert Incident.objects.get().failures == 1
@@ -145,7 +145,7 @@ def test_a_batch_takes_as_many_statements_as_a_single_run(django_assert_max_num_
         for number in range(40)
     ]
     runs = [make_execution(job, status=status, error_message="boom") for job in jobs]
-    worded = [messages.run_finished(job, run, now=NOON) for job, run in zip(jobs, runs, strict=True)]
+    worded = [events.run_finished(job, run, now=NOON) for job, run in zip(jobs, runs, strict=True)]
     with django_assert_max_num_queries(10) as few:
         notify(worded[:1], now=NOON)
     with django_assert_max_num_queries(len(few)):

@@ -8,8 +8,8 @@ import pytest
 from accounts.models import NotificationPreferences
 from accounts.tests.factories import make_user
 from cronsched.lib.tests.servers import target
-from jobs import messages
 from jobs.models import Status, TriggerType
+from jobs.notices import events
 from jobs.tests.factories import make_execution, make_job
 from notifications.channels.base import DeliveryError, Parcel, one_line
 from notifications.channels.email import MailSession
@@ -33,7 +33,7 @@ def run(job, status=Status.FAILED, **fields):
     if status == Status.FAILED:
         defaults["error_message"] = "Webhook returned status 500"
     execution = make_execution(job, **{**defaults, **fields})
-    notify([messages.run_finished(job, execution, now=NOON)], now=NOON)
+    notify([events.run_finished(job, execution, now=NOON)], now=NOON)
     return execution
 
 
@@ -160,8 +160,8 @@ def test_a_pause_is_mailed_to_listed_accounts_that_asked_for_it(db, mailbox, del
     if wants is not None:
         NotificationPreferences.objects.create(user=account, email_on_job_disabled=wants)
     job = mailing_job("dora@example.com", OPS)
-    notify([messages.job_disabled(job, account)], now=NOON)
-    notify([messages.auto_paused(job, now=NOON)], now=NOON)
+    notify([events.job_disabled(job, account)], now=NOON)
+    notify([events.auto_paused(job, now=NOON)], now=NOON)
     deliverer.run_once(NOON)
     assert mailbox.recipients == mailed * 2
     assert {mail["Subject"] for mail in mailbox.mails} == ({"Job Disabled: Backup"} if mailed else set())

@@ -8,8 +8,8 @@ import pytest
 from accounts.models import NotificationPreferences
 from accounts.tests.factories import make_user
 from cronsched.tests.browser import opened_page
-from jobs import digests, messages
 from jobs.models import Status, TriggerType
+from jobs.notices import digests, events
 from jobs.tests.factories import make_execution, make_job
 from notifications.channels.base import Parcel
 from notifications.channels.email import render
@@ -93,12 +93,12 @@ def mails(name=PLAIN, **run):
     succeeded = make_execution(job, **fields, status=Status.SUCCESS)
     lost = make_execution(job, **fields, status=Status.UNKNOWN, reason="The sender died.")
     told = [
-        messages.run_finished(job, failed, now=NOON),
-        messages.run_finished(job, succeeded, now=NOON),
-        messages.unknown(job, lost, now=NOON),
+        events.run_finished(job, failed, now=NOON),
+        events.run_finished(job, succeeded, now=NOON),
+        events.unknown(job, lost, now=NOON),
         missed(job, lost.pk),
-        messages.job_disabled(job, dora),
-        messages.end_date_reminder(job, 7, due=7, to=dora.email, renew_url="https://cron.example/renew/x", now=NOON),
+        events.job_disabled(job, dora),
+        events.end_date_reminder(job, 7, due=7, to=dora.email, renew_url="https://cron.example/renew/x", now=NOON),
     ]
     notify(told, now=NOON)
     digests.send(digests.DAILY, now=NOON + timedelta(days=1))
@@ -106,7 +106,7 @@ def mails(name=PLAIN, **run):
 
 
 def missed(job, execution_id):
-    return messages.missed(
+    return events.missed(
         job, first=NOON, last=NOON, count=1, reason="No scheduler was running.", execution_id=execution_id, now=NOON
     )
 
@@ -182,9 +182,7 @@ def test_missed_runs_lead_to_the_row_that_says_why():
 def test_a_run_at_github_without_an_address_has_no_dead_link():
     job = make_job(enable_email_notifications=True, notification_emails=["ops@example.com"])
     execution = make_execution(job, started_at=NOON, status=Status.SUCCESS)
-    notify(
-        [messages.run_concluded(job, execution, conclusion="timed_out", url="", failed_step=None, now=NOON)], now=NOON
-    )
+    notify([events.run_concluded(job, execution, conclusion="timed_out", url="", failed_step=None, now=NOON)], now=NOON)
     told = rendered(Delivery.objects.get())
     assert all(page(told).links)
     assert "timed_out" in page(told).text

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from cronsched.lib.tests.servers import target
-from jobs import messages
 from jobs.models import Status
+from jobs.notices import events
 from jobs.tests.factories import make_execution, make_job
 from notifications import summaries
 from notifications.channels.slack import body, cut
@@ -24,7 +24,7 @@ from taxonomy.tests.factories import make_team
 
 def fail(job, error="Webhook returned status 500"):
     execution = make_execution(job, status=Status.FAILED, started_at=NOON, error_message=error)
-    notify([messages.run_finished(job, execution, now=NOON)], now=NOON)
+    notify([events.run_finished(job, execution, now=NOON)], now=NOON)
 
 
 def post(text="hello", **fields):
@@ -271,7 +271,7 @@ def test_more_than_twenty_waiting_posts_become_one(slack, deliverer):
     here = make_team(name="A", slack_handle="@here")
     for number in range(25):
         fail(make_job(name=f"Job <{number}>", pic_team=here))
-    notify([messages.ending_soon(make_job(name="Old"), 3, now=NOON)], now=NOON)
+    notify([events.ending_soon(make_job(name="Old"), 3, now=NOON)], now=NOON)
     deliverer.run_once(NOON)
     (text,) = slack.texts
     first, *lines = text.split("\n")
@@ -310,7 +310,7 @@ def test_a_long_outage_of_slack_ends_in_one_summary(slack, deliverer, clock):
     for number in range(5):
         for _ in range(25):
             fail(make_job(pic_team=oncall))
-        notify([messages.ending_soon(make_job(name=f"Old {number}"), 3, now=NOON)], now=NOON)
+        notify([events.ending_soon(make_job(name=f"Old {number}"), 3, now=NOON)], now=NOON)
         deliverer.run_once(clock.forward(minutes=1))
     slack.answers = []
     deliverer.run_once(clock.forward(hours=1))

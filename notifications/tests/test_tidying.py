@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from accounts.tests.factories import make_user
-from cronsched.lib.ranges import DateRange
+from cronsched.lib.input.ranges import DateRange
 from notifications import inbox
 from notifications.message import NOBODY, SlackPost
 from notifications.models import Delivery, Mark, Notification, Once, ReadAll, SlackSettings, Tally

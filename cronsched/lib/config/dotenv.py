@@ -10,7 +10,7 @@ from pathlib import Path
 
 import environ
 
-from cronsched.lib.env import BadSetting
+from cronsched.lib.config.env import BadSetting
 
 ASSIGNMENT = re.compile(r"(?:export )?[A-Za-z_][A-Za-z_0-9]*=")
 

@@ -27,7 +27,7 @@ from django.db.models import BooleanField, F, Func, Model, QuerySet
 from django.db.models.expressions import Col
 from django.db.models.sql.compiler import SQLCompiler
 
-from cronsched.lib.outages import is_outage
+from cronsched.lib.db.outages import is_outage
 
 M = TypeVar("M", bound=Model)
 

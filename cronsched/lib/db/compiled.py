@@ -20,7 +20,7 @@ from django.db.models import Expression, Field, QuerySet
 from django.db.models.query import ModelIterable, get_related_populators
 from django.db.models.sql.compiler import SQLCompiler
 
-from cronsched.lib import batches
+from cronsched.lib.db import batches
 
 Result = TypeVar("Result")
 

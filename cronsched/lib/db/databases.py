@@ -15,7 +15,7 @@ from typing import Any
 
 import environ
 
-from cronsched.lib.env import BadSetting, integer
+from cronsched.lib.config.env import BadSetting, integer
 
 BUSY_TIMEOUT_SECONDS = 20
 STATEMENT_TIMEOUT_MS = 30_000

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cronsched.lib.env import FALSE_WORDS, TRUE_WORDS
+from cronsched.lib.config.env import FALSE_WORDS, TRUE_WORDS
 from cronsched.lib.errors import DomainError, Problem, SchemaError
 
 # More than any page needs. Python itself refuses to read some more than that, and needs ever longer for them.

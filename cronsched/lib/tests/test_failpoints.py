@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from cronsched.lib import failpoints
-from cronsched.lib.env import BadSetting
+from cronsched.lib.config.env import BadSetting
 
 
 def test_without_an_order_a_point_is_passed():

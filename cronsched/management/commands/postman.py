@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from cronsched import documents, postman
+from cronsched.api import documents, postman
 
 
 class Command(BaseCommand):

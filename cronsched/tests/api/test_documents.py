@@ -4,7 +4,7 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from cronsched.documents import description
+from cronsched.api.documents import description
 from cronsched.tests.browser import opened_page
 
 PAGES = ("/docs", "/redoc")

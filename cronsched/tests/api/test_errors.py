@@ -12,10 +12,10 @@ from django.urls import path
 from rest_framework.permissions import AllowAny
 
 from accounts.tests.factories import api_client
-from cronsched.api import json_object
+from cronsched.api.errors import json_object
+from cronsched.api.viewsets import APIViewSet
 from cronsched.urls import handler400, handler404, handler500
 from cronsched.urls import urlpatterns as real_urlpatterns
-from cronsched.viewsets import APIViewSet
 
 NOT_FOUND = {"error": "Not found", "message": "Not Found", "detail": "Not Found"}
 NOT_ALLOWED = {"error": "Method not allowed", "message": "Method Not Allowed", "detail": "Method Not Allowed"}

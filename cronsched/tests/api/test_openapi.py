@@ -6,8 +6,8 @@ from typing import Any
 from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import validate
 
-from cronsched.documents import description
-from cronsched.schema import ACCESS_KEY, ADMIN, PUBLIC, WRITER
+from cronsched.api.documents import description
+from cronsched.api.openapi import ACCESS_KEY, ADMIN, PUBLIC, WRITER
 
 Operation = dict[str, Any]
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from cronsched.documents import description
+from cronsched.api.documents import description
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import requests
 
-from cronsched.documents import description
+from cronsched.api.documents import description
 from cronsched.tests.fixtures import ADMIN_PASSWORD
 from cronsched.tests.fuzz.contradictions import by_operation, configuration
 from cronsched.tests.processes import ROOT, web_process

@@ -12,10 +12,10 @@ How a run ended is told once, counts for the job's health, and frees its place w
 decides (`decides`) does so instead of its dispatch; the execution's `status` is the dispatch's outcome all the same.
 """
 
-from jobs.tracking.begin import Started, begin
-from jobs.tracking.events import hear
-from jobs.tracking.ownership import claim_found, known_runs
-from jobs.tracking.polling import follow
-from jobs.tracking.search import seek
+from jobs.github.tracking.begin import Started, begin
+from jobs.github.tracking.events import hear
+from jobs.github.tracking.ownership import claim_found, known_runs
+from jobs.github.tracking.polling import follow
+from jobs.github.tracking.search import seek
 
 __all__ = ["Started", "begin", "claim_found", "follow", "hear", "known_runs", "seek"]

@@ -9,9 +9,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from cronsched.lib.outages import piecewise
-from jobs.executors import GitHubRequest
-from jobs.executors.github import next_poll
+from cronsched.lib.db.outages import piecewise
+from jobs.github import GitHubRequest, next_poll
 from jobs.models import GitHubRun, Job, Tracking
 
 logger = logging.getLogger(__name__)

@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from cronsched.lib import batches
-from jobs import health, messages
-from jobs.executors.github import RunState, Verdict
-from jobs.executors.github.runs import FailedStep
+from cronsched.lib.db import batches
+from jobs.github import RunState, Verdict
+from jobs.github.runs import FailedStep
 from jobs.models import GitHubRun, Job, JobExecution, Tracking
+from jobs.notices import events
+from jobs.schedule import failure_streak
 from notifications.services import notify
 
 
@@ -54,7 +55,7 @@ def apply(held: Held, state: RunState, failed: FailedStep | None, now: datetime)
     if run.decides or not is_well:
         where = " / ".join(filter(None, (run.failed_job, run.failed_step))) or None
         notices.append(
-            messages.run_concluded(
+            events.run_concluded(
                 held.job,
                 held.execution,
                 conclusion=run.conclusion or run.status,
@@ -65,5 +66,5 @@ def apply(held: Held, state: RunState, failed: FailedStep | None, now: datetime)
         )
     # A dispatch that was taken for the outcome has counted as a success.
     if run.decides or not is_well:
-        notices += health.count([(held.job.pk, is_well)], {held.job.pk: held.job}, now=now)
+        notices += failure_streak.count([(held.job.pk, is_well)], {held.job.pk: held.job}, now=now)
     notify(notices, now=now)

@@ -4,11 +4,11 @@ from datetime import datetime
 
 from django.db import transaction
 
-from jobs.executors.github import RunState, Verdict, next_poll
-from jobs.executors.github.events import RunEvent
+from jobs.github import RunState, Verdict, next_poll
+from jobs.github.events import RunEvent
+from jobs.github.tracking.begin import FOLLOW_FOR
+from jobs.github.tracking.conclusion import Held, apply, describe, hold
 from jobs.models import GitHubRun, Tracking
-from jobs.tracking.begin import FOLLOW_FOR
-from jobs.tracking.conclusion import Held, apply, describe, hold
 
 
 def hear(event: RunEvent, *, now: datetime) -> int:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from cronsched.lib.http import DoorError
-from jobs import executors
-from jobs.executors.github import CredentialsMissing, Listing, Poll, Repository, Runs, RunState, Verdict, likely_names
-from jobs.executors.github.runs import FailedStep
-from jobs.facts import DEADLINE_MARGIN
+from jobs.github import CredentialsMissing, Listing, Poll, Repository, Runs, RunState, Verdict, likely_names
+from jobs.github.configured import github
+from jobs.github.runs import FailedStep
 from jobs.models import GitHubRun, JobExecution
+from jobs.schedule.scheduled_job import DEADLINE_MARGIN
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def span_of(execution: JobExecution) -> tuple[datetime, datetime] | None:
 
 def ask(look: Look, now: datetime) -> Sight:
     """Ask GitHub about a run. Where it gives no answer nothing was seen."""
-    runs = Runs(executors.github())
+    runs = Runs(github())
     try:
         if look.run_id is None:
             return _candidates(runs, look, now)

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from jobs.executors.github import RunState
+from jobs.github import RunState
+from jobs.github.tracking.look import LOOK_BACK
 from jobs.models import GitHubRun
-from jobs.tracking.look import LOOK_BACK
 
 
 def known_runs(repositories: Iterable[str], *, now: datetime) -> dict[str, frozenset[int]]:

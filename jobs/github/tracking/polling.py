@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from cronsched.lib import batches
-from jobs import executors, messages, pacing
-from jobs.executors.github import next_poll
+from cronsched.lib.db import batches
+from jobs.github import next_poll, rate_limits
+from jobs.github.configured import github
+from jobs.github.tracking.conclusion import Held, apply, hold
+from jobs.github.tracking.look import PATIENT_POLLS, Look, Sight, as_look, ask
+from jobs.github.tracking.search import choose, is_sought_in_vain
 from jobs.models import GitHubRun, JobExecution, Status, Tracking
-from jobs.tracking.conclusion import Held, apply, hold
-from jobs.tracking.look import PATIENT_POLLS, Look, Sight, as_look, ask
-from jobs.tracking.search import choose, is_sought_in_vain
+from jobs.notices import events
 from notifications.services import notify
 
 # Runs of one pass, and how many of them are looked at side by side.
@@ -54,8 +55,8 @@ def _take(now: datetime) -> list[Look]:
         seen = JobExecution.objects.only("status", "target", "request_snapshot", "started_at", "deadline_at")
         executions = seen.in_bulk([run.pk for run in runs])
     looks = [as_look(run, executions[run.pk]) for run in runs]
-    lanes = {look.execution_id: executors.github().lane(look.repository) for look in looks}
-    blocked = pacing.blocked(set(lanes.values()), now=now)
+    lanes = {look.execution_id: github().lane(look.repository) for look in looks}
+    blocked = rate_limits.blocked(set(lanes.values()), now=now)
     for look in looks:
         if (until := blocked.get(lanes[look.execution_id])) is not None:
             GitHubRun.objects.filter(pk=look.execution_id).exclude(next_poll_at=None).update(next_poll_at=until)
@@ -77,7 +78,7 @@ def _see(look: Look, sight: Sight, now: datetime) -> None:
         run.checked_at = now
         run.next_poll_at = now + max(next_poll(run.polls + 1, key=str(run.pk)), sight.poll.wait or timedelta())
         if sight.poll.wait is not None:
-            pacing.block({executors.github().lane(look.repository): sight.poll.wait}, now=now)
+            rate_limits.block({github().lane(look.repository): sight.poll.wait}, now=now)
         if sight.candidates is not None:
             choose(held, look, sight, now)
         elif sight.poll.state is not None:
@@ -108,4 +109,4 @@ def _lose(held: Held, tracking: Tracking, reason: str, now: datetime) -> None:
     held.run.next_poll_at = None
     # Where its dispatch was taken for the outcome, everything has been said.
     if held.run.decides:
-        notify([messages.run_lost(held.job, held.execution, reason=reason, now=now)], now=now)
+        notify([events.run_lost(held.job, held.execution, reason=reason, now=now)], now=now)

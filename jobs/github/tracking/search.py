@@ -11,14 +11,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from jobs import counters, executors, health, messages
 from jobs.executors.base import MAX_OUTPUT_LENGTH, MAX_TARGET_LENGTH, storable
-from jobs.executors.github.runs import LOOKUP_AFTER
+from jobs.github.configured import has_github_credential
+from jobs.github.runs import LOOKUP_AFTER
+from jobs.github.tracking.begin import FOLLOW_FOR, is_wanted
+from jobs.github.tracking.conclusion import Held
+from jobs.github.tracking.look import LOOK_BACK, PATIENT_POLLS, Look, Sight, ref_of, span_of
+from jobs.github.tracking.ownership import claim, free
+from jobs.history import daily_counts
 from jobs.models import ExecutionType, GitHubRun, JobExecution, Status, Tracking
-from jobs.tracking.begin import FOLLOW_FOR, is_wanted
-from jobs.tracking.conclusion import Held
-from jobs.tracking.look import LOOK_BACK, PATIENT_POLLS, Look, Sight, ref_of, span_of
-from jobs.tracking.ownership import claim, free
+from jobs.notices import events
+from jobs.schedule import failure_streak
 from notifications.services import notify
 
 # Runs of dead senders are looked for so long, where GitHub does not answer, and one after the other: a process that
@@ -36,7 +39,7 @@ def seek(lost: Iterable[JobExecution], *, now: datetime) -> None:
 
     Call it in the transaction that calls them unknown. Without a credential nobody can look.
     """
-    if not executors.has_github_credential():
+    if not has_github_credential():
         return
     rows: list[GitHubRun] = []
     for execution in lost:
@@ -97,7 +100,7 @@ def _settle(held: Held, look: Look, workflow: str, now: datetime) -> None:
     """Say that the dispatch succeeded after all, unless somebody knows better by now; and follow its run as usual."""
     execution, run = held.execution, held.run
     unknown = JobExecution.objects.filter(pk=execution.pk, status=Status.UNKNOWN)
-    before = counters.of(unknown, sign=-1)
+    before = daily_counts.of(unknown, sign=-1)
     sent = execution.request_snapshot or {}
     execution.status, execution.reason, execution.completed_at = Status.SUCCESS, None, now
     execution.target = storable(f"{sent['owner']}/{sent['repo']}/{workflow}", MAX_TARGET_LENGTH)
@@ -108,8 +111,8 @@ def _settle(held: Held, look: Look, workflow: str, now: datetime) -> None:
     if not unknown.update(**{name: getattr(execution, name) for name in settled}):
         run.run_id, run.url, run.status = None, "", ""
         return
-    counters.add([*before, *counters.of(JobExecution.objects.filter(pk=execution.pk))])
-    message = messages.run_finished(held.job, execution, now=now)
+    daily_counts.add([*before, *daily_counts.of(JobExecution.objects.filter(pk=execution.pk))])
+    message = events.run_finished(held.job, execution, now=now)
     run.decides = is_wanted(held.job)
     if run.decides:
         # Whether all is well is for the run to say.
@@ -117,7 +120,7 @@ def _settle(held: Held, look: Look, workflow: str, now: datetime) -> None:
         notify([replace(message, mail=None, alarm=None)], now=now)
     else:
         run.tracking, run.next_poll_at = Tracking.NOT_FOLLOWED, None
-        notify([message, *health.count([(held.job.pk, True)], {held.job.pk: held.job}, now=now)], now=now)
+        notify([message, *failure_streak.count([(held.job.pk, True)], {held.job.pk: held.job}, now=now)], now=now)
 
 
 def is_sought_in_vain(held: Held, sight: Sight, now: datetime) -> bool:

@@ -16,7 +16,7 @@ from rich.text import Text
 from accounts.models import User
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
-from jobs.csv_import import Report, Table, read_table
+from jobs.importing.rows import Report, Table, read_table
 from jobs.services import import_jobs
 
 ROWS_FAILED = 1

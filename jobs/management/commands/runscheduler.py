@@ -10,8 +10,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from cronsched.lib.clock import uptime
+from cronsched.lib.db.outages import UNREACHABLE, first_line
 from cronsched.lib.memory import settle_down
-from cronsched.lib.outages import UNREACHABLE, first_line
 from jobs.scheduler.runner import Runner
 from jobs.scheduler.workers import Workers
 from notifications import delivery

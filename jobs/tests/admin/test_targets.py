@@ -7,8 +7,8 @@ import pytest
 from django.contrib.messages import get_messages
 from django.urls import reverse
 
+from jobs.definitions.request_options import MASK, Secrets
 from jobs.models import GitHubRun, Job, Tracking
-from jobs.options import MASK, Secrets
 from jobs.tests.admin.test_jobs import ADD, CONFIRMED, console, errors_of, form_data, page_of
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import NOON, make_execution, make_job

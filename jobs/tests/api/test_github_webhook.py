@@ -10,9 +10,9 @@ from rest_framework.test import APIClient
 
 from accounts.tests.factories import api_client
 from jobs.models import GitHubRun, Tracking
-from jobs.tests.executors.test_github_runs import ODD_EVENT, ODD_RUN
 from jobs.tests.factories import NOON, make_execution, make_job
-from jobs.tests.github_fake import examples
+from jobs.tests.github.fake import examples
+from jobs.tests.github.test_runs import ODD_EVENT, ODD_RUN
 from notifications.models import Notification
 
 SECRET = "a secret that GitHub shares"

@@ -9,9 +9,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from accounts.tests.factories import api_client
-from jobs import options
+from jobs.definitions import request_options
+from jobs.definitions.request_options import MASK, Secrets
 from jobs.models import Job, JobExecution
-from jobs.options import MASK, Secrets
 from jobs.tests.factories import job_body, make_job
 from taxonomy.tests.factories import make_team
 
@@ -201,7 +201,7 @@ def test_a_third_secret_drops_the_first(client, hook):
     for _ in range(3):
         client.post(f"{JOBS}/{job['id']}/signing-secret")
     secrets = Secrets.opened(Job.objects.get().sealed_secrets).signing
-    assert len(secrets) == options.MAX_SIGNING_SECRETS
+    assert len(secrets) == request_options.MAX_SIGNING_SECRETS
     assert SIGNING_SECRET not in secrets
 
 
@@ -259,7 +259,7 @@ def test_blank_means_the_default(client, blank):
     fields = ("webhook_method", "webhook_headers", "webhook_body", "success_statuses", "success_contains", "retry_on")
     job = created(client, **dict.fromkeys(fields, blank))
     assert Job.objects.get().request_options == {}
-    assert {name: job[name] for name in fields} == {name: options.DEFAULTS[name] for name in fields}
+    assert {name: job[name] for name in fields} == {name: request_options.DEFAULTS[name] for name in fields}
 
 
 @pytest.mark.parametrize("sent, stored", [(None, None), ("", None), (True, True), (False, False), ("no", False)])

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.models import Role
 from accounts.tests.factories import api_client, make_user
-from jobs.leadership import read_status
 from jobs.models import SchedulerLease
+from jobs.scheduler.leadership import read_status
 from jobs.scheduler.runner import Runner
 from jobs.tests.factories import make_job
 

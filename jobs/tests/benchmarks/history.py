@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 
-from jobs import counters
+from jobs.history import daily_counts
 from jobs.models import Job
 
 DAYS = 365
@@ -61,7 +61,7 @@ def fill(jobs: Sequence[Job], number: int, *, shift: float = 0.0) -> None:
         cursor.execute("ANALYZE")
         cursor.execute(f"PRAGMA cache_size = {usual_cache}")
     for day in range(DAYS + 2):
-        counters.recount(START.date() + timedelta(days=day))
+        daily_counts.recount(START.date() + timedelta(days=day))
     with connection.cursor() as cursor:
         # A year's growth would have gone from the log into the file long ago.
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")

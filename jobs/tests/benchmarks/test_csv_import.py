@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.tests.factories import make_user, token_for
 from cronsched.tests.processes import web_process
-from jobs.csv_import import read_table
+from jobs.importing.rows import read_table
 from jobs.models import Job
 from jobs.services import import_jobs
 from jobs.tests.benchmarks.contenders import empty_tables

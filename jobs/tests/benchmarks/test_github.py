@@ -16,7 +16,7 @@ from jobs.tests.benchmarks.contenders import next_minute, wait_until_ended
 from jobs.tests.benchmarks.processes import scheduler
 from jobs.tests.benchmarks.report import Figures, at_least, at_most, size, verdict
 from jobs.tests.factories import make_job
-from jobs.tests.github_fake import GitHubFake
+from jobs.tests.github.fake import GitHubFake
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.django_db(transaction=True)]
 

@@ -12,7 +12,7 @@ import pytest
 from django.db.models import Min
 
 from jobs.dispatch import Prepared, Result, record
-from jobs.executors import Outcome
+from jobs.executors.base import Outcome
 from jobs.models import Job
 from jobs.scheduler.claim import BATCH, claim_due
 from jobs.tests.benchmarks.calls import Web, paths

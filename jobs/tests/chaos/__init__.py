@@ -11,5 +11,5 @@
     checker.py    pure: evidence in, findings and figures out
     sabotaged.py  the service with one protection taken out, to prove that the checker would notice
 
-The fire times come from `jobs.tests.cron_oracles`, which asks every minute whether crontab(5) would run now.
+The fire times come from `jobs.tests.cron.oracles`, which asks every minute whether crontab(5) would run now.
 """

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from jobs.tests.cron_oracles import Minutes, fire_times_by_brute_force
+from jobs.tests.cron.oracles import Minutes, fire_times_by_brute_force
 
 MINUTE = timedelta(minutes=1)
 

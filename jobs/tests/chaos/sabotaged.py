@@ -38,8 +38,8 @@ def no_lock() -> None:
     """Claim jobs that were read some time ago, without looking again."""
     from django.db import transaction
 
-    from jobs.facts import JobFacts
     from jobs.models import Job
+    from jobs.schedule.scheduled_job import JobFacts
     from jobs.scheduler import claim, feed
 
     def claim_due(*, now: Any, limit: int, admit: Any, sender: UUID, **_: Any) -> claim.Claimed:
@@ -54,7 +54,7 @@ def no_lock() -> None:
 
 def no_unique() -> None:
     """Insert rows without asking whether there is one; the harness drops the constraint."""
-    from cronsched.lib import batches
+    from cronsched.lib.db import batches
 
     insert = batches.insert
 
@@ -67,7 +67,7 @@ def no_unique() -> None:
 def send_first() -> None:
     """Send what is claimed and commit some time later."""
     from jobs.dispatch import Prepared, execute
-    from jobs.executors import Outcome
+    from jobs.executors.base import Outcome
     from jobs.scheduler import claim, send
 
     outcomes: dict[UUID, Outcome] = {}
@@ -98,7 +98,7 @@ def all_is_well() -> None:
     from dataclasses import replace
 
     from jobs.dispatch import Prepared, execute
-    from jobs.executors import Outcome
+    from jobs.executors.base import Outcome
     from jobs.scheduler import send
 
     def success(prepared: Prepared) -> Outcome:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs.scheduler.chores import RareChore
+from jobs.chores.cron_chore import RareChore
 
 WEEKLY = RareChore("weekly", "0 9 * * mon", print)
 

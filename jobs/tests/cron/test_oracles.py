@@ -10,13 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jobs import cron
-from jobs.tests.cron_oracles import (
-    MINUTE,
-    Minutes,
-    expressions,
-    fire_times_by_brute_force,
-    fire_times_of_cronsim,
-)
+from jobs.tests.cron.oracles import MINUTE, Minutes, expressions, fire_times_by_brute_force, fire_times_of_cronsim
 
 # Every change of the clock, in UTC, in two years of each zone.
 WHOLE_HOURS = {

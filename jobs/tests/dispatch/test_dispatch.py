@@ -10,11 +10,12 @@ from django.utils import timezone
 from werkzeug import Response
 
 from cronsched.lib.errors import TooManyRequests
-from jobs import counters, dispatch, waiting
-from jobs.dispatch import manual
-from jobs.executors import WebhookRequest
-from jobs.facts import JobFacts, Overrides
+from jobs import dispatch
+from jobs.dispatch import blocking_requests, manual
+from jobs.executors.webhook import WebhookRequest
+from jobs.history import daily_counts
 from jobs.models import DailyCount, Job, JobExecution, Overlap, Status, TriggerType
+from jobs.schedule.scheduled_job import JobFacts, Overrides
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.scheduler.helpers import (
     MINUTE,
@@ -180,7 +181,7 @@ def test_an_unknown_outcome_is_corrected_by_its_sender_in_row_and_counts():
     job = make_due_job()
     prepared = claim().prepared
     JobExecution.objects.update(status=Status.UNKNOWN, reason="lost", completed_at=NOON)
-    counters.add(counters.of(JobExecution.objects.all()))
+    daily_counts.add(daily_counts.of(JobExecution.objects.all()))
     assert record(prepared, success(), at=NOON + MINUTE, sender=OTHER_SENDER) == 0
     assert record(prepared, success(), at=NOON + MINUTE) == 1
     assert (only_row().status, only_row().reason) == ("success", None)
@@ -326,9 +327,9 @@ def test_a_run_that_is_queued_by_hand_is_sent_by_whoever_leads(hook):
 
 
 def many_wait(monkeypatch, settings):
-    monkeypatch.setattr(waiting, "places", threading.BoundedSemaphore(1))
-    waiting.places.acquire()
-    monkeypatch.setattr(waiting, "BRIEF_SECONDS", 0.2)
+    monkeypatch.setattr(blocking_requests, "places", threading.BoundedSemaphore(1))
+    blocking_requests.places.acquire()
+    monkeypatch.setattr(blocking_requests, "BRIEF_SECONDS", 0.2)
 
 
 def patience_is_short(monkeypatch, settings):

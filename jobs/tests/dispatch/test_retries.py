@@ -4,11 +4,12 @@ from datetime import date, timedelta
 
 import pytest
 
-from jobs import dispatch, options
+from jobs import dispatch
+from jobs.definitions import request_options
 from jobs.dispatch import Result
-from jobs.executors import Failure, Outcome
+from jobs.executors.base import Failure, Outcome
 from jobs.models import GitHubLane, Job, JobExecution, Overlap
-from jobs.schedule import PAUSED
+from jobs.schedule.reschedule import PAUSED
 from jobs.services import auto_pause, pause_job, resume_job
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import NOON
@@ -306,8 +307,8 @@ def test_jobs_without_a_credential_wait_for_nobody(settings):
 
 
 def test_options_that_are_not_chosen_are_not_stored():
-    assert options.trimmed(options.DEFAULTS) == {}
-    assert options.retry_max_age({}) == timedelta(days=1)
+    assert request_options.trimmed(request_options.DEFAULTS) == {}
+    assert request_options.retry_max_age({}) == timedelta(days=1)
 
 
 def test_a_job_whose_secrets_cannot_be_read_fails_before_anything_is_sent():

@@ -11,8 +11,8 @@ from accounts.models import Role
 from accounts.tests.factories import api_client, make_user
 from cronsched.lib.errors import DomainError
 from cronsched.tests.browser import opened_page
-from jobs import renewal
-from jobs.definition import local_date
+from jobs.definitions.validation import local_date
+from jobs.end_dates import renewal
 from jobs.models import Job, JobRenewal
 from jobs.tests.factories import make_job
 from notifications.models import Delivery, Notification

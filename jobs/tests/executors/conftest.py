@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from cronsched.lib.http import AddressRules, Door, DoorPolicy
-from jobs.executors import Run
-from jobs.executors.github import GitHub, StaticToken, Transport
-from jobs.tests.github_fake import GitHubFake
+from jobs.executors.base import Run
+from jobs.github import GitHub, StaticToken, Transport
+from jobs.tests.github.fake import GitHubFake
 
 NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 RUN = Run(

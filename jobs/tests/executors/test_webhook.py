@@ -14,11 +14,14 @@ from werkzeug import Request as Received
 from werkzeug import Response
 
 from cronsched.lib.http import AddressRules, Door, DoorPolicy
-from jobs import executors
-from jobs.executors import Failure, Finding, GitHubRequest, NoTarget, Outcome, WebhookRequest, webhook
+from jobs.dispatch import executors
+from jobs.dispatch.executors import NoTarget
+from jobs.executors import webhook
+from jobs.executors.base import Failure, Finding, Outcome
 from jobs.executors.rules import SuccessRule
 from jobs.executors.signing import new_secret
-from jobs.executors.webhook import WebhookExecutor, snapshot
+from jobs.executors.webhook import WebhookExecutor, WebhookRequest, snapshot
+from jobs.github import GitHubRequest
 from jobs.tests.executors.conftest import NOON, RUN
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from cronsched.lib.http import Answer
-from jobs import executors
-from jobs.executors.github import GitHub, GitHubCheck, GitHubRequest, StaticToken, Transport
-from jobs.executors.github.check import MAX_BYTES, _Loader, _workflow_file, trigger_findings
+from jobs.dispatch import executors
+from jobs.github import GitHub, GitHubCheck, GitHubRequest, StaticToken, Transport
+from jobs.github.check import MAX_BYTES, _Loader, _workflow_file, trigger_findings
 
 WITH_INPUTS = """
 on:

@@ -8,9 +8,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from jobs import executors
-from jobs.executors import Failure, GitHubRequest
-from jobs.executors.github import AppTokens, CredentialsMissing, GitHub, GitHubExecutor, Transport
+from jobs.dispatch import executors
+from jobs.executors.base import Failure
+from jobs.github import AppTokens, CredentialsMissing, GitHub, GitHubExecutor, GitHubRequest, Transport
 
 REQUEST = GitHubRequest("acme", "shop", "deploy.yml", "Deploy", "master")
 

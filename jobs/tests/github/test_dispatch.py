@@ -10,12 +10,11 @@ import pytest
 
 from cronsched.lib.http import Answer
 from cronsched.lib.tests.servers import answering, target
-from jobs import executors
-from jobs.executors import Failure, GitHubRequest
-from jobs.executors.base import Outcome
-from jobs.executors.github import GitHub, GitHubExecutor, StaticToken, Transport, ref_of_run, ref_of_test_run
-from jobs.executors.github.api import rate_limit_wait
-from jobs.executors.github.inputs import input_problems
+from jobs.dispatch import executors
+from jobs.executors.base import Failure, Outcome
+from jobs.github import GitHub, GitHubExecutor, GitHubRequest, StaticToken, Transport, ref_of_run, ref_of_test_run
+from jobs.github.api import rate_limit_wait
+from jobs.github.inputs import input_problems
 
 WITH_INPUTS = """
 on:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cronsched.lib.http import Door, DoorPolicy, OutRequest
-from jobs.tests.github_fake import GitHubFake
+from jobs.tests.github.fake import GitHubFake
 
 
 def ask(fake: GitHubFake, path: str, **headers: Any) -> int:

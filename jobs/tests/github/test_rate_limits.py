@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection, transaction
 
-from jobs import pacing
-from jobs.executors.github.api import RATE_LIMIT_WAIT
+from jobs.github import rate_limits
+from jobs.github.api import RATE_LIMIT_WAIT
+from jobs.github.rate_limits import Pace
 from jobs.models import GitHubLane
-from jobs.pacing import Pace
 from jobs.tests.factories import NOON
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -24,7 +24,7 @@ def ask(number: int = 1, *, now=NOON, lane: str = LANE) -> list[float]:
     """Ask for turns; return for each how many seconds it has to wait."""
     ids = [uuid4() for _ in range(number)]
     with transaction.atomic():
-        waiting = pacing.take([(execution_id, lane) for execution_id in ids], now=now)
+        waiting = rate_limits.take([(execution_id, lane) for execution_id in ids], now=now)
     return [round((waiting.get(execution_id, now) - now).total_seconds(), 3) for execution_id in ids]
 
 
@@ -80,10 +80,10 @@ def test_only_what_the_limits_need_is_remembered(settings):
 
 def test_nothing_leaves_a_blocked_lane_and_what_waits_is_planned_behind_the_block():
     with transaction.atomic():
-        pacing.block({LANE: timedelta(seconds=30)}, now=NOON)
+        rate_limits.block({LANE: timedelta(seconds=30)}, now=NOON)
     assert ask(2) == [30, 31]
-    assert pacing.blocked([LANE, "token:other"], now=NOON) == {LANE: NOON + timedelta(seconds=30)}
-    assert pacing.blocked([LANE], now=NOON + timedelta(seconds=30)) == {}
+    assert rate_limits.blocked([LANE, "token:other"], now=NOON) == {LANE: NOON + timedelta(seconds=30)}
+    assert rate_limits.blocked([LANE], now=NOON + timedelta(seconds=30)) == {}
     assert ask(now=NOON + timedelta(seconds=30)) == [0]
 
 
@@ -92,21 +92,21 @@ def test_a_refusal_without_a_time_doubles_the_wait_until_something_is_accepted()
     now = NOON
     for _ in range(8):
         with transaction.atomic():
-            pacing.block({LANE: RATE_LIMIT_WAIT}, now=now)
+            rate_limits.block({LANE: RATE_LIMIT_WAIT}, now=now)
         until = GitHubLane.objects.get().blocked_until
         waits.append((until - now).total_seconds() / 60)
         now = until
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
-    pacing.unblock([LANE])
+    rate_limits.unblock([LANE])
     with transaction.atomic():
-        pacing.block({LANE: RATE_LIMIT_WAIT}, now=now)
+        rate_limits.block({LANE: RATE_LIMIT_WAIT}, now=now)
     assert GitHubLane.objects.get().blocked_until == now + timedelta(minutes=1)
 
 
 def test_several_refusals_at_once_are_one():
     for second in range(3):
         with transaction.atomic():
-            pacing.block({LANE: RATE_LIMIT_WAIT}, now=NOON + second * SECOND)
+            rate_limits.block({LANE: RATE_LIMIT_WAIT}, now=NOON + second * SECOND)
     lane = GitHubLane.objects.get()
     assert (lane.refusals, lane.blocked_until) == (1, NOON + timedelta(minutes=1))
 
@@ -115,14 +115,14 @@ def test_lanes_that_nobody_uses_are_forgotten():
     ask()
     ask(lane="token:busy", now=NOON + timedelta(days=1))
     with transaction.atomic():
-        pacing.block({"token:blocked": timedelta(hours=1)}, now=NOON + timedelta(days=1))
-    assert pacing.forget_idle(now=NOON + timedelta(days=1, seconds=1)) == 1
+        rate_limits.block({"token:blocked": timedelta(hours=1)}, now=NOON + timedelta(days=1))
+    assert rate_limits.forget_idle(now=NOON + timedelta(days=1, seconds=1)) == 1
     assert set(GitHubLane.objects.values_list("name", flat=True)) == {"token:busy", "token:blocked"}
 
 
 def test_a_transaction_that_fails_takes_no_turn():
     with transaction.atomic():
-        pacing.take([(UUID(int=1), LANE)], now=NOON)
+        rate_limits.take([(UUID(int=1), LANE)], now=NOON)
         transaction.set_rollback(True)
     assert ask() == [0]
 
@@ -159,10 +159,10 @@ def test_who_waits_patiently_gets_the_next_turn(settings):
         wait = ask(now=now)[0]
         return now + timedelta(seconds=wait) if wait else None
 
-    assert pacing.patiently(attempt, now=NOON, patience=SECOND) is None
+    assert rate_limits.patiently(attempt, now=NOON, patience=SECOND) is None
     assert len(asked) >= 2
 
 
 def test_patience_ends_before_a_turn_that_is_too_far_away():
     turn = NOON + 5 * SECOND
-    assert pacing.patiently(lambda now: turn, now=NOON, patience=SECOND) == turn
+    assert rate_limits.patiently(lambda now: turn, now=NOON, patience=SECOND) == turn

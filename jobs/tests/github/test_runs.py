@@ -10,19 +10,10 @@ from email.message import Message
 import pytest
 
 from cronsched.lib.http import Answer, DoorError
-from jobs.executors.github import (
-    GitHubExecutor,
-    GitHubRequest,
-    Repository,
-    Runs,
-    Verdict,
-    is_signed,
-    next_poll,
-    run_event,
-)
-from jobs.executors.github.api import json_of
-from jobs.executors.github.runs import MAX_BYTES, FailedStep, RunState
-from jobs.tests.github_fake import examples
+from jobs.github import GitHubExecutor, GitHubRequest, Repository, Runs, Verdict, is_signed, next_poll, run_event
+from jobs.github.api import json_of
+from jobs.github.runs import MAX_BYTES, FailedStep, RunState
+from jobs.tests.github.fake import examples
 
 SHOP = Repository("acme", "shop")
 SECOND = timedelta(seconds=1)

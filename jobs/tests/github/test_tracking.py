@@ -9,22 +9,23 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from cronsched.lib.ids import uuid7
-from jobs import counters, dispatch, executors, history, tracking
-from jobs.dispatch import Result
-from jobs.executors import Outcome
-from jobs.executors.github import RunState
-from jobs.executors.github.events import RunEvent
-from jobs.facts import JobFacts, Overrides
+from jobs import dispatch
+from jobs.chores.sweep import SENDER_GONE, sweep
+from jobs.dispatch import Result, executors
+from jobs.executors.base import Outcome
+from jobs.github import RunState, tracking
+from jobs.github.events import RunEvent
+from jobs.github.tracking import polling, search
+from jobs.github.tracking.begin import FOLLOW_FOR
+from jobs.github.tracking.look import ask
+from jobs.history import daily_counts, retention
 from jobs.models import GitHubLane, GitHubRun, Job, JobExecution, Overlap, Status, Tracking, TriggerType
-from jobs.schedule import insert_executions, open_executions
-from jobs.scheduler import housekeeping
+from jobs.schedule.due import insert_executions, open_executions
+from jobs.schedule.scheduled_job import JobFacts, Overrides
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import NOON, make_execution, make_job
-from jobs.tests.github_fake import FakeRepository
+from jobs.tests.github.fake import FakeRepository
 from jobs.tests.scheduler.helpers import SENDER, claim, make_due_job
-from jobs.tracking import polling, search
-from jobs.tracking.begin import FOLLOW_FOR
-from jobs.tracking.look import ask
 from notifications.models import Delivery, Notification
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -382,7 +383,7 @@ def test_the_first_page_of_the_console_names_runs_that_failed(job, shop, client,
 
 def test_a_run_goes_with_its_execution(job, shop):
     execution = run_job(job)
-    history.delete([execution.pk])
+    retention.delete([execution.pk])
     assert not GitHubRun.objects.exists()
 
 
@@ -525,7 +526,7 @@ def lose_sender(job: Job, shop: FakeRepository, *, arrived: bool = True, ago: ti
     if arrived:
         assert executors.run(prepared.request).succeeded
         shop.runs[-1].created_at = left_at + timedelta(seconds=1)
-    housekeeping.sweep(now=now, may_act=lambda: True)
+    sweep(now=now, may_act=lambda: True)
     return JobExecution.objects.get(pk=prepared.execution_id)
 
 
@@ -537,7 +538,7 @@ def look_until_the_end() -> None:
 
 
 def statuses() -> dict[str, int]:
-    return {total.status: total.number for total in counters.totals()}
+    return {total.status: total.number for total in daily_counts.totals()}
 
 
 def test_a_dispatch_whose_sender_died_is_found_at_github_and_followed_to_its_end(job, shop):
@@ -599,7 +600,7 @@ def test_a_lost_dispatch_that_never_arrived_stays_unknown_and_says_that_it_was_l
     lose_sender(job, shop, arrived=False)
     look_until_the_end()
     execution = JobExecution.objects.get()
-    assert (execution.status, execution.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {search.NO_RUN}")
+    assert (execution.status, execution.reason) == ("unknown", f"{SENDER_GONE} {search.NO_RUN}")
     assert execution.github_run is None
     assert statuses() == {"unknown": 1}
     assert [title for title, _ in told()] == ["Job Outcome Unknown"]
@@ -611,7 +612,7 @@ def test_a_run_that_belongs_to_another_execution_is_not_taken_by_a_lost_dispatch
     lose_sender(job, shop, arrived=False)
     look_until_the_end()
     lost = JobExecution.objects.exclude(pk=other.pk).get()
-    assert (lost.status, lost.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {search.NO_RUN}")
+    assert (lost.status, lost.reason) == ("unknown", f"{SENDER_GONE} {search.NO_RUN}")
 
 
 def test_a_run_that_another_execution_takes_at_the_same_moment_is_left_to_it(job, shop, monkeypatch):
@@ -633,9 +634,7 @@ def test_of_two_lost_dispatches_neither_takes_the_one_run_there_is(job, shop):
     lose_sender(job, shop, arrived=False)
     look_until_the_end()
     assert statuses() == {"unknown": 2}
-    assert set(JobExecution.objects.values_list("reason", flat=True)) == {
-        f"{housekeeping.SENDER_GONE} {search.NOT_CERTAIN}"
-    }
+    assert set(JobExecution.objects.values_list("reason", flat=True)) == {f"{SENDER_GONE} {search.NOT_CERTAIN}"}
 
 
 def test_a_lost_dispatch_of_the_same_workflow_at_another_time_is_no_rival(job, shop):
@@ -655,7 +654,7 @@ def test_while_github_does_not_answer_it_is_asked_again_but_not_for_ever(job, sh
         minute += 1
     assert minute * MINUTE > search.SEEK_FOR
     execution = JobExecution.objects.get()
-    assert (execution.status, execution.reason) == ("unknown", f"{housekeeping.SENDER_GONE} {search.NOT_ANSWERED}")
+    assert (execution.status, execution.reason) == ("unknown", f"{SENDER_GONE} {search.NOT_ANSWERED}")
 
 
 def test_a_rate_limit_while_looking_for_a_run_blocks_the_lane(job, shop, github_fake):
@@ -676,7 +675,7 @@ def test_many_lost_dispatches_are_looked_for_one_after_the_other(job, shop):
             request_snapshot={"owner": "acme", "repo": "shop", "ref": "master", "timeout_seconds": 10},
         )
     now = NOON + MINUTE
-    housekeeping.sweep(now=now, may_act=lambda: True)
+    sweep(now=now, may_act=lambda: True)
     looks = sorted(GitHubRun.objects.values_list("next_poll_at", flat=True))
     assert looks == [now + number * search.SEEK_GAP for number in range(3)]
 
@@ -685,7 +684,7 @@ def test_many_lost_dispatches_are_looked_for_one_after_the_other(job, shop):
 def test_what_was_no_dispatch_is_not_looked_for(job, shop, snapshot):
     for kind in ("webhook", "github_actions"):
         make_execution(job, status=Status.RUNNING, execution_type=kind, deadline_at=NOON, request_snapshot=snapshot)
-    assert housekeeping.sweep(now=NOON + MINUTE, may_act=lambda: True) == 2
+    assert sweep(now=NOON + MINUTE, may_act=lambda: True) == 2
     assert not GitHubRun.objects.exists()
 
 
@@ -694,7 +693,7 @@ def test_without_a_credential_nothing_is_looked_for(job, shop, settings):
     lose_sender(job, shop, arrived=False)
     settings.GITHUB_TOKEN = credential
     assert look() == 0
-    assert JobExecution.objects.get().reason == housekeeping.SENDER_GONE
+    assert JobExecution.objects.get().reason == SENDER_GONE
 
 
 @pytest.mark.parametrize(

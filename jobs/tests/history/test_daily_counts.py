@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from jobs import counters, history, schedule
+from jobs.chores.sweep import sweep
 from jobs.dispatch import Prepared
+from jobs.history import daily_counts, retention
 from jobs.models import OPEN_STATUSES, DailyCount, JobExecution, Overlap, Status
-from jobs.scheduler import housekeeping
+from jobs.schedule.reschedule import reschedule
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, claim, failure, make_due_job, record, start, success
 
@@ -33,7 +34,7 @@ def counted_by_hand(job_id=None):
 
 
 def stored(job_id=None):
-    rows = DailyCount.objects.filter(job_key=job_id or counters.ALL_JOBS).exclude(count=0, timed=0)
+    rows = DailyCount.objects.filter(job_key=job_id or daily_counts.ALL_JOBS).exclude(count=0, timed=0)
     fields = ("day", "status", "trigger_type", "execution_type", "count", "timed", "seconds")
     return {row[:4]: row[4:] for row in rows.values_list(*fields)}
 
@@ -74,18 +75,18 @@ class Life:
         del self.out[:2]
 
     def sweep(self) -> None:
-        housekeeping.sweep(now=self.now, may_act=lambda: True)
+        sweep(now=self.now, may_act=lambda: True)
 
     def pause(self) -> None:
         job = self.dice.choice(self.jobs)
         job.refresh_from_db()
         job.is_active = not job.is_active
-        schedule.reschedule(job, now=self.now)
+        reschedule(job, now=self.now)
         job.save()
 
     def prune(self) -> None:
         settled = JobExecution.objects.exclude(status__in=OPEN_STATUSES).order_by("started_at")
-        history.delete(list(settled.values_list("pk", flat=True)[: self.dice.randint(0, 2)]))
+        retention.delete(list(settled.values_list("pk", flat=True)[: self.dice.randint(0, 2)]))
 
     def run(self) -> None:
         execution = make_execution(self.dice.choice(self.jobs), status=Status.QUEUED, started_at=self.now)
@@ -106,17 +107,17 @@ def test_totals_cover_the_days_asked_for_both_included():
     for days in range(5):
         make_execution(job, started_at=NOON + timedelta(days=days), duration_seconds=2.0)
     make_execution(started_at=NOON)
-    ask = partial(counters.totals, job.pk)
+    ask = partial(daily_counts.totals, job.pk)
     (total,) = ask(first_day=date(2026, 1, 16), last_day=date(2026, 1, 18))
     assert (total.status, total.number, total.timed, total.seconds) == ("success", 3, 3, 6.0)
     assert ask()[0].number == 5
-    assert counters.totals()[0].number == 6
+    assert daily_counts.totals()[0].number == 6
     assert ask(first_day=date(2026, 2, 1)) == []
 
 
 def test_open_rows_are_not_counted():
     make_execution(status=Status.RUNNING)
-    assert counters.totals() == []
+    assert daily_counts.totals() == []
 
 
 def test_a_run_counts_on_the_day_it_started_in_utc():
@@ -129,20 +130,20 @@ def test_a_recount_mends_what_somebody_changed_by_hand():
     for execution_type in ("webhook", None):
         make_execution(job, duration_seconds=1.0, execution_type=execution_type)
     make_execution(other, status=Status.FAILED)
-    assert counters.recount(NOON.date()) == 0
+    assert daily_counts.recount(NOON.date()) == 0
     JobExecution.objects.filter(job=job, execution_type=None).update(status=Status.FAILED)
     JobExecution.objects.filter(job=other).delete()
     DailyCount.objects.filter(job_key=job.pk, execution_type="webhook").update(count=17, seconds=3.5)
-    assert counters.recount(NOON.date()) > 0
+    assert daily_counts.recount(NOON.date()) > 0
     assert_counts_are_right()
     assert stored(other.pk) == {}
-    assert counters.recount(NOON.date()) == 0
+    assert daily_counts.recount(NOON.date()) == 0
 
 
 def test_a_recount_leaves_other_days_alone():
     make_execution(started_at=NOON - timedelta(days=1))
     DailyCount.objects.update(count=9)
-    assert counters.recount(NOON.date()) == 0
+    assert daily_counts.recount(NOON.date()) == 0
     assert Counter(DailyCount.objects.values_list("count", flat=True)) == {9: 2}
 
 
@@ -150,6 +151,6 @@ def test_a_deleted_job_leaves_the_counts_of_all():
     job = make_job()
     make_execution(job)
     make_execution()
-    counters.forget(job.pk)
-    assert counters.totals(job.pk) == []
-    assert counters.totals()[0].number == 1
+    daily_counts.forget(job.pk)
+    assert daily_counts.totals(job.pk) == []
+    assert daily_counts.totals()[0].number == 1

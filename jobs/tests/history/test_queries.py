@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cronsched.lib.ranges import DateRange
-from jobs import statistics
+from cronsched.lib.input.ranges import DateRange
+from jobs.history import queries
+from jobs.history.queries import Selection, Span, cut
 from jobs.models import ExecutionType, JobExecution, Status, TriggerType
-from jobs.statistics import Selection, Span, cut
 from jobs.tests.factories import make_execution, make_job
 
 MIDNIGHT = datetime(2026, 1, 15, tzinfo=UTC)
@@ -112,15 +112,15 @@ def test_sums_are_what_counting_by_hand_gives(history):
             period=DateRange(start, end),
         )
         expected = by_hand(selection)
-        totals = statistics.totals(selection)
+        totals = queries.totals(selection)
         counted = {
             status: (tally.count, tally.timed, pytest.approx(tally.seconds))
             for status, tally in totals.by_status.items()
             if tally.count
         }
         assert counted == expected, selection
-        assert statistics.count(selection) == sum(count for count, _, _ in expected.values())
-        assert len(statistics.page(selection, offset=0, limit=200)) == statistics.count(selection)
+        assert queries.count(selection) == sum(count for count, _, _ in expected.values())
+        assert len(queries.page(selection, offset=0, limit=200)) == queries.count(selection)
 
 
 @pytest.mark.parametrize("oldest_first", [False, True])
@@ -133,7 +133,7 @@ def test_pages_of_several_statuses_are_in_one_order(history, oldest_first):
         key=lambda row: (row.started_at, row.id),
         reverse=not oldest_first,
     )
-    pages = [statistics.page(selection, offset=start, limit=7, oldest_first=oldest_first) for start in range(0, 70, 7)]
+    pages = [queries.page(selection, offset=start, limit=7, oldest_first=oldest_first) for start in range(0, 70, 7)]
     assert [row for page in pages for row in page] == expected
 
 
@@ -141,20 +141,20 @@ def test_pages_of_several_statuses_are_in_one_order(history, oldest_first):
 def test_an_empty_condition_matches_nothing_and_asks_nothing(history, name, django_assert_num_queries):
     nothing: dict[str, Any] = {name: frozenset()}
     with django_assert_num_queries(0):
-        assert statistics.count(Selection(**nothing)) == 0
+        assert queries.count(Selection(**nothing)) == 0
 
 
 def test_sums_over_whole_days_read_no_settled_row(history, django_assert_num_queries):
     # A row that the daily counts know nothing of shows who was asked.
     JobExecution.objects.filter(status=Status.SUCCESS).update(status=Status.FAILED)
     with django_assert_num_queries(1):
-        totals = statistics.totals(Selection(period=DateRange(at(0), at(48))))
+        totals = queries.totals(Selection(period=DateRange(at(0), at(48))))
     assert totals.count(Status.SUCCESS) > 0
 
 
 def test_executions_found_by_name_are_counted_one_by_one(history):
     name = history[0].name
-    assert statistics.count(Selection(job_name=name.upper())) == JobExecution.objects.filter(job=history[0]).count()
+    assert queries.count(Selection(job_name=name.upper())) == JobExecution.objects.filter(job=history[0]).count()
 
 
 def test_what_is_still_open_is_asked_for_by_its_statuses_alone():

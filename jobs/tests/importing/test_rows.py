@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime
 import pytest
 
 from cronsched.lib.errors import DomainError
-from jobs import csv_import
-from jobs.csv_import import ALIASES, read_table
-from jobs.definition import BAD_DISPATCH_URL
+from jobs.definitions.validation import BAD_DISPATCH_URL
+from jobs.importing import rows
+from jobs.importing.rows import ALIASES, read_table
 from jobs.models import Job
 from jobs.services import import_jobs
 from jobs.tests.factories import make_job
@@ -112,11 +112,11 @@ def test_cells_may_be_as_long_as_bodies():
 
 
 def test_a_file_with_too_many_rows_is_refused(monkeypatch):
-    monkeypatch.setattr(csv_import, "MAX_ROWS", 2)
+    monkeypatch.setattr(rows, "MAX_ROWS", 2)
     assert len(read_table(b"name\nA\n\n\nB\n").rows) == 2
     with pytest.raises(DomainError, match=r"more than 2 rows\."):
         read_table(b"name\nA\nB\nC\n")
-    monkeypatch.setattr(csv_import, "MAX_ROWS_WITH_BLANK", 3)
+    monkeypatch.setattr(rows, "MAX_ROWS_WITH_BLANK", 3)
     with pytest.raises(DomainError, match="more than 3 rows, blank ones included"):
         read_table(b"name\nA\n\n\n\n")
 
@@ -571,13 +571,13 @@ def test_a_dry_run_of_changes_shows_the_outcome():
 # --- Many rows -------------------------------------------------------------------------------------------------------
 
 
-def rows(first, last):
+def many(first, last):
     return ({**GOOD, "name": f"Job {number}", "cron": f"{number % 60} * * * *"} for number in range(first, last))
 
 
 def test_the_number_of_queries_follows_the_batches_and_not_the_rows(django_assert_max_num_queries):
     with django_assert_max_num_queries(25):
-        assert upload(csv_of(*rows(0, 300))).created == 300
+        assert upload(csv_of(*many(0, 300))).created == 300
     with django_assert_max_num_queries(40):
-        report = upload(csv_of(*rows(0, 600)), update_existing=True)
+        report = upload(csv_of(*many(0, 600)), update_existing=True)
     assert (report.created, report.updated) == (300, 300)

@@ -8,9 +8,9 @@ from django.test import Client
 
 from accounts.models import NotificationPreferences
 from accounts.tests.factories import make_user
-from jobs import digests
-from jobs.digests import DAILY, WEEKLY
 from jobs.models import GitHubRun, JobExecution, Status, Tracking
+from jobs.notices import digests
+from jobs.notices.digests import DAILY, WEEKLY
 from jobs.tests.factories import make_execution, make_job
 from notifications.channels.base import Parcel
 from notifications.channels.email import render

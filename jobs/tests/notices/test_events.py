@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, time, timedelta
 import pytest
 
 from accounts.tests.factories import make_user
-from jobs import messages
 from jobs.models import Status
+from jobs.notices import events
 from jobs.tests.factories import make_execution, make_job
 from notifications.message import EVERYONE
 from taxonomy.models import PicTeam
@@ -38,10 +38,10 @@ def references(message):
 @pytest.mark.parametrize(
     ("word", "title", "done", "level"),
     [
-        (messages.job_created, "New Job Created", "created", "info"),
-        (messages.job_updated, "Job Updated", "updated", "info"),
-        (messages.job_enabled, "Job Enabled", "enabled", "info"),
-        (messages.job_disabled, "Job Disabled", "disabled", "warning"),
+        (events.job_created, "New Job Created", "created", "info"),
+        (events.job_updated, "Job Updated", "updated", "info"),
+        (events.job_enabled, "Job Enabled", "enabled", "info"),
+        (events.job_disabled, "Job Disabled", "disabled", "warning"),
     ],
 )
 def test_what_people_do_is_told_to_everybody(job, owner, word, title, done, level):
@@ -52,7 +52,7 @@ def test_what_people_do_is_told_to_everybody(job, owner, word, title, done, leve
 
 
 def test_a_deletion_has_no_reference(owner):
-    message = messages.job_deleted("Daily backup", owner)
+    message = events.job_deleted("Daily backup", owner)
     assert words(message) == ("Job Deleted", 'Job "Daily backup" was deleted by owner@example.com.', "warning")
     assert (message.audience, references(message)) == (EVERYONE, (None, None))
 
@@ -66,19 +66,19 @@ def test_an_actor_is_named_by_mail_else_by_name(job, fields, name):
         actor = make_user("somebody")
         for field, value in fields.items():
             setattr(actor, field, value)
-    assert messages.job_updated(job, actor).text.endswith(f"was updated by {name}.")
+    assert events.job_updated(job, actor).text.endswith(f"was updated by {name}.")
 
 
 def test_a_success(job):
     run = make_execution(job)
-    message = messages.run_finished(job, run, now=NOON)
+    message = events.run_finished(job, run, now=NOON)
     assert words(message) == ("Job Completed", 'Job "Daily backup" completed successfully.', "success")
     assert (message.audience, references(message), message.slack) == (EVERYONE, (job.pk, run.pk), None)
 
 
 def test_a_failure(job):
     run = make_execution(job, status=Status.FAILED, error_message="Webhook returned status 500")
-    message = messages.run_finished(job, run, now=NOON)
+    message = events.run_finished(job, run, now=NOON)
     text = 'Job "Daily backup" failed: Webhook returned status 500'
     assert words(message) == ("Job Failed", text, "error")
     assert (message.audience, references(message)) == (EVERYONE, (job.pk, run.pk))
@@ -91,7 +91,7 @@ def slack_text(message):
 
 
 def test_an_auto_pause_goes_to_owner_and_administrators(job, owner):
-    message = messages.auto_paused(job, now=NOON)
+    message = events.auto_paused(job, now=NOON)
     text = 'Job "Daily backup" passed its end_date (2026-03-09 JST) and was auto-paused.'
     assert words(message) == ("Job auto-paused (end date passed)", text, "warning")
     assert (message.audience, message.and_admins) == ((owner.pk,), True)
@@ -99,18 +99,18 @@ def test_an_auto_pause_goes_to_owner_and_administrators(job, owner):
 
 
 def test_the_weekly_task_names_the_team_of_a_paused_job(job):
-    assert messages.auto_paused(job, now=NOON, with_team=True).text.endswith("auto-paused. PIC Team: sre")
+    assert events.auto_paused(job, now=NOON, with_team=True).text.endswith("auto-paused. PIC Team: sre")
 
 
 def test_a_job_without_owner_still_reaches_the_administrators(job):
     job.created_by = None
-    message = messages.auto_paused(job, now=NOON)
+    message = events.auto_paused(job, now=NOON)
     assert (message.audience, message.and_admins) == ((), True)
 
 
 @pytest.mark.parametrize("days", [0, 1, 7])
 def test_an_end_that_comes_near(job, owner, days):
-    message = messages.ending_soon(job, days, now=NOON)
+    message = events.ending_soon(job, days, now=NOON)
     text = f'Job "Daily backup" ends on 2026-03-09 JST ({days} day(s) left). PIC Team: sre'
     assert words(message) == ("Job ending soon", text, "warning")
     assert (message.audience, message.and_admins) == ((owner.pk,), True)
@@ -126,13 +126,13 @@ def test_an_end_that_comes_near(job, owner, days):
 )
 def test_missed_runs_name_their_time_in_the_jobs_zone(job, count, text):
     last = NOON + timedelta(hours=2)
-    message = messages.missed(job, first=NOON, last=last, count=count, reason="nobody led", execution_id=None, now=NOON)
+    message = events.missed(job, first=NOON, last=last, count=count, reason="nobody led", execution_id=None, now=NOON)
     assert words(message) == ("Job Missed", text, "warning")
 
 
 def test_a_run_on_github_that_failed_says_where(job):
     run = make_execution(job)
-    message = messages.run_concluded(
+    message = events.run_concluded(
         job,
         run,
         conclusion="failure",
@@ -150,7 +150,7 @@ def test_a_run_on_github_that_failed_says_where(job):
 
 
 def test_a_run_on_github_that_succeeded_ends_an_incident_and_is_not_posted(job):
-    message = messages.run_concluded(
+    message = events.run_concluded(
         job, make_execution(job), conclusion="success", url="https://github.com/x", failed_step=None, now=NOON
     )
     assert (message.level, message.slack, message.alarm.failing) == ("success", None, False)
@@ -162,7 +162,7 @@ def test_a_job_broken_by_hand_can_still_be_spoken_of(job, broken):
     for field, value in broken.items():
         setattr(job, field, value)
     run = make_execution(job, status=Status.FAILED, scheduled_for=NOON, error_message="x")
-    assert messages.run_finished(job, run, now=NOON).mail is not None
+    assert events.run_finished(job, run, now=NOON).mail is not None
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_long_lateness_is_told_as_people_say_it(job, late, words):
     job.enable_email_notifications, job.notification_emails = True, ["ops@example.com"]
     started_at = NOON + timedelta(seconds=late)
     run = make_execution(job, status=Status.FAILED, scheduled_for=NOON, started_at=started_at, error_message="x")
-    assert messages.run_finished(job, run, now=NOON).mail.context["execution"]["lateness"] == words
+    assert events.run_finished(job, run, now=NOON).mail.context["execution"]["lateness"] == words
 
 
 # --- Quiet hours -----------------------------------------------------------------------------------------------------
@@ -205,17 +205,17 @@ def test_a_long_lateness_is_told_as_people_say_it(job, late, words):
 )
 def test_quiet_hours_end_at_the_teams_own_time(start, end, zone, until):
     team = PicTeam(quiet_from=start, quiet_until=end, quiet_timezone=zone)
-    assert messages.quiet_until(team, MIDNIGHT_IN_TOKYO) == until
+    assert events.quiet_until(team, MIDNIGHT_IN_TOKYO) == until
 
 
 def test_quiet_hours_keep_their_wall_clock_across_a_clock_change():
     team = PicTeam(quiet_from=time(22), quiet_until=time(7), quiet_timezone="Europe/Berlin")
     saturday_evening = datetime(2026, 3, 28, 22, 0, tzinfo=UTC)
-    assert messages.quiet_until(team, saturday_evening) == datetime(2026, 3, 29, 5, 0, tzinfo=UTC)
+    assert events.quiet_until(team, saturday_evening) == datetime(2026, 3, 29, 5, 0, tzinfo=UTC)
 
 
 def test_alerts_of_a_sleeping_team_wait_and_notices_do_not(job):
     job.pic_team.quiet_from, job.pic_team.quiet_until = time(22), time(7)
     run = make_execution(job, status=Status.FAILED, error_message="x")
-    message = messages.run_finished(job, run, now=MIDNIGHT_IN_TOKYO)
+    message = events.run_finished(job, run, now=MIDNIGHT_IN_TOKYO)
     assert message.hold_until == datetime(2026, 3, 2, 22, 0, tzinfo=UTC)

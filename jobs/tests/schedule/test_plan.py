@@ -9,7 +9,7 @@ import pytest
 
 from jobs import cron
 from jobs.models import CatchUp, Overlap
-from jobs.plan import MAX_RUNS, MAX_WAITING, Missed, Plan, Timing, end_of, not_before, overlap_refusal, plan
+from jobs.schedule.plan import MAX_RUNS, MAX_WAITING, Missed, Plan, Timing, end_of, not_before, overlap_refusal, plan
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 JOB = UUID("11111111-1111-4111-8111-111111111111")

@@ -5,9 +5,10 @@ from datetime import date, timedelta
 import pytest
 from django.db import connection
 
-from jobs import schedule
 from jobs.models import CatchUp, DailyCount, ExecutionType, GitHubRun, JobExecution, Status, Tracking, TriggerType
-from jobs.plan import MAX_RUNS
+from jobs.schedule.due import followed_executions, open_executions
+from jobs.schedule.plan import MAX_RUNS
+from jobs.schedule.reschedule import PAUSED, reschedule, reschedule_all
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, make_due_job, only_row, rows, start
 from notifications.models import Notification
@@ -18,7 +19,7 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db]
 def change(job, now=NOON, **fields):
     for name, value in fields.items():
         setattr(job, name, value)
-    schedule.reschedule(job, now=now)
+    reschedule(job, now=now)
     job.save()
     return job
 
@@ -67,7 +68,7 @@ def test_a_pause_records_what_was_owed_and_sends_none_of_it():
     make_execution(job, status=Status.QUEUED, trigger_type=TriggerType.SCHEDULED, scheduled_for=NOON - 2 * MINUTE)
     change(job, is_active=False)
     assert rows() == [("skipped", "11:58"), ("missed", "11:59"), ("skipped", "12:00")]
-    assert set(JobExecution.objects.filter(status=Status.SKIPPED).values_list("reason", flat=True)) == {schedule.PAUSED}
+    assert set(JobExecution.objects.filter(status=Status.SKIPPED).values_list("reason", flat=True)) == {PAUSED}
     counts = DailyCount.objects.filter(job_key=job.pk).values_list("status", "count")
     assert dict(counts) == {"skipped": 2, "missed": 1}
 
@@ -106,7 +107,7 @@ def test_a_pause_leaves_runs_by_hand_and_runs_that_are_out_alone():
 def test_the_end_date_keeps_what_was_due_before_it():
     job = make_due_job(end_date=date(2026, 1, 15))
     job.is_active = False
-    schedule.reschedule(job, now=NOON, ended=True)
+    reschedule(job, now=NOON, ended=True)
     assert rows() == [("queued", "12:00")]
 
 
@@ -125,7 +126,7 @@ def test_an_edit_before_the_fire_time_owes_nothing():
 def test_many_jobs_are_rescheduled_with_as_many_statements_as_one(django_assert_max_num_queries):
     jobs = [make_due_job() for _ in range(30)]
     with django_assert_max_num_queries(12):
-        schedule.reschedule_all(jobs, now=NOON)
+        reschedule_all(jobs, now=NOON)
     assert JobExecution.objects.count() == 30
 
 
@@ -133,7 +134,7 @@ def test_many_jobs_are_rescheduled_with_as_many_statements_as_one(django_assert_
 def test_what_is_open_is_not_looked_for_in_the_whole_history_of_a_job(django_assert_num_queries):
     job_id = make_execution().job_id
     with django_assert_num_queries(2) as asked:
-        schedule.open_executions([job_id])
+        open_executions([job_id])
     with connection.cursor() as cursor:
         plans = [cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}").fetchall() for query in asked.captured_queries]
     assert "executions_of_job_by_status (job_id=? AND status=?)" in str(plans[0])
@@ -145,6 +146,6 @@ def test_runs_followed_at_github_are_open_executions_of_their_job():
     for execution, tracking in ((mine, Tracking.FOLLOWED), (other, Tracking.FOLLOWED), (settled, Tracking.CONCLUDED)):
         GitHubRun.objects.create(execution=execution, repository="o/r", created_at=NOON, tracking=tracking)
     queued = make_execution(mine.job, status=Status.QUEUED)
-    found = schedule.open_executions([mine.job_id, settled.job_id])
+    found = open_executions([mine.job_id, settled.job_id])
     assert found == {mine.job_id: 2}
-    assert schedule.followed_executions({queued.job_id}) == [(mine.job_id, mine.id)]
+    assert followed_executions({queued.job_id}) == [(mine.job_id, mine.id)]

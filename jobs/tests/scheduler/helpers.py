@@ -7,7 +7,7 @@ from uuid import UUID
 
 from jobs import dispatch
 from jobs.dispatch import Prepared, Result
-from jobs.executors import Outcome
+from jobs.executors.base import Outcome
 from jobs.models import Job, JobExecution, Status
 from jobs.scheduler.claim import BATCH, Claimed, claim_due
 from jobs.tests.factories import NOON, make_job

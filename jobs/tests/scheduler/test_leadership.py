@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import leadership
-from jobs.leadership import NoScheduler, read_status, resync
 from jobs.models import SchedulerLease
+from jobs.scheduler import leadership
+from jobs.scheduler.leadership import NoScheduler, read_status, resync
 from jobs.tests.factories import NOON
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]

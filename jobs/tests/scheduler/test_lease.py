@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from jobs.leadership import TTL
 from jobs.models import SchedulerLease
 from jobs.scheduler import lease
+from jobs.scheduler.leadership import TTL
 from jobs.tests.factories import NOON
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]

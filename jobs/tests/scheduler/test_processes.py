@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from jobs.leadership import TTL, resync
 from jobs.models import Job, JobExecution, SchedulerLease, Status
+from jobs.scheduler.leadership import TTL, resync
 from jobs.tests.scheduler.helpers import only_row, statuses
 from jobs.tests.scheduler.processes import make_owed_job, run_once, scheduler
 from notifications.models import Notification

@@ -18,9 +18,10 @@ from django.utils import timezone
 
 from accounts.tests.factories import make_user
 from cronsched.lib.tests.servers import OK, Target, Visit, target
-from jobs import cron, schedule, services
+from jobs import cron, services
+from jobs.end_dates.expiry import pause_expired
 from jobs.models import CatchUp, Job, JobExecution, Overlap, Status, TriggerType
-from jobs.scheduler import housekeeping
+from jobs.schedule.reschedule import reschedule
 from jobs.scheduler.feed import Feeder
 from jobs.scheduler.send import Lanes, SendPool
 from jobs.scheduler.turns import write_turn
@@ -58,11 +59,11 @@ def test_g1_every_fire_time_ends_in_exactly_one_row_through_outages_edits_and_pa
         now += pause
         if dice.random() < 0.3:
             job.is_active = dice.random() < 0.7
-            schedule.reschedule(job, now=now)
+            reschedule(job, now=now)
             job.save()
         else:
             claim(now)
-    schedule.reschedule(Job.objects.get(pk=job.pk), now=now)
+    reschedule(Job.objects.get(pk=job.pk), now=now)
     recorded = Counter(moment for row in JobExecution.objects.all() for moment in fire_times_of(row))
     assert recorded == Counter(owed)
     assert all(row.reason for row in JobExecution.objects.filter(status__in=(Status.MISSED, Status.SKIPPED)))
@@ -143,7 +144,7 @@ def test_g5_a_23_59_fire_of_the_end_date_claimed_after_midnight_still_runs():
     (prepared,) = claim(last + 90 * SECOND).prepared
     record([prepared], success(), at=last + 91 * SECOND)
     assert rows() == [("success", "14:59")]
-    housekeeping.pause_expired(now=last + 2 * MINUTE)
+    pause_expired(now=last + 2 * MINUTE)
     job.refresh_from_db()
     assert not job.is_active
     assert rows() == [("success", "14:59")]
@@ -153,7 +154,7 @@ def test_g5_a_23_59_fire_that_waits_for_its_turn_is_sent_although_the_job_was_pa
     last = NOON.replace(hour=14, minute=59)
     make_due_job(cron_expression="59 23 * * *", timezone=None, end_date=date(2026, 1, 15), next_fire_at=last)
     claim(last, room=0)
-    housekeeping.pause_expired(now=last + 2 * MINUTE)
+    pause_expired(now=last + 2 * MINUTE)
     assert len(start(only_row(), now=last + 3 * MINUTE)) == 1
 
 
@@ -227,7 +228,7 @@ def test_g9_a_daily_job_inside_the_spring_gap_fires_once_when_the_gap_ends():
     # New York skips 02:00 to 03:00 on 8 March 2026; 03:00 EDT is 07:00 UTC.
     gap_ends = datetime(2026, 3, 8, 7, 0, tzinfo=UTC)
     job = make_job(cron_expression="30 2 * * *", timezone="America/New_York")
-    schedule.reschedule(job, now=gap_ends - timedelta(hours=3))
+    reschedule(job, now=gap_ends - timedelta(hours=3))
     job.save()
     assert claim(gap_ends - SECOND).jobs == 0
     claim(gap_ends)
@@ -338,7 +339,7 @@ def test_g11_a_clock_that_jumps_back_fires_nothing_twice():
         claim(now)
     # The clock is set back, and an edit computes the schedule by it.
     job.refresh_from_db()
-    schedule.reschedule(job, now=NOON - SECOND)
+    reschedule(job, now=NOON - SECOND)
     job.save()
     for minutes in range(4):
         claim(NOON + minutes * MINUTE)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.db import DataError, OperationalError, connection
 
-from cronsched.lib import batches
+from cronsched.lib.db import batches
 from jobs.dispatch import Result
 from jobs.models import JobExecution
 from jobs.scheduler import record as record_module

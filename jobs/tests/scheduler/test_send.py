@@ -9,8 +9,8 @@ import pytest
 
 from cronsched.lib.tests.servers import OK, Visit, target
 from jobs.dispatch import Prepared, Result
-from jobs.executors import WebhookRequest
-from jobs.facts import JobFacts
+from jobs.executors.webhook import WebhookRequest
+from jobs.schedule.scheduled_job import JobFacts
 from jobs.scheduler.send import BASE_THREADS, Lanes, SendPool
 from jobs.tests.factories import NOON
 

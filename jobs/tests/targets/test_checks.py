@@ -7,9 +7,11 @@ import pytest
 
 from accounts.tests.factories import api_client
 from cronsched.lib.tests.servers import OK, answering, target
-from jobs import executors, services, targets
-from jobs.executors import GitHubRequest
+from jobs import services
+from jobs.dispatch import executors
+from jobs.github import GitHubRequest
 from jobs.models import GitHubLane, Job
+from jobs.targets import checks
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import make_job
 from notifications.models import Notification
@@ -49,7 +51,7 @@ def codes(job: Job) -> list[str] | None:
 
 
 def tonight(after: timedelta = MINUTE) -> int:
-    return targets.check_due(now=NIGHT + after)
+    return checks.check_due(now=NIGHT + after)
 
 
 # --- Asked for -------------------------------------------------------------------------------------------------------
@@ -113,9 +115,9 @@ def test_a_changed_target_has_not_been_checked(alice, shop):
 
 def test_a_check_that_is_overtaken_by_an_edit_is_not_kept(alice, hook):
     job = make_job(created_by=alice, target_url=hook.url())
-    (task,) = targets._tasks(Job.objects.all())
+    (task,) = checks._tasks(Job.objects.all())
     services.update_job(job.pk, {"target_url": "https://other.example.com/"}, by=alice, now=NIGHT)
-    targets._keep(task, [], NIGHT)
+    checks._keep(task, [], NIGHT)
     assert codes(job) is None
 
 

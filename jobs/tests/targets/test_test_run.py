@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from cronsched.lib.errors import DomainError
-from jobs.trial import read_request
+from jobs.targets.test_run import read_request
 
 
 @pytest.mark.parametrize(

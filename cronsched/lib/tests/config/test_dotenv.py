@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from cronsched.lib import dotenv
-from cronsched.lib.env import BadSetting
+from cronsched.lib.config import dotenv
+from cronsched.lib.config.env import BadSetting
 
 
 @pytest.fixture

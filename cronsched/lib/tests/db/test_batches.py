@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import DataError, IntegrityError, connection, transaction
 
-from cronsched.lib import batches
-from cronsched.lib.batches import Column, Kind
-from cronsched.lib.outages import UNREACHABLE
+from cronsched.lib.db import batches
+from cronsched.lib.db.batches import Column, Kind
+from cronsched.lib.db.outages import UNREACHABLE
 from jobs.models import DailyCount, Job, JobExecution, Status
 from jobs.tests.factories import NOON, break_by_hand, make_execution, make_job
 

@@ -8,7 +8,7 @@ import pytest
 from django.db.models import BigIntegerField, Count, DateTimeField, Sum, TextField, UUIDField
 from django.db.models.functions import Cast
 
-from cronsched.lib.compiled import Compiled, Given
+from cronsched.lib.db.compiled import Compiled, Given
 from jobs.models import ExecutionType, GitHubRun, Job, JobExecution, Status
 from jobs.tests.factories import NOON, make_execution, make_job
 from notifications.models import SlackSettings

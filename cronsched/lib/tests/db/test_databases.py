@@ -9,8 +9,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from cronsched.lib import databases
-from cronsched.lib.env import BadSetting
+from cronsched.lib.config.env import BadSetting
+from cronsched.lib.db import databases
 
 FILE = Path("/srv/cronsched.sqlite3")
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from cronsched.lib.deadlocks import ATTEMPTS, MARIADB_DEADLOCK, is_deadlock, retried
+from cronsched.lib.db.deadlocks import ATTEMPTS, MARIADB_DEADLOCK, is_deadlock, retried
 from jobs.models import Job
 from jobs.tests.factories import make_job
 

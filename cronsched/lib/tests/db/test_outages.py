@@ -3,7 +3,7 @@
 import pytest
 from django.db import DataError, OperationalError, connection, transaction
 
-from cronsched.lib.outages import UNREACHABLE, first_line, is_outage, piecewise
+from cronsched.lib.db.outages import UNREACHABLE, first_line, is_outage, piecewise
 
 
 class Writer:

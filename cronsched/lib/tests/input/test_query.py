@@ -2,8 +2,8 @@
 
 import pytest
 
-from cronsched.lib import query
 from cronsched.lib.errors import SchemaError
+from cronsched.lib.input import query
 
 PAGE = query.Whole(1, low=1)
 LIMIT = query.Whole(20, low=1, high=200)

@@ -1,4 +1,4 @@
-"""Chores of the leader, one pass at a time."""
+"""What reconcile finds and repairs."""
 
 from datetime import date, timedelta
 
@@ -6,13 +6,11 @@ import pytest
 from django.db import connection
 
 from accounts.tests.factories import make_user
-from jobs import counters
-from jobs.models import DailyCount, GitHubLane, Job, JobExecution, Status, TriggerType
-from jobs.scheduler import housekeeping
+from jobs.chores.reconcile import Reconciler
+from jobs.models import GitHubLane, Job, JobExecution, Status
 from jobs.scheduler.claim import claim_piecewise
-from jobs.scheduler.housekeeping import Reconciler
-from jobs.tests.factories import NOON, break_by_hand, make_execution, make_job
-from jobs.tests.scheduler.helpers import MINUTE, claim, claim_among, make_due_job, only_row, record, success
+from jobs.tests.factories import NOON, UNREADABLE, break_by_hand, make_execution, make_job
+from jobs.tests.scheduler.helpers import MINUTE, claim_among, make_due_job, only_row
 from notifications.models import Notification
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -20,91 +18,8 @@ pytestmark = [pytest.mark.database, pytest.mark.django_db]
 TODAY = date(2026, 1, 15)
 
 
-def always():
-    return True
-
-
-def sweep(now):
-    return housekeeping.sweep(now=now, may_act=always)
-
-
 def reconcile(now=NOON):
     return Reconciler().reconcile(now=now, chores=8)
-
-
-# --- Sweep -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_run_whose_sender_is_gone_becomes_unknown_and_alerts():
-    make_due_job(timeout_seconds=10)
-    claim()
-    assert sweep(NOON + timedelta(seconds=45)) == 0
-    assert sweep(NOON + timedelta(seconds=46)) == 1
-    row = only_row()
-    assert (row.status, row.reason) == ("unknown", housekeeping.SENDER_GONE)
-    notice = Notification.objects.get()
-    assert (notice.title, notice.related_execution_id) == ("Job Outcome Unknown", row.pk)
-    assert counters.totals()[0].status == "unknown"
-
-
-def test_a_run_without_a_deadline_is_swept_after_hours():
-    make_execution(status=Status.RUNNING)
-    assert sweep(NOON + timedelta(hours=1)) == 0
-    assert sweep(NOON + timedelta(hours=3)) == 1
-
-
-def test_only_running_rows_are_swept():
-    make_execution(status=Status.QUEUED, deadline_at=NOON)
-    make_execution(status=Status.SUCCESS, deadline_at=NOON)
-    assert sweep(NOON + timedelta(days=1)) == 0
-
-
-def test_what_was_swept_is_corrected_by_its_sender():
-    make_due_job()
-    prepared = claim().prepared
-    sweep(NOON + MINUTE)
-    record(prepared, success(), at=NOON + MINUTE)
-    assert only_row().status == "success"
-    assert [(total.status, total.number) for total in counters.totals()] == [("success", 1)]
-
-
-def test_more_than_a_batch_is_swept_in_one_pass(monkeypatch):
-    monkeypatch.setattr(housekeeping, "BATCH", 2)
-    for _ in range(5):
-        make_execution(status=Status.RUNNING, deadline_at=NOON)
-    assert sweep(NOON + MINUTE) == 5
-
-
-# What no door of ours lets in, but somebody's hand may.
-UNREADABLE = [
-    ("notification_emails", "'5'"),
-    *([("name", "CAST(x'ff41' AS TEXT)")] if connection.vendor == "sqlite" else []),
-]
-
-
-@pytest.mark.parametrize(("column", "value"), UNREADABLE)
-def test_a_run_whose_job_nobody_can_read_is_swept_and_keeps_no_other_back(column, value, caplog):
-    sound = [make_execution(status=Status.RUNNING, deadline_at=NOON) for _ in range(2)]
-    bad = make_execution(make_job(enable_email_notifications=True), status=Status.RUNNING, deadline_at=NOON)
-    break_by_hand(bad.job, column, value)
-    assert sweep(NOON + MINUTE) == 3
-    assert JobExecution.objects.filter(status=Status.UNKNOWN, reason=housekeeping.SENDER_GONE).count() == 3
-    assert sorted(Notification.objects.values_list("related_execution", flat=True)) == [row.pk for row in sound]
-    assert [total.number for total in counters.totals()] == [3]
-    assert str(bad.pk) in caplog.text
-
-
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others look at what they store")
-def test_a_run_that_cannot_be_read_itself_is_left(caplog):
-    sound, bad = (make_execution(status=Status.RUNNING, deadline_at=NOON) for _ in range(2))
-    break_by_hand(bad, "started_at", "'never'")
-    assert sweep(NOON + MINUTE) == 1
-    sound.refresh_from_db()
-    assert sound.status == Status.UNKNOWN
-    assert f"Execution {bad.pk} cannot be called unknown" in caplog.text
-
-
-# --- Reconcile -------------------------------------------------------------------------------------------------------
 
 
 def test_a_sound_table_needs_no_repair():
@@ -179,7 +94,7 @@ def test_a_reconcile_that_was_held_up_sets_no_job_back_to_a_time_that_is_over(mo
     resumed_just_after_noon = make_due_job(next_fire_at=NOON + MINUTE)
     # Ten seconds to noon it began; a lock in the database kept it until after noon.
     uptimes = iter([0.0] + [15.0] * 20)
-    monkeypatch.setattr(housekeeping, "uptime", lambda: next(uptimes))
+    monkeypatch.setattr("jobs.chores.reconcile.uptime", lambda: next(uptimes))
     assert reconcile(NOON - timedelta(seconds=10)).scheduled_added == 0
     resumed_just_after_noon.refresh_from_db()
     assert resumed_just_after_noon.next_fire_at == NOON + MINUTE
@@ -188,7 +103,7 @@ def test_a_reconcile_that_was_held_up_sets_no_job_back_to_a_time_that_is_over(mo
 def test_a_reconcile_that_has_to_wait_for_a_job_judges_it_by_the_time_after_that(monkeypatch):
     job = make_due_job(next_fire_at=NOON + MINUTE)
     uptimes = iter([0.0] * 3 + [15.0] * 20)
-    monkeypatch.setattr(housekeeping, "uptime", lambda: next(uptimes))
+    monkeypatch.setattr("jobs.chores.reconcile.uptime", lambda: next(uptimes))
     assert reconcile(NOON - timedelta(seconds=10)).scheduled_added == 0
     job.refresh_from_db()
     assert job.next_fire_at == NOON + MINUTE
@@ -252,7 +167,7 @@ def test_a_schedule_that_cannot_be_read_keeps_no_other_from_repair(column, value
 
 
 def test_more_broken_jobs_than_a_batch_are_all_seen_to(monkeypatch):
-    monkeypatch.setattr(housekeeping, "BATCH", 2)
+    monkeypatch.setattr("jobs.chores.reconcile.BATCH", 2)
     for number in range(5):
         make_due_job(next_fire_at=None, cron_expression="* * * *" if number == 2 else "* * * * *")
     summary = reconcile()
@@ -277,66 +192,3 @@ def test_a_hundred_jobs_of_few_expressions_cost_few_statements(django_assert_max
         make_due_job(next_fire_at=NOON + MINUTE)
     with django_assert_max_num_queries(14):
         reconcile()
-
-
-# --- End dates -------------------------------------------------------------------------------------------------------
-
-
-def test_the_weekly_task_pauses_what_has_ended_and_warns_of_what_will():
-    ended = make_job(end_date=TODAY - timedelta(days=1))
-    soon = make_job(end_date=TODAY + timedelta(days=30))
-    today = make_job(end_date=TODAY)
-    make_job(end_date=TODAY + timedelta(days=31))
-    make_job(end_date=TODAY, is_active=False)
-    report = housekeeping.maintain_end_dates(now=NOON)
-    assert (report["paused_expired_jobs"], report["ending_soon_jobs"]) == (1, 2)
-    ended.refresh_from_db()
-    assert not ended.is_active
-    assert Job.objects.filter(pk__in=[soon.pk, today.pk], is_active=True).count() == 2
-
-
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="the others look at what they store")
-def test_a_job_nobody_can_read_keeps_no_other_from_being_warned_of(caplog):
-    bad, good = (make_job(end_date=TODAY, created_by=make_user()) for _ in range(2))
-    break_by_hand(bad, "name", "CAST(x'ff41' AS TEXT)")
-    report = housekeeping.maintain_end_dates(now=NOON)
-    assert (report["ending_soon_jobs"], report["notifications_created"]) == (2, 1)
-    assert Notification.objects.values_list("related_job", flat=True).get() == good.pk
-    assert f"job {bad.pk} ends soon" in caplog.text
-
-
-# --- History ---------------------------------------------------------------------------------------------------------
-
-
-def test_old_settled_history_is_pruned_and_open_rows_never(settings, monkeypatch):
-    settings.EXECUTION_RETENTION_DAYS = 10
-    monkeypatch.setattr(housekeeping, "BATCH", 2)
-    job = make_job()
-    old = NOON - timedelta(days=11)
-    for status in (Status.SUCCESS, Status.FAILED, Status.MISSED, Status.UNKNOWN, Status.SKIPPED):
-        make_execution(job, status=status, started_at=old)
-    for status in (Status.RUNNING, Status.QUEUED):
-        make_execution(job, status=status, started_at=old, trigger_type=TriggerType.SCHEDULED)
-    make_execution(job, started_at=NOON - timedelta(days=9))
-    assert housekeeping.prune_history(now=NOON, may_act=always) == 5
-    assert sorted(JobExecution.objects.values_list("status", flat=True)) == ["queued", "running", "success"]
-    assert DailyCount.objects.count() == 2
-
-
-def test_history_is_kept_for_ever_where_no_days_are_set(settings):
-    settings.EXECUTION_RETENTION_DAYS = 0
-    make_execution(started_at=NOON - timedelta(days=5000))
-    assert housekeeping.prune_history(now=NOON, may_act=always) == 0
-
-
-def test_a_chore_stops_between_portions_when_the_lease_is_lost(settings):
-    settings.EXECUTION_RETENTION_DAYS = 1
-    make_execution(started_at=NOON - timedelta(days=3))
-    assert housekeeping.prune_history(now=NOON, may_act=lambda: False) == 0
-
-
-def test_yesterday_is_recounted():
-    make_execution(started_at=NOON - timedelta(days=1))
-    DailyCount.objects.all().delete()
-    assert housekeeping.recount_yesterday(now=NOON) == 2
-    assert counters.totals()[0].number == 1

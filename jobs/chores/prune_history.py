@@ -1,0 +1,41 @@
+"""Deletes executions that are older than the retention, and repairs the daily counts."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+
+from jobs.history import daily_counts, retention
+from jobs.models import DailyCount, JobExecution, Status
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+
+# Says whether this process may go on; asked between two portions.
+MayAct = Callable[[], bool]
+
+
+def prune_history(*, now: datetime, may_act: MayAct) -> int:
+    """Delete settled executions that are older than the retention; return how many."""
+    if not settings.EXECUTION_RETENTION_DAYS:
+        return 0
+    settled = JobExecution.objects.exclude(status__in=(Status.QUEUED, Status.RUNNING))
+    old = settled.filter(started_at__lt=now - timedelta(days=settings.EXECUTION_RETENTION_DAYS))
+    total = 0
+    while may_act():
+        ids = list(old.order_by("started_at", "id").values_list("pk", flat=True)[:BATCH])
+        total += retention.delete(ids) if ids else 0
+        if len(ids) < BATCH:
+            break
+    DailyCount.objects.filter(count=0, timed=0).delete()
+    return total
+
+
+def recount_yesterday(*, now: datetime) -> int:
+    """Repair yesterday's counts, should somebody have changed the history by hand; return how many were wrong."""
+    wrong = daily_counts.recount(now.astimezone(UTC).date() - timedelta(days=1))
+    if wrong:
+        logger.warning("%d of yesterday's counts did not match the history and were repaired", wrong)
+    return wrong

@@ -1,0 +1,90 @@
+"""Settles runs whose sender is gone."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from cronsched.lib.db import batches
+from cronsched.lib.db.outages import piecewise
+from jobs.github import tracking
+from jobs.history import daily_counts
+from jobs.models import Job, JobExecution, Status
+from jobs.notices import events
+from notifications.services import notify
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+# How long after its deadline a running row is left to its sender.
+SWEEP_MARGIN = timedelta(seconds=30)
+# A running row without a deadline was written by hand.
+NO_DEADLINE = timedelta(hours=2)
+SENDER_GONE = "The sender died or lost the database while the request was out."
+
+# Says whether this process may go on; asked between two portions.
+MayAct = Callable[[], bool]
+
+
+def sweep(*, now: datetime, may_act: MayAct) -> int:
+    """Call runs unknown that should have ended long ago, and alert; return how many.
+
+    Their sender may still correct it, and of a dispatch GitHub may tell more: its run is looked for.
+    """
+    total = 0
+    while may_act():
+        swept = _sweep_batch(now)
+        total += swept
+        if swept < BATCH:
+            break
+    return total
+
+
+def _sweep_batch(now: datetime) -> int:
+    def refused(execution_id: UUID, error: Exception) -> int:
+        logger.error("Nobody can be told that execution %s is unknown", execution_id, exc_info=error)
+        return sum(piecewise([execution_id], partial(_sweep_silently, now=now), _left_running))
+
+    ids = list(_overdue(now).order_by("id").values_list("pk", flat=True)[:BATCH])
+    return sum(piecewise(ids, partial(_sweep, now=now), refused))
+
+
+def _overdue(now: datetime) -> QuerySet[JobExecution]:
+    is_late = Q(deadline_at__lt=now - SWEEP_MARGIN) | Q(deadline_at=None, started_at__lt=now - NO_DEADLINE)
+    return JobExecution.objects.filter(is_late, status=Status.RUNNING)
+
+
+def _sweep(ids: Sequence[UUID], *, now: datetime) -> int:
+    with transaction.atomic():
+        rows = _overdue(now).filter(pk__in=ids).select_related("job").order_by("id")
+        executions = list(batches.locked(rows))
+        for execution in executions:
+            execution.status, execution.reason, execution.completed_at = Status.UNKNOWN, SENDER_GONE, now
+        _call_unknown([execution.pk for execution in executions], now=now)
+        tracking.seek(executions, now=now)
+        jobs = Job.objects.select_related("category", "pic_team").in_bulk({row.job_id for row in executions})
+        notify([events.unknown(jobs[row.job_id], row, now=now) for row in executions], now=now)
+    return len(executions)
+
+
+def _sweep_silently(ids: Sequence[UUID], *, now: datetime) -> int:
+    """Call runs unknown without a word about them, where their job cannot be read: the row says it all the same."""
+    with transaction.atomic():
+        held = list(batches.locked(_overdue(now).filter(pk__in=ids)).values_list("pk", flat=True))
+        _call_unknown(held, now=now)
+    return len(held)
+
+
+def _call_unknown(ids: Sequence[UUID], *, now: datetime) -> None:
+    running = JobExecution.objects.filter(pk__in=ids, status=Status.RUNNING)
+    running.update(status=Status.UNKNOWN, reason=SENDER_GONE, completed_at=now)
+    daily_counts.add(daily_counts.of(JobExecution.objects.filter(pk__in=ids)))
+
+
+def _left_running(execution_id: UUID, error: Exception) -> int:
+    logger.error("Execution %s cannot be called unknown", execution_id, exc_info=error)
+    return 0
