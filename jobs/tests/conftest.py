@@ -1,4 +1,4 @@
-"""What tests of jobs share: a GitHub to send to as a deployment would name it, and a process that is nearly full."""
+"""What tests of jobs share: a way out to loopback, a GitHub as a deployment would name it, a process that is full."""
 
 import threading
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cronsched.lib.http import AddressRules, Door, DoorPolicy
 from jobs.dispatch import blocking_requests
 from jobs.tests.github.fake import FakeRepository, GitHubFake
 
@@ -33,3 +34,10 @@ def one_place(monkeypatch: pytest.MonkeyPatch) -> threading.BoundedSemaphore:
     monkeypatch.setattr(blocking_requests, "places", threading.BoundedSemaphore(1))
     monkeypatch.setattr(blocking_requests, "BRIEF_SECONDS", 0.01)
     return blocking_requests.places
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    door = Door(DoorPolicy(AddressRules(allow_private=True)))
+    yield door
+    door.close()
