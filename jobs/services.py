@@ -282,6 +282,8 @@ def read_overrides(job: Job, sent: Mapping[str, Any]) -> Overrides:
     target: dict[str, str | None] = {**validation.dispatch_target(text, "Invalid payload")} if text else {}
     # A sent key beats the dispatch URL, and a blank one means the stored value.
     target |= {name: payload.text(sent, name) for name in GITHUB_FIELDS if name in sent}
+    for name, value in target.items():
+        definition.check_github_name(name, value or "")
     return Overrides(metadata=metadata, github_token=payload.text(sent, "github_token"), **target)
 
 
@@ -292,7 +294,7 @@ def _metadata_override(sent: Mapping[str, Any]) -> dict[str, Any] | None:
             continue
         if not isinstance(value, dict):
             raise DomainError("Invalid payload", f'"{name}" must be a JSON object.', field=name)
-        return value
+        return definition.check_metadata_size(value)
     return None
 
 

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 # Deeper than any real document. MariaDB takes no JSON of more than 31 levels, and what is stored may wrap what came.
 MAX_JSON_DEPTH = 24
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 class AlwaysJSON(BaseContentNegotiation):
@@ -52,6 +53,7 @@ def json_object(request: Request, *, empty_is_object: bool = False) -> dict[str,
     if empty_is_object and not raw.strip():
         return {}
     require_json(request)
+    _refuse_compressed(request, raw)
     document = parse_json(raw)
     if not isinstance(document, dict):
         raise DomainError("Invalid payload", "JSON body must be an object.")
@@ -64,10 +66,20 @@ def require_json(request: Request) -> None:
         raise DomainError("Content-Type must be application/json")
 
 
+def _refuse_compressed(request: Request, raw: bytes) -> None:
+    encoding = request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if encoding not in ("", "identity") or raw.startswith(GZIP_MAGIC):
+        kind = encoding or "gzip"
+        raise DomainError("Invalid JSON", f"The body is compressed ({kind[:40]}). Send it uncompressed.")
+
+
 def parse_json(raw: bytes | str) -> Any:
-    """Parse JSON strictly: UTF-8, no NaN, no duplicate keys, no NUL, at most `MAX_JSON_DEPTH` levels deep."""
+    """Parse JSON strictly: UTF-8, no NaN, no duplicate keys, no NUL, at most `MAX_JSON_DEPTH` levels deep.
+
+    A byte order mark in front is left out: editors on Windows write one.
+    """
     try:
-        text = raw.decode() if isinstance(raw, bytes) else raw
+        text = raw.decode("utf-8-sig") if isinstance(raw, bytes) else raw.removeprefix("\ufeff")
         document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
     except (ValueError, RecursionError) as error:
         raise DomainError("Invalid JSON", _cause(error)) from None
@@ -82,6 +94,8 @@ def _cause(error: Exception) -> str:
             return f"Not UTF-8 at byte {error.start}."
         case RecursionError():
             return f"JSON may be at most {MAX_JSON_DEPTH} levels deep."
+        case json.JSONDecodeError():
+            return f"Not JSON at line {error.lineno}, column {error.colno}: {error.msg}."
     return str(error)
 
 

@@ -1,5 +1,6 @@
 """Bodies that cannot be read: refused by every endpoint alike, quickly, and without a trace in the database."""
 
+import gzip
 import time
 
 import pytest
@@ -38,6 +39,7 @@ BODIES = {
     "other quotes": (b"{'name': 1}", JSON, NO_JSON),
     "a comma too many": (b'{"name": 1,}', JSON, NO_JSON),
     "Latin-1": ('{"name": "Über"}'.encode("latin-1"), JSON, NO_JSON),
+    "gzip": (gzip.compress(b"{}"), JSON, NO_JSON),
     "UTF-16": ('{"name": "a"}'.encode("utf-16"), JSON, NO_JSON),
     "the same key twice": (b'{"name": "a", "name": "b"}', JSON, NO_JSON),
     "NaN": (b'{"name": NaN}', JSON, NO_JSON),
@@ -106,3 +108,20 @@ def test_a_body_that_is_not_used_is_ignored_whatever_it_holds(row):
     for raw, content_type in ((b"null", JSON), (b"{", JSON), (b"\xff", "text/plain"), (b"a=b", "multipart/form-data")):
         response = send(world, row, raw, content_type)
         assert response.status_code in (200, 401, 403), response.content
+
+
+@pytest.mark.django_db
+def test_what_is_wrong_with_a_body_is_said_in_plain_words():
+    row = next(row for row in READING if row.path == "jobs/validate-cron")
+    world = World()
+    assert [send(world, row, raw, JSON).json()["message"] for raw in (gzip.compress(b"{}"), b'{"a": 1,}')] == [
+        "The body is compressed (gzip). Send it uncompressed.",
+        "Not JSON at line 1, column 9: Expecting property name enclosed in double quotes.",
+    ]
+
+
+@pytest.mark.django_db
+def test_a_byte_order_mark_before_the_object_is_left_out():
+    row = next(row for row in READING if row.path == "jobs/validate-cron")
+    response = send(World(), row, b'\xef\xbb\xbf{"expression": "0 2 * * *"}', JSON)
+    assert response.json()["valid"] is True

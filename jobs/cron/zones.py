@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
+from cronsched.lib.zone_names import nearest
+
 MINUTE = timedelta(minutes=1)
 # A zone's offset must not lead out of Python's calendar, so its first and last year are left out.
 FIRST_YEAR, LAST_YEAR = MINYEAR + 1, MAXYEAR - 1
@@ -30,9 +32,11 @@ def zone(name: str) -> ZoneInfo:
 
     The name is looked up in the list of zones and never used as a path before that. Raises ZoneError.
     """
-    if not isinstance(name, str) or name not in _zone_names():
-        raise ZoneError(f"Unknown time zone {ascii(name)[:80]}. Use an IANA name such as Asia/Tokyo.")
-    return ZoneInfo(name)
+    if isinstance(name, str) and name in _zone_names():
+        return ZoneInfo(name)
+    meant = nearest(name, _zone_names()) if isinstance(name, str) else None
+    advice = f"Did you mean {meant}?" if meant else "Use an IANA name such as Asia/Tokyo."
+    raise ZoneError(f"Unknown time zone {ascii(name)[:80]}. {advice}")
 
 
 class Span(NamedTuple):

@@ -5,6 +5,7 @@ thing that is wrong is the answer. Doors differ in some texts (`Wording`), rows 
 What comes out are values for the model's own fields; nothing is written here.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,7 +51,11 @@ OPTION_FIELDS = ("timezone", *CHOICE_FIELDS, *NUMBER_FIELDS, *WISH_FIELDS)
 
 MAX_NAME_LENGTH = 255
 MAX_URL_LENGTH = 500
+MAX_METADATA_BYTES = 64 * 1024
 MAX_GITHUB_LENGTH = 255
+# GitHub's own limits; a file name ends at 255 bytes.
+GITHUB_LENGTHS = {"github_owner": 39, "github_repo": 100, "github_workflow_name": MAX_GITHUB_LENGTH}
+_NO_PART_OF_A_PATH = re.compile(r"[\s/\\?#%\x00-\x1f\x7f]")
 
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # GitHub's own names of owners contain no dot, so a host in the first place is never taken for one.
@@ -245,10 +250,7 @@ class Draft:
             # owner/repo/workflow in place of the URL has named all three.
             if name not in self.values and self.is_asked(name):
                 self.values[name] = text
-            if len(self.values.get(name) or "") > MAX_GITHUB_LENGTH:
-                raise DomainError(
-                    f"Invalid {name}", f"{name} must be at most {MAX_GITHUB_LENGTH} characters.", field=name
-                )
+            check_github_name(name, self.values.get(name) or "")
 
     def check_category(self) -> None:
         if not self.is_asked("category"):
@@ -267,7 +269,7 @@ class Draft:
             metadata = {}
         if not isinstance(metadata, dict):
             raise DomainError("Invalid metadata", "metadata must be a JSON object", field="metadata")
-        self.values["metadata"] = metadata
+        self.values["metadata"] = check_metadata_size(metadata)
 
     def check_mail(self) -> None:
         """Check the three mail fields. While mails are off, no address and no wish is kept."""
@@ -430,12 +432,32 @@ def read_date(text: str) -> date | None:
         return None
 
 
+def check_metadata_size(metadata: dict[str, Any], title: str = "Invalid metadata") -> dict[str, Any]:
+    """Return `metadata` if it is small enough to be read with every list of jobs. Raises `DomainError`."""
+    size = len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+    if size > MAX_METADATA_BYTES:
+        message = f"metadata must be at most {MAX_METADATA_BYTES} bytes as JSON (64 KB); it has {size}."
+        raise DomainError(title, message, field="metadata")
+    return metadata
+
+
+def check_github_name(name: str, text: str, shown: str = "") -> None:
+    """Refuse text that cannot be the GitHub field `name`, called `shown` where it stands. Raises `DomainError`."""
+    title, limit = shown or name, GITHUB_LENGTHS[name]
+    if len(text) > MAX_GITHUB_LENGTH:
+        raise DomainError(f"Invalid {title}", f"{title} must be at most {MAX_GITHUB_LENGTH} characters.", field=title)
+    if len(text) > limit:
+        message = f"{title} must be at most {limit} characters, as at GitHub."
+        raise DomainError(f"Invalid {title}", message, field=title)
+    if _NO_PART_OF_A_PATH.search(text):
+        message = f"{title} must not contain blanks or any of / \\ ? # %."
+        raise DomainError(f"Invalid {title}", message, field=title)
+
+
 def checked_default_owner(text: str) -> str:
     """Return the owner that fills gaps in an upload. Raises `DomainError` for one no job could store."""
     owner = text.strip()
-    if len(owner) > MAX_GITHUB_LENGTH or "\x00" in owner:
-        message = f"default_github_owner must be text of at most {MAX_GITHUB_LENGTH} characters."
-        raise DomainError("Invalid default_github_owner", message, field="default_github_owner")
+    check_github_name("github_owner", owner, "default_github_owner")
     return owner
 
 

@@ -16,6 +16,7 @@ from jobs.github.api import Transport, json_of, path_of
 
 # An installation token lives an hour; a call must not begin with one that ends under way.
 REFRESH_BEFORE = timedelta(minutes=5)
+MAX_LANE_LENGTH = 100
 
 
 class CredentialsMissing(Exception):
@@ -102,8 +103,9 @@ class AppTokens:
         return bool(stale)
 
     def lane(self, owner: str, repo: str) -> str:
-        # Before the first call the installation is not known; an owner has one installation of an app.
-        return f"app:{self._app_id}:{self._installation_id or owner.lower()}"
+        # Before the first call the installation is not known; an owner has one installation of an app. Cut, because
+        # jobs from before GitHub's limit was checked may name an owner longer than the column.
+        return f"app:{self._app_id}:{self._installation_id or owner.lower()}"[:MAX_LANE_LENGTH]
 
     def _installation(self, owner: str, repo: str, ends_at: float) -> int:
         if self._installation_id is not None:

@@ -10,6 +10,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from cronsched.lib.zone_names import nearest
+
 TRUE_WORDS = frozenset({"1", "true", "t", "yes", "y", "on"})
 FALSE_WORDS = frozenset({"0", "false", "f", "no", "n", "off"})
 
@@ -82,7 +84,9 @@ def one_of(name: str, default: str, choices: Sequence[str]) -> str:
 def time_zone(name: str, default: str) -> str:
     value = text(name, default)
     if value not in available_timezones():
-        raise BadSetting(name, f"{value!r} is not an IANA time zone such as Asia/Tokyo or UTC.")
+        meant = nearest(value, available_timezones())
+        advice = f" Did you mean {meant}?" if meant else ""
+        raise BadSetting(name, f"{value!r} is not an IANA time zone such as Asia/Tokyo or UTC.{advice}")
     return value
 
 

@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from urllib.parse import unquote
+from unicodedata import category
+from urllib.parse import unquote, urlsplit
 
 from requests import PreparedRequest, RequestException
 from urllib3.exceptions import LocationValueError
@@ -48,6 +49,8 @@ def parse(url: str) -> Location:
         raise _bad("it is too long")
     if url != url.strip() or _CONTROL.search(url):
         raise _bad("it contains blanks or control characters")
+    if not url.isascii() and (hidden := next((sign for sign in url if is_invisible(sign)), None)):
+        raise _bad(f"it contains an invisible character, U+{ord(hidden):04X}")
     # Browsers take a backslash for a slash, other parsers do not; nobody means one here.
     if "\\" in url.partition("?")[0]:
         raise _bad("it contains a backslash")
@@ -55,9 +58,12 @@ def parse(url: str) -> Location:
         raise _bad("it must start with http:// or https://")
     prepared = PreparedRequest()
     try:
+        if urlsplit(url).port == 0:
+            # It would be dropped, and the scheme's own port be called.
+            raise _bad("the port is not valid")
         prepared.prepare_url(url, None)
         parts = parse_url(str(prepared.url))
-    except (RequestException, LocationValueError, UnicodeError):
+    except (RequestException, LocationValueError, ValueError):
         raise _bad("the host or port is not valid") from None
     host = (parts.host or "").lower()
     if not (_NAME.fullmatch(host) or _IPV6.fullmatch(host)):
@@ -75,6 +81,11 @@ def parse(url: str) -> Location:
         path=parts.request_uri,
         authorization=_basic(parts.auth) if parts.auth else None,
     )
+
+
+def is_invisible(sign: str) -> bool:
+    """Tell whether a character takes no place or looks like a plain blank: what nobody types into a URL on purpose."""
+    return not sign.isascii() and category(sign) in {"Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs"}
 
 
 def _literal(host: str) -> Address | None:

@@ -194,6 +194,51 @@ def test_absent_required_keys_are_named_in_the_contracts_order(client, absent, m
             "github_workflow_name must be at most 255 characters.",
         ),
         ({"github_repo": {}}, "Invalid payload", '"github_repo" must be a string.'),
+        (
+            {"github_owner": "o" * 40},
+            "Invalid github_owner",
+            "github_owner must be at most 39 characters, as at GitHub.",
+        ),
+        (
+            {"github_repo": "r" * 101},
+            "Invalid github_repo",
+            "github_repo must be at most 100 characters, as at GitHub.",
+        ),
+        (
+            {"github_repo": "acme/tool"},
+            "Invalid github_repo",
+            "github_repo must not contain blanks or any of / \\ ? # %.",
+        ),
+        (
+            {"target_url": "acme/tool/a b.yml"},
+            "Invalid github_workflow_name",
+            "github_workflow_name must not contain blanks or any of / \\ ? # %.",
+        ),
+        (
+            {"target_url": "http://localhost:0/"},
+            "Invalid target_url",
+            "target_url cannot be requested: invalid URL: the port is not valid.",
+        ),
+        (
+            {"target_url": "https://example.com/\u200bhook"},
+            "Invalid target_url",
+            "target_url cannot be requested: invalid URL: it contains an invisible character, U+200B.",
+        ),
+        (
+            {"metadata": {"a": "x" * 65_530}},
+            "Invalid metadata",
+            "metadata must be at most 65536 bytes as JSON (64 KB); it has 65538.",
+        ),
+        (
+            {"timezone": "europe/berlin"},
+            "Invalid timezone",
+            "Unknown time zone 'europe/berlin'. Did you mean Europe/Berlin?",
+        ),
+        (
+            {"timezone": "America/Los Angeles"},
+            "Invalid timezone",
+            "Unknown time zone 'America/Los Angeles'. Did you mean America/Los_Angeles?",
+        ),
         ({"category": "nowhere"}, "Invalid category", UNKNOWN_CATEGORY),
         ({"category": 3}, "Invalid payload", '"category" must be a string.'),
         ({"metadata": []}, "Invalid metadata", "metadata must be a JSON object"),
@@ -495,3 +540,13 @@ def test_a_doubtful_expression_is_created_with_its_doubt(client):
     (doubt,) = body["warnings"]
     assert doubt.startswith("Runs on day-of-month 3-20 and also on every day-of-week 1-5")
     assert create(client, name="Other", cron_expression="0 2 * * *").json()["warnings"] == []
+
+
+def test_the_longest_names_of_github_are_accepted(client):
+    job = created(client, target_url=None, github_owner="o" * 39, github_repo="r" * 100, github_workflow_name="w" * 255)
+    assert [len(job[name]) for name in ("github_owner", "github_repo", "github_workflow_name")] == [39, 100, 255]
+
+
+def test_metadata_of_64_kilobytes_is_accepted(client):
+    job = created(client, metadata={"a": "x" * 65_527})
+    assert len(json.dumps(job["metadata"], separators=(",", ":"))) == 65_535

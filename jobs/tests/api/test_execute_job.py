@@ -284,3 +284,19 @@ def test_a_body_that_is_no_object_is_refused(client, hook, raw, content_type, er
 
 def test_viewers_are_refused(charlie, hook):
     assert execute(api_client(charlie), hook).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body, error",
+    [
+        ({"github_owner": "o" * 40}, "Invalid github_owner"),
+        ({"github_repo": "r" * 101}, "Invalid github_repo"),
+        ({"dispatch_url": f"{'o' * 120}/tool/deploy.yml"}, "Invalid github_owner"),
+        ({"metadata": {"a": "x" * 70_000}}, "Invalid metadata"),
+        ({"inputs": {"a": "x" * 70_000}}, "Invalid metadata"),
+    ],
+)
+def test_overrides_beyond_the_limits_are_refused_before_anything_runs(client, workflow, body, error):
+    response = execute(client, workflow, body)
+    assert (response.status_code, response.json()["error"]) == (400, error)
+    assert not JobExecution.objects.exists()

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jobs.dispatch import executors
 from jobs.executors.base import Failure
 from jobs.github import AppTokens, CredentialsMissing, GitHub, GitHubExecutor, GitHubRequest, Transport
+from jobs.models import GitHubLane
 
 REQUEST = GitHubRequest("acme", "shop", "deploy.yml", "Deploy", "master")
 
@@ -138,3 +139,8 @@ def test_the_settings_name_the_app(fake, app, key_pair, settings):
     settings.GITHUB_APP_ID, settings.GITHUB_APP_PRIVATE_KEY = fake.app_id, key_pair[0]
     assert executors.run(REQUEST).succeeded
     assert minted(fake) == 1
+
+
+def test_a_lane_fits_its_column_whatever_an_old_job_names(fake, door):
+    tokens = AppTokens(Transport(door, fake.url), app_id="1234567", private_key="", installation_id=None)
+    assert len(tokens.lane("o" * 255, "tool")) <= GitHubLane._meta.get_field("name").max_length
