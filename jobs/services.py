@@ -283,7 +283,7 @@ def read_overrides(job: Job, sent: Mapping[str, Any]) -> Overrides:
     # A sent key beats the dispatch URL, and a blank one means the stored value.
     target |= {name: payload.text(sent, name) for name in GITHUB_FIELDS if name in sent}
     for name, value in target.items():
-        definition.check_github_name(name, value or "")
+        validation.check_github_name(name, value or "")
     return Overrides(metadata=metadata, github_token=payload.text(sent, "github_token"), **target)
 
 
@@ -294,7 +294,7 @@ def _metadata_override(sent: Mapping[str, Any]) -> dict[str, Any] | None:
             continue
         if not isinstance(value, dict):
             raise DomainError("Invalid payload", f'"{name}" must be a JSON object.', field=name)
-        return definition.check_metadata_size(value)
+        return validation.check_metadata_size(value)
     return None
 
 

@@ -297,7 +297,7 @@ def _request_body(text: str) -> dict[str, Any]:
         raise DomainError(title, error.message, field="metadata") from None
     if not isinstance(document, dict):
         raise DomainError("Invalid Request Body", "Request Body must be a JSON object.", field="metadata")
-    return definition.check_metadata_size(document, "Invalid Request Body")
+    return validation.check_metadata_size(document, "Invalid Request Body")
 
 
 def _check_target(draft: Draft) -> None:

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from cronsched.lib.errors import DomainError, TooManyRequests
 from cronsched.lib.input import payload
+from jobs.definitions.validation import GITHUB_FIELDS, check_github_name, check_metadata_size
 from jobs.dispatch import blocking_requests, executors
 from jobs.executors.base import Failure, Outcome
 from jobs.executors.webhook import WebhookRequest
@@ -62,6 +63,7 @@ def read_request(sent: Mapping[str, Any]) -> WebhookRequest | GitHubRequest:
     metadata = sent.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise DomainError("Invalid metadata", '"metadata" must be an object.', field="metadata")
+    check_metadata_size(metadata)
     url = payload.text(sent, "target_url")
     owner, repository = payload.text(sent, "github_owner"), payload.text(sent, "github_repo")
     workflow = payload.text(sent, "github_workflow_name")
@@ -77,6 +79,8 @@ def read_request(sent: Mapping[str, Any]) -> WebhookRequest | GitHubRequest:
     assert owner
     assert repository
     assert workflow
+    for name, text in zip(GITHUB_FIELDS, (owner, repository, workflow), strict=True):
+        check_github_name(name, text)
     return GitHubRequest(
         owner=owner,
         repo=repository,

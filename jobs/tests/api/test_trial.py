@@ -179,3 +179,9 @@ def test_a_test_run_makes_room_for_the_next(client, httpserver, one_place):
 
 def test_viewers_are_refused(charlie):
     assert api_client(charlie).post(TEST_RUN, {}).status_code == 403
+
+
+def test_names_longer_than_at_github_are_refused(alice):
+    body = {"github_owner": "o" * 120, "github_repo": "tool", "github_workflow_name": "deploy.yml"}
+    response = api_client(alice).post("/api/v2/jobs/test-run", body)
+    assert (response.status_code, response.json()["error"]) == (400, "Invalid github_owner")

@@ -3,6 +3,7 @@
 import random
 from datetime import UTC, datetime
 from itertools import islice
+from zoneinfo import ZoneInfo
 
 import pytest
 from apscheduler.triggers.cron import CronTrigger
@@ -34,7 +35,9 @@ TIMES = (("0", "9"), ("30", "2"), ("*/20", "8-10"), ("15,45", "*/6"))
 
 
 def there(expression, count=40):
-    return [moment.astimezone(UTC) for moment in fire_times_there(expression, UTC, after=START, limit=count)]
+    return [
+        moment.astimezone(UTC) for moment in fire_times_there(expression, ZoneInfo("UTC"), after=START, limit=count)
+    ]
 
 
 def here(expression, count=40):
