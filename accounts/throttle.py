@@ -8,7 +8,6 @@ failure, whether or not the limit was reached.
 import math
 from datetime import datetime, timedelta
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -16,12 +15,13 @@ from django.db.models import Case, F, Value, When
 from django.http import HttpRequest
 
 from accounts.models import FailedSignIns
+from cronsched.lib.addresses import one_client
 from cronsched.lib.errors import TooManyRequests
 
 
 def client_address(request: HttpRequest) -> str:
     """Return the address to count by. IPv6 callers own whole networks of addresses, so theirs counts as one."""
-    return _network(reported_address(request))
+    return one_client(reported_address(request))
 
 
 def reported_address(request: HttpRequest) -> str:
@@ -31,16 +31,6 @@ def reported_address(request: HttpRequest) -> str:
     if settings.PROXY_COUNT and hops:
         return hops[-min(settings.PROXY_COUNT, len(hops))]
     return str(request.META.get("REMOTE_ADDR", ""))
-
-
-def _network(text: str) -> str:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return text
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
 
 
 def key_of(identifier: str, address: str) -> str:

@@ -1,17 +1,118 @@
 """What happens to every request before Django looks for its view, and to every answer after."""
 
+import logging
+import time
 from collections.abc import Callable
 from http import HTTPStatus
+from ipaddress import ip_address
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
 from cronsched.api.errors import error_body
+from cronsched.lib import request_ids
+from cronsched.lib.addresses import is_within
+
+access = logging.getLogger("cronsched.access")
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 # Served to people with a browser, by Django's own pages.
 PAGES = ("/admin/", "/static/", "/links/")
+
+
+# What Django and we read of the headers that proxies write.
+FORWARDED = (
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PORT",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_FORWARDED",
+)
+
+
+class RequestIds:
+    """Give every answer an id, the client's own where it sent one, and the log its line in development."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request_id = request_ids.made_from(request.headers.get(request_ids.HEADER))
+        began = time.monotonic()
+        with request_ids.answering(request_id):
+            response = self.get_response(request)
+            milliseconds = (time.monotonic() - began) * 1000
+            access.info("%s %s %d %.0f ms", request.method, request.path, response.status_code, milliseconds)
+        response.headers[request_ids.HEADER] = request_id
+        return response
+
+
+class TrustedProxies:
+    """Forget what clients claim in the headers of proxies. From `TRUSTED_PROXIES` they count."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not _is_trusted(request.META.get("REMOTE_ADDR", "")):
+            for name in FORWARDED:
+                request.META.pop(name, None)
+        return self.get_response(request)
+
+
+def _is_trusted(peer: str) -> bool:
+    try:
+        return is_within(ip_address(peer), settings.TRUSTED_PROXIES)
+    except ValueError:
+        return False
+
+
+class NothingKept:
+    """Forbid browsers and proxies to keep answers of the API, which hold tokens and what only some may read.
+
+    The polled lists say `private, no-cache` themselves: kept by the one browser, and asked for each time by their ETag.
+    With `no-store` there would be nothing to compare, and each poll would transfer the whole list.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if request.path_info.startswith("/api/"):
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class ConsolePolicy:
+    """Let pages for people load nothing from elsewhere, send forms nowhere else and be framed by nobody.
+
+    The console's scripts (Alpine, htmx) evaluate expressions that stand in its pages, hence 'unsafe-eval'.
+    """
+
+    POLICY = "; ".join(
+        [
+            "default-src 'self'",
+            "script-src 'self' 'unsafe-eval'",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data:",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        ]
+    )
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if request.path_info.startswith(("/admin/", "/links/")):
+            response.headers.setdefault("Content-Security-Policy", self.POLICY)
+        return response
 
 
 class HeadsWithoutBodies:

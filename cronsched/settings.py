@@ -6,6 +6,7 @@ The process environment wins over the `.env` file. A value that cannot be unders
 from pathlib import Path
 from typing import Any
 
+from corsheaders.defaults import default_headers
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
@@ -46,8 +47,16 @@ DEFAULT_ADMIN_EMAIL = env.text("DEFAULT_ADMIN_EMAIL", "admin@example.com")
 # --- Web -------------------------------------------------------------------------------------------------------------
 
 BIND_ADDRESS = env.text("BIND_ADDRESS", "127.0.0.1")
+if DEBUG and not env.is_local(BIND_ADDRESS):
+    raise env.BadSetting("DEBUG", f"shows its errors to anybody who reaches BIND_ADDRESS={BIND_ADDRESS}: set it false.")
+PORT = env.integer("PORT", 5001, at_least=1, at_most=65535)
 # Requests one web process answers at the same time.
 WEB_THREADS = env.integer("WEB_THREADS", 16, at_least=1)
+# Connections one web process holds, in all and from one address (0: no limit of its own).
+WEB_CONNECTIONS = env.integer("WEB_CONNECTIONS", 4000, at_least=16, at_most=100_000)
+WEB_CONNECTIONS_PER_ADDRESS = env.integer("WEB_CONNECTIONS_PER_ADDRESS", 500)
+# How long the head of a request, or 16 KB of a body or of an answer, may take before the connection is closed.
+WEB_CLIENT_SECONDS = env.integer("WEB_CLIENT_SECONDS", 20, at_least=1, at_most=600)
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 FRONTEND_BASE_URL = env.http_url("FRONTEND_BASE_URL", "http://localhost:5173")
@@ -58,6 +67,10 @@ PUBLIC_BASE_URL = env.http_url("PUBLIC_BASE_URL", "http://localhost:5001")
 BEHIND_TLS_PROXY = env.flag("BEHIND_TLS_PROXY", False)
 if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# How many proxies of ours append to X-Forwarded-For. With 0 the header is a client's own claim and not looked at.
+PROXY_COUNT = env.integer("PROXY_COUNT", 1 if BEHIND_TLS_PROXY else 0)
+# From whom X-Forwarded-* counts; of all others it is dropped.
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS") or (env.PRIVATE if PROXY_COUNT else [])
 SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", False)
 SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
@@ -69,6 +82,10 @@ CORS_ORIGINS = env.names("CORS_ORIGINS", ["*"])
 CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ORIGINS
 CORS_ALLOWED_ORIGINS = [] if CORS_ALLOW_ALL_ORIGINS else CORS_ORIGINS
 CORS_ALLOW_CREDENTIALS = not CORS_ALLOW_ALL_ORIGINS
+# The console's pages are nobody else's to read.
+CORS_URLS_REGEX = r"^/(?!admin(/|$)|links/|static/)"
+CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "if-match", "if-none-match", "x-change-reason", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["ETag", "Idempotency-Replayed", "Retry-After", "X-Request-Id"]
 
 # The API answers both slash forms itself; a redirect would lose the body of a POST.
 APPEND_SLASH = False
@@ -101,10 +118,14 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "cronsched.middleware.RequestIds",
+    "cronsched.middleware.TrustedProxies",
     "cronsched.middleware.HeadsWithoutBodies",
     "corsheaders.middleware.CorsMiddleware",
     "cronsched.middleware.JSONErrors",
     "cronsched.middleware.SlashlessPaths",
+    "cronsched.middleware.NothingKept",
+    "cronsched.middleware.ConsolePolicy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -133,6 +154,7 @@ TEMPLATES: list[dict[str, Any]] = [
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_FINDERS = ["cronsched.static_files.UsedFiles"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
@@ -141,6 +163,8 @@ STORAGES = {
 # --- Database --------------------------------------------------------------------------------------------------------
 
 DATABASES = {"default": databases.from_url(env.text("DATABASE_URL"), sqlite_file=BASE_DIR / "cronsched.sqlite3")}
+# SQLite has one writer at a time: a second web process only adds waiting for its lock.
+WEB_WORKERS = env.integer("WEB_WORKERS", 1 if DATABASES["default"]["ENGINE"].endswith("sqlite3") else 2, at_least=1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Accounts and API ------------------------------------------------------------------------------------------------
@@ -165,8 +189,6 @@ SIGN_IN_LOCKOUT_SECONDS = env.integer("SIGN_IN_LOCKOUT_SECONDS", 300, at_least=1
 
 # Claims and lifetimes are set by `accounts.tokens`; the library only needs to know the name of this claim.
 SIMPLE_JWT = {"TOKEN_TYPE_CLAIM": "type", "SIGNING_KEY": JWT_SECRET_KEY}
-# How many proxies of ours append to X-Forwarded-For. With 0 the header is a client's own claim and not looked at.
-PROXY_COUNT = env.integer("PROXY_COUNT", 1 if BEHIND_TLS_PROXY else 0)
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SessionTokenAuthentication"],
@@ -254,7 +276,8 @@ UNFOLD: dict[str, Any] = {
 
 # --- Scheduler -------------------------------------------------------------------------------------------------------
 
-SCHEDULER_ENABLED = env.flag("SCHEDULER_ENABLED", True)
+# Off only by `false` (contract, section 16).
+SCHEDULER_ENABLED = env.text("SCHEDULER_ENABLED", "true").lower() != "false"
 SCHEDULER_TIMEZONE = env.time_zone("SCHEDULER_TIMEZONE", "Asia/Tokyo")
 SCHEDULER_POLL_SECONDS = env.clamped("SCHEDULER_POLL_SECONDS", 60, low=10, high=300)
 MAX_IN_FLIGHT = env.integer("MAX_IN_FLIGHT", 1000, at_least=1, at_most=10000)
@@ -336,6 +359,10 @@ LOGGING = {
     "loggers": {
         # APScheduler reports every run of every chore at INFO: one line a second.
         "apscheduler": {"level": "WARNING"},
+        # waitress reports how many requests wait whenever one has to.
+        "waitress.queue": {"level": "ERROR"},
+        # A line for every request is for development.
+        "cronsched.access": {"level": "INFO" if DEBUG else "WARNING"},
         # Django's own handlers would write each of its lines a second time.
         "django": {"handlers": []},
         # A request to another host's name.

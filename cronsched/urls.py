@@ -29,6 +29,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", csrf_exempt(documents.index)),
     path("docs", csrf_exempt(documents.docs)),
     path("redoc", csrf_exempt(documents.redoc)),
+    # Where tools look for it.
+    path("openapi.json", csrf_exempt(documents.openapi)),
     # Asked for by browsers on every page that names no icon.
     path("favicon.ico", RedirectView.as_view(url=static("cronsched/icon.svg"), permanent=True)),
     path("healthz", csrf_exempt(health.alive)),

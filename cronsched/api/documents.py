@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 
@@ -43,7 +44,14 @@ def openapi(request: HttpRequest) -> JsonResponse:
 @require_safe
 def index(request: HttpRequest) -> JsonResponse:
     return JsonResponse(
-        {"message": "Cron Job Scheduler API", "docs": DOCS_URL, "redoc": REDOC_URL, "health": HEALTH_URL}
+        {
+            "message": "Cron Job Scheduler API",
+            "docs": DOCS_URL,
+            "redoc": REDOC_URL,
+            "health": HEALTH_URL,
+            "openapi": DESCRIPTION_URL,
+            "console": reverse("admin:index"),
+        }
     )
 
 

@@ -30,10 +30,10 @@ def manage(*arguments: str, **environment: str) -> str:
 
 @contextmanager
 def web_process(log: Path, **environment: str) -> Iterator[str]:
-    """Serve with gunicorn, write its output to `log`, and yield the address once it is being served."""
+    """Serve as the Procfile does, write the output to `log`, and yield the address once it is being served."""
     port = free_port()
     settings = {**os.environ, "PORT": str(port), **environment}
-    command = [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "cronsched.wsgi:application"]
+    command = [sys.executable, "manage.py", "serve"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=settings, stdout=output, stderr=output)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-READERS = ("cronsched/settings.py", "cronsched/lib/databases.py", "gunicorn.conf.py")
+READERS = ("cronsched/settings.py", "cronsched/lib/databases.py")
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{2,}")
 # Names the file itself; it cannot stand in it.
 ELSEWHERE = {"ENV_FILE"}
@@ -84,7 +84,7 @@ def test_the_web_process_heeds_what_the_file_says_of_its_port(tmp_path):
     file.chmod(0o600)
     environment = {name: value for name, value in os.environ.items() if name not in {"PORT", "SECRET_KEY"}}
     result = subprocess.run(
-        [sys.executable, "-c", "import runpy; print(runpy.run_path('gunicorn.conf.py')['bind'])"],
+        [sys.executable, "-c", "import cronsched.settings as s; print(f'{s.BIND_ADDRESS}:{s.PORT}')"],
         cwd=ROOT,
         env={**environment, "ENV_FILE": str(file)},
         capture_output=True,

@@ -6,7 +6,7 @@ absent: compose files and unit files often pass a variable through without a val
 
 import os
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
@@ -14,6 +14,10 @@ from cronsched.lib.zone_names import nearest
 
 TRUE_WORDS = frozenset({"1", "true", "t", "yes", "y", "on"})
 FALSE_WORDS = frozenset({"0", "false", "f", "no", "n", "off"})
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
+# Where a proxy of one's own usually stands: on this host, in its containers, in the intranet.
+PRIVATE = [*LOOPBACK, *(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))]
 
 
 class BadSetting(SystemExit):
@@ -90,11 +94,24 @@ def time_zone(name: str, default: str) -> str:
     return value
 
 
-def networks(name: str) -> list[IPv4Network | IPv6Network]:
+def networks(name: str, *aliases: str) -> list[IPv4Network | IPv6Network]:
+    """Return the networks of a comma list; `*` stands for all addresses."""
+    items = [item.strip() for item in text(name, "", *aliases).split(",") if item.strip()]
     try:
-        return [ip_network(item) for item in names(name)]
+        return [ip_network(address) for item in items for address in (EVERYWHERE if item == "*" else [item])]
     except ValueError as error:
         raise BadSetting(name, f"{error}. Expected a comma list such as 10.0.0.0/8,fd00::/8.") from None
+
+
+def is_local(host: str) -> bool:
+    """Return whether only this machine reaches what listens at `host`."""
+    if host == "localhost":
+        return True
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return address.is_loopback
 
 
 def http_url(name: str, default: str) -> str:

@@ -1,7 +1,5 @@
 """Say in one line why the processes could not start, before they try."""
 
-import errno
-import socket
 from argparse import ArgumentParser
 from contextlib import closing
 from typing import Any
@@ -10,6 +8,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
+
+from cronsched.serving.listener import CannotListen, listen
 
 
 class Command(BaseCommand):
@@ -28,26 +28,10 @@ def check_port(address: str, port: str) -> None:
     """Raise CommandError unless `port` can be listened on at `address`."""
     if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise CommandError(f"PORT={port} is not a port number (1-65535).")
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with closing(socket.socket(family)) as probe:
-        # As gunicorn does it, so that connections still dying from the last run do not count as "in use".
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address.strip("[]"), int(port)))
-            probe.listen(1)
-        except OSError as error:
-            way_out = _way_out(error, int(port))
-            raise CommandError(f"Port {port} on {address} cannot be used ({error.strerror}). {way_out}") from None
-
-
-def _way_out(error: OSError, port: int) -> str:
-    match error.errno:
-        case errno.EADDRINUSE:
-            another = port + 1 if port < 65535 else port - 1
-            return f"Stop what listens there or choose another port: make run PORT={another}"
-        case errno.EACCES | errno.EPERM:
-            return "Ports below 1024 are the system's; choose another one: make run PORT=5001"
-    return "See BIND_ADDRESS."
+    try:
+        listen(address, int(port)).close()
+    except CannotListen as error:
+        raise CommandError(str(error)) from None
 
 
 def check_database() -> None:
