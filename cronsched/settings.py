@@ -84,7 +84,14 @@ CORS_ALLOWED_ORIGINS = [] if CORS_ALLOW_ALL_ORIGINS else CORS_ORIGINS
 CORS_ALLOW_CREDENTIALS = not CORS_ALLOW_ALL_ORIGINS
 # The console's pages are nobody else's to read.
 CORS_URLS_REGEX = r"^/(?!admin(/|$)|links/|static/)"
-CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "if-match", "if-none-match", "x-change-reason", "x-request-id"]
+CORS_ALLOW_HEADERS = [
+    *default_headers,
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "x-change-reason",
+    "x-request-id",
+]
 CORS_EXPOSE_HEADERS = ["ETag", "Idempotency-Replayed", "Retry-After", "X-Request-Id"]
 
 # The API answers both slash forms itself; a redirect would lose the body of a POST.

@@ -37,7 +37,7 @@ def serve() -> int:
     def work(parent: int, told: int) -> None:
         _serve_here(listener, parent, told)
 
-    return Supervisor(workers, work, drain_seconds=settings.DRAIN_TIMEOUT_SECONDS).run()
+    return Supervisor(workers, work, listener=listener, drain_seconds=settings.DRAIN_TIMEOUT_SECONDS).run()
 
 
 def _serve_here(listener: socket.socket, parent: int, told: int) -> None:

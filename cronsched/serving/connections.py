@@ -47,12 +47,14 @@ class Waiting(Enum):
     GOODBYE = "a refused client to stop"
 
 
-class LineTooLong(Error):  # type: ignore[misc]  # waitress ships no types
+class LineTooLong(Error):
     code = HTTPStatus.REQUEST_URI_TOO_LONG.value
     reason = "URI Too Long"
 
 
-class RequestParser(HTTPRequestParser):  # type: ignore[misc]
+class RequestParser(HTTPRequestParser):
+    error: Error | None = None
+
     def received(self, data: bytes) -> int:
         """Take what has arrived and return how much of it belongs to this request."""
         in_head = not self.headers_finished
@@ -71,7 +73,7 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         super().parse_header(header_plus)
 
 
-class Refusal(ErrorTask):  # type: ignore[misc]
+class Refusal(ErrorTask):
     """Refuses what never reaches the application, in the shape of the API."""
 
     def execute(self) -> None:
@@ -117,16 +119,16 @@ def _refusal_body(error: Error) -> dict[str, Any]:
     return body
 
 
-class Answer(WSGITask):  # type: ignore[misc]
+class Answer(WSGITask):
     """Answers by the application; while the process stops, as the last answer of its connection."""
 
-    def execute(self) -> None:
+    def build_response_header(self) -> bytes:
         if self.channel.server.is_draining:
             self.set_close_on_finish()
-        super().execute()
+        return bytes(super().build_response_header())
 
 
-class Connection(HTTPChannel):  # type: ignore[misc]
+class Connection(HTTPChannel):
     task_class = Answer
     error_task_class = Refusal
     parser_class = RequestParser

@@ -58,14 +58,12 @@ def adjustments(*, threads: int, max_body_bytes: int) -> Adjustments:
     )
 
 
-class Server(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
+class Server(TcpWSGIServer):
     """Serves until `stop` is called, and then until nothing is in flight or `drain_seconds` have passed."""
 
     channel_class = Connection
 
-    def __init__(
-        self, application: WSGIApplication, listener: socket.socket, adj: Adjustments, limits: Limits
-    ) -> None:
+    def __init__(self, application: WSGIApplication, listener: socket.socket, adj: Adjustments, limits: Limits) -> None:
         self._limits = limits
         self._limit = min(limits.connections, open_files() - OTHER_FILES)
         self._next_look = 0.0

@@ -4,6 +4,7 @@ import logging
 import os
 import select
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,11 +51,17 @@ class Slot:
 
 
 class Supervisor:
-    """Keeps `processes` processes that do `serve`, which gets the id of this one and a pipe to tell that it goes on."""
+    """Keeps `processes` processes that do `serve`, which gets the id of this one and a pipe to tell that it goes on.
 
-    def __init__(self, processes: int, serve: Callable[[int, int], None], *, drain_seconds: float) -> None:
+    All of them listen to `listener`, which is closed when the end is asked for.
+    """
+
+    def __init__(
+        self, processes: int, serve: Callable[[int, int], None], *, listener: socket.socket, drain_seconds: float
+    ) -> None:
         self._slots = [Slot(number) for number in range(1, processes + 1)]
         self._serve = serve
+        self._listener = listener
         self._drain_seconds = drain_seconds
         self._wakeup: tuple[int, int] = (-1, -1)
 
@@ -70,6 +77,8 @@ class Supervisor:
 
     def _stop(self, asked: set[int]) -> int:
         """End all processes: in their time, or at once where SIGQUIT or a second signal asks for it."""
+        # As long as one process has it, the system accepts connections that nobody will serve.
+        self._listener.close()
         if signal.SIGQUIT in asked:
             return self._kill(signal.SIGQUIT)
         self._send_all(signal.SIGTERM)

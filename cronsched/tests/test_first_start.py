@@ -256,7 +256,10 @@ def test_what_is_no_request_is_refused_in_the_shape_of_the_api(tmp_path):
         long = requests.get(f"{address}/api/v2/health", params={"x": "a" * 5000}, headers=origin, timeout=10)
         garbled = requests.get(f"{address}/api/v2/health", headers={"X-Long": "a" * 20_000}, timeout=10)
     assert (long.status_code, long.headers["Content-Type"]) == (414, "application/json")
-    assert long.json() == {"error": "Request-URI Too Long", "message": "The first line of a request may have at most 4094 bytes."}
+    assert long.json() == {
+        "error": "Request-URI Too Long",
+        "message": "The first line of a request may have at most 4094 bytes.",
+    }
     assert long.headers["Access-Control-Allow-Origin"] == "*"
     assert garbled.status_code == 431
     assert garbled.json()["error"] == "Request Header Fields Too Large"
