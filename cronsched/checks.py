@@ -87,6 +87,19 @@ def check_older_variables(**_: Any) -> Messages:
 
 
 @register(TAG)
+def check_scheduler_switch(**_: Any) -> Messages:
+    """Name a value that looks as if it switched the scheduler off."""
+    value = env.text("SCHEDULER_ENABLED", "true")
+    return _say(
+        settings.SCHEDULER_ENABLED and value.lower() in env.FALSE_WORDS,
+        Warning,
+        "W030",
+        f"SCHEDULER_ENABLED={value} leaves the scheduler on.",
+        "Only SCHEDULER_ENABLED=false switches it off.",
+    )
+
+
+@register(TAG)
 def check_sqlite(**_: Any) -> Messages:
     database = settings.DATABASES["default"]
     if not database["ENGINE"].endswith("sqlite3"):

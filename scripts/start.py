@@ -7,11 +7,26 @@ alone and leave web and scheduler running, unseen and holding the port.
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 from types import FrameType
 
-from honcho.command import main
+from honcho import command
+from honcho.printer import Message, Printer
 
 INTERRUPTED = 128 + signal.SIGINT
+
+
+class OneClock(Printer):
+    """Names the process before each of its lines, which tell their time themselves; honcho's own lines do so, too."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **{**kwargs, "time_format": ""})
+
+    def write(self, message: Message) -> None:
+        if message.name == "system" and message.type == "line":
+            now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            message = message._replace(data=f"{now} INFO honcho: {message.data}")
+        super().write(message)
 
 
 def stop(signum: int, frame: FrameType | None) -> None:
@@ -24,10 +39,11 @@ def stop(signum: int, frame: FrameType | None) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGHUP, stop)
+    command.Printer = OneClock
     # Without -e honcho would read .env itself and let it win over the process environment.
     sys.argv[1:] = ["--env", os.devnull, "start", *sys.argv[1:]]
     try:
-        main()
+        command.main()
     except SystemExit as end:
         # Ctrl-C is how it is meant to be stopped; make would call the usual 130 an error.
         sys.exit(0 if end.code == INTERRUPTED else end.code)

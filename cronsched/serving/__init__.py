@@ -7,7 +7,7 @@ import socket
 
 from django.conf import settings
 
-from cronsched.lib import env
+from cronsched.lib.config import env
 from cronsched.lib.memory import bound_arenas, settle_down
 from cronsched.serving.limits import Limits
 from cronsched.serving.listener import CannotListen, listen

@@ -20,7 +20,7 @@ from waitress.parser import HTTPRequestParser
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error
 
-from cronsched.api import error_body
+from cronsched.api.errors import error_body
 from cronsched.lib import request_ids
 from cronsched.serving.limits import (
     ANSWER_IN_MEMORY_BYTES,

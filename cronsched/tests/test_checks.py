@@ -122,3 +122,9 @@ def test_a_database_that_ignores_case_is_refused_before_its_tables_are_made():
             cursor.execute("DROP DATABASE reads_ignoring_case")
     assert message.id == "cronsched.E006"
     assert "ALTER DATABASE `reads_ignoring_case`" in (message.hint or "")
+
+
+@pytest.mark.parametrize("value", ["0", "no", "off", "F"])
+def test_what_only_looks_like_an_off_switch_is_named(value, monkeypatch):
+    monkeypatch.setenv("SCHEDULER_ENABLED", value)
+    assert found() == ["W030"]

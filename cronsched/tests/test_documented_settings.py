@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-READERS = ("cronsched/settings.py", "cronsched/lib/databases.py")
+READERS = ("cronsched/settings.py", "cronsched/lib/db/databases.py")
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{2,}")
 # Names the file itself; it cannot stand in it.
 ELSEWHERE = {"ENV_FILE"}

@@ -1,7 +1,9 @@
 """What the lines of the log say and leave away."""
 
 import logging
+import sys
 
+import pytest
 from django.test import override_settings
 
 from cronsched.logs import Line
@@ -11,6 +13,28 @@ def test_times_are_in_utc_and_say_so():
     (line,) = [handler.formatter for handler in logging.getLogger().handlers if isinstance(handler.formatter, Line)]
     record = logging.makeLogRecord({"created": 1_795_870_796.83, "msecs": 830.0, "name": "jobs", "msg": "Fired"})
     assert line.format(record) == "2026-11-28T12:59:56.830Z Level None jobs: Fired"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Fired a\n2026-11-30T00:00:00.000Z INFO jobs: forged", r"Fired a\n2026-11-30T00:00:00.000Z INFO jobs: forged"),
+        ("a\r\tb\x1b[31m", r"a\r\tb\x1b[31m"),
+        ("a\u2028b", r"a\u2028b"),
+        ("größe", "größe"),
+    ],
+)
+def test_nobody_forges_a_line_by_a_name(said, shown):
+    assert Line("{message}", style="{").format(logging.makeLogRecord({"msg": said})) == shown
+
+
+def test_a_traceback_keeps_its_lines():
+    try:
+        raise ValueError("wrong")
+    except ValueError:
+        record = logging.makeLogRecord({"msg": "Failed", "exc_info": sys.exc_info()})
+    lines = Line("{message}", style="{").format(record).splitlines()
+    assert (lines[0], lines[-1]) == ("Failed", "ValueError: wrong")
 
 
 def test_a_request_to_another_hosts_name_is_one_line(client, caplog):

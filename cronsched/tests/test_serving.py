@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import requests
 
-from cronsched.lib import draining, env
+from cronsched.lib import draining
+from cronsched.lib.config import env
 from cronsched.serving import server as serving
 from cronsched.serving.limits import Limits
 from cronsched.serving.listener import CannotListen, listen

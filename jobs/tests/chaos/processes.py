@@ -208,7 +208,7 @@ class Fleet:
 
 
 def web_workers(port: int) -> list[int]:
-    """Return the ids of the processes that serve our `port`: gunicorn's children, which its master replaces."""
+    """Return the ids of the processes that serve our `port`: children of `manage.py serve`, which replaces them."""
     masters = [pid for pid, parent in parents().items() if parent == os.getpid() and serves(pid, port)]
     return [pid for pid, parent in parents().items() if parent in masters]
 
