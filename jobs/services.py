@@ -22,9 +22,11 @@ from cronsched.lib.db.deadlocks import retried
 from cronsched.lib.errors import Conflict, DomainError, NotFound
 from cronsched.lib.input import payload
 from jobs import dispatch
-from jobs.definitions import request_options, validation
+from jobs.definitions import error_texts, github_names, request_options, validation
+from jobs.definitions.error_texts import ErrorTexts
+from jobs.definitions.github_names import GITHUB_FIELDS
 from jobs.definitions.request_options import Secrets
-from jobs.definitions.validation import GITHUB_FIELDS, JOB_EXPIRED, Wording
+from jobs.definitions.validation import JOB_EXPIRED
 from jobs.executors.signing import new_secret
 from jobs.history import daily_counts, retention
 from jobs.importing import bulk
@@ -48,7 +50,7 @@ IMPORT_ATTEMPTS = 10
 def check_may(by: User, job: Job, act: str) -> None:
     """Refuse whoever may not `act` on the job: "update", "delete", "execute" or "check". Raises `Forbidden`."""
     if not job.may_be_changed_by(by):
-        raise validation.not_yours(act)
+        raise error_texts.not_yours(act)
 
 
 def _locked(job_id: UUID, *, to_delete: bool = False) -> Job:
@@ -74,7 +76,7 @@ def create_job(sent: Mapping[str, Any], *, by: User, now: datetime) -> Job:
     with transaction.atomic():
         job = Job(**values, created_by=by, created_at=now)
         reschedule(job, now=now)
-        _save(job, validation.CREATE)
+        _save(job, error_texts.CREATE)
         notify([events.job_created(job, by)], now=now)
     return job
 
@@ -91,7 +93,7 @@ def update_job(job_id: UUID, sent: Mapping[str, Any], *, by: User, now: datetime
             # Whoever resumes it has looked at it; the count that paused it must not pause it at the next failure.
             job.consecutive_failures = 0
         reschedule(job, now=now)
-        _save(job, validation.UPDATE)
+        _save(job, error_texts.UPDATE)
         notify([_word_update(job, by, was_active=was_active)], now=now)
     return job
 
@@ -158,14 +160,14 @@ def _assign(job: Job, values: Mapping[str, Any]) -> None:
         setattr(job, name, value)
 
 
-def _save(job: Job, wording: Wording) -> None:
+def _save(job: Job, texts: ErrorTexts) -> None:
     try:
         with transaction.atomic():
             job.save()
     except IntegrityError:
         # The name was free when we looked. The constraint decides, so that two requests at once cannot both win.
         if Job.objects.filter(name=job.name).exclude(pk=job.pk).exists():
-            raise validation.duplicate_name(job.name, wording) from None
+            raise error_texts.duplicate_name(job.name, texts) from None
         raise
 
 
@@ -279,11 +281,11 @@ def read_overrides(job: Job, sent: Mapping[str, Any]) -> Overrides:
     if job.target_url:
         return Overrides(metadata=metadata, target_url=payload.text(sent, "target_url"))
     text = payload.text(sent, "dispatch_url")
-    target: dict[str, str | None] = {**validation.dispatch_target(text, "Invalid payload")} if text else {}
+    target: dict[str, str | None] = {**github_names.dispatch_target(text, "Invalid payload")} if text else {}
     # A sent key beats the dispatch URL, and a blank one means the stored value.
     target |= {name: payload.text(sent, name) for name in GITHUB_FIELDS if name in sent}
     for name, value in target.items():
-        validation.check_github_name(name, value or "")
+        github_names.check_github_name(name, value or "")
     return Overrides(metadata=metadata, github_token=payload.text(sent, "github_token"), **target)
 
 
@@ -316,7 +318,7 @@ def import_jobs(
     Bad rows are reported and left out, the good ones are committed together. `by` None is the operator at the console:
     the jobs belong to nobody, and every job may be changed. `on_row` is called after each row.
     """
-    owner = validation.checked_default_owner(default_owner) or settings.DEFAULT_GITHUB_OWNER
+    owner = github_names.checked_default_owner(default_owner) or settings.DEFAULT_GITHUB_OWNER
     judge = Judge(
         validation.Rules(validation.local_date(now), owner),
         _jobs_named(table.names, Job.objects.select_related("pic_team")),

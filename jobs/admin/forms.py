@@ -17,7 +17,8 @@ from cronsched.console.forms import AddressListField
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from jobs.definitions import request_options, validation
-from jobs.definitions.validation import GITHUB_FIELDS, OPTION_FIELDS
+from jobs.definitions.github_names import GITHUB_FIELDS
+from jobs.definitions.scheduling_options import OPTION_FIELDS
 from jobs.end_dates import renewal
 from jobs.executors import rules
 from jobs.models import Job, RetryOn

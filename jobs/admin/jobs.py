@@ -27,7 +27,7 @@ from cronsched.lib.errors import DomainError
 from jobs import cron, services
 from jobs.admin.forms import REQUEST_FIELDS, JobForm, RenewalForm
 from jobs.admin.texts import as_json
-from jobs.definitions import request_options, validation
+from jobs.definitions import request_options, scheduling_options
 from jobs.end_dates import renewal
 from jobs.models import Job, JobExecution, Status
 
@@ -318,7 +318,7 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
         else:
             obj.pk = services.create_job(form.sent, by=account(request), now=now).pk
         if expression := form.sent.get("cron_expression"):
-            for doubt in validation.warnings_of(expression):
+            for doubt in scheduling_options.warnings_of(expression):
                 self.message_user(request, doubt, messages.WARNING)
 
     def delete_model(self, request: HttpRequest, obj: Job) -> None:

@@ -16,7 +16,7 @@ from cronsched.lib.input import payload
 from jobs import cron
 from jobs.api import descriptions as describe
 from jobs.api.serializers import local_text
-from jobs.definitions import validation
+from jobs.definitions import scheduling_options
 
 EXPRESSION_KEYS = ("expression", "cron_expression")
 DEFAULT_COUNT = 5
@@ -54,9 +54,9 @@ def verdict(sent: Mapping[str, Any]) -> dict[str, Any]:
 def preview(sent: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     """Return the next fire times of the expression in `sent`. Raises `DomainError` for what cannot be previewed."""
     expression = next((text for key in EXPRESSION_KEYS if (text := payload.text(sent, key))), "")
-    schedule = validation.check_cron(expression)
+    schedule = scheduling_options.check_cron(expression)
     count = _count(sent.get("count"))
-    zone = validation.check_zone(payload.text(sent, "timezone") or settings.SCHEDULER_TIMEZONE)
+    zone = scheduling_options.check_zone(payload.text(sent, "timezone") or settings.SCHEDULER_TIMEZONE)
     moments = list(cron.fire_times_between(schedule, zone, after=now, until=None, limit=count))
     next_runs = [local_text(moment, zone) for moment in moments]
     until = max([now + NOTED_AHEAD, *moments])

@@ -9,7 +9,7 @@ from cronsched.api.openapi import ACCOUNT, WRITER, Answer, Body, Refusal, operat
 from jobs.api import serializers
 from jobs.api.listing import MAX_LIMIT, ORDERS
 from jobs.api.lookup import JOB_NOT_FOUND
-from jobs.definitions import validation
+from jobs.definitions import error_texts, github_names, validation
 
 JOBS = "Jobs"
 CRON = "Cron expressions"
@@ -167,7 +167,7 @@ BAD_FIELDS = (
     Refusal(400, "Job name cannot be empty"),
     Refusal(400, "Invalid name", "Job name must be at most 255 characters."),
     BAD_CRON,
-    Refusal(400, "Invalid target_url", validation.NEEDS_SCHEME),
+    Refusal(400, "Invalid target_url", error_texts.NEEDS_SCHEME),
     Refusal(400, "Invalid github_owner", "github_owner must be at most 255 characters."),
     Refusal(
         400,
@@ -194,7 +194,7 @@ UNREADABLE_SECRETS = Refusal(
 
 
 def _not_yours(act: str) -> Refusal:
-    refusal = validation.not_yours(act)
+    refusal = error_texts.not_yours(act)
     return Refusal(403, refusal.error, refusal.message)
 
 
@@ -258,9 +258,9 @@ CREATE_JOB = operation(
     },
     refusals=[
         Refusal(400, "Missing required fields", None, {"missing_fields": ["name", "end_date"]}),
-        Refusal(400, "Duplicate job name", validation.CREATE.duplicate_name.format("Daily backup")),
+        Refusal(400, "Duplicate job name", error_texts.CREATE.duplicate_name.format("Daily backup")),
         *BAD_FIELDS,
-        Refusal(400, "Missing target configuration", validation.CREATE.no_target),
+        Refusal(400, "Missing target configuration", error_texts.CREATE.no_target),
     ],
 )
 
@@ -281,14 +281,14 @@ UPDATE_JOB = operation(
         )
     },
     refusals=[
-        Refusal(400, "Duplicate job name", validation.UPDATE.duplicate_name.format("Daily backup")),
+        Refusal(400, "Duplicate job name", error_texts.UPDATE.duplicate_name.format("Daily backup")),
         *BAD_FIELDS,
         Refusal(
             400,
             validation.JOB_EXPIRED,
             "Job cannot be enabled after end_date has passed. Update end_date first.",
         ),
-        Refusal(400, "Missing target configuration", validation.UPDATE.no_target),
+        Refusal(400, "Missing target configuration", error_texts.UPDATE.no_target),
         _not_yours("update"),
         JOB_NOT_FOUND,
     ],
@@ -337,7 +337,7 @@ EXECUTE_JOB = operation(
     refusals=[
         Refusal(400, validation.JOB_EXPIRED, "This job has passed its end_date and was auto-paused."),
         Refusal(400, "Invalid payload", '"metadata" must be a JSON object.'),
-        Refusal(400, "Invalid payload", validation.BAD_DISPATCH_URL),
+        Refusal(400, "Invalid payload", github_names.BAD_DISPATCH_URL),
         _not_yours("execute"),
         JOB_NOT_FOUND,
         Refusal(429, "Too many requests", "Too many runs are out at the moment. Try again."),
@@ -455,7 +455,7 @@ TEST_RUN = operation(
     },
     refusals=[
         Refusal(400, "Invalid metadata", '"metadata" must be an object.'),
-        Refusal(400, "Missing target configuration", validation.ROW.no_target),
+        Refusal(400, "Missing target configuration", error_texts.ROW.no_target),
         Refusal(400, "Invalid timeout_seconds", "timeout_seconds must be a number."),
         Refusal(400, "Invalid target_url", "Webhook URL must start with http:// or https://"),
         Refusal(429, "Too many requests", "Too many runs are out at the moment. Try again."),

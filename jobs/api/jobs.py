@@ -24,7 +24,7 @@ from jobs.api import descriptions as describe
 from jobs.api.listing import page_of_jobs
 from jobs.api.lookup import find_job
 from jobs.api.serializers import execution_object, job_object, target_check
-from jobs.definitions import validation
+from jobs.definitions import scheduling_options
 from jobs.importing.rows import read_table
 from jobs.models import Job
 from jobs.targets import test_run
@@ -131,7 +131,7 @@ class JobViewSet(APIViewSet):
 
 def _written(message: str, job: Job, now: datetime) -> dict[str, Any]:
     """Return the answer to a write: the job as it is stored now, and the doubts about its expression."""
-    warnings = validation.warnings_of(job.cron_expression)
+    warnings = scheduling_options.warnings_of(job.cron_expression)
     return {"message": message, "job": _shown(str(job.pk), now), "warnings": warnings}
 
 

@@ -20,7 +20,9 @@ from cronsched.lib.db import batches
 from cronsched.lib.db.compiled import Compiled, Given
 from jobs import cron
 from jobs.definitions import request_options
-from jobs.definitions.validation import MAX_GITHUB_LENGTH, MAX_NAME_LENGTH, MAX_URL_LENGTH, OPTION_FIELDS, limits
+from jobs.definitions.github_names import MAX_GITHUB_LENGTH
+from jobs.definitions.scheduling_options import OPTION_FIELDS, limits
+from jobs.definitions.validation import MAX_NAME_LENGTH, MAX_URL_LENGTH
 from jobs.executors import rules
 from jobs.models import (
     CatchUp,

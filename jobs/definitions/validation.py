@@ -1,8 +1,8 @@
 """Decide what a job definition may say: the one place for API, CSV rows and admin (contract, sections 6 and 10).
 
-A `Draft` holds what was sent beside what is stored and is checked field by field, in the contract's order: the first
-thing that is wrong is the answer. Doors differ in some texts (`Wording`), rows of a CSV file in the order as well.
-What comes out are values for the model's own fields; nothing is written here.
+A `JobValidator` holds what was sent beside what is stored and is checked field by field, in the contract's order: the
+first thing that is wrong is the answer. Create and update differ in some texts (`ErrorTexts`), rows of a CSV file in
+the order as well. What comes out are values for the model's own fields; nothing is written here.
 """
 
 import json
@@ -11,104 +11,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator, validate_email
-from django.db import models
+from django.core.validators import validate_email
 
-from cronsched.lib.errors import DomainError, Forbidden
+from cronsched.lib.errors import DomainError
 from cronsched.lib.http import DoorError
 from cronsched.lib.http import urls as door_urls
 from cronsched.lib.input import payload
-from jobs import cron
 from jobs.definitions import request_options
+from jobs.definitions.error_texts import CREATE, UPDATE, ErrorTexts, duplicate_name
+from jobs.definitions.github_names import GITHUB_FIELDS, check_github_name, read_shorthand
+from jobs.definitions.scheduling_options import OPTION_FIELDS, check_cron, read_option
 from jobs.github import input_problems
-from jobs.models import CatchUp, Job, Overlap
+from jobs.models import Job
 from taxonomy.lookup import LabelIndex
 from taxonomy.models import GENERAL_SLUG, JobCategory, PicTeam
 
 REQUIRED_KEYS = ("name", "cron_expression", "end_date")
-GITHUB_FIELDS = ("github_owner", "github_repo", "github_workflow_name")
 TARGET_FIELDS = ("target_url", *GITHUB_FIELDS)
-CHOICE_FIELDS = {"catch_up": CatchUp, "overlap": Overlap}
-NUMBER_FIELDS = (
-    "misfire_grace_seconds",
-    "timeout_seconds",
-    "max_attempts",
-    "backoff_seconds",
-    "spread_seconds",
-    "pause_after_failures",
-    "notify_after_failures",
-    "remind_every_hours",
-)
-# True, false, or null for "as the server is set up" or "as the category says".
-WISH_FIELDS = ("track_run", "notify_on_recovery")
-OPTION_FIELDS = ("timezone", *CHOICE_FIELDS, *NUMBER_FIELDS, *WISH_FIELDS)
-
 MAX_NAME_LENGTH = 255
 MAX_URL_LENGTH = 500
 MAX_METADATA_BYTES = 64 * 1024
-MAX_GITHUB_LENGTH = 255
-# GitHub's own limits; a file name ends at 255 bytes.
-GITHUB_LENGTHS = {"github_owner": 39, "github_repo": 100, "github_workflow_name": MAX_GITHUB_LENGTH}
-_NO_PART_OF_A_PATH = re.compile(r"[\s/\\?#%\x00-\x1f\x7f]")
-
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# GitHub's own names of owners contain no dot, so a host in the first place is never taken for one.
-_PARTS = r"(?P<github_owner>[^/\s?#.]+)/(?P<github_repo>[^/\s?#]+)"
-_WORKFLOW = r"(?P<github_workflow_name>[^/\s?#]+)"
-DISPATCH_FORMS = tuple(
-    re.compile(form)
-    for form in (
-        rf"{_PARTS}/{_WORKFLOW}",
-        rf"/?{_PARTS}/actions/workflows/{_WORKFLOW}",
-        rf"(?i:(?:https://)?github\.com)/{_PARTS}/actions/workflows/{_WORKFLOW}",
-        rf"(?i:https://api\.github\.com)/repos/{_PARTS}/actions/workflows/{_WORKFLOW}/dispatches",
-    )
-)
-BAD_DISPATCH_URL = (
-    "Invalid dispatch URL format. Expected one of: <owner>/<repo>/<workflow>, "
-    "/<owner>/<repo>/actions/workflows/<workflow>, or https://github.com/<owner>/<repo>/actions/workflows/<workflow>."
-)
 JOB_EXPIRED = "Job expired"
 
 Values = dict[str, Any]
-
-
-class Wording(NamedTuple):
-    """What the doors say differently. `duplicate_name` takes the name."""
-
-    duplicate_name: str
-    bad_target_url: str
-    no_end_date: tuple[str, str]
-    no_target: str
-
-
-NEEDS_SCHEME = "target_url must include scheme (http:// or https://)."
-CREATE = Wording(
-    duplicate_name='A job with the name "{}" already exists. Please use a unique name.',
-    bad_target_url=NEEDS_SCHEME
-    + " For GitHub dispatch, use github_owner/github_repo/github_workflow_name or provide owner/repo/workflow.",
-    no_end_date=("Missing required fields", '"end_date" is required (YYYY-MM-DD).'),
-    no_target='Please provide either "target_url" or GitHub Actions configuration '
-    "(github_owner, github_repo, github_workflow_name)",
-)
-UPDATE = Wording(
-    duplicate_name='A job with the name "{}" already exists.',
-    bad_target_url=NEEDS_SCHEME,
-    no_end_date=("Invalid end_date", "end_date is required (YYYY-MM-DD)."),
-    no_target="Job must have either target_url or complete GitHub Actions configuration",
-)
-ROW = Wording(
-    duplicate_name='A job with the name "{}" already exists.',
-    bad_target_url=CREATE.bad_target_url,
-    no_end_date=("Missing required fields", "end_date (YYYY-MM-DD) is required."),
-    no_target="Provide target_url or GitHub config (github_owner, github_repo, github_workflow_name).",
-)
 
 
 def for_create(sent: Mapping[str, Any], *, now: datetime) -> Values:
@@ -116,12 +48,12 @@ def for_create(sent: Mapping[str, Any], *, now: datetime) -> Values:
     missing = [key for key in REQUIRED_KEYS if key not in sent]
     if missing:
         raise DomainError("Missing required fields", field=missing[0], missing_fields=missing)
-    return _checked(Draft(sent, CREATE, Rules(today=local_date(now))))
+    return _checked(JobValidator(sent, CREATE, Rules(today=local_date(now))))
 
 
 def for_update(job: Job, sent: Mapping[str, Any], *, now: datetime) -> Values:
     """Return the fields of `job` that the keys in `sent` decide. Raises `DomainError` for the first thing wrong."""
-    return _checked(Draft(sent, UPDATE, Rules(today=local_date(now)), job))
+    return _checked(JobValidator(sent, UPDATE, Rules(today=local_date(now)), job))
 
 
 def problems(sent: Mapping[str, Any], *, now: datetime, job: Job | None = None) -> list[DomainError]:
@@ -129,21 +61,21 @@ def problems(sent: Mapping[str, Any], *, now: datetime, job: Job | None = None) 
 
     A check that builds on another may complain, too, where that one failed; it then names the same field.
     """
-    draft = Draft(sent, UPDATE if job else CREATE, Rules(today=local_date(now)), job)
+    validator = JobValidator(sent, UPDATE if job else CREATE, Rules(today=local_date(now)), job)
     found = []
     for check in _CHECKS:
         try:
-            check(draft)
+            check(validator)
         except DomainError as error:
             found.append(error)
     return found
 
 
-def _checked(draft: "Draft") -> Values:
+def _checked(validator: "JobValidator") -> Values:
     for check in _CHECKS:
-        check(draft)
-    draft.forget_findings()
-    return draft.values
+        check(validator)
+    validator.forget_findings()
+    return validator.values
 
 
 # --- What a definition is judged against -----------------------------------------------------------------------------
@@ -174,14 +106,14 @@ class Rules:
 
 
 @dataclass
-class Draft:
+class JobValidator:
     """A definition under examination: what was `sent`, the stored `job` it changes (None: a new one), what was found.
 
     For a new job an absent field counts as blank; for a stored one it is left alone.
     """
 
     sent: Mapping[str, Any]
-    wording: Wording
+    texts: ErrorTexts
     rules: Rules
     job: Job | None = None
     values: Values = field(default_factory=dict)
@@ -213,7 +145,7 @@ class Draft:
         if self.job is not None:
             namesakes = namesakes.exclude(pk=self.job.pk)
         if namesakes.exists():
-            raise duplicate_name(self.values["name"], self.wording)
+            raise duplicate_name(self.values["name"], self.texts)
 
     def check_cron_expression(self) -> None:
         if not self.is_asked("cron_expression"):
@@ -226,7 +158,7 @@ class Draft:
         if not self.is_asked("target_url"):
             return
         text = payload.text(self.sent, "target_url")
-        if text and (shorthand := _read_shorthand(text)):
+        if text and (shorthand := read_shorthand(text)):
             self.values |= {**shorthand, "target_url": None}
             return
         if text:
@@ -235,7 +167,7 @@ class Draft:
 
     def _check_url(self, text: str) -> None:
         if not _has_scheme_and_host(text):
-            raise _bad_target_url(self.wording.bad_target_url)
+            raise _bad_target_url(self.texts.bad_target_url)
         if len(text) > MAX_URL_LENGTH:
             raise _bad_target_url(f"target_url must be at most {MAX_URL_LENGTH} characters.")
         try:
@@ -305,7 +237,7 @@ class Draft:
             return
         text = payload.text(self.sent, "end_date")
         if text is None:
-            error, message = self.wording.no_end_date
+            error, message = self.texts.no_end_date
             raise DomainError(error, message, field="end_date")
         end_date = read_date(text)
         if end_date is None:
@@ -344,7 +276,7 @@ class Draft:
 
     def check_target(self) -> None:
         if not (self.outcome("target_url") or all(self.outcome(name) for name in GITHUB_FIELDS)):
-            raise DomainError("Missing target configuration", self.wording.no_target, field="target_url")
+            raise DomainError("Missing target configuration", self.texts.no_target, field="target_url")
 
     def check_inputs(self) -> None:
         """Check what a workflow would get as inputs against GitHub's limits, now and not at the first fire time."""
@@ -357,7 +289,7 @@ class Draft:
         """Check how the job is scheduled and how its request is sent. Null and blank mean the default."""
         for name in OPTION_FIELDS:
             if self.is_asked(name):
-                self.values[name] = self._option(name)
+                self.values[name] = read_option(self.sent, name)
         stored = self.job.request_options if self.job else {}
         sealed = self.job.sealed_secrets if self.job else None
         self.values |= request_options.changed(self.sent, stored=stored, sealed=sealed)
@@ -368,60 +300,25 @@ class Draft:
         if self.job is not None and any(self.outcome(name) != getattr(self.job, name) for name in fields):
             self.values |= {"target_findings": None, "target_checked_at": None}
 
-    def _option(self, name: str) -> Any:
-        value = self.sent.get(name)
-        if isinstance(value, str):
-            value = value.strip()
-        if value is None or value == "":
-            return _model_field(name).get_default()
-        if name == "timezone":
-            return check_zone(value)
-        if name in CHOICE_FIELDS:
-            return _read_choice(name, value)
-        if name in WISH_FIELDS:
-            return payload.flag(self.sent, name, default=False)
-        return _read_number(name, value)
-
 
 # In the contract's order.
 _CHECKS = (
-    Draft.check_name,
-    Draft.check_name_is_free,
-    Draft.check_cron_expression,
-    Draft.check_target_url,
-    Draft.check_github_fields,
-    Draft.check_category,
-    Draft.check_metadata,
-    Draft.check_mail,
-    Draft.check_end_date,
-    Draft.check_team,
-    Draft.check_activity,
-    Draft.fill_owner,
-    Draft.check_target,
-    Draft.check_inputs,
-    Draft.check_options,
+    JobValidator.check_name,
+    JobValidator.check_name_is_free,
+    JobValidator.check_cron_expression,
+    JobValidator.check_target_url,
+    JobValidator.check_github_fields,
+    JobValidator.check_category,
+    JobValidator.check_metadata,
+    JobValidator.check_mail,
+    JobValidator.check_end_date,
+    JobValidator.check_team,
+    JobValidator.check_activity,
+    JobValidator.fill_owner,
+    JobValidator.check_target,
+    JobValidator.check_inputs,
+    JobValidator.check_options,
 )
-
-
-def duplicate_name(name: str, wording: Wording) -> DomainError:
-    return DomainError("Duplicate job name", wording.duplicate_name.format(name), field="name")
-
-
-def check_cron(expression: str) -> cron.Schedule:
-    """Read an expression for a caller of the API. Raises `DomainError` with the engine's reason and hint."""
-    try:
-        return cron.parse(expression)
-    except cron.CronError as error:
-        hint = {"hint": error.hint} if error.hint else {}
-        raise DomainError("Invalid cron expression", error.message, field="cron_expression", **hint) from None
-
-
-def warnings_of(expression: str) -> list[str]:
-    """Return the doubts about a stored expression, none where it cannot be read."""
-    try:
-        return list(cron.parse(expression).warnings)
-    except cron.CronError:
-        return []
 
 
 def read_date(text: str) -> date | None:
@@ -439,50 +336,6 @@ def check_metadata_size(metadata: dict[str, Any], title: str = "Invalid metadata
         message = f"metadata must be at most {MAX_METADATA_BYTES} bytes as JSON (64 KB); it has {size}."
         raise DomainError(title, message, field="metadata")
     return metadata
-
-
-def check_github_name(name: str, text: str, shown: str = "") -> None:
-    """Refuse text that cannot be the GitHub field `name`, called `shown` where it stands. Raises `DomainError`."""
-    title, limit = shown or name, GITHUB_LENGTHS[name]
-    if len(text) > MAX_GITHUB_LENGTH:
-        raise DomainError(f"Invalid {title}", f"{title} must be at most {MAX_GITHUB_LENGTH} characters.", field=title)
-    if len(text) > limit:
-        message = f"{title} must be at most {limit} characters, as at GitHub."
-        raise DomainError(f"Invalid {title}", message, field=title)
-    if _NO_PART_OF_A_PATH.search(text):
-        message = f"{title} must not contain blanks or any of / \\ ? # %."
-        raise DomainError(f"Invalid {title}", message, field=title)
-
-
-def checked_default_owner(text: str) -> str:
-    """Return the owner that fills gaps in an upload. Raises `DomainError` for one no job could store."""
-    owner = text.strip()
-    check_github_name("github_owner", owner, "default_github_owner")
-    return owner
-
-
-def dispatch_target(text: str, error: str) -> dict[str, str]:
-    """Return the GitHub fields a dispatch URL names (contract, section 9).
-
-    Raises `DomainError` titled `error` for text of another form.
-    """
-    matches = (form.fullmatch(text) for form in DISPATCH_FORMS)
-    target = next((match.groupdict() for match in matches if match), None)
-    if target is None:
-        raise DomainError(error, BAD_DISPATCH_URL, field="dispatch_url")
-    return target
-
-
-def not_yours(act: str) -> Forbidden:
-    """Word that the caller may not `act` on ("update", "delete", "execute", "check") this job."""
-    return Forbidden("Insufficient permissions", f"You can only {act} your own jobs")
-
-
-def _read_shorthand(text: str) -> dict[str, str] | None:
-    parts = [part.strip() for part in text.split("/")]
-    if "://" in text or len(parts) != len(GITHUB_FIELDS) or not all(parts) or "." in parts[0]:
-        return None
-    return dict(zip(GITHUB_FIELDS, parts, strict=True))
 
 
 def _has_scheme_and_host(text: str) -> bool:
@@ -507,39 +360,3 @@ def _is_address(text: str) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def check_zone(value: Any) -> str:
-    """Return the name of an IANA zone. Raises `DomainError` for anything else."""
-    try:
-        return cron.zone(value).key
-    except cron.ZoneError as error:
-        raise DomainError("Invalid timezone", str(error), field="timezone") from None
-
-
-def _read_choice(name: str, value: Any) -> str:
-    choices = CHOICE_FIELDS[name].values
-    if not isinstance(value, str) or value.lower() not in choices:
-        raise DomainError(f"Invalid {name}", f"{name} must be one of: {', '.join(choices)}.", field=name)
-    return value.lower()
-
-
-def _read_number(name: str, value: Any) -> int:
-    low, high = limits(name)
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise DomainError(f"Invalid {name}", f"{name} must be a whole number from {low} to {high}.", field=name)
-    return value
-
-
-def limits(name: str) -> tuple[int, int]:
-    """Return the least and greatest value of a number field, as the model declares them."""
-    validators = _model_field(name).validators
-    low = max([0, *(item.limit_value for item in validators if isinstance(item, MinValueValidator))])
-    high = min(item.limit_value for item in validators if isinstance(item, MaxValueValidator))
-    return low, high
-
-
-def _model_field(name: str) -> "models.Field[Any, Any]":
-    found = Job._meta.get_field(name)
-    assert isinstance(found, models.Field)
-    return found

@@ -18,7 +18,7 @@ from accounts.models import User
 from cronsched.lib.db import batches
 from cronsched.lib.db.deadlocks import retried
 from cronsched.lib.errors import DomainError, NotFound
-from jobs.definitions import validation
+from jobs.definitions import error_texts, validation
 from jobs.models import Job, JobRenewal
 from jobs.notices import events
 from jobs.schedule.reschedule import reschedule
@@ -68,7 +68,7 @@ def renew(
         if job is None:
             raise NotFound("Job not found", f"No job found with ID: {job_id}")
         if by is not None and not job.may_be_changed_by(by):
-            raise validation.not_yours("update")
+            raise error_texts.not_yours("update")
         if link_for not in (None, job.end_date):
             # Looked at again now that the row is held: a button may be pressed twice at once.
             raise NotFound(USED_LINK)

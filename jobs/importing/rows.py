@@ -16,9 +16,11 @@ from django.conf import settings
 from accounts.models import User
 from cronsched.api.errors import parse_json
 from cronsched.lib.errors import DomainError
-from jobs.definitions import validation
+from jobs.definitions import error_texts, github_names, validation
+from jobs.definitions.github_names import GITHUB_FIELDS
 from jobs.definitions.request_options import CELL_FIELDS
-from jobs.definitions.validation import GITHUB_FIELDS, NUMBER_FIELDS, OPTION_FIELDS, Draft, Rules, Values
+from jobs.definitions.scheduling_options import NUMBER_FIELDS, OPTION_FIELDS
+from jobs.definitions.validation import JobValidator, Rules, Values
 from jobs.models import Job
 from taxonomy.models import slugify
 
@@ -214,7 +216,7 @@ class Judge:
     def _values(self, cells: Mapping[str, str], namesake: Job | None, seen: set[str]) -> Values:
         job = namesake if self.update_existing else None
         sent = {**_sent(cells, blank_too=job is None), **_sent_target(cells, blank_too=job is None)}
-        draft = Draft(sent, validation.ROW, self.rules, job)
+        draft = JobValidator(sent, error_texts.ROW, self.rules, job)
         draft.check_category()
         draft.check_end_date()
         _check_team(draft, cells["pic_team"])
@@ -228,7 +230,7 @@ class Judge:
         draft.forget_findings()
         return draft.values
 
-    def _check_name(self, draft: Draft, cells: Mapping[str, str], namesake: Job | None, seen: set[str]) -> None:
+    def _check_name(self, draft: JobValidator, cells: Mapping[str, str], namesake: Job | None, seen: set[str]) -> None:
         name = cells["name"]
         if not name or not (cells["cron_expression"] or draft.job):
             raise DomainError("Missing required fields", "name and cron_expression are required.", field="name")
@@ -236,9 +238,9 @@ class Judge:
             raise DomainError("Duplicate job name in CSV", f'An earlier row is named "{name}", too.', field="name")
         seen.add(name)
         if namesake is not None and not self.update_existing:
-            raise validation.duplicate_name(name, draft.wording)
+            raise error_texts.duplicate_name(name, draft.texts)
         if namesake is not None and self.by is not None and not namesake.may_be_changed_by(self.by):
-            raise validation.not_yours("update")
+            raise error_texts.not_yours("update")
         draft.values["name"] = name
 
 
@@ -259,7 +261,7 @@ def _number(text: str) -> int | str:
 def _sent_target(cells: Mapping[str, str], *, blank_too: bool) -> dict[str, str]:
     """Return the target's fields. A dispatch URL is the whole target; a repository may name its owner as well."""
     if cells["dispatch_url"]:
-        return {**validation.dispatch_target(cells["dispatch_url"], "Invalid dispatch_url"), "target_url": ""}
+        return {**github_names.dispatch_target(cells["dispatch_url"], "Invalid dispatch_url"), "target_url": ""}
     owner, slash, repository = cells["github_repo"].partition("/")
     parts = {
         "target_url": cells["target_url"],
@@ -270,7 +272,7 @@ def _sent_target(cells: Mapping[str, str], *, blank_too: bool) -> dict[str, str]
     return {name: text for name, text in parts.items() if blank_too or text}
 
 
-def _check_team(draft: Draft, text: str) -> None:
+def _check_team(draft: JobValidator, text: str) -> None:
     try:
         draft.check_team()
     except DomainError as error:
@@ -300,7 +302,7 @@ def _request_body(text: str) -> dict[str, Any]:
     return validation.check_metadata_size(document, "Invalid Request Body")
 
 
-def _check_target(draft: Draft) -> None:
+def _check_target(draft: JobValidator) -> None:
     draft.check_target_url()
     if draft.values.get("target_url"):
         draft.values |= dict.fromkeys(GITHUB_FIELDS)

@@ -12,7 +12,8 @@ from django.db import transaction
 
 from cronsched.lib.errors import DomainError, TooManyRequests
 from cronsched.lib.input import payload
-from jobs.definitions.validation import GITHUB_FIELDS, check_github_name, check_metadata_size
+from jobs.definitions.github_names import GITHUB_FIELDS, check_github_name
+from jobs.definitions.validation import check_metadata_size
 from jobs.dispatch import blocking_requests, executors
 from jobs.executors.base import Failure, Outcome
 from jobs.executors.webhook import WebhookRequest

@@ -8,7 +8,7 @@ import pytest
 from werkzeug import Response as SinkResponse
 
 from accounts.tests.factories import api_client
-from jobs.definitions.validation import BAD_DISPATCH_URL
+from jobs.definitions.github_names import BAD_DISPATCH_URL
 from jobs.dispatch import manual
 from jobs.models import Job, JobExecution
 from jobs.tests.factories import make_job

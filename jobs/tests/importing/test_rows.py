@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from cronsched.lib.errors import DomainError
-from jobs.definitions.validation import BAD_DISPATCH_URL
+from jobs.definitions.github_names import BAD_DISPATCH_URL
 from jobs.importing import rows
 from jobs.importing.rows import ALIASES, read_table
 from jobs.models import Job
