@@ -5,5 +5,12 @@ class CronschedConfig(AppConfig):
     name = "cronsched"
 
     def ready(self) -> None:
+        from django.db.models.signals import pre_save
+
         from cronsched import checks  # noqa: F401 - registers them
-        from cronsched.lib.db import lookups  # noqa: F401 - registers them
+        from cronsched.lib.db import (
+            limits,
+            lookups,  # noqa: F401 - registers them
+        )
+
+        pre_save.connect(limits.check_before_save, dispatch_uid="cronsched.limits")

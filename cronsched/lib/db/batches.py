@@ -6,6 +6,9 @@ everything else the scheduler does for a row. All differences between the databa
 
 Columns are described by `Column(name, kind)`; rows are sequences in the order of the columns, holding plain Python
 values: UUID, str, int, float, bool, aware datetime, date and, for JSON columns, anything `json.dumps` takes.
+
+Values are judged by the model of the table first (`limits`): what a database would refuse raises `ValueRefused`, which
+names the field, on every database alike.
 """
 
 # Names of tables and columns come from our own models; whatever comes from outside is a parameter.
@@ -27,6 +30,8 @@ from django.db.models import BooleanField, F, Func, Model, QuerySet
 from django.db.models.expressions import Col
 from django.db.models.sql.compiler import SQLCompiler
 
+from cronsched.lib.db import limits
+from cronsched.lib.db.limits import Limit
 from cronsched.lib.db.outages import is_outage
 
 M = TypeVar("M", bound=Model)
@@ -98,8 +103,10 @@ def insert(
         equal = " AND ".join(f"old.{name} = v.{name}" for name in unless_exists)
         condition = f" WHERE NOT EXISTS (SELECT 1 FROM {table} old WHERE {equal})"
     sql = f"INSERT INTO {table} ({targets}) SELECT {sources} FROM {_unfolded(connection, columns)}{condition}"
+    for column, value in same:
+        _limit(table, column).check(value)
     constants = [json.dumps(value) if column.kind is Kind.JSON else stored(connection, value) for column, value in same]
-    return _execute(connection, sql, [*constants, _document(connection, columns, rows)])
+    return _execute(connection, sql, [*constants, _document(connection, table, columns, rows)])
 
 
 def insert_missing(
@@ -117,7 +124,7 @@ def insert_missing(
         if connection.vendor == "mysql"
         else f"CONFLICT ({key}) DO NOTHING"
     )
-    _execute(connection, f"{select} ON {leave}", [_document(connection, columns, rows)])
+    _execute(connection, f"{select} ON {leave}", [_document(connection, table, columns, rows)])
 
 
 def update(
@@ -134,7 +141,7 @@ def update(
     `condition` is further SQL about the row, which goes by the name of the table.
     """
     key, values = columns[0].name, [column.name for column in columns[1:]]
-    source, document = _unfolded(connection, columns), _document(connection, columns, rows)
+    source, document = _unfolded(connection, columns), _document(connection, table, columns, rows)
     where = f"{table}.{key} = v.{key}"
     if condition:
         # Inside CASE it is no candidate for an index: SQLite would rather walk all rows of a status for each of ours.
@@ -167,7 +174,7 @@ def add(
     else:
         sums = ", ".join(f"{column.name} = {table}.{column.name} + excluded.{column.name}" for column in amounts)
         sql = f"{select} ON CONFLICT ({', '.join(column.name for column in key)}) DO UPDATE SET {sums}"
-    _execute(connection, sql, [_document(connection, columns, rows)])
+    _execute(connection, sql, [_document(connection, table, columns, rows)])
 
 
 class Among(Func):
@@ -335,15 +342,37 @@ def _parameter(connection: BaseDatabaseWrapper, column: Column) -> str:
     return f"%s::{_POSTGRESQL_TYPES[column.kind]}" if connection.vendor == "postgresql" else "%s"
 
 
-def _document(connection: BaseDatabaseWrapper, columns: Sequence[Column], rows: Iterable[Row]) -> str:
+def _document(connection: BaseDatabaseWrapper, table: str, columns: Sequence[Column], rows: Iterable[Row]) -> str:
     # Column by column, so that the encoder meets nothing it has to ask back about.
-    values: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [() for _ in columns]
-    for index, column in enumerate(columns):
+    given: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [() for _ in columns]
+    known = [_limit(table, column) for column in columns]
+    for limit, values in zip(known, given, strict=True):
+        limit.check_all(values)
+    try:
+        document = _encoded(connection, columns, given)
+    except ValueError:
+        # A number that is not finite; where JSON has it not, it is looked for.
+        document = ""
+    if not document or limits.is_suspicious(document):
+        for limit, values in zip(known, given, strict=True):
+            for value in values:
+                limit.check(value)
+    return document
+
+
+def _limit(table: str, column: Column) -> Limit:
+    return limits.of_table(table).get(column.name) or Limit(table, column.name, is_json=column.kind is Kind.JSON)
+
+
+def _encoded(connection: BaseDatabaseWrapper, columns: Sequence[Column], given: Sequence[Sequence[Any]]) -> str:
+    encoded = []
+    for column, values in zip(columns, given, strict=True):
         if column.kind is Kind.JSON:
-            values[index] = [None if value is None else json.dumps(value) for value in values[index]]
+            values = [None if value is None else json.dumps(value, allow_nan=False) for value in values]
         elif column.kind in _CONVERTED:
-            values[index] = _texts(connection, column.kind, values[index])
-    return json.dumps(list(zip(*values, strict=True)), separators=(",", ":"))
+            values = _texts(connection, column.kind, values)
+        encoded.append(values)
+    return json.dumps(list(zip(*encoded, strict=True)), separators=(",", ":"), allow_nan=False)
 
 
 _CONVERTED = frozenset({Kind.UUID, Kind.INSTANT, Kind.DAY})
