@@ -31,8 +31,8 @@ from django.utils import timezone
 from cronsched.door import door
 from cronsched.lib import backoff
 from cronsched.lib.http import Door
-from notifications import summaries, troubles
-from notifications.channels.base import DeliveryError, Parcel, Session
+from notifications import slack_status, summaries
+from notifications.channels.base import DeliveryError, OutgoingMessage, Session
 from notifications.channels.email import LONGEST_SECONDS, MailSession
 from notifications.channels.slack import SlackSession
 from notifications.models import Channel, Delivery, DeliveryStatus, SlackSettings
@@ -59,7 +59,7 @@ RECORD_PAUSE_SECONDS = 1.0
 Clock = Callable[[], datetime]
 
 
-class Lane:
+class ChannelWorker:
     """What waits for one channel, and the threads that work on it."""
 
     channel: Channel
@@ -155,9 +155,9 @@ class Lane:
             self._send(session, row)
 
     def _send(self, session: Session, row: Delivery) -> None:
-        parcel = Parcel(row.pk, row.kind, row.recipient, row.summary, row.payload, row.thread)
+        outgoing = OutgoingMessage(row.pk, row.kind, row.recipient, row.summary, row.payload, row.thread)
         try:
-            session.send(parcel)
+            session.send(outgoing)
         except DeliveryError as error:
             self._failed(row, error)
         except Exception as error:
@@ -221,7 +221,7 @@ class Lane:
         )
 
 
-class MailLane(Lane):
+class EmailWorker(ChannelWorker):
     channel = Channel.EMAIL
     width = MAIL_THREADS
     portion = MAIL_PORTION
@@ -235,7 +235,7 @@ class MailLane(Lane):
                 self._send_each(session, rows)
 
 
-class SlackLane(Lane):
+class SlackWorker(ChannelWorker):
     """One post at a time. The pace is kept in the database, because several processes may post to the one hook."""
 
     channel = Channel.SLACK
@@ -251,7 +251,7 @@ class SlackLane(Lane):
             if settings is None or not settings.posts:
                 self._give_up_all("Slack was switched off.")
                 return
-            summaries.condense(now=now)
+            summaries.collapse_backlog(now=now)
             if not Delivery.objects.due(self.channel, now).exists():
                 return
             if not self._takes_turn(now):
@@ -283,38 +283,38 @@ class SlackLane(Lane):
 
     def _sent(self, row: Delivery) -> None:
         super()._sent(row)
-        troubles.slack_took_a_post(now=self._clock())
+        slack_status.record_success(now=self._clock())
 
     def _failed(self, row: Delivery, error: DeliveryError) -> None:
         super()._failed(row, error)
-        troubles.slack_failed(error.reason, for_good=error.permanent, now=self._clock())
+        slack_status.record_failure(error.reason, for_good=error.permanent, now=self._clock())
 
 
 class Deliverer:
-    """The lanes of one process."""
+    """The workers of one process."""
 
     def __init__(self, *, clock: Clock = timezone.now, door: Callable[[], Door] = door) -> None:
-        self._lanes: tuple[Lane, ...] = (MailLane(clock), SlackLane(clock, door))
+        self._workers: tuple[ChannelWorker, ...] = (EmailWorker(clock), SlackWorker(clock, door))
 
     def start(self, now: datetime) -> None:
         """Start what is due by now. Returns at once."""
-        for lane in self._lanes:
-            lane.start(now)
+        for worker in self._workers:
+            worker.start(now)
 
     def run_once(self, now: datetime) -> None:
         """Deliver what is due in the calling thread, and return when nothing is left to do now."""
-        for lane in self._lanes:
-            lane.run_once(now)
+        for worker in self._workers:
+            worker.run_once(now)
 
     def join(self, *, timeout: float) -> bool:
         """Wait until nothing is under way; return whether that came in time."""
-        ended = [lane.join(timeout=timeout) for lane in self._lanes]
+        ended = [worker.join(timeout=timeout) for worker in self._workers]
         return all(ended)
 
     def stop(self, *, timeout: float) -> bool:
         """Give back what has not begun and wait for the rest; return whether all of it ended in time."""
-        for lane in self._lanes:
-            lane.stop(timeout=0)
+        for worker in self._workers:
+            worker.stop(timeout=0)
         return self.join(timeout=timeout)
 
 

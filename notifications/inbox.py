@@ -10,9 +10,9 @@ A use of "read all" moves the watermark. It stops a little before the present (`
 began earlier may commit a notice later; what is younger gets single marks. So a notice that nobody could have seen is
 not taken for read. "Delete read" clears the span before the watermark as a whole and deletes the marks after it.
 
-Nothing here counts notices one by one over a long time: whole hours come from `Tally`, only the broken hours at the
-ends of a span are counted. The number of statements depends on nothing but the account's own cleared spans, of which
-there are at most `MAX_CLEARED`.
+Nothing here counts notices one by one over a long time: whole hours come from `HourlyCount`, only the broken hours at
+the ends of a span are counted. The number of statements depends on nothing but the account's own cleared spans, of
+which there are at most `MAX_CLEARED`.
 """
 
 import functools
@@ -33,7 +33,7 @@ from cronsched.lib.db.compiled import Compiled, Given
 from cronsched.lib.errors import Forbidden, NotFound
 from cronsched.lib.ids import known_id
 from cronsched.lib.input.ranges import DateRange
-from notifications.models import Inbox, Mark, Notification, ReadAll, Tally
+from notifications.models import HourlyCount, Inbox, Mark, Notification, ReadAll
 
 # A transaction that writes notices is over after this long, clocks of different hosts included.
 SETTLED = timedelta(seconds=30)
@@ -441,14 +441,14 @@ def _bounds(kind: str, spans: Sequence[Span]) -> dict[str, datetime]:
 def _broadcasts(piece: Piece) -> Subquery:
     """Return the term that counts the notices to everybody in `piece`."""
     if piece.is_tallied:
-        return _Sum(Tally.objects.filter(piece.span.within("hour")).values("notices"))
+        return _Sum(HourlyCount.objects.filter(piece.span.within("hour")).values("notices"))
     rows = Notification.objects.filter(piece.span.within(), user__isnull=True)
     return _Count(rows.order_by().values("created_at"))
 
 
 def _hours(span: Span) -> Iterator[tuple[datetime, int]]:
     """Yield the hours that touch `span` with their notices to everybody, newest first."""
-    hours = Tally.objects.filter(Span(_floor(span.start), span.end).within("hour"))
+    hours = HourlyCount.objects.filter(Span(_floor(span.start), span.end).within("hour"))
     summed = hours.values("hour").annotate(total=Sum("notices")).order_by("-hour")
     yield from summed.values_list("hour", "total").iterator()
 

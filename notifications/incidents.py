@@ -19,7 +19,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from cronsched.lib.db import batches
+from cronsched.lib.db import batches, limits
 from cronsched.lib.db.batches import Among
 from notifications.message import NOBODY, Alarm, Message, Recovery
 from notifications.models import Incident
@@ -93,6 +93,7 @@ def _recovered(alarm: Alarm, incident: Incident, *, post_every: int) -> list[Mes
 
 def _save(incidents: dict[UUID, Incident], *, known: set[UUID], touched: set[UUID]) -> None:
     changed = [incidents[job_id] for job_id in sorted(touched & incidents.keys())]
+    limits.check_all(changed)
     # MariaDB finds the clashing key by itself and must not be told.
     has_target = connection.features.supports_update_conflicts_with_target
     Incident.objects.bulk_create(

@@ -108,5 +108,5 @@ class Message:
     slack: SlackPost | None = None
     alarm: Alarm | None = None
     hold_until: datetime | None = None
-    once: str | None = None
+    dedup_key: str | None = None
     thread: UUID | None = None

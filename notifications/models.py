@@ -64,7 +64,7 @@ class Notification(models.Model):
         return self.title
 
 
-class Tally(models.Model):
+class HourlyCount(models.Model):
     """How many notices to everybody were written within one hour (UTC): counting them would grow with the table.
 
     Each batch of notices adds a row of its own, so writers never wait for each other; a chore adds the rows of an
@@ -163,7 +163,7 @@ class Incident(models.Model):
         return f"{self.failures} failure(s) in a row"
 
 
-class Once(models.Model):
+class DedupKey(models.Model):
     """Something that is said once only, whoever leads: a digest of a period, a reminder of an end date."""
 
     id = models.BigAutoField(primary_key=True)
@@ -172,7 +172,6 @@ class Once(models.Model):
 
     class Meta:
         db_table = "notification_onces"
-        verbose_name_plural = "onces"
 
     def __str__(self) -> str:
         return self.key

@@ -1,44 +1,109 @@
-"""Write what happened: the in-app rows, and the deliveries that leave later. Sends nothing itself."""
+"""Write what happened: the in-app rows, and the deliveries that leave later. Sends nothing itself.
+
+None of it may cost the outcome it tells of: keys, incidents, notices and deliveries each go behind a savepoint
+(`Effects`). What the database refuses even alone is lost; the log says so, and the administrators get a notice of it.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeAlias
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from accounts.models import NotificationPreferences, Role, User
-from cronsched.lib.db import batches
+from cronsched.lib.db import batches, limits
 from cronsched.lib.db.batches import Column, Kind, Row
+from cronsched.lib.db.effects import Effects, Lost
 from cronsched.lib.ids import uuid7
 from notifications import incidents
-from notifications.message import EVERYONE, Mail, Message, SlackPost
-from notifications.models import Channel, Delivery, DeliveryStatus, Notification, Once, SlackSettings, Tally
+from notifications.message import EVERYONE, NOBODY, Mail, Message, SlackPost
+from notifications.models import (
+    Channel,
+    DedupKey,
+    Delivery,
+    DeliveryStatus,
+    HourlyCount,
+    Level,
+    Notification,
+    SlackSettings,
+)
 
 # What the accounts behind addresses (in lower case) chose; None where an account never chose.
 Preferences: TypeAlias = Mapping[str, NotificationPreferences | None]
 
 SUMMARY_LENGTH = 300
+# What an administrator is shown of something that could not be stored.
+LOSS_LENGTH = 1000
 GIVE_UP_AFTER = timedelta(hours=24)
 
 
 def notify(messages: Iterable[Message], *, now: datetime) -> int:
     """Write the in-app rows and the delivery rows of `messages` in the caller's transaction; return the in-app rows.
 
-    The number of statements does not depend on how many messages, recipients or accounts there are.
+    The number of statements does not depend on how many messages, recipients or accounts there are. A message that the
+    database refuses is left out and raises nothing.
     """
-    batch = list(messages)
+    batch = not_yet_sent(messages)
     if not batch:
         return 0
     with transaction.atomic():
-        batch = unsaid(batch)
-        _claim_keys(batch, now)
-        slack = _slack(batch)
-        batch = incidents.settle(batch, now=now, post_every=slack.post_every if slack else 1)
-        written = _write_notices(batch, now)
-        _write_deliveries(batch, slack, now)
+        effects = Effects()
+        written = _write(batch, effects, now)
+        if effects.lost:
+            # Worded by us, so that it goes in; where even that fails, the log has it.
+            _write(not_yet_sent(loss_notices(effects.lost, now=now)), Effects(), now)
     return written
+
+
+def _write(batch: list[Message], effects: Effects, now: datetime) -> int:
+    batch = _with_claimed_keys(batch, effects, now)
+    slack = _slack(batch)
+    batch = _by_incident(batch, effects, slack.post_every if slack else 1, now)
+    written = effects.carry_out("A notice", batch, partial(_write_notices, now=now), named=_subject)
+    _write_deliveries(batch, slack, effects, now)
+    return sum(written)
+
+
+def _by_incident(batch: list[Message], effects: Effects, post_every: int, now: datetime) -> list[Message]:
+    """Return `batch` as its incidents would have it told. What no incident can be kept of is told as it is."""
+    if not any(message.alarm for message in batch):
+        return batch
+
+    def untouched(message: Message, error: Exception) -> list[Message]:
+        effects.give_up("The count of an incident", message, _subject(message), error)
+        return [message]
+
+    settle = partial(incidents.settle, now=now, post_every=post_every)
+    return [message for part in effects.carry_out("", batch, settle, instead=untouched) for message in part]
+
+
+def _subject(message: Message) -> str:
+    return message.text
+
+
+def loss_notices(lost: Iterable[Lost], *, now: datetime) -> list[Message]:
+    """Word for the administrators what could not be stored; of each effect and job once a day."""
+    return [
+        Message(
+            "effect_lost",
+            "Not stored",
+            f"{item.effect} could not be stored: {item.reason}. It was to say: {item.subject}"[:LOSS_LENGTH],
+            Level.WARNING,
+            audience=NOBODY,
+            and_admins=True,
+            job_id=getattr(item.item, "job_id", None),
+            dedup_key=f"lost/{item.effect}/{getattr(item.item, 'job_id', None)}/{now:%Y-%m-%d}",
+        )
+        for item in (loss._replace(subject=_readable(loss.subject), reason=_readable(loss.reason)) for loss in lost)
+    ]
+
+
+def _readable(text: str) -> str:
+    """Return `text` without what may be the very reason why it could not be stored."""
+    return " ".join(text.replace("\x00", "").encode("utf-8", "replace").decode().split())
 
 
 def mail_is_configured() -> bool:
@@ -49,25 +114,45 @@ def mail_is_configured() -> bool:
 # --- What is not said twice ------------------------------------------------------------------------------------------
 
 
-def unsaid(messages: Iterable[Message]) -> list[Message]:
-    """Return the messages whose key was not said yet, each key once; those without a key all."""
+def not_yet_sent(messages: Iterable[Message]) -> list[Message]:
+    """Return the messages whose key was not used yet, each key once; those without a key all."""
     batch = list(messages)
-    keys = {message.once for message in batch if message.once}
-    said = set(Once.objects.filter(key__in=keys).values_list("key", flat=True)) if keys else set()
+    keys = {message.dedup_key for message in batch if message.dedup_key}
+    used = set(DedupKey.objects.filter(key__in=keys).values_list("key", flat=True)) if keys else set()
     kept = []
     for message in batch:
-        if message.once is not None:
-            if message.once in said:
+        if message.dedup_key is not None:
+            if message.dedup_key in used:
                 continue
-            said.add(message.once)
+            used.add(message.dedup_key)
         kept.append(message)
     return kept
 
 
-def _claim_keys(batch: Sequence[Message], now: datetime) -> None:
-    """Remember the keys as said. Raises IntegrityError where another process says one of them at this moment."""
-    keys = sorted(message.once for message in batch if message.once)
-    Once.objects.bulk_create([Once(key=key, created_at=now) for key in keys])
+def _with_claimed_keys(batch: list[Message], effects: Effects, now: datetime) -> list[Message]:
+    """Use up the keys of `batch`; return what may be said: not what another process says at this moment."""
+    keyed = sorted((message for message in batch if message.dedup_key), key=_key)
+    if not keyed:
+        return batch
+
+    def claim(part: Sequence[Message]) -> list[str]:
+        keys = [DedupKey(key=_key(message), created_at=now) for message in part]
+        limits.check_all(keys)
+        DedupKey.objects.bulk_create(keys)
+        return [_key(message) for message in part]
+
+    def refused(message: Message, error: Exception) -> list[str]:
+        if not isinstance(error, IntegrityError):
+            effects.give_up("The mark of what is said once", message, _subject(message), error)
+        return []
+
+    claimed = {key for part in effects.carry_out("", keyed, claim, instead=refused) for key in part}
+    return [message for message in batch if message.dedup_key is None or message.dedup_key in claimed]
+
+
+def _key(message: Message) -> str:
+    assert message.dedup_key is not None
+    return message.dedup_key
 
 
 # --- In the application ----------------------------------------------------------------------------------------------
@@ -100,7 +185,7 @@ def _write_notices(batch: Sequence[Message], now: datetime) -> int:
     if to_everyone:
         # Hours are UTC's: some zones are off by half an hour.
         hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-        Tally.objects.create(hour=hour, notices=to_everyone)
+        HourlyCount.objects.create(hour=hour, notices=to_everyone)
     return len(rows)
 
 
@@ -126,7 +211,7 @@ def _active_admins() -> list[UUID]:
     return list(User.objects.filter(role=Role.ADMIN, is_active=True).order_by("pk").values_list("pk", flat=True))
 
 
-# --- What leaves the house -------------------------------------------------------------------------------------------
+# --- What is sent -------------------------------------------------------------------------------------------
 
 
 def _slack(batch: Sequence[Message]) -> SlackSettings | None:
@@ -152,13 +237,36 @@ DELIVERY_COLUMNS = (
 )
 
 
-def _write_deliveries(batch: Sequence[Message], slack: SlackSettings | None, now: datetime) -> None:
-    rows = [_post(message, message.slack, now) for message in batch if message.slack] if slack else []
-    if mail_is_configured() and any(message.mail for message in batch):
-        preferences = _preferences(batch)
-        for message in batch:
-            if message.mail:
-                rows.extend(_mails(message, message.mail, preferences, now))
+def _write_deliveries(batch: Sequence[Message], slack: SlackSettings | None, effects: Effects, now: datetime) -> None:
+    sends_mail = mail_is_configured()
+    leaving = [message for message in batch if (message.slack and slack) or (message.mail and sends_mail)]
+
+    def rows_of(part: Sequence[Message]) -> list[Row]:
+        rows = [_post(message, message.slack, now) for message in part if message.slack] if slack else []
+        if sends_mail and any(message.mail for message in part):
+            preferences = _preferences(part)
+            for message in part:
+                if message.mail:
+                    rows.extend(_mails(message, message.mail, preferences, now))
+        return rows
+
+    def one_by_one(message: Message, error: Exception) -> None:
+        """Write those deliveries of a message that can be: one address must not cost the others their mail."""
+        rows = [row for part in effects.carry_out("A mail", [message], rows_of, named=_subject) for row in part]
+        effects.carry_out("A mail or post", rows, partial(_insert_deliveries, now=now), named=_delivery_subject)
+
+    def write(part: Sequence[Message]) -> None:
+        _insert_deliveries(rows_of(part), now=now)
+
+    effects.carry_out("", leaving, write, instead=one_by_one)
+
+
+def _delivery_subject(row: Row) -> str:
+    named = dict(zip((column.name for column in DELIVERY_COLUMNS), row, strict=True))
+    return f"{named['summary']} (to {named['recipient'] or 'Slack'})"
+
+
+def _insert_deliveries(rows: Sequence[Row], *, now: datetime) -> None:
     if rows:
         same = [
             (Column("status", Kind.TEXT), DeliveryStatus.WAITING.value),

@@ -13,8 +13,8 @@ from audit.services import Entry, differences, record
 from cronsched.door import door
 from cronsched.lib.errors import DomainError
 from cronsched.lib.input import payload
-from notifications import troubles
-from notifications.channels.base import DeliveryError, Parcel
+from notifications import slack_status
+from notifications.channels.base import DeliveryError, OutgoingMessage
 from notifications.channels.slack import SlackSession
 from notifications.models import SlackSettings
 from notifications.slack_markup import escape
@@ -95,10 +95,10 @@ def send_test(*, by: User, now: datetime) -> str | None:
     text = f":wave: Test message of {service.SERVICE_NAME}, asked for by {escape(by.username)}."
     session = SlackSession(door(), url=row.webhook_url, channel=row.channel, now=now)
     try:
-        session.send(Parcel(uuid4(), "test", "", "Test message", {"text": text}, None))
+        session.send(OutgoingMessage(uuid4(), "test", "", "Test message", {"text": text}, None))
     except DeliveryError as error:
         # Whoever presses the button reads the reason; nobody else needs a notice.
-        troubles.slack_failed(error.reason, for_good=False, now=now)
+        slack_status.record_failure(error.reason, for_good=False, now=now)
         return error.reason
-    troubles.slack_took_a_post(now=now)
+    slack_status.record_success(now=now)
     return None

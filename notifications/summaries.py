@@ -27,7 +27,7 @@ MENTIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DigestPart:
     """What one waiting post says: how often which title, whom it mentions, and its lines."""
 
     titles: dict[str, int]
@@ -35,7 +35,7 @@ class Told:
     lines: list[str]
 
 
-def condense(*, now: datetime) -> None:
+def collapse_backlog(*, now: datetime) -> None:
     """Replace the Slack posts that wait by one summary, where there are too many of them.
 
     Posts that are held back by quiet hours are not among them; those that failed before are.
@@ -50,7 +50,7 @@ def condense(*, now: datetime) -> None:
         # By the token, so that these are exactly the rows this process took, whoever else tried.
         taken = Delivery.objects.filter(claim=summary.pk)
         # One after the other: there may be more than anybody wants in memory.
-        told = _together(_told(row) for row in taken.order_by("created_at", "id").iterator())
+        told = merge(_part(row) for row in taken.order_by("created_at", "id").iterator())
         if not told.titles:
             return
         summary.summary = f"{sum(told.titles.values())} alerts"
@@ -66,11 +66,11 @@ def _waiting(now: datetime) -> "QuerySet[Delivery]":
     return Delivery.objects.waiting(Channel.SLACK).filter(begun)
 
 
-def _told(row: Delivery) -> Told:
+def _part(row: Delivery) -> DigestPart:
     if told := row.payload.get("told"):
-        return Told(**told)
+        return DigestPart(**told)
     mention = row.payload["mention"]
-    return Told({row.summary: 1}, [mention] if mention else [], [_line(row.payload["text"], mention)])
+    return DigestPart({row.summary: 1}, [mention] if mention else [], [_line(row.payload["text"], mention)])
 
 
 def _line(text: str, mention: str) -> str:
@@ -78,7 +78,7 @@ def _line(text: str, mention: str) -> str:
     return cut(text.replace(f"{mention} ", "", 1) if mention else text, LINE_LENGTH)
 
 
-def _together(posts: Iterable[Told]) -> Told:
+def merge(posts: Iterable[DigestPart]) -> DigestPart:
     titles: Counter[str] = Counter()
     mentions: dict[str, None] = {}
     lines: list[str] = []
@@ -86,10 +86,10 @@ def _together(posts: Iterable[Told]) -> Told:
         titles.update(post.titles)
         mentions.update(dict.fromkeys(post.mentions))
         lines += post.lines[: LINES - len(lines)]
-    return Told(dict(titles.most_common()), list(mentions)[:MENTIONS], lines)
+    return DigestPart(dict(titles.most_common()), list(mentions)[:MENTIONS], lines)
 
 
-def _payload(told: Told) -> dict[str, Any]:
+def _payload(told: DigestPart) -> dict[str, Any]:
     number = sum(told.titles.values())
     counts = ", ".join(f"{count} x {escape(title)}" for title, count in told.titles.items())
     head = " ".join([":warning:", *told.mentions, f"{number} alerts at once: {counts}"])

@@ -42,7 +42,7 @@ from jobs.end_dates import renewal  # noqa: E402
 from jobs.models import ExecutionType, Job, JobExecution, Status, TriggerType  # noqa: E402
 from jobs.notices import digests, events  # noqa: E402
 from jobs.tests.factories import make_execution, make_job  # noqa: E402
-from notifications.channels.base import Parcel  # noqa: E402
+from notifications.channels.base import OutgoingMessage  # noqa: E402
 from notifications.channels.email import render  # noqa: E402
 from notifications.delivery import Deliverer  # noqa: E402
 from notifications.models import Delivery  # noqa: E402
@@ -135,8 +135,8 @@ def fail(job: Job, now: datetime, status: Status = Status.FAILED) -> None:
 
 def mail_of(kind: str) -> str:
     row = Delivery.objects.filter(kind=kind).latest("created_at")
-    parcel = Parcel(row.pk, row.kind, row.recipient, row.summary, row.payload, row.thread)
-    return str(render(parcel).alternatives[0][0])
+    outgoing = OutgoingMessage(row.pk, row.kind, row.recipient, row.summary, row.payload, row.thread)
+    return str(render(outgoing).alternatives[0][0])
 
 
 def outage(jobs: list[Job], clock: Clock, deliverer: Deliverer) -> None:

@@ -11,7 +11,7 @@ the one-row case is a run by hand.
 
 from jobs.dispatch.attempt import Prepared, Result, execute, prepare
 from jobs.dispatch.manual import queue_run, run_manually
-from jobs.dispatch.record import record
+from jobs.dispatch.record import record, record_each
 from jobs.dispatch.start import fail_unsent, out_of_turn, planned_row, running_row, start, take_turns
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "prepare",
     "queue_run",
     "record",
+    "record_each",
     "run_manually",
     "running_row",
     "start",

@@ -18,7 +18,7 @@ from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
 from jobs.dispatch import blocking_requests
 from jobs.dispatch.attempt import Prepared, Result, execute, prepare
-from jobs.dispatch.record import record
+from jobs.dispatch.record import record_each
 from jobs.dispatch.start import running_row, take_turns
 from jobs.github import rate_limits
 from jobs.models import Job, JobExecution, Status, TriggerType
@@ -218,7 +218,7 @@ class _ManualRun:
 
     @retried
     def _record(self, result: Result) -> None:
-        record([result], sender=self._sender, now=result.completed_at)
+        record_each([result], sender=self._sender, now=result.completed_at)
 
     def _warn(self, error: Exception) -> None:
         logger.warning("The outcome of execution %s waits for the database: %s", self.execution_id, first_line(error))

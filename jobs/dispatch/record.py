@@ -1,19 +1,29 @@
-"""Running to its end: outcomes become rows, counts and notices, in one transaction.
+"""Running to its end: outcomes become rows and counts, and what follows from them, in one transaction.
 
 A row belongs to the sender whose token it carries: only that one may say what became of it.
+
+Outcome and counts come first. Each effect (GitHub's runs, the count of failures, incidents, notices, deliveries) goes
+behind a savepoint: what the database refuses of it is lost, said in the log and to the administrators, and never costs
+the outcome.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import prefetch_related_objects
 
+from cronsched.lib import failpoints
 from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Among, Column, Kind
+from cronsched.lib.db.effects import Effects
+from cronsched.lib.db.outages import piecewise
 from jobs.dispatch import github
 from jobs.dispatch.attempt import Result
 from jobs.dispatch.retries import is_last, next_attempt, with_attempt
@@ -24,10 +34,13 @@ from jobs.models import ExecutionType, Job, JobExecution, Status, TriggerType
 from jobs.notices import events
 from jobs.schedule import failure_streak
 from jobs.schedule.due import end_zone
+from jobs.schedule.failure_streak import Ended
 from jobs.schedule.plan import end_of
 from notifications import incidents
 from notifications.message import Message
-from notifications.services import notify
+from notifications.services import loss_notices, notify
+
+logger = logging.getLogger(__name__)
 
 RECORDED = (
     Column("id", Kind.UUID),
@@ -59,7 +72,8 @@ def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
         # each other.
         jobs = _lock_jobs({result.prepared.job.id for result in by_id.values()})
         before = _lock_own(by_id, sender)
-        by_id |= github.claim_found_runs(by_id[execution_id] for execution_id in before)
+        effects = Effects()
+        by_id |= github.claim_found_runs([by_id[execution_id] for execution_id in before], effects)
         recorded = [_recorded(by_id[row.id], row, jobs, now) for row in before.values()]
         if not recorded:
             return 0
@@ -70,7 +84,7 @@ def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
         batches.update(connection, table, RECORDED, updates, condition=condition, parameters=[token])
         settled = [row for row in recorded if row.status != Status.QUEUED]
         daily_counts.add(_counted(settled, before))
-        _tell(settled, [by_id[execution_id] for execution_id in before], jobs, now)
+        _follow_up(settled, [by_id[execution_id] for execution_id in before], jobs, effects, now)
     return len(recorded)
 
 
@@ -207,10 +221,14 @@ def _counted(settled: Sequence[_Recorded], before: Mapping[UUID, _Running]) -> I
         yield Counted(execution.job_id, row.started_at, execution.status, row.trigger_type, kind, duration)
 
 
-def _tell(
-    settled: Sequence[_Recorded], results: Sequence[Result], locked: Mapping[UUID, _Locked], now: datetime
+def _follow_up(
+    settled: Sequence[_Recorded],
+    results: Sequence[Result],
+    locked: Mapping[UUID, _Locked],
+    effects: Effects,
+    now: datetime,
 ) -> None:
-    """Write the notices of what was settled, and keep count of failures."""
+    """Carry out what follows from outcomes that are written: GitHub's runs, the counts of failures, the notices."""
     failing = incidents.ongoing({row.job_id for row in settled})
     failed = {row.job_id for row in settled if row.status != Status.SUCCESS}
     troubled = failing | failed | {job.id for job in locked.values() if job.consecutive_failures}
@@ -221,28 +239,42 @@ def _tell(
         and row.execution_type != ExecutionType.GITHUB_ACTIONS
         and not locked[row.job_id].notify_on_success
     }
-    jobs = _jobs({row.job_id for row in settled if row.id not in plain})
-    undecided = github.heed(results, {row.id: jobs[row.job_id] for row in settled if row.id not in plain}, now=now)
-    notices = [
-        events.run_succeeded(row.job_id, locked[row.job_id].name, row.id)
-        if row.id in plain
-        else _notice(jobs[row.job_id], row.as_model(), row.id not in undecided, now)
-        for row in settled
-    ]
+    jobs = _jobs({row.job_id for row in settled if row.id not in plain}, effects)
+    by_execution = {row.id: jobs[row.job_id] for row in settled if row.job_id in jobs and row.id not in plain}
+    undecided = github.apply_github_results(results, by_execution, effects, now=now)
     ended = [
-        (row.job_id, row.status == Status.SUCCESS)
+        Ended(row.job_id, row.status == Status.SUCCESS)
         for row in settled
         if row.job_id in troubled and row.id not in undecided
     ]
-    notify([*notices, *failure_streak.count(ended, jobs, now=now)], now=now)
+    paused = failure_streak.count(ended, jobs, effects=effects, now=now)
+
+    def word(rows: Sequence[_Recorded]) -> list[Message]:
+        return [
+            _notice(by_execution[row.id], row.as_model(), row.id not in undecided, now)
+            if row.id in by_execution
+            else _plain_notice(row, locked[row.job_id].name)
+            for row in rows
+        ]
+
+    def word_plainly(row: _Recorded, error: Exception) -> list[Message]:
+        effects.give_up("A mail or post", row, f"How a run of {locked[row.job_id].name} ended", error)
+        return [_plain_notice(row, locked[row.job_id].name)]
+
+    notices = chain.from_iterable(piecewise(settled, word, word_plainly))
+    notify([*notices, *paused, *loss_notices(effects.lost, now=now)], now=now)
 
 
-def _jobs(ids: Set[UUID]) -> dict[UUID, Job]:
-    if not ids:
-        return {}
-    jobs = {job.pk: job for job in batches.instances(Job.objects.filter(Among("id", ids)))}
+def _jobs(ids: Set[UUID], effects: Effects) -> dict[UUID, Job]:
+    """Return the jobs as models; without those whose row cannot be read."""
+    found = effects.carry_out("The notices of a job", sorted(ids), _read_jobs)
+    return {job.pk: job for part in found for job in part}
+
+
+def _read_jobs(ids: Sequence[UUID]) -> list[Job]:
+    jobs = batches.instances(Job.objects.filter(Among("id", ids)))
     # Not joined: a thousand jobs have few teams and categories, and each is read once.
-    prefetch_related_objects(list(jobs.values()), "category", "pic_team")
+    prefetch_related_objects(jobs, "category", "pic_team")
     return jobs
 
 
@@ -250,3 +282,43 @@ def _notice(job: Job, execution: JobExecution, is_decided: bool, now: datetime) 
     message = events.run_finished(job, execution, now=now)
     # Whether all is well is for the run to say; mails and alarms wait for its end.
     return message if is_decided else replace(message, mail=None, alarm=None)
+
+
+def _plain_notice(row: _Recorded, name: str) -> Message:
+    """Word an outcome in the application only, without a look at its job."""
+    if row.status == Status.SUCCESS:
+        return events.run_succeeded(row.job_id, name, row.id)
+    return events.run_failed(row.job_id, name, row.id, row.error_message)
+
+
+# --- Whatever the database refuses -----------------------------------------------------------------------------------
+
+
+def record_each(results: Sequence[Result], *, sender: UUID, now: datetime) -> int:
+    """Write `results`, so that one the database refuses keeps none of the others from being written.
+
+    Raises the database's error where it cannot be reached.
+    """
+    failpoints.reach("before-record")
+    write = partial(record, sender=sender, now=now)
+    return sum(piecewise(results, write, lambda result, error: _record_plainly(result, error, sender=sender, now=now)))
+
+
+def _record_plainly(result: Result, error: Exception, *, sender: UUID, now: datetime) -> int:
+    """Write how it ended without what the target said, which the database would not take."""
+    prepared, outcome, completed_at = result
+    logger.error("The result of execution %s could not be stored as it is", prepared.execution_id, exc_info=error)
+    plain = replace(
+        outcome,
+        output=None,
+        details={},
+        error_message=None if outcome.succeeded else "Request failed: the answer could not be stored",
+    )
+    # What cannot be stored even so is left to the sweep: better one unknown row than a queue that never moves again.
+    write = partial(record, sender=sender, now=now)
+    return sum(piecewise([Result(prepared, plain, completed_at)], write, _let_go))
+
+
+def _let_go(result: Result, error: Exception) -> int:
+    logger.error("The result of execution %s is lost", result.prepared.execution_id, exc_info=error)
+    return 0

@@ -23,7 +23,7 @@ from jobs.models import Job, JobRenewal
 from jobs.notices import events
 from jobs.schedule.reschedule import reschedule
 from notifications.message import Message
-from notifications.services import mail_is_configured, notify, unsaid
+from notifications.services import mail_is_configured, not_yet_sent, notify
 from taxonomy.models import JobCategory
 
 # Days a renewal may add.
@@ -189,7 +189,7 @@ def remind(*, now: datetime, may_act: Callable[[], bool] = lambda: True) -> int:
 
 
 def _remind_of(reminders: list[Message], now: datetime) -> int:
-    new = unsaid(reminders)
+    new = not_yet_sent(reminders)
     try:
         notify(new, now=now)
         return len(new)

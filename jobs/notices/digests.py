@@ -24,7 +24,7 @@ from jobs.notices.events import job_url
 from notifications.message import NOBODY, Mail, Message
 from notifications.models import Level
 from notifications.pages import unsubscribe_link
-from notifications.services import mail_is_configured, notify, unsaid
+from notifications.services import mail_is_configured, not_yet_sent, notify
 from taxonomy.models import PicTeam
 
 LINES = 25
@@ -102,7 +102,7 @@ def send(kind: Kind, *, now: datetime, may_act: Callable[[], bool] = lambda: Tru
 
 def _send_to(user: User, kind: Kind, over: Period, teams: Mapping[str, Sequence[UUID]], now: datetime) -> int:
     empty = _message(user, kind, over, {})
-    if not unsaid([empty]):
+    if not not_yet_sent([empty]):
         return 0
     jobs = Job.objects.filter(Q(created_by=user) | Q(pic_team__in=teams.get(user.email.lower(), ())))
     content = compose(list(jobs.order_by("name")), kind, over, now=now)
@@ -111,7 +111,7 @@ def _send_to(user: User, kind: Kind, over: Period, teams: Mapping[str, Sequence[
     with transaction.atomic():
         # One process at a time, or two would both say that they queued it.
         held = list(batches.locked(NotificationPreferences.objects.filter(user=user), skip=False).values_list("pk"))
-        if not held or not unsaid([empty]):
+        if not held or not not_yet_sent([empty]):
             return 0
         notify([_message(user, kind, over, content)], now=now)
     return 1
@@ -141,7 +141,7 @@ def _message(user: User, kind: Kind, over: Period, content: dict[str, Any]) -> M
         Level.INFO,
         audience=NOBODY,
         mail=Mail("digest", headline, (user.email,), context, kind.preference, accounts_only=True),
-        once=f"digest/{kind.preference}/{over.first}/{user.pk}",
+        dedup_key=f"digest/{kind.preference}/{over.first}/{user.pk}",
     )
 
 

@@ -97,15 +97,16 @@ def _succeeded(job: Job, execution: JobExecution, now: datetime) -> Message:
     )
 
 
+def run_failed(job_id: UUID, name: str, execution_id: UUID, error: str | None) -> Message:
+    """Word a failure in the application only."""
+    text = f'Job "{name}" failed: {error or ""}'
+    return Message("run_failed", "Job Failed", text, Level.ERROR, job_id=job_id, execution_id=execution_id)
+
+
 def _failed(job: Job, execution: JobExecution, now: datetime) -> Message:
     error = execution.error_message or ""
-    return Message(
-        "run_failed",
-        "Job Failed",
-        f'Job "{job.name}" failed: {error}',
-        Level.ERROR,
-        job_id=job.pk,
-        execution_id=execution.pk,
+    return replace(
+        run_failed(job.pk, job.name, execution.pk, execution.error_message),
         mail=_run_mail(job, execution, "job_failure", "Failure"),
         slack=_post(job, "x", "Job failed: ", f": {escape(error[:SLACK_ERROR_LENGTH])}", _run_facts(job, execution)),
         alarm=_failing(job),
@@ -317,7 +318,7 @@ def end_date_reminder(job: Job, days: int, *, due: int, to: str, renew_url: str,
             "job_ending", f"Job Ending {when}: {job.name}", (to,), _job_context(job) | {"when": when, "url": renew_url}
         ),
         hold_until=quiet_until(job.pic_team, now),
-        once=f"ending/{job.pk}/{job.end_date}/{due}/{_digest(to)}",
+        dedup_key=f"ending/{job.pk}/{job.end_date}/{due}/{_digest(to)}",
     )
 
 

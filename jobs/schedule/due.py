@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -18,6 +20,7 @@ from django.db.models import Count
 
 from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Column, Kind
+from cronsched.lib.db.effects import Effects
 from cronsched.lib.ids import uuid7
 from jobs import cron
 from jobs.history import daily_counts
@@ -27,7 +30,7 @@ from jobs.notices import events
 from jobs.schedule.plan import Missed, Plan, Timing, not_before, overlap_refusal, plan
 from jobs.schedule.scheduled_job import JobFacts
 from notifications.message import Message
-from notifications.services import notify
+from notifications.services import loss_notices, notify
 
 LATE = "Nobody could start it in time."
 ERROR_LENGTH = 500
@@ -211,19 +214,29 @@ def write(settlement: Settlement, runs: Sequence[NewExecution], *, now: datetime
         for row in settlement.others
         if row.id in written
     )
-    notify(_missed_notices(settlement, written, now), now=now)
+    if settlement.missed:
+        _tell_of_misses(settlement, written, now)
     return written
 
 
-def _missed_notices(settlement: Settlement, written: set[UUID], now: datetime) -> list[Message]:
-    if not settlement.missed:
-        return []
+def _tell_of_misses(settlement: Settlement, written: set[UUID], now: datetime) -> None:
+    effects = Effects()
+    word = partial(_missed_notices, settlement, written, now)
+    notices = effects.carry_out(
+        "The notice of what a job missed", settlement.missed, word, named=lambda item: str(item[0])
+    )
+    notify([*chain.from_iterable(notices), *loss_notices(effects.lost, now=now)], now=now)
+
+
+def _missed_notices(
+    settlement: Settlement, written: set[UUID], now: datetime, part: Sequence[tuple[UUID, tuple[Missed, ...]]]
+) -> list[Message]:
     ids = {
         (row.job_id, row.scheduled_for): row.id
         for row in settlement.others
         if row.status == Status.MISSED and row.id in written
     }
-    jobs = Job.objects.select_related("category", "pic_team").in_bulk([job_id for job_id, _ in settlement.missed])
+    jobs = Job.objects.select_related("category", "pic_team").in_bulk([job_id for job_id, _ in part])
     return [
         events.missed(
             jobs[job_id],
@@ -234,7 +247,7 @@ def _missed_notices(settlement: Settlement, written: set[UUID], now: datetime) -
             execution_id=ids[job_id, missed[-1].last],
             now=now,
         )
-        for job_id, missed in settlement.missed
+        for job_id, missed in part
         if (job_id, missed[-1].last) in ids
     ]
 

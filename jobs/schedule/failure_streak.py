@@ -4,24 +4,44 @@ A run that is followed at GitHub counts when it has ended there, not when its di
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
+from itertools import chain
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import F
 
+from cronsched.lib.db.effects import Effects
 from jobs.models import Job
 from jobs.notices import events
 from jobs.schedule.reschedule import reschedule
 from notifications.message import Message
 
 
-def count(ended: Iterable[tuple[UUID, bool]], jobs: Mapping[UUID, Job], *, now: datetime) -> list[Message]:
-    """Count runs that ended (job, whether well; in their order), and return the notices of jobs paused for it.
+class Ended(NamedTuple):
+    """A run that ended, for its job's count of failures."""
 
-    The caller holds the rows of `jobs` and is in a transaction. Written only where it changes: most runs succeed after
-    a success.
+    job_id: UUID
+    is_well: bool
+
+
+def count(ended: Sequence[Ended], jobs: Mapping[UUID, Job], *, effects: Effects, now: datetime) -> list[Message]:
+    """Count runs that ended, in their order, and return the notices of jobs paused for it.
+
+    The caller holds the rows of `jobs` and is in a transaction. A count that cannot be stored is noted in `effects`.
     """
+    paused = effects.carry_out("The count of failures", ended, partial(_count, jobs=jobs, now=now), named=_named)
+    return list(chain.from_iterable(paused))
+
+
+def _named(run: Ended) -> str:
+    return f"a run of job {run.job_id} {'succeeded' if run.is_well else 'failed'}"
+
+
+def _count(ended: Sequence[Ended], *, jobs: Mapping[UUID, Job], now: datetime) -> list[Message]:
+    # Written only where it changes: most runs succeed after a success.
     ended_well: set[UUID] = set()
     failures: Counter[UUID] = Counter()
     for job_id, is_well in ended:

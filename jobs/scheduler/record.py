@@ -8,18 +8,15 @@ rows it did not write as unknown. Results outlive a database that is away: they 
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from uuid import UUID
 
 from django.db import connection
 
-from cronsched.lib import failpoints
 from cronsched.lib.clock import uptime
-from cronsched.lib.db.outages import KEEP_SECONDS, RETRY_SECONDS, UNREACHABLE, first_line, piecewise
-from jobs.dispatch import Result, record
+from cronsched.lib.db.outages import KEEP_SECONDS, RETRY_SECONDS, UNREACHABLE, first_line
+from jobs.dispatch import Result, record_each
 from jobs.scheduler.turns import Turn
 
 logger = logging.getLogger(__name__)
@@ -131,33 +128,3 @@ class Recorder:
             if not self._results:
                 self._hurry = False
                 self._changed.notify_all()
-
-
-def record_each(results: Sequence[Result], *, sender: UUID, now: datetime) -> int:
-    """Write `results`, so that one the database refuses keeps none of the others from being written.
-
-    Raises the database's error where it cannot be reached.
-    """
-    failpoints.reach("before-record")
-    write = partial(record, sender=sender, now=now)
-    return sum(piecewise(results, write, lambda result, error: _record_plainly(result, error, sender=sender, now=now)))
-
-
-def _record_plainly(result: Result, error: Exception, *, sender: UUID, now: datetime) -> int:
-    """Write how it ended without what the target said, which the database would not take."""
-    prepared, outcome, completed_at = result
-    logger.error("The result of execution %s could not be stored as it is", prepared.execution_id, exc_info=error)
-    plain = replace(
-        outcome,
-        output=None,
-        details={},
-        error_message=None if outcome.succeeded else "Request failed: the answer could not be stored",
-    )
-    # What cannot be stored even so is left to the sweep: better one unknown row than a queue that never moves again.
-    write = partial(record, sender=sender, now=now)
-    return sum(piecewise([Result(prepared, plain, completed_at)], write, _let_go))
-
-
-def _let_go(result: Result, error: Exception) -> int:
-    logger.error("The result of execution %s is lost", result.prepared.execution_id, exc_info=error)
-    return 0

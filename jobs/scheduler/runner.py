@@ -43,7 +43,7 @@ from jobs.scheduler.sender import CLOSING_SECONDS, Sender
 from jobs.scheduler.turns import Turn, write_turn
 from jobs.scheduler.workers import Calls, Workers
 from jobs.targets import checks
-from notifications import delivery, tidying
+from notifications import delivery, retention
 
 logger = logging.getLogger(__name__)
 
@@ -274,7 +274,7 @@ class Leader:
             RareChore(
                 "weekly_reports", "10 8 * * mon", lambda now: digests.send(WEEKLY, now=now, may_act=self.may_act)
             ),
-            RareChore("tidy_notices", "20 * * * *", lambda now: tidying.tidy(now=now, may_act=self.may_act)),
+            RareChore("tidy_notices", "20 * * * *", lambda now: retention.apply(now=now, may_act=self.may_act)),
             RareChore("recount", "45 9 * * *", lambda now: recount_yesterday(now=now)),
         ]
         return [

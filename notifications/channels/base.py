@@ -39,7 +39,7 @@ class DeliveryError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class OutgoingMessage:
     """A delivery as its channel sees it."""
 
     id: UUID
@@ -57,5 +57,5 @@ class Session(Protocol):
 
     def __exit__(self, *exception: object) -> None: ...
 
-    def send(self, parcel: Parcel) -> None:
+    def send(self, outgoing: OutgoingMessage) -> None:
         """Return when the other side has taken it. Raises DeliveryError. Touches no database."""

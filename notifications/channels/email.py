@@ -19,7 +19,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.smtp import EmailBackend
 from django.template.loader import render_to_string
 
-from notifications.channels.base import DeliveryError, Parcel, one_line
+from notifications.channels.base import DeliveryError, OutgoingMessage, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -34,27 +34,27 @@ def _printable(text: str) -> str:
     return "".join(character for character in text if character in "\n\t" or unicodedata.category(character) != "Cc")
 
 
-def render(parcel: Parcel) -> EmailMultiAlternatives:
+def render(outgoing: OutgoingMessage) -> EmailMultiAlternatives:
     """Build the mail. Recipient and subject come from users: neither can add a header or a second recipient."""
-    context = {**parcel.payload, "service": settings.SERVICE_NAME, "subject": one_line(parcel.summary)}
+    context = {**outgoing.payload, "service": settings.SERVICE_NAME, "subject": one_line(outgoing.summary)}
     headers = {
-        "Message-ID": f"<{parcel.id}@{_domain()}>",
+        "Message-ID": f"<{outgoing.id}@{_domain()}>",
         "Auto-Submitted": "auto-generated",
         "X-Auto-Response-Suppress": "All",
     }
-    if parcel.thread:
+    if outgoing.thread:
         # A message that was never sent: all of one incident refer to it, so they stand together.
-        headers["In-Reply-To"] = headers["References"] = f"<incident-{parcel.thread}@{_domain()}>"
-    if unsubscribe := parcel.payload.get("unsubscribe_url"):
+        headers["In-Reply-To"] = headers["References"] = f"<incident-{outgoing.thread}@{_domain()}>"
+    if unsubscribe := outgoing.payload.get("unsubscribe_url"):
         headers["List-Unsubscribe"] = f"<{unsubscribe}>"
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail = EmailMultiAlternatives(
         subject=context["subject"],
-        body=_printable(render_to_string(f"notifications/{parcel.kind}.txt", context)),
-        to=[parcel.recipient],
+        body=_printable(render_to_string(f"notifications/{outgoing.kind}.txt", context)),
+        to=[outgoing.recipient],
         headers=headers,
     )
-    page = _printable(render_to_string(f"notifications/{parcel.kind}.html", context))
+    page = _printable(render_to_string(f"notifications/{outgoing.kind}.html", context))
     mail.attach_alternative(page, "text/html")
     return mail
 
@@ -78,8 +78,8 @@ class MailSession:
             with self._watch:
                 _close(self._backend)
 
-    def send(self, parcel: Parcel) -> None:
-        mail = render(parcel)
+    def send(self, outgoing: OutgoingMessage) -> None:
+        mail = render(outgoing)
         with self._watch:
             backend = self._open()
             try:

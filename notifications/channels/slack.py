@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from cronsched.lib.backoff import retry_after
 from cronsched.lib.http import Door, DoorError, OutRequest
-from notifications.channels.base import DeliveryError, Parcel
+from notifications.channels.base import DeliveryError, OutgoingMessage
 
 TIMEOUT = timedelta(seconds=10)
 TOO_MANY = 429
@@ -86,8 +86,8 @@ class SlackSession:
     def __exit__(self, *exception: object) -> None:
         """Nothing is kept open here; the door keeps its connections itself."""
 
-    def send(self, parcel: Parcel) -> None:
-        document = json.dumps(body(parcel.payload, self._channel)).encode()
+    def send(self, outgoing: OutgoingMessage) -> None:
+        document = json.dumps(body(outgoing.payload, self._channel)).encode()
         request = OutRequest(
             "POST", self._url, headers={"Content-Type": "application/json"}, body=document, timeout=TIMEOUT
         )

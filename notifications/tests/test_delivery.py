@@ -10,7 +10,7 @@ import pytest
 
 from cronsched.lib.tests.servers import target
 from notifications.channels.base import DeliveryError
-from notifications.delivery import CLAIM, Deliverer, MailLane
+from notifications.delivery import CLAIM, Deliverer, EmailWorker
 from notifications.message import NOBODY, Mail, SlackPost
 from notifications.models import Delivery, DeliveryStatus, SlackSettings
 from notifications.services import GIVE_UP_AFTER, notify
@@ -111,26 +111,26 @@ def test_what_a_dead_process_was_sending_is_sent_again(db, mailbox, deliverer, c
 
 def test_a_sender_that_was_frozen_too_long_records_nothing(db, mailbox, clock):
     """Its row was claimed and sent by somebody else meanwhile."""
-    lane = MailLane(clock)
+    worker = EmailWorker(clock)
     queue("a@example.com")
-    (row,) = lane._claim()
+    (row,) = worker._claim()
     Delivery.objects.update(status="sent", claim=None, attempts=2)
-    lane._sent(row)
-    lane._failed(row, DeliveryError("too late"))
+    worker._sent(row)
+    worker._failed(row, DeliveryError("too late"))
     assert rows() == {"a@example.com": ("sent", 2)}
 
 
 def test_nothing_is_begun_that_might_outlast_its_claim(db, mailbox, deliverer, clock):
     queue("a@example.com", "b@example.com")
-    lane = MailLane(clock)
-    claimed = lane._claim()
+    worker = EmailWorker(clock)
+    claimed = worker._claim()
     clock.forward(minutes=2, seconds=30)
 
     class MustNotBeUsed(nullcontext[Any]):
-        def send(self, parcel):
+        def send(self, outgoing):
             raise AssertionError
 
-    lane._send_each(MustNotBeUsed(), claimed)
+    worker._send_each(MustNotBeUsed(), claimed)
     assert rows() == {"a@example.com": ("waiting", 0), "b@example.com": ("waiting", 0)}
 
 
@@ -177,7 +177,7 @@ def test_a_mail_server_that_hangs_does_not_hold_up_slack(transactional_db, setti
         queue("a@example.com", slack=SlackPost("hello"))
         deliverer = Deliverer(clock=clock, door=lambda: door)
         deliverer.start(NOON)
-        assert deliverer._lanes[1].join(timeout=10)
+        assert deliverer._workers[1].join(timeout=10)
         assert slack.texts == ["hello"]
         assert rows()["a@example.com"][0] == "sending"
     assert deliverer.stop(timeout=10)

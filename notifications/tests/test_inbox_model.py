@@ -10,7 +10,7 @@ import pytest
 from accounts.tests.factories import make_user
 from cronsched.lib.errors import DomainError
 from cronsched.lib.input.ranges import DateRange
-from notifications import inbox, tidying
+from notifications import inbox, retention
 from notifications.message import EVERYONE
 from notifications.models import Notification
 from notifications.services import notify
@@ -133,8 +133,8 @@ class World:
         asked = self.some_range()
         assert inbox.delete_read(user, asked) == naive.delete_read(asked)
 
-    def tidy(self):
-        tidying.tidy(now=self.now)
+    def apply_retention(self):
+        retention.apply(now=self.now)
         oldest = (self.now - timedelta(days=RETENTION_DAYS)).replace(minute=0, second=0, microsecond=0)
         for naive in self.naive.values():
             naive.rows = {key: row for key, row in naive.rows.items() if row.created_at >= oldest}
@@ -154,7 +154,15 @@ class World:
     def step(self):
         self.wait()
         act = self.dice.choices(
-            [self.tell, self.read_one, self.delete_one, self.read_all, self.delete_read, self.tidy, self.join],
+            [
+                self.tell,
+                self.read_one,
+                self.delete_one,
+                self.read_all,
+                self.delete_read,
+                self.apply_retention,
+                self.join,
+            ],
             weights=[8, 6, 4, 2, 4, 1, 0.5],
         )[0]
         act()

@@ -146,7 +146,7 @@ def test_a_batch_takes_as_many_statements_as_a_single_run(django_assert_max_num_
     ]
     runs = [make_execution(job, status=status, error_message="boom") for job in jobs]
     worded = [events.run_finished(job, run, now=NOON) for job, run in zip(jobs, runs, strict=True)]
-    with django_assert_max_num_queries(10) as few:
+    with django_assert_max_num_queries(15) as few:
         notify(worded[:1], now=NOON)
     with django_assert_max_num_queries(len(few)):
         notify(worded[1:], now=NOON + timedelta(minutes=1))

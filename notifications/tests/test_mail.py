@@ -11,7 +11,7 @@ from cronsched.lib.tests.servers import target
 from jobs.models import Status, TriggerType
 from jobs.notices import events
 from jobs.tests.factories import make_execution, make_job
-from notifications.channels.base import DeliveryError, Parcel, one_line
+from notifications.channels.base import DeliveryError, OutgoingMessage, one_line
 from notifications.channels.email import MailSession
 from notifications.models import Delivery, DeliveryStatus
 from notifications.services import notify
@@ -406,7 +406,7 @@ def test_a_server_that_drips_is_cut_off(settings):
     with target(drip) as server:
         use_mail_server(settings, server.port)
         with MailSession(longest_seconds=0.2) as session, pytest.raises(DeliveryError) as failure:
-            session.send(parcel())
+            session.send(outgoing())
     assert failure.value.everything
     assert failure.value.reason == "The mail server took longer than 0.2 s."
 
@@ -427,6 +427,6 @@ def test_a_server_that_hangs_up_in_the_middle_is_tried_again(db, settings, deliv
     assert [(row.status, row.attempts) for row in Delivery.objects.all()] == [("waiting", 1), ("waiting", 1)]
 
 
-def parcel(**payload):
+def outgoing(**payload):
     job = {"name": "X", "id": "1", "url": "http://x/"}
-    return Parcel(uuid4(), "job_disabled", OPS, "Job Disabled: X", {"job": job, **payload}, None)
+    return OutgoingMessage(uuid4(), "job_disabled", OPS, "Job Disabled: X", {"job": job, **payload}, None)

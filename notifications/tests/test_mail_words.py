@@ -11,7 +11,7 @@ from cronsched.tests.browser import opened_page
 from jobs.models import Status, TriggerType
 from jobs.notices import digests, events
 from jobs.tests.factories import make_execution, make_job
-from notifications.channels.base import Parcel
+from notifications.channels.base import OutgoingMessage
 from notifications.channels.email import render
 from notifications.models import Delivery
 from notifications.services import notify
@@ -112,7 +112,7 @@ def missed(job, execution_id):
 
 
 def rendered(row):
-    return render(Parcel(row.pk, row.kind, row.recipient, row.summary, row.payload, row.thread))
+    return render(OutgoingMessage(row.pk, row.kind, row.recipient, row.summary, row.payload, row.thread))
 
 
 def page(mail):
@@ -195,7 +195,7 @@ def test_the_days_that_are_left_read_the_same_in_text_and_page(days, words):
         "totals": {},
         "ending": [{"name": PLAIN, "url": "https://cron.example/", "end_date": "2026-03-09", "days": days}],
     }
-    told = render(Parcel(make_user().pk, "digest", "a@example.com", "Daily digest", content, None))
+    told = render(OutgoingMessage(make_user().pk, "digest", "a@example.com", "Daily digest", content, None))
     assert words in told.body
     assert words in page(told).text
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.db import transaction
 
-from cronsched.lib.outages import first_line, piecewise
+from cronsched.lib.db.outages import first_line, piecewise
 
 logger = logging.getLogger(__name__)
 

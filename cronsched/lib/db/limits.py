@@ -141,6 +141,12 @@ def check_instance(instance: models.Model, fields: Iterable[str] | None = None) 
             (limits.get(str(field.column)) or limit_of(field)).check(value)
 
 
+def check_all(instances: Iterable[models.Model]) -> None:
+    """Judge what is about to be saved by `bulk_create`, which sends no signal. Raises `ValueRefused`."""
+    for instance in instances:
+        check_instance(instance)
+
+
 def check_before_save(instance: models.Model, raw: bool, update_fields: frozenset[str] | None, **_: Any) -> None:
     """Receive `pre_save` of every model."""
     if not raw:

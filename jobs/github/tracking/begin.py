@@ -9,6 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from cronsched.lib.db import limits
 from cronsched.lib.db.outages import piecewise
 from jobs.github import GitHubRequest, next_poll
 from jobs.models import GitHubRun, Job, Tracking
@@ -66,6 +67,7 @@ def begin(started: Sequence[Started], jobs: Mapping[UUID, Job], *, now: datetime
 
 
 def _insert(rows: Sequence[GitHubRun]) -> None:
+    limits.check_all(rows)
     with transaction.atomic():
         GitHubRun.objects.bulk_create(rows)
 

@@ -5,12 +5,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 from cronsched.lib.db import batches
+from cronsched.lib.db.effects import Effects
 from jobs.github import RunState, Verdict
 from jobs.github.runs import FailedStep
 from jobs.models import GitHubRun, Job, JobExecution, Tracking
 from jobs.notices import events
 from jobs.schedule import failure_streak
-from notifications.services import notify
+from jobs.schedule.failure_streak import Ended
+from notifications.services import loss_notices, notify
 
 
 class Held(NamedTuple):
@@ -51,7 +53,7 @@ def apply(held: Held, state: RunState, failed: FailedStep | None, now: datetime)
         run.failed_job, run.failed_step = failed.job, failed.step
     run.tracking, run.next_poll_at, run.concluded_at = Tracking.CONCLUDED, None, now
     is_well = state.verdict in {Verdict.SUCCEEDED, Verdict.SKIPPED}
-    notices = []
+    effects, notices = Effects(), []
     if run.decides or not is_well:
         where = " / ".join(filter(None, (run.failed_job, run.failed_step))) or None
         notices.append(
@@ -66,5 +68,6 @@ def apply(held: Held, state: RunState, failed: FailedStep | None, now: datetime)
         )
     # A dispatch that was taken for the outcome has counted as a success.
     if run.decides or not is_well:
-        notices += failure_streak.count([(held.job.pk, is_well)], {held.job.pk: held.job}, now=now)
-    notify(notices, now=now)
+        ended = Ended(held.job.pk, is_well)
+        notices += failure_streak.count([ended], {held.job.pk: held.job}, effects=effects, now=now)
+    notify([*notices, *loss_notices(effects.lost, now=now)], now=now)

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from cronsched.lib.db import limits
+from cronsched.lib.db.effects import Effects
 from jobs.executors.base import MAX_OUTPUT_LENGTH, MAX_TARGET_LENGTH, storable
 from jobs.github.configured import has_github_credential
 from jobs.github.runs import LOOKUP_AFTER
@@ -22,7 +24,8 @@ from jobs.history import daily_counts
 from jobs.models import ExecutionType, GitHubRun, JobExecution, Status, Tracking
 from jobs.notices import events
 from jobs.schedule import failure_streak
-from notifications.services import notify
+from jobs.schedule.failure_streak import Ended
+from notifications.services import loss_notices, notify
 
 # Runs of dead senders are looked for so long, where GitHub does not answer, and one after the other: a process that
 # dies may leave hundreds, and GitHub counts the questions.
@@ -57,6 +60,7 @@ def seek(lost: Iterable[JobExecution], *, now: datetime) -> None:
                 follow_until=now + SEEK_FOR,
             )
         )
+    limits.check_all(rows)
     GitHubRun.objects.bulk_create(rows)
 
 
@@ -120,7 +124,9 @@ def _settle(held: Held, look: Look, workflow: str, now: datetime) -> None:
         notify([replace(message, mail=None, alarm=None)], now=now)
     else:
         run.tracking, run.next_poll_at = Tracking.NOT_FOLLOWED, None
-        notify([message, *failure_streak.count([(held.job.pk, True)], {held.job.pk: held.job}, now=now)], now=now)
+        effects, ended = Effects(), Ended(held.job.pk, is_well=True)
+        paused = failure_streak.count([ended], {held.job.pk: held.job}, effects=effects, now=now)
+        notify([message, *paused, *loss_notices(effects.lost, now=now)], now=now)
 
 
 def is_sought_in_vain(held: Held, sight: Sight, now: datetime) -> bool:

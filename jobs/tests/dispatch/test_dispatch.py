@@ -213,7 +213,7 @@ def test_a_batch_is_written_with_a_number_of_statements_that_does_not_grow(djang
     for _ in range(60):
         make_due_job()
     prepared = claim().prepared
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(26):
         assert record(prepared, failure(), at=NOON) == 60
 
 
@@ -360,14 +360,14 @@ def test_after_the_bounded_wait_the_run_goes_on_and_records_itself(httpserver, m
 def refusals(monkeypatch):
     """The database's answers to the first attempts to write an outcome, the soonest last."""
     refusals: list[OperationalError] = []
-    write = dispatch.record
+    write = dispatch.record_each
 
     def write_unless_refused(*args, **kwargs):
         if refusals:
             raise refusals.pop()
         return write(*args, **kwargs)
 
-    monkeypatch.setattr(manual, "record", write_unless_refused)
+    monkeypatch.setattr(manual, "record_each", write_unless_refused)
     monkeypatch.setattr(manual, "RETRY_SECONDS", 0.01)
     return refusals
 

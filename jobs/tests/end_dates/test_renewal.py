@@ -107,7 +107,7 @@ def test_the_last_day_is_called_today(mail, job):
 def test_reminders_of_many_jobs_take_few_statements(mail, job, django_assert_max_num_queries):
     for _ in range(60):
         make_job(pic_team=job.pic_team, end_date=job.end_date)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(15):
         assert renewal.remind(now=MORNING) == 62 + 60
 
 

@@ -12,7 +12,7 @@ from jobs.models import GitHubRun, JobExecution, Status, Tracking
 from jobs.notices import digests
 from jobs.notices.digests import DAILY, WEEKLY
 from jobs.tests.factories import make_execution, make_job
-from notifications.channels.base import Parcel
+from notifications.channels.base import OutgoingMessage
 from notifications.channels.email import render
 from notifications.models import Delivery
 from taxonomy.tests.factories import make_team
@@ -186,7 +186,7 @@ def test_the_mail_shows_it_all_with_markup_escaped(dora, size):
         ran(job, Status.FAILED, error_message="<script>")
     digests.send(DAILY, now=MONDAY)
     row = Delivery.objects.get()
-    mail = render(Parcel(row.pk, row.kind, row.recipient, row.summary, row.payload, None))
+    mail = render(OutgoingMessage(row.pk, row.kind, row.recipient, row.summary, row.payload, None))
     assert mail.subject == f"Daily digest 2026-03-01: {size} of {size} runs failed"
     html = str(mail.alternatives[0][0])
     assert "&lt;b&gt;0&lt;/b&gt;" in html
@@ -199,7 +199,7 @@ def test_a_digest_can_be_left_from_the_mail_program(dora):
     ran(make_job(created_by=dora))
     digests.send(DAILY, now=MONDAY)
     row = Delivery.objects.get()
-    headers = render(Parcel(row.pk, row.kind, row.recipient, row.summary, row.payload, None)).extra_headers
+    headers = render(OutgoingMessage(row.pk, row.kind, row.recipient, row.summary, row.payload, None)).extra_headers
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     path = re.fullmatch(r"<http://localhost:5001(/links/unsubscribe/.*)>", headers["List-Unsubscribe"])[1]
     browser = Client(enforce_csrf_checks=True)

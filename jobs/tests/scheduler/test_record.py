@@ -13,10 +13,10 @@ import pytest
 from django.db import DataError, OperationalError, connection
 
 from cronsched.lib.db import batches
-from jobs.dispatch import Result
+from jobs.dispatch import Result, record_each
 from jobs.models import JobExecution
 from jobs.scheduler import record as record_module
-from jobs.scheduler.record import Recorder, record_each
+from jobs.scheduler.record import Recorder
 from jobs.scheduler.turns import write_turn
 from jobs.tests.factories import NOON
 from jobs.tests.scheduler.helpers import SENDER, claim, make_due_job, statuses, success

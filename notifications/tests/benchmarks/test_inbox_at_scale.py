@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Role, User
 from accounts.tests.factories import api_client
 from cronsched.lib.ids import uuid7
-from notifications.models import Inbox, Level, Mark, Notification, Tally
+from notifications.models import HourlyCount, Inbox, Level, Mark, Notification
 
 ACCOUNTS = 5_000
 TO_EVERYBODY = 900_000
@@ -48,7 +48,7 @@ def fill(now):
         for row in rows:
             hour = row.created_at.replace(minute=0, second=0, microsecond=0)
             hours[hour] = hours.get(hour, 0) + 1
-    Tally.objects.bulk_create(Tally(hour=hour, notices=count) for hour, count in hours.items())
+    HourlyCount.objects.bulk_create(HourlyCount(hour=hour, notices=count) for hour, count in hours.items())
     dice = random.Random(1)
     step = timedelta(days=DAYS) / TO_ONE
     for first in range(0, TO_ONE, PORTION):

@@ -8,11 +8,11 @@ from accounts.tests.factories import make_user
 from cronsched.lib.input.ranges import DateRange
 from notifications import inbox
 from notifications.message import NOBODY, SlackPost
-from notifications.models import Delivery, Mark, Notification, Once, ReadAll, SlackSettings, Tally
+from notifications.models import DedupKey, Delivery, HourlyCount, Mark, Notification, ReadAll, SlackSettings
+from notifications.retention import REMEMBERED, apply, merge_hourly_counts
 from notifications.services import notify
 from notifications.tests.conftest import NOON
 from notifications.tests.factories import message, tell
-from notifications.tidying import REMEMBERED, add_up_tallies, tidy
 
 OLD = NOON - timedelta(days=91)
 
@@ -32,7 +32,7 @@ def test_notices_older_than_the_retention_go_with_what_was_done_to_them(reader):
     inbox.delete_one(reader, str(own.pk))
     inbox.read_all(reader, now=OLD + timedelta(hours=1))
     tell(now=NOON, title="young")
-    assert tidy(now=NOON).notices == 2
+    assert apply(now=NOON).notices == 2
     assert list(Notification.objects.values_list("title", flat=True)) == ["young"]
     assert not Mark.objects.exists()
     assert not ReadAll.objects.exists()
@@ -42,24 +42,24 @@ def test_notices_older_than_the_retention_go_with_what_was_done_to_them(reader):
 def test_a_retention_of_zero_keeps_everything(reader, settings):
     settings.NOTIFICATION_RETENTION_DAYS = 0
     tell(now=NOON - timedelta(days=3000))
-    assert tidy(now=NOON).notices == 0
+    assert apply(now=NOON).notices == 0
     assert Notification.objects.count() == 1
 
 
 def test_more_than_a_portion_is_deleted_in_portions(reader, monkeypatch):
-    monkeypatch.setattr("notifications.tidying.PORTION", 10)
+    monkeypatch.setattr("notifications.retention.PORTION", 10)
     for audience in ((), (reader,)):
         for _ in range(25):
             tell(*audience, now=OLD)
-    assert tidy(now=NOON).notices == 50
+    assert apply(now=NOON).notices == 50
 
 
 def test_a_leader_that_steps_down_stops_in_the_middle(reader, monkeypatch):
-    monkeypatch.setattr("notifications.tidying.PORTION", 10)
+    monkeypatch.setattr("notifications.retention.PORTION", 10)
     for _ in range(25):
         tell(now=OLD)
     asked = iter([True, True, False])
-    tidy(now=NOON, may_act=lambda: next(asked, False))
+    apply(now=NOON, may_act=lambda: next(asked, False))
     assert Notification.objects.count() == 15
     assert count(reader) == 25
 
@@ -69,9 +69,9 @@ def test_the_rows_of_an_hour_become_one_and_count_the_same(reader):
         notify([message(), message()], now=NOON + timedelta(minutes=minute))
     tell(now=NOON - timedelta(hours=2))
     before = count(reader)
-    assert (add_up_tallies(), Tally.objects.count()) == (1, 2)
+    assert (merge_hourly_counts(), HourlyCount.objects.count()) == (1, 2)
     assert (count(reader), before) == (7, 7)
-    assert add_up_tallies() == 0
+    assert merge_hourly_counts() == 0
 
 
 def test_only_finished_deliveries_go(db):
@@ -79,14 +79,14 @@ def test_only_finished_deliveries_go(db):
     for status in ("waiting", "sending", "sent", "given_up", "summarised"):
         notify([message(audience=NOBODY, slack=SlackPost("x"), title=status)], now=OLD)
         Delivery.objects.filter(summary=status).update(status=status)
-    assert tidy(now=NOON).deliveries == 3
+    assert apply(now=NOON).deliveries == 3
     assert set(Delivery.objects.values_list("status", flat=True)) == {"waiting", "sending"}
 
 
 def test_what_was_said_once_is_remembered_for_longer_than_a_year(db):
-    notify([message(once="a")], now=NOON)
-    tidy(now=NOON + timedelta(days=370))
-    notify([message(once="a")], now=NOON + timedelta(days=370))
-    assert Once.objects.count() == 1
-    tidy(now=NOON + REMEMBERED + timedelta(days=1))
-    assert Once.objects.count() == 0
+    notify([message(dedup_key="a")], now=NOON)
+    apply(now=NOON + timedelta(days=370))
+    notify([message(dedup_key="a")], now=NOON + timedelta(days=370))
+    assert DedupKey.objects.count() == 1
+    apply(now=NOON + REMEMBERED + timedelta(days=1))
+    assert DedupKey.objects.count() == 0

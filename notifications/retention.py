@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, QuerySet, Sum
 
-from notifications.models import Delivery, DeliveryStatus, Mark, Notification, Once, ReadAll, Tally
+from notifications.models import DedupKey, Delivery, DeliveryStatus, HourlyCount, Mark, Notification, ReadAll
 
 PORTION = 1000
 # What was said once may be said again after this long: no period and no end date comes back so late.
@@ -18,40 +18,42 @@ REMEMBERED = timedelta(days=400)
 MayAct = Callable[[], bool]
 
 
-class Tidied(NamedTuple):
+class Removed(NamedTuple):
     notices: int
     deliveries: int
     hours: int
 
 
-def tidy(*, now: datetime, may_act: MayAct = lambda: True) -> Tidied:
+def apply(*, now: datetime, may_act: MayAct = lambda: True) -> Removed:
     """Add up tallies and delete what is older than `NOTIFICATION_RETENTION_DAYS` (0: nothing is too old)."""
-    hours = add_up_tallies()
-    _delete(Once.objects.filter(created_at__lt=now - REMEMBERED), may_act)
+    hours = merge_hourly_counts()
+    _delete(DedupKey.objects.filter(created_at__lt=now - REMEMBERED), may_act)
     if not settings.NOTIFICATION_RETENTION_DAYS:
-        return Tidied(0, 0, hours)
+        return Removed(0, 0, hours)
     # Tallies count whole hours, so notices go by whole hours too.
     oldest = (now - timedelta(days=settings.NOTIFICATION_RETENTION_DAYS)).replace(minute=0, second=0, microsecond=0)
     notices = _delete_notices(oldest, may_act)
     final = Delivery.objects.exclude(status__in=(DeliveryStatus.WAITING, DeliveryStatus.SENDING))
-    return Tidied(notices, _delete(final.filter(created_at__lt=oldest), may_act), hours)
+    return Removed(notices, _delete(final.filter(created_at__lt=oldest), may_act), hours)
 
 
-def add_up_tallies() -> int:
+def merge_hourly_counts() -> int:
     """Make one row of the several that an hour may have; return for how many hours."""
-    several = Tally.objects.values("hour").annotate(rows=Count("id")).filter(rows__gt=1).order_by()
+    several = HourlyCount.objects.values("hour").annotate(rows=Count("id")).filter(rows__gt=1).order_by()
     return sum(_add_up(hour) for hour in several.values_list("hour", flat=True)[:PORTION])
 
 
 def _add_up(hour: datetime) -> bool:
     with transaction.atomic():
-        rows = Tally.objects.filter(pk__in=list(Tally.objects.filter(hour=hour).values_list("pk", flat=True)))
+        rows = HourlyCount.objects.filter(
+            pk__in=list(HourlyCount.objects.filter(hour=hour).values_list("pk", flat=True))
+        )
         total, number = rows.aggregate(total=Sum("notices"), number=Count("id")).values()
         if rows.delete()[0] != number:
             # Another process adds up the same hour; it is done by one of us.
             transaction.set_rollback(True)
             return False
-        Tally.objects.create(hour=hour, notices=total)
+        HourlyCount.objects.create(hour=hour, notices=total)
     return True
 
 
@@ -60,7 +62,7 @@ def _delete_notices(oldest: datetime, may_act: MayAct) -> int:
     to_everybody = Notification.objects.filter(user__isnull=True, created_at__lt=oldest).order_by("created_at")
     total = _delete_portions(lambda: list(to_everybody.values_list("pk", flat=True)[:PORTION]), may_act)
     if may_act():
-        Tally.objects.filter(hour__lt=oldest).delete()
+        HourlyCount.objects.filter(hour__lt=oldest).delete()
         ReadAll.objects.filter(up_to__lt=oldest).delete()
     return total + _delete_portions(lambda: _oldest_to_one(oldest), may_act)
 

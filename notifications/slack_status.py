@@ -9,11 +9,11 @@ from notifications.services import notify
 REASON_LENGTH = 500
 
 
-def slack_took_a_post(*, now: datetime) -> None:
+def record_success(*, now: datetime) -> None:
     SlackSettings.objects.update(last_success_at=now, last_error="")
 
 
-def slack_failed(reason: str, *, for_good: bool, now: datetime) -> None:
+def record_failure(reason: str, *, for_good: bool, now: datetime) -> None:
     """Note a failed post. The first refusal for good after a success is told to the administrators, once."""
     was_fine = SlackSettings.objects.filter(last_error="").exists()
     SlackSettings.objects.update(last_error_at=now, last_error=reason[:REASON_LENGTH] or "no reason given")
