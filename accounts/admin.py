@@ -13,13 +13,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin, StackedInline
-from unfold.decorators import display
+from unfold.dataclasses import ActionDialog
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
 from accounts import services
-from accounts.forms import NewPasswordForm, NewUserForm, UserForm
+from accounts.forms import NewPasswordForm, NewUserForm, RoleForm, UserForm
 from accounts.models import NotificationPreferences, Role, User
+from accounts.services import AccountChanges
+from cronsched.console import ConsoleAdmin
+from cronsched.console.answers import redirected
 from cronsched.lib.errors import DomainError
 
 # Rights follow from the role alone.
@@ -39,22 +42,8 @@ class OwnOrAdmin:
         return _is_admin(request)
 
 
-class NotificationPreferencesInline(OwnOrAdmin, StackedInline):
-    model = NotificationPreferences
-    can_delete = False
-    hide_title = True
-    fields = [
-        ("email_on_job_success", "email_on_job_failure", "email_on_job_disabled"),
-        ("daily_digest", "weekly_report", "browser_notifications"),
-    ]
-
-    def get_extra(self, request: HttpRequest, obj: User | None = None, **kwargs: Any) -> int:
-        # Whoever may not add the row is shown no empty form for it.
-        return 1 if _is_admin(request) else 0
-
-
 @admin.register(User)
-class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
+class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type-arg,misc]
     # Django's own shows the beginning of the password's hash.
     form = UserForm
     add_form = NewUserForm
@@ -67,20 +56,17 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
     filter_horizontal = ()
     fieldsets = [
         (None, {"fields": ["username", "email", "password_link"]}),
-        ("Rights", {"fields": ["role", "is_active"]}),
-        ("Times", {"fields": ["last_login", "created_at", "updated_at"]}),
+        ("Rights", {"fields": [("shown_role", "active")]}),
+        ("Mail", {"fields": [UserForm.preferences[:3], UserForm.preferences[3:]]}),
+        ("Times", {"fields": [("last_login", "created_at", "updated_at")]}),
     ]
     # Whoever is no administrator changes the own password by the menu, where the old one is asked for.
-    own_fieldsets = [(None, {"fields": ["username", "email", "role", "last_login", "created_at"]})]
+    own_fieldsets = [(None, {"fields": ["username", "email", "shown_role", "wishes", "last_login", "created_at"]})]
+    actions_detail = ["change_role", "activate", "deactivate"]
     add_fieldsets = [(None, {"fields": ["username", "email", "role", "is_active", "password1", "password2"]})]
 
-    def get_inlines(self, request: HttpRequest, obj: User | None) -> list[type[StackedInline]]:
-        # Whoever only looks would be shown a heading above nothing.
-        has_any = _is_admin(request) or NotificationPreferences.objects.filter(user=obj).exists()
-        return [NotificationPreferencesInline] if obj and has_any else []
-
     @display(
-        description="role",
+        description="Role",
         ordering="role",
         label={Role.ADMIN: "danger", Role.USER: "info", Role.VIEWER: "success"},
     )
@@ -91,11 +77,19 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
         users = super().get_queryset(request)
         return users if _is_admin(request) else users.filter(pk=request.user.pk)
 
-    @display(description="active", ordering="is_active", boolean=True)
-    def active(self, user: User) -> bool:
-        return user.is_active
+    @display(description="State", ordering="is_active", label={"Active": "success", "Deactivated": "warning"})
+    def active(self, user: User) -> str:
+        return "Active" if user.is_active else "Deactivated"
 
-    @display(description="password")
+    @display(description="Mail", empty_value="As by default")
+    def wishes(self, user: User) -> str | None:
+        stored = NotificationPreferences.objects.filter(user=user).first()
+        if stored is None:
+            return None
+        labels = (str(UserForm.base_fields[name].label) for name in UserForm.preferences if getattr(stored, name))
+        return ", ".join(labels) or "None"
+
+    @display(description="Password")
     def password_link(self, user: User) -> str:
         address = reverse("admin:auth_user_password_change", args=[user.pk])
         return format_html(
@@ -109,7 +103,8 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         # As in the API, a name is for ever.
-        return ["password_link", "last_login", "created_at", "updated_at", *(["username"] if obj else [])]
+        shown = ["password_link", "last_login", "created_at", "updated_at", "shown_role", "active", "wishes"]
+        return [*shown, *(["username"] if obj else [])]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "email":
@@ -117,6 +112,76 @@ class UserAdmin(OwnOrAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-a
         if db_field.name == "is_active":
             kwargs["label"] = "Active"
         return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if change:
+            form.apply(now=timezone.now())
+        else:
+            super().save_model(request, obj, form, change)
+
+    # --- Role and state ---
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Offer what changes something."""
+        user = self.get_object(request, str(object_id))
+        useless = "activate" if user and user.is_active else "deactivate"
+        offered = super().get_actions_detail(request, object_id)
+        return [item for item in offered if not item.action_name.endswith(f"_{useless}")]
+
+    @action(
+        description="Change role",
+        permissions=["change"],
+        icon="badge",
+        dialog=ActionDialog(
+            title="Change the role of this account?",
+            description="Admins may do everything, users change their own jobs, viewers only look.",
+            form_class=RoleForm,
+            form_submit_text="Change role",
+        ),
+    )
+    def change_role(self, request: HttpRequest, form: RoleForm, object_id: str) -> HttpResponse:
+        role = form.cleaned_data["role"]
+        return self._changed(request, object_id, AccountChanges(role=role), f"is {Role(role).label} now")
+
+    @action(
+        description="Deactivate",
+        permissions=["change"],
+        icon="person_off",
+        dialog=ActionDialog(
+            title="Deactivate this account?",
+            description="It is signed out at once and cannot sign in again. Its jobs go on as they are.",
+            form_class=None,
+            form_submit_text="Deactivate",
+        ),
+    )
+    def deactivate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._changed(request, object_id, AccountChanges(is_active=False), "is deactivated")
+
+    @action(
+        description="Activate",
+        permissions=["change"],
+        icon="person_check",
+        dialog=ActionDialog(
+            title="Activate this account?",
+            description="It can sign in again with its password.",
+            form_class=None,
+            form_submit_text="Activate",
+        ),
+    )
+    def activate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._changed(request, object_id, AccountChanges(is_active=True), "is active again")
+
+    def _changed(self, request: HttpRequest, object_id: str, changes: AccountChanges, done: str) -> HttpResponse:
+        user = self.row_or_404(request, object_id)
+        try:
+            services.update_account(user, changes, keep_session=None)
+            self.log_change(request, user, [{"changed": {"fields": changes.fields}}])
+            self.message_user(request, f"{user} {done}.", messages.SUCCESS)
+        except DomainError as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+        return redirected(reverse("admin:accounts_user_change", args=[user.pk]))
+
+    # --- Deleting ---
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return _is_admin(request) and obj != request.user

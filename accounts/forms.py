@@ -1,17 +1,19 @@
 """Forms of the admin site for accounts and for signing in. The rules are those of the API."""
 
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.forms import Form, ModelForm
+from django.forms import BooleanField, ChoiceField, Form
 from django.http import HttpRequest
-from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserCreationForm
-from unfold.widgets import UnfoldAdminEmailInputWidget
+from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, BaseDialogForm, UserCreationForm
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
 
-from accounts.models import Role, User
-from accounts.services import BAD_CREDENTIALS, INACTIVE, keep_an_administrator
+from accounts.models import NotificationPreferences, Role, User
+from accounts.services import BAD_CREDENTIALS, INACTIVE, AccountChanges, set_preferences, update_account
 from accounts.validators import EMAIL_LENGTH
-from cronsched.lib.errors import DomainError, TooManyRequests
+from cronsched.console import SnapshotForm
+from cronsched.lib.errors import TooManyRequests
 
 
 class SignInForm(AuthenticationForm):
@@ -33,16 +35,47 @@ class SignInForm(AuthenticationForm):
             raise ValidationError(str(refusal), code="too_many_attempts") from refusal
 
 
-class UserForm(ModelForm):  # type: ignore[type-arg]  # generic to the stubs only
-    def clean(self) -> dict[str, Any]:
-        """Judge by the rule of the API. The page is handled in one transaction, so it still holds when it is saved."""
-        values = super().clean() or self.cleaned_data
-        if values.get("role") != Role.ADMIN or not values.get("is_active"):
-            try:
-                keep_an_administrator(but=self.instance)
-            except DomainError as refusal:
-                self.add_error(None, str(refusal))
-        return values
+def _preference(label: str) -> BooleanField:
+    return BooleanField(label=label, required=False, widget=UnfoldBooleanSwitchWidget)
+
+
+class UserForm(SnapshotForm):
+    """Address and preferences. Role and state are changed by actions of their own, which ask first."""
+
+    preferences = (
+        *("email_on_job_success", "email_on_job_failure", "email_on_job_disabled"),
+        *("daily_digest", "weekly_report", "browser_notifications"),
+    )
+    email_on_job_success = _preference("Mail when a job succeeds")
+    email_on_job_failure = _preference("Mail when a job fails")
+    email_on_job_disabled = _preference("Mail when a job is disabled")
+    daily_digest = _preference("Daily digest")
+    weekly_report = _preference("Weekly report")
+    browser_notifications = _preference("Browser notifications")
+
+    class Meta:
+        model = User
+        fields = ["email"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        stored = NotificationPreferences.objects.filter(user=self.instance).first() or NotificationPreferences()
+        for name in set(self.preferences) & set(self.fields):
+            self.fields[name].initial = getattr(stored, name)
+
+    def apply(self, *, now: datetime) -> None:
+        """Write what was touched. Raises `DomainError`."""
+        if "email" in self.touched:
+            update_account(self.instance, AccountChanges(email=self.cleaned_data["email"]), keep_session=None)
+        values = {name: self.cleaned_data[name] for name in self.preferences if name in self.touched}
+        if values:
+            set_preferences(self.instance, NotificationPreferences, values, now=now)
+
+
+class RoleForm(BaseDialogForm):
+    """Asked for by the action that changes a role."""
+
+    role = ChoiceField(choices=Role.choices, widget=UnfoldAdminSelectWidget)
 
 
 class NewUserForm(UserCreationForm):

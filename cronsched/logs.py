@@ -34,3 +34,12 @@ class AsWarning(logging.Filter):
         record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
         record.exc_info = None
         return True
+
+
+class RefusalsInOneLine(logging.Filter):
+    """Leaves the traceback to what went wrong on our side; a refused request is one line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if getattr(record, "status_code", 500) < 500:
+            record.exc_info = None
+        return True

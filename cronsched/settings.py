@@ -104,9 +104,9 @@ ROOT_URLCONF = "cronsched.urls"
 WSGI_APPLICATION = "cronsched.wsgi.application"
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "cronsched.console_app.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -255,6 +255,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "accounts.forms.SignInForm"},
     "DASHBOARD_CALLBACK": "jobs.admin.dashboard.fill",
+    "COMMAND": {"search_callback": "jobs.admin.search.find"},
     "SIDEBAR": {
         "show_search": True,
         "navigation": [
@@ -360,7 +361,10 @@ LOGGING = {
     "formatters": {
         "line": {"()": "cronsched.logs.Line", "format": "{asctime} {levelname} {name}: {message}", "style": "{"}
     },
-    "filters": {"as_warning": {"()": "cronsched.logs.AsWarning"}},
+    "filters": {
+        "as_warning": {"()": "cronsched.logs.AsWarning"},
+        "refusals_in_one_line": {"()": "cronsched.logs.RefusalsInOneLine"},
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
@@ -374,5 +378,8 @@ LOGGING = {
         "django": {"handlers": []},
         # A request to another host's name.
         "django.security.DisallowedHost": {"filters": ["as_warning"]},
+        # What a client may not do or wrote wrong: its traceback leads to Django's own lines only.
+        "django.request": {"filters": ["refusals_in_one_line"]},
+        "django.security.DisallowedModelAdminToField": {"filters": ["as_warning"]},
     },
 }

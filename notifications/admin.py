@@ -9,14 +9,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.dataclasses import ActionDialog
 from unfold.decorators import action, display
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts.console import AdminsOnly, NeverEdited, account
+from cronsched.console import ConsoleAdmin, SnapshotForm
+from cronsched.console.answers import redirected
+from cronsched.console.filters import PeriodFilter
 from cronsched.console.texts import moment
 from cronsched.lib.errors import DomainError
 from notifications import outbox, slack_settings
@@ -38,9 +40,9 @@ STATUS_COLOURS = {
 
 
 @admin.register(Notification)
-class NotificationAdmin(NeverEdited, AdminsOnly, ModelAdmin):
+class NotificationAdmin(NeverEdited, AdminsOnly, ConsoleAdmin):
     list_display = ("title", "message", "level", "audience", "created_at")
-    list_filter = (("type", ChoicesDropdownFilter), ("created_at", RangeDateTimeFilter))
+    list_filter = (("type", ChoicesDropdownFilter), ("created_at", PeriodFilter))
     list_filter_submit = True
     list_per_page = 50
     # Ids grow with time, and no index begins with the time of all notices.
@@ -64,7 +66,7 @@ class NotificationAdmin(NeverEdited, AdminsOnly, ModelAdmin):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(NeverEdited, AdminsOnly, ModelAdmin):
+class DeliveryAdmin(NeverEdited, AdminsOnly, ConsoleAdmin):
     list_display = (
         "summary",
         "channel",
@@ -79,7 +81,7 @@ class DeliveryAdmin(NeverEdited, AdminsOnly, ModelAdmin):
     list_filter = (
         ("status", ChoicesDropdownFilter),
         ("channel", ChoicesDropdownFilter),
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", PeriodFilter),
     )
     list_filter_submit = True
     list_fullwidth = True
@@ -125,7 +127,7 @@ class DeliveryAdmin(NeverEdited, AdminsOnly, ModelAdmin):
         self.message_user(request, f"{number} will not be sent.", messages.SUCCESS)
 
 
-class SlackSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stubs only
+class SlackSettingsForm(SnapshotForm):
     """The address is a secret: it is asked for anew and never shown."""
 
     plain = ("is_enabled", "channel", "post_every")
@@ -149,7 +151,8 @@ class SlackSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # generic t
     def sent(self) -> dict[str, Any]:
         """What the form changes, as the API would be sent it."""
         url = self.cleaned_data["new_webhook_url"]
-        return {name: self.cleaned_data[name] for name in self.plain} | ({"webhook_url": url} if url else {})
+        plain = {name: self.cleaned_data[name] for name in self.plain if name in self.touched}
+        return plain | ({"webhook_url": url} if url else {})
 
     def clean(self) -> dict[str, Any]:
         super().clean()
@@ -163,7 +166,7 @@ class SlackSettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # generic t
 
 
 @admin.register(SlackSettings)
-class SlackSettingsAdmin(AdminsOnly, ModelAdmin):
+class SlackSettingsAdmin(AdminsOnly, ConsoleAdmin):
     form = SlackSettingsForm
     fieldsets = (
         (None, {"fields": ("is_enabled", "new_webhook_url", "channel", "post_every")}),
@@ -206,6 +209,4 @@ class SlackSettingsAdmin(AdminsOnly, ModelAdmin):
             self.message_user(request, f"Slack did not take it: {reason}", messages.ERROR)
         else:
             self.message_user(request, "Slack took the message.", messages.SUCCESS)
-        response = HttpResponse(status=204)
-        response["HX-Redirect"] = reverse("admin:notifications_slacksettings_change", args=[object_id])
-        return response
+        return redirected(reverse("admin:notifications_slacksettings_change", args=[object_id]))

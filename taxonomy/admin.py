@@ -10,18 +10,18 @@ from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from accounts.console import OpenToAllRoles, account
 from accounts.models import User
+from cronsched.console import ConsoleAdmin, SnapshotForm
 from cronsched.console.forms import CheckedAddressListField
 from cronsched.lib.errors import DomainError
 from taxonomy import services
 from taxonomy.models import JobCategory, Label, PicTeam
 
 
-class LabelForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stubs only
+class LabelForm(SnapshotForm):
     """Judges by trying: the service runs in a transaction that is taken back."""
 
     ruled: tuple[str, ...] = ("name", "is_active")
@@ -42,12 +42,12 @@ class LabelForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the st
         model = self._meta.model
         if self.instance._state.adding:
             return services.create_label(model, {name: self.cleaned_data[name] for name in self.ruled}, by=by, now=now)
-        sent = {name: self.cleaned_data[name] for name in self.ruled if name in self.changed_data}
+        sent = {name: self.cleaned_data[name] for name in self.ruled if name in self.touched}
         return services.change_label(model.objects.get(pk=self.instance.pk), sent, by=by, now=now).label
 
     def settings(self) -> dict[str, Any]:
-        """Return what no rule of the contract is about."""
-        return {name: value for name, value in self.cleaned_data.items() if name not in self.ruled}
+        """Return what was touched and no rule of the contract is about."""
+        return {name: self.cleaned_data[name] for name in self.touched if name not in self.ruled}
 
 
 class CategoryForm(LabelForm):
@@ -89,7 +89,7 @@ class TeamForm(LabelForm):
         return values
 
 
-class LabelAdmin(OpenToAllRoles, ModelAdmin):
+class LabelAdmin(OpenToAllRoles, ConsoleAdmin):
     list_display: tuple[str, ...] = ("name", "slug", "job_count", "active")
     list_filter = ("is_active",)
     search_fields = ("name", "slug")
@@ -114,6 +114,8 @@ class LabelAdmin(OpenToAllRoles, ModelAdmin):
         return label.is_active
 
     def save_model(self, request: HttpRequest, obj: Label, form: LabelForm, change: bool) -> None:
+        if change and not form.touched:
+            return
         by, now = account(request), timezone.now()
         with transaction.atomic():
             label = form.apply(by=by, now=now)

@@ -12,6 +12,7 @@ from django.urls import reverse
 from accounts import services
 from accounts.models import LoginSession, NotificationPreferences, Role, User
 from accounts.tests.factories import PASSWORD, api_client, make_session, make_user, token_for
+from cronsched.tests.console.pages import errors_of, said, sent, shown, submit
 
 LOGIN = "/admin/login/"
 USERS = "/admin/accounts/user/"
@@ -25,12 +26,6 @@ def sign_in(client: Client, username: str, password: str = PASSWORD, **extra: An
 
 def page_of(user: User) -> str:
     return f"{USERS}{user.pk}/change/"
-
-
-def sent_preferences(**flags: str) -> dict[str, str]:
-    prefix = "notification_preferences"
-    total = {f"{prefix}-TOTAL_FORMS": "0", f"{prefix}-INITIAL_FORMS": "0"}
-    return total | {f"{prefix}-{name}": value for name, value in flags.items()}
 
 
 @pytest.fixture
@@ -120,11 +115,10 @@ def test_own_page_offers_nothing_to_change(client, alice):
     client.force_login(alice)
     page = client.get(page_of(alice)).content.decode()
     assert '<input type="checkbox"' not in page
-    assert "Notification preferences" not in page, "a heading above nothing"
     NotificationPreferences.objects.create(user=alice)
     page = client.get(page_of(alice)).content.decode()
-    assert "Email on job success" in page
-    assert 'name="notification_preferences-0-email_on_job_success"' not in page
+    assert "Mail when a job succeeds, Mail when a job fails" in page
+    assert 'name="email_on_job_success"' not in page
 
 
 @pytest.mark.parametrize("viewer", ["admin", "alice"])
@@ -189,46 +183,89 @@ def test_account_of_bad_values_is_not_created(admin_site, alice, wrong, message)
     assert User.objects.count() == 2
 
 
-def test_role_address_and_state_are_changed_but_never_the_name(admin_site, alice):
-    sent = {"username": "eve", "email": "Al@Example.org", "role": "viewer", **sent_preferences()}
-    assert admin_site.post(page_of(alice), sent).status_code == 302
+def press(client: Client, user: User, action: str, **fields: str) -> str:
+    """Press a button of the account's page and confirm; return what was said last."""
+    answer = client.post(f"{USERS}{user.pk}/{action}/", {"_form_submitted": "true", **fields})
+    assert answer.status_code == 204, answer.content
+    return said(answer)[-1]
+
+
+def test_the_form_changes_the_address_but_neither_name_nor_role_nor_state(admin_site, alice):
+    changes = {"username": "eve", "email": "Al@Example.org", "role": "viewer", "is_active": None}
+    assert submit(admin_site, page_of(alice), **changes).status_code == 302
     alice.refresh_from_db()
-    assert (alice.username, alice.email, alice.role, alice.is_active) == ("alice", "al@example.org", "viewer", False)
+    assert (alice.username, alice.email, alice.role, alice.is_active) == ("alice", "al@example.org", "user", True)
 
 
-@pytest.mark.parametrize("sent", [{"role": "viewer", "is_active": "on"}, {"role": "admin"}])
-def test_the_last_active_administrator_stays_one(admin_site, admin, sent):
-    page = admin_site.post(page_of(admin), {"email": admin.email, **sent, **sent_preferences()})
-    assert page.status_code == 200
-    assert "At least one active administrator is needed." in page.content.decode()
+def test_an_address_that_is_taken_is_refused(admin_site, alice, bob):
+    assert "Email already exists" in errors_of(submit(admin_site, page_of(alice), email="BOB@example.com"))["email"]
+
+
+def test_role_and_state_are_changed_by_buttons_that_ask_first(admin_site, alice):
+    asked = admin_site.get(f"{USERS}{alice.pk}/deactivate/")
+    assert "Deactivate this account?" in asked.content.decode()
+    assert press(admin_site, alice, "change_role", role="viewer") == "alice is Viewer now."
+    assert press(admin_site, alice, "deactivate") == "alice is deactivated."
+    alice.refresh_from_db()
+    assert (alice.role, alice.is_active) == ("viewer", False)
+    assert press(admin_site, alice, "activate") == "alice is active again."
+    alice.refresh_from_db()
+    assert alice.is_active
+
+
+@pytest.mark.parametrize("action, fields", [("change_role", {"role": "viewer"}), ("deactivate", {})])
+def test_the_last_active_administrator_stays_one(admin_site, admin, action, fields):
+    assert press(admin_site, admin, action, **fields) == "At least one active administrator is needed."
     admin.refresh_from_db()
     assert (admin.role, admin.is_active) == (Role.ADMIN, True)
 
 
 def test_one_of_two_administrators_may_go(admin_site, admin):
     make_user("other", role=Role.ADMIN)
-    sent = {"email": admin.email, "role": "viewer", "is_active": "on", **sent_preferences()}
-    assert admin_site.post(page_of(admin), sent).status_code == 302
+    press(admin_site, admin, "change_role", role="viewer")
     admin.refresh_from_db()
     assert admin.role == Role.VIEWER
 
 
+@pytest.mark.parametrize("role", [Role.USER, Role.VIEWER])
+@pytest.mark.parametrize("action", ["change_role", "activate", "deactivate"])
+def test_nobody_else_changes_roles_and_states(client, alice, role, action):
+    dana = make_user("dana", role=role)
+    client.force_login(dana)
+    for user in (dana, alice):
+        answer = client.post(f"{USERS}{user.pk}/{action}/", {"_form_submitted": "true", "role": "admin"})
+        assert answer.status_code == 403
+        user.refresh_from_db()
+        assert (user.role, user.is_active) == (role if user == dana else Role.USER, True)
+
+
 def test_preferences_stand_on_the_page_of_the_account(admin_site, alice):
     row = NotificationPreferences.objects.create(user=alice)
-    prefix = "notification_preferences"
-    sent = {
-        "email": alice.email,
-        "role": "user",
-        "is_active": "on",
-        f"{prefix}-TOTAL_FORMS": "1",
-        f"{prefix}-INITIAL_FORMS": "1",
-        f"{prefix}-0-id": str(row.id),
-        f"{prefix}-0-user": str(alice.id),
-        f"{prefix}-0-daily_digest": "on",
-    }
-    assert admin_site.post(page_of(alice), sent).status_code == 302
+    changes = {"daily_digest": "on", "email_on_job_success": None}
+    assert submit(admin_site, page_of(alice), **changes).status_code == 302
     row.refresh_from_db()
-    assert (row.daily_digest, row.email_on_job_success) == (True, False)
+    assert (row.daily_digest, row.email_on_job_success, row.email_on_job_failure) == (True, False, True)
+
+
+def test_saving_an_address_undoes_nothing_that_another_did_meanwhile(admin_site, alice):
+    form = shown(admin_site, page_of(alice))
+    NotificationPreferences.objects.create(user=alice, weekly_report=True)
+    User.objects.filter(pk=alice.pk).update(is_active=False, role=Role.VIEWER)
+    assert admin_site.post(page_of(alice), sent(form, email="al@example.org")).status_code == 302
+    alice.refresh_from_db()
+    assert (alice.email, alice.role, alice.is_active) == ("al@example.org", "viewer", False)
+    assert alice.notification_preferences.weekly_report
+
+
+def test_two_new_addresses_at_once_are_both_shown_to_whoever_is_second(admin_site, alice):
+    form = shown(admin_site, page_of(alice))
+    services.update_account(alice, services.AccountChanges(email="first@example.com"), keep_session=None)
+    refused = admin_site.post(page_of(alice), sent(form, email="second@example.com"))
+    (text,) = errors_of(refused)["email"]
+    assert "now it is “first@example.com”" in text
+    assert 'value="second@example.com"' in refused.content.decode()
+    alice.refresh_from_db()
+    assert alice.email == "first@example.com"
 
 
 def test_new_password_set_by_an_administrator_ends_all_sessions_of_the_account(admin_site, alice):

@@ -6,12 +6,13 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
 from accounts.console import NeverEdited, OpenToAllRoles
+from cronsched.console import ConsoleAdmin
+from cronsched.console.filters import PeriodFilter
 from cronsched.console.texts import moment
 from jobs.admin.jobs import STATUS_COLOURS
 from jobs.admin.texts import as_json, link, preformatted, shortened
@@ -19,14 +20,14 @@ from jobs.models import Job, JobExecution
 
 
 @admin.register(JobExecution)
-class ExecutionAdmin(NeverEdited, OpenToAllRoles, ModelAdmin):
+class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
     list_display = ("job_name", "outcome", "trigger_type", "fire_time", "started", "lateness", "duration", "answer")
     list_display_links = ("job_name",)
     list_filter = (
         ("status", ChoicesDropdownFilter),
         ("trigger_type", ChoicesDropdownFilter),
         ("execution_type", ChoicesDropdownFilter),
-        ("started_at", RangeDateTimeFilter),
+        ("started_at", PeriodFilter),
     )
     list_filter_submit = True
     list_fullwidth = True

@@ -13,6 +13,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from cronsched.console import SnapshotForm
 from cronsched.console.forms import AddressListField
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
@@ -38,7 +39,7 @@ def _lines(rows: int) -> UnfoldAdminTextareaWidget:
     return UnfoldAdminTextareaWidget(attrs={"rows": rows, "spellcheck": "false"})
 
 
-class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stubs only
+class JobForm(SnapshotForm):
     notification_emails = AddressListField(label="To")
     webhook_method = forms.ChoiceField(
         label="Method",
@@ -139,7 +140,7 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stub
         """Judge the definition by the rules of the API, and show what is wrong once for each field."""
         super().clean()
         self.sent = {
-            name: self._as_sent(name, value) for name, value in self.cleaned_data.items() if name in self._judged()
+            name: self._as_sent(name, value) for name, value in self.cleaned_data.items() if name in self.touched
         }
         # As it is stored: the instance has the form's values already.
         job = None if self.instance._state.adding else Job.objects.get(pk=self.instance.pk)
@@ -147,10 +148,6 @@ class JobForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the stub
             if error.field not in self.errors:
                 self._show(error)
         return self.cleaned_data
-
-    def _judged(self) -> set[str]:
-        """Return what to hand over: everything for a new job, else what was changed, as a client of the API would."""
-        return set(self.fields) if self.instance._state.adding else set(self.changed_data)
 
     def _as_sent(self, name: str, value: Any) -> Any:
         if name in LABEL_FIELDS:

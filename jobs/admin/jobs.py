@@ -1,6 +1,6 @@
 """Jobs in the console: what runs when, how it went last, and the three things done to it by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -14,13 +14,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.dataclasses import ActionDialog
 from unfold.decorators import action, display
 
 from accounts.console import OpenToAllRoles, account
 from accounts.models import User
+from cronsched.console import ConsoleAdmin
+from cronsched.console.answers import redirected
 from cronsched.console.texts import local_text, moment, one_line
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
@@ -67,7 +68,7 @@ class OutcomeFilter(admin.SimpleListFilter):
 
 
 @admin.register(Job)
-class JobAdmin(OpenToAllRoles, ModelAdmin):
+class JobAdmin(OpenToAllRoles, ConsoleAdmin):
     form = JobForm
     list_display = ("name_and_target", "state", "last_outcome", "schedule", "next_run", "team_and_category", "owner")
     list_filter = (
@@ -313,6 +314,8 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Job, form: Any, change: bool) -> None:
         now = database_now()
+        if change and not form.sent:
+            return
         if change:
             services.update_job(obj.pk, form.sent, by=account(request), now=now)
         else:
@@ -431,12 +434,11 @@ class JobAdmin(OpenToAllRoles, ModelAdmin):
         return self._one(request, object_id, verb, "is signed by its newest secret alone")
 
     def _one(self, request: HttpRequest, object_id: str, verb: Callable[..., Any], done: str) -> HttpResponse:
-        self._each(request, Job.objects.filter(pk=UUID(object_id)), verb, done)
-        response = HttpResponse(status=204)
-        response["HX-Redirect"] = reverse("admin:jobs_job_change", args=[object_id])
-        return response
+        job = self.row_or_404(request, object_id)
+        self._each(request, [job], verb, done)
+        return redirected(reverse("admin:jobs_job_change", args=[job.pk]))
 
-    def _each(self, request: HttpRequest, jobs: QuerySet[Job], verb: Callable[..., Any], done: str) -> None:
+    def _each(self, request: HttpRequest, jobs: Iterable[Job], verb: Callable[..., Any], done: str) -> None:
         """Apply a verb to each job; those that refuse are named, the others go on."""
         names, refusals = [], []
         for job in jobs:

@@ -1,10 +1,10 @@
 """Notices, deliveries and the Slack settings on the admin site."""
 
 import pytest
-from django.contrib.messages import get_messages
 from django.db import connection
 from django.urls import reverse
 
+from cronsched.tests.console.pages import said, sent, shown, submit
 from notifications import outbox
 from notifications.message import NOBODY, Mail
 from notifications.models import Delivery, SlackSettings
@@ -31,10 +31,6 @@ def delivery(db, settings):
     mail = Mail("job_disabled", "Job Disabled: <b>X</b>", ("ops@example.com",), {})
     notify([message(audience=NOBODY, mail=mail)], now=NOON)
     return Delivery.objects.get()
-
-
-def said(response):
-    return [str(told) for told in get_messages(response.wsgi_request)]
 
 
 @pytest.mark.parametrize("page", [NOTICES, DELIVERIES, SLACK])
@@ -127,14 +123,14 @@ def test_the_address_is_never_shown(console):
 def test_a_blank_address_keeps_the_old_one(console, sent, stored):
     SlackSettings.objects.create(is_enabled=False, webhook_url=URL)
     data = {"is_enabled": "on", "new_webhook_url": sent, "channel": "#ops", "post_every": "3"}
-    assert console.post(slack_page(), data).status_code == 302
+    assert submit(console, slack_page(), **data).status_code == 302
     row = SlackSettings.objects.get()
     assert (row.is_enabled, row.webhook_url, row.channel, row.post_every) == (True, stored, "#ops", 3)
 
 
 def test_what_the_api_refuses_the_form_refuses(console):
     console.get(SLACK)
-    answer = console.post(slack_page(), {"is_enabled": "on", "channel": "", "post_every": "1"})
+    answer = submit(console, slack_page(), is_enabled="on")
     assert "webhook_url is required when Slack is enabled." in answer.content.decode()
     assert not SlackSettings.objects.get().is_enabled
 
@@ -177,3 +173,12 @@ def test_a_test_needs_an_address(console):
 )
 def test_a_masked_address_still_tells_one_from_another(url, shown):
     assert outbox.masked(url) == shown
+
+
+def test_a_late_form_undoes_nothing_that_another_set(console):
+    SlackSettings.objects.create(is_enabled=True, webhook_url=URL, channel="#ops")
+    form = shown(console, slack_page())
+    SlackSettings.objects.update(is_enabled=False, channel="#theirs")
+    assert console.post(slack_page(), sent(form, post_every="5")).status_code == 302
+    row = SlackSettings.objects.get()
+    assert (row.is_enabled, row.channel, row.post_every) == (False, "#theirs", 5)

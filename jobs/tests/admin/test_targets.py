@@ -7,9 +7,10 @@ import pytest
 from django.contrib.messages import get_messages
 from django.urls import reverse
 
+from cronsched.tests.console.pages import errors_of, submit
 from jobs.definitions.request_options import MASK, Secrets
 from jobs.models import GitHubRun, Job, Tracking
-from jobs.tests.admin.test_jobs import ADD, CONFIRMED, console, errors_of, form_data, page_of
+from jobs.tests.admin.test_jobs import ADD, CONFIRMED, console, form_data, page_of
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import NOON, make_execution, make_job
 
@@ -67,8 +68,7 @@ def test_a_secret_is_never_shown_and_survives_an_edit(client_of_alice):
     page = client_of_alice.get(page_of(job)).content.decode()
     assert "Bearer hidden" not in page
     assert MASK in page
-    data = form_data(name="Renamed", secret_headers=f'{{"Authorization": "{MASK}"}}', pic_team=job.pic_team_id)
-    response = client_of_alice.post(page_of(job), data)
+    response = submit(client_of_alice, page_of(job), name="Renamed")
     assert response.status_code == 302, errors_of(response)
     job.refresh_from_db()
     assert (job.name, Secrets.opened(job.sealed_secrets).headers) == ("Renamed", {"Authorization": "Bearer hidden"})

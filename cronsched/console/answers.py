@@ -1,0 +1,10 @@
+"""Answers that the theme's dialogs understand."""
+
+from django.http import HttpResponse
+
+
+def redirected(address: str) -> HttpResponse:
+    """Let the browser leave a dialog for `address`."""
+    response = HttpResponse(status=204)
+    response["HX-Redirect"] = address
+    return response

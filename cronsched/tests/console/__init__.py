@@ -1,0 +1,1 @@
+"""The console as all its pages share it."""
