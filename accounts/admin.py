@@ -113,12 +113,6 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
             kwargs["label"] = "Active"
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        if change:
-            form.apply(now=timezone.now())
-        else:
-            super().save_model(request, obj, form, change)
-
     # --- Role and state ---
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
@@ -174,7 +168,7 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
     def _changed(self, request: HttpRequest, object_id: str, changes: AccountChanges, done: str) -> HttpResponse:
         user = self.row_or_404(request, object_id)
         try:
-            services.update_account(user, changes, keep_session=None)
+            services.update_account(user, changes, keep_session=None, by=_account(request), now=timezone.now())
             self.log_change(request, user, [{"changed": {"fields": changes.fields}}])
             self.message_user(request, f"{user} {done}.", messages.SUCCESS)
         except DomainError as refusal:
@@ -196,13 +190,11 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         by, now = _account(request), timezone.now()
-        if not change:
-            super().save_model(request, obj, form, change)
-            services.record_creation(obj, by=by, now=now)
+        if change:
+            form.apply(by=by, now=now)
             return
-        before = User.objects.select_for_update().get(pk=obj.pk)
         super().save_model(request, obj, form, change)
-        services.record_changes(obj, before, fields=form.changed_data, by=by, now=now)
+        services.record_creation(obj, by=by, now=now)
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         services.delete_account(obj, by=_account(request), now=timezone.now())

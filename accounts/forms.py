@@ -63,10 +63,11 @@ class UserForm(SnapshotForm):
         for name in set(self.preferences) & set(self.fields):
             self.fields[name].initial = getattr(stored, name)
 
-    def apply(self, *, now: datetime) -> None:
+    def apply(self, *, by: User, now: datetime) -> None:
         """Write what was touched. Raises `DomainError`."""
         if "email" in self.touched:
-            update_account(self.instance, AccountChanges(email=self.cleaned_data["email"]), keep_session=None)
+            changes = AccountChanges(email=self.cleaned_data["email"])
+            update_account(self.instance, changes, keep_session=None, by=by, now=now)
         values = {name: self.cleaned_data[name] for name in self.preferences if name in self.touched}
         if values:
             set_preferences(self.instance, NotificationPreferences, values, now=now)

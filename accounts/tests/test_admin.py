@@ -8,6 +8,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts import services
 from accounts.models import LoginSession, NotificationPreferences, Role, User
@@ -259,7 +260,8 @@ def test_saving_an_address_undoes_nothing_that_another_did_meanwhile(admin_site,
 
 def test_two_new_addresses_at_once_are_both_shown_to_whoever_is_second(admin_site, alice):
     form = shown(admin_site, page_of(alice))
-    services.update_account(alice, services.AccountChanges(email="first@example.com"), keep_session=None)
+    changes = services.AccountChanges(email="first@example.com")
+    services.update_account(alice, changes, keep_session=None, by=None, now=timezone.now())
     refused = admin_site.post(page_of(alice), sent(form, email="second@example.com"))
     (text,) = errors_of(refused)["email"]
     assert "now it is “first@example.com”" in text

@@ -6,7 +6,7 @@ import sys
 import pytest
 from django.test import override_settings
 
-from cronsched.logs import Line
+from cronsched.logs import Line, RefusalsInOneLine
 
 
 def test_times_are_in_utc_and_say_so():
@@ -43,3 +43,17 @@ def test_a_request_to_another_hosts_name_is_one_line(client, caplog):
     (record,) = [record for record in caplog.records if record.name == "django.security.DisallowedHost"]
     assert (record.levelname, record.exc_info) == ("WARNING", None)
     assert "'evil.example.com'" in record.getMessage()
+
+
+def test_what_the_console_does_not_allow_is_one_line(client, charlie, caplog):
+    client.force_login(charlie)
+    assert client.get("/admin/jobs/job/add/").status_code == 403
+    (record,) = [record for record in caplog.records if record.name == "django.request"]
+    assert (record.levelname, record.exc_info) == ("WARNING", None)
+
+
+def test_what_goes_wrong_on_our_side_keeps_its_traceback():
+    record = logging.makeLogRecord({"name": "django.request", "exc_info": (ValueError, ValueError(), None)})
+    record.__dict__["status_code"] = 500
+    assert RefusalsInOneLine().filter(record)
+    assert record.exc_info
