@@ -44,6 +44,14 @@ class RetryOn(models.TextChoices):
     ANY = "any", "Every failure"
 
 
+class OnResume(models.TextChoices):
+    """What becomes of the runs that a pause kept back, once it is over."""
+
+    SKIP = "skip", "Skip: none of them is run"
+    LAST = "last", "Last: the latest of them is run"
+    ALL = "all", "All: each of them is run"
+
+
 class JobQuerySet(models.QuerySet["Job"]):
     def active(self) -> Self:
         return self.filter(is_active=True)
@@ -176,6 +184,8 @@ class Job(models.Model):
     # Why `next_fire_at` cannot be computed; blank otherwise.
     schedule_error = models.CharField(max_length=500, blank=True, default="", editable=False)
     consecutive_failures = models.PositiveIntegerField(default=0, editable=False)
+    # Counts the changes of the definition: the newest revision in the audit trail, and the entity tag of the API.
+    revision = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     objects = JobQuerySet.as_manager()
 
@@ -217,6 +227,37 @@ class Job(models.Model):
 
     def may_be_changed_by(self, user: User) -> bool:
         return user.is_admin or (user.can_write and self.belongs_to(user))
+
+
+class JobPause(models.Model):
+    """One pause of a job: from when to when, by whom and why. The open one is the pause the job is in."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="pauses", db_index=False)
+    began_at = models.DateTimeField()
+    by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    # Kept when the account is gone; "scheduler" where nobody asked for the pause.
+    by_name = models.CharField(max_length=255)
+    reason = models.CharField(max_length=500, blank=True, default="")
+    # When the leader resumes the job by itself; null: somebody has to.
+    until = models.DateTimeField(null=True, blank=True)
+    on_resume = models.CharField(max_length=4, choices=OnResume, default=OnResume.SKIP)
+    # What one bulk act has paused.
+    batch_id = models.UUIDField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ended_by_name = models.CharField(max_length=255, blank=True, default="")
+
+    class Meta:
+        db_table = "job_pauses"
+        ordering = ["-began_at", "-id"]
+        indexes = [
+            models.Index(fields=["job", "-began_at", "-id"], name="pauses_of_job"),
+            models.Index(fields=["ended_at", "until"], name="pauses_running_out"),
+            models.Index(fields=["batch_id"], name="pauses_of_batch"),
+        ]
+
+    def __str__(self) -> str:
+        return f"paused by {self.by_name} at {self.began_at:%Y-%m-%d %H:%M:%S}Z"
 
 
 class JobRenewal(models.Model):

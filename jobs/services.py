@@ -5,10 +5,11 @@ its notices in one transaction. Two people who edit one job at once therefore co
 comes after a deletion finds nothing.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -16,29 +17,37 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from accounts.models import User
+from audit.services import Entry, record, record_all
 from cronsched.lib import crypto
 from cronsched.lib.db import batches
 from cronsched.lib.db.deadlocks import retried
 from cronsched.lib.errors import Conflict, DomainError, NotFound
 from cronsched.lib.input import payload
 from jobs import dispatch
-from jobs.definitions import error_texts, github_names, request_options, validation
+from jobs.definitions import error_texts, github_names, request_options, revisions, validation
 from jobs.definitions.error_texts import ErrorTexts
 from jobs.definitions.github_names import GITHUB_FIELDS
 from jobs.definitions.request_options import Secrets
+from jobs.definitions.revisions import Definition
 from jobs.definitions.validation import JOB_EXPIRED
 from jobs.executors.signing import new_secret
 from jobs.history import daily_counts, retention
 from jobs.importing import bulk
 from jobs.importing.rows import Judge, Report, Table, Verdict, imported_item, preview_item, report
-from jobs.models import Job, JobExecution
+from jobs.models import Job, JobExecution, JobPause, OnResume
 from jobs.notices import events
+from jobs.schedule import pauses
+from jobs.schedule.pauses import Terms
 from jobs.schedule.reschedule import next_fire, reschedule, reschedule_all
 from jobs.schedule.scheduled_job import Overrides
 from jobs.targets import checks
 from notifications.message import Message
 from notifications.services import notify
 
+logger = logging.getLogger(__name__)
+
+END_DATE_PASSED = "The end date has passed."
+PAUSE_RAN_OUT = "The pause has run out."
 # Executions that go with a deleted job are deleted in portions, so that no lock is held for the length of a history.
 DELETE_PORTION = 2000
 # Another upload may take a name between our look and our insert; then we look again.
@@ -74,9 +83,12 @@ def create_job(sent: Mapping[str, Any], *, by: User, now: datetime) -> Job:
     """Create a job that belongs to `by`. Raises `DomainError` for a definition the rules refuse."""
     values = validation.for_create(sent, now=now)
     with transaction.atomic():
-        job = Job(**values, created_by=by, created_at=now)
+        job = Job(**values, created_by=by, created_at=now, revision=1)
         reschedule(job, now=now)
         _save(job, error_texts.CREATE)
+        if not job.is_active:
+            pauses.begin([job], Terms(), by=by, now=now)
+        _record(job, "created", revisions.NOTHING, by=by, now=now)
         notify([events.job_created(job, by)], now=now)
     return job
 
@@ -87,23 +99,133 @@ def update_job(job_id: UUID, sent: Mapping[str, Any], *, by: User, now: datetime
     with transaction.atomic():
         job = _locked(job_id)
         check_may(by, job, "update")
-        was_active = job.is_active
-        _assign(job, validation.for_update(job, sent, now=now))
-        if job.is_active and not was_active and job.pause_after_failures:
-            # Whoever resumes it has looked at it; the count that paused it must not pause it at the next failure.
-            job.consecutive_failures = 0
-        reschedule(job, now=now)
-        _save(job, error_texts.UPDATE)
-        notify([_word_update(job, by, was_active=was_active)], now=now)
+        _change(job, sent, by=by, now=now)
     return job
 
 
-def pause_job(job_id: UUID, *, by: User, now: datetime) -> Job:
-    return update_job(job_id, {"is_active": False}, by=by, now=now)
+def _change(
+    job: Job,
+    sent: Mapping[str, Any],
+    *,
+    by: User | None,
+    now: datetime,
+    reason: str = "",
+    terms: Terms | None = None,
+) -> None:
+    """Apply `sent` to a job that the caller holds, with its schedule, its notice and its entry in the audit trail.
+
+    `terms` are those of a pause that `sent` begins.
+    """
+    before, was_active = revisions.definition_of(job), job.is_active
+    _assign(job, validation.for_update(job, sent, now=now))
+    if job.is_active and not was_active and job.pause_after_failures:
+        # Whoever resumes it has looked at it; the count that paused it must not pause it at the next failure.
+        job.consecutive_failures = 0
+    reschedule(job, now=now)
+    verb = {(True, False): "paused", (False, True): "resumed"}.get((was_active, job.is_active), "updated")
+    _record(job, verb, before, by=by, now=now, reason=reason)
+    _save(job, error_texts.UPDATE)
+    if verb == "paused":
+        pauses.begin([job], terms or Terms(), by=by, now=now)
+    elif verb == "resumed":
+        pauses.end(job, by=by, now=now)
+    notify([_word_update(job, by, was_active=was_active)], now=now)
 
 
-def resume_job(job_id: UUID, *, by: User, now: datetime) -> Job:
-    return update_job(job_id, {"is_active": True}, by=by, now=now)
+def _record(job: Job, verb: str, before: Definition, *, by: User | None, now: datetime, reason: str = "") -> None:
+    """Count the revision of a changed job, for the caller to save, and put the change into the audit trail."""
+    changes = revisions.differences(before, revisions.definition_of(job))
+    if not changes:
+        return
+    if before is not revisions.NOTHING:
+        job.revision += 1
+    record(revisions.entry(job, verb, changes, reason=reason), by=by, now=now)
+
+
+# --- Pausing ---------------------------------------------------------------------------------------------------------
+
+
+class Acted(NamedTuple):
+    """A job after an act. What is not `changed` was so already: nothing was written."""
+
+    job: Job
+    changed: bool
+
+
+@retried
+def pause_job(
+    job_id: UUID,
+    *,
+    by: User,
+    now: datetime,
+    terms: Terms | None = None,
+) -> Acted:
+    """Pause a job, with a reason and, if it is to resume by itself, until when. Raises `DomainError`."""
+    terms = terms or Terms()
+    if terms.until is not None and terms.until <= now:
+        raise DomainError("Invalid until", "until must lie in the future.", field="until")
+    with transaction.atomic():
+        job = _locked(job_id)
+        check_may(by, job, "update")
+        if not job.is_active:
+            return Acted(job, changed=False)
+        _change(job, {"is_active": False}, by=by, now=now, reason=terms.reason, terms=terms)
+    return Acted(job, changed=True)
+
+
+@retried
+def resume_job(job_id: UUID, *, by: User | None, now: datetime, reason: str = "", missed: str | None = None) -> Acted:
+    """Resume a job and make up for `missed` runs, by default as the pause says. `by` None: its pause has run out.
+
+    Raises `DomainError`.
+    """
+    with transaction.atomic():
+        job = _locked(job_id)
+        if by is not None:
+            check_may(by, job, "update")
+        pause = pauses.current(job)
+        has_run_out = pause is not None and pause.until is not None and pause.until <= now
+        if job.is_active or (by is None and not has_run_out):
+            return Acted(job, changed=False)
+        _change(job, {"is_active": True}, by=by, now=now, reason=reason)
+        pauses.make_up(job, pause, missed or (pause.on_resume if pause else OnResume.SKIP), now=now)
+    return Acted(job, changed=True)
+
+
+def resume_what_has_run_out(*, now: datetime, may_act: Callable[[], bool] = lambda: True) -> int:
+    """Resume every job whose pause has run out, each once whoever leads. Return how many were resumed.
+
+    A job that cannot be resumed, because its end date has passed, stays paused until somebody looks at it.
+    """
+    run_out = JobPause.objects.filter(ended_at=None, until__lte=now).order_by("until", "id")
+    resumed = 0
+    for pause_id, job_id in list(run_out.values_list("pk", "job_id")):
+        if not may_act():
+            break
+        try:
+            resumed += resume_job(job_id, by=None, now=now, reason=PAUSE_RAN_OUT).changed
+        except NotFound:
+            continue
+        except DomainError as refusal:
+            logger.warning("Job %s stays paused: %s", job_id, refusal)
+            JobPause.objects.filter(pk=pause_id).update(until=None)
+    return resumed
+
+
+@retried
+def restore_job(job_id: UUID, number: int, *, by: User, now: datetime, reason: str = "") -> Acted:
+    """Put a job's definition back as it was in revision `number`. History, owner, pauses and secrets stay.
+
+    Raises `DomainError` where the rules of today refuse what was allowed then.
+    """
+    with transaction.atomic():
+        job = _locked(job_id)
+        check_may(by, job, "update")
+        sent = revisions.restored(job, number)
+        if not sent:
+            return Acted(job, changed=False)
+        _change(job, sent, by=by, now=now, reason=reason or f"Restored as in revision {number}")
+    return Acted(job, changed=True)
 
 
 @retried
@@ -116,9 +238,12 @@ def auto_pause(job_id: UUID, *, now: datetime, with_team: bool = False) -> bool:
         job = _locked(job_id)
         if not job.is_active or not job.has_expired(validation.local_date(now)):
             return False
+        before = revisions.definition_of(job)
         job.is_active = False
         reschedule(job, now=now, ended=True)
+        _record(job, "paused", before, by=None, now=now, reason=END_DATE_PASSED)
         job.save()
+        pauses.begin([job], Terms(END_DATE_PASSED), by=None, now=now)
         notify([events.auto_paused(job, now=now, with_team=with_team)], now=now)
     return True
 
@@ -133,6 +258,8 @@ def delete_job(job_id: UUID, *, by: User, now: datetime) -> Job:
         retention.delete(list(JobExecution.objects.filter(job_id=job_id).values_list("pk", flat=True)))
         daily_counts.forget(job_id)
         Job.objects.filter(pk=job_id).delete()
+        gone = revisions.differences(revisions.definition_of(job), revisions.NOTHING)
+        record(revisions.entry(job, "deleted", gone, is_revision=False), by=by, now=now)
         notify([events.job_deleted(job.name, by)], now=now)
     return job
 
@@ -171,9 +298,11 @@ def _save(job: Job, texts: ErrorTexts) -> None:
         raise
 
 
-def _word_update(job: Job, by: User, *, was_active: bool) -> Message:
+def _word_update(job: Job, by: User | None, *, was_active: bool) -> Message:
     if job.is_active == was_active:
         return events.job_updated(job, by)
+    if by is None:
+        return events.pause_ran_out(job)
     return events.job_enabled(job, by) if job.is_active else events.job_disabled(job, by)
 
 
@@ -215,10 +344,12 @@ def _change_secrets(job_id: UUID, change: Callable[[Secrets], Secrets], *, by: U
         changed = change(secrets)
         if changed == secrets:
             return
+        before = revisions.definition_of(job)
         job.sealed_secrets = changed.sealed()
         job.request_options = request_options.trimmed(
             {**request_options.DEFAULTS, **job.request_options, **changed.described}
         )
+        _record(job, "updated", before, by=by, now=now)
         job.save()
         notify([events.job_updated(job, by)], now=now)
 
@@ -394,15 +525,31 @@ def _stamp(job: Job | None) -> tuple[UUID, datetime] | None:
 
 def _store(good: Sequence[Verdict], built: Mapping[int, Job], by: User | None, now: datetime) -> list[Job]:
     """Insert the new jobs and write the changed ones back; return them in their order."""
-    new, changed = [], []
+    new, changed, entries = [], [], []
+    slugs = revisions.all_slugs()
     for verdict in good:
         if verdict.job is None:
-            new.append(built.get(verdict.row.number) or _new_job(verdict, by, now))
+            job = built.get(verdict.row.number) or _new_job(verdict, by, now)
+            new.append(job)
+            entries.append(_imported(job, revisions.NOTHING, slugs))
         else:
+            before = revisions.definition_of(verdict.job)
             _assign(verdict.job, verdict.values or {})
             changed.append(verdict.job)
+            entries.append(_imported(verdict.job, before, slugs))
     reschedule_all(changed, now=now)
     bulk.insert(new)
     bulk.update(changed)
+    pauses.begin([job for job in new if not job.is_active], Terms(), by=by, now=now)
+    record_all([entry for entry in entries if entry], by=by, now=now)
     in_order = iter(new)
     return [verdict.job or next(in_order) for verdict in good]
+
+
+def _imported(job: Job, before: Definition, slugs: Mapping[UUID, str]) -> Entry | None:
+    """Count the revision of a job that a file creates or changes, and return its entry in the audit trail."""
+    changes = revisions.differences(before, revisions.definition_of(job), slugs=slugs)
+    if not changes:
+        return None
+    job.revision += 1
+    return revisions.entry(job, "created" if before is revisions.NOTHING else "updated", changes)

@@ -15,10 +15,11 @@ from django.core import signing
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
+from audit.services import record
 from cronsched.lib.db import batches
 from cronsched.lib.db.deadlocks import retried
 from cronsched.lib.errors import DomainError, NotFound
-from jobs.definitions import error_texts, validation
+from jobs.definitions import error_texts, revisions, validation
 from jobs.models import Job, JobRenewal
 from jobs.notices import events
 from jobs.schedule.reschedule import reschedule
@@ -82,9 +83,12 @@ def renew(
             renewed_by_address=address,
             created_at=now,
         )
-        job.end_date = new
+        before = revisions.definition_of(job)
+        job.end_date, job.revision = new, job.revision + 1
         reschedule(job, now=now)
         job.save()
+        changes = revisions.differences(before, revisions.definition_of(job))
+        record(revisions.entry(job, "renewed", changes, reason=renewal.reason), by=by, now=now)
         renewal.save(force_insert=True)
         who = address or (by and (by.email or by.username)) or "Unknown"
         notify([events.job_renewed(job, by=who, old_end_date=old, reason=renewal.reason)], now=now)

@@ -43,6 +43,12 @@ def job_enabled(job: Job, actor: User | None) -> Message:
     return _edited(job, actor, "job_enabled", "Job Enabled", "enabled")
 
 
+def pause_ran_out(job: Job) -> Message:
+    return Message(
+        "job_enabled", "Job Enabled", f'Job "{job.name}" was enabled: its pause has run out.', Level.INFO, job_id=job.pk
+    )
+
+
 def job_disabled(job: Job, actor: User | None) -> Message:
     text = f'Job "{job.name}" was disabled by {_name(actor)}.'
     return Message(

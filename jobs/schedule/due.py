@@ -126,6 +126,13 @@ def settle(due: Iterable[JobFacts], *, now: datetime) -> Settlement:
     return settlement
 
 
+def settle_runs(job: JobFacts, planned: Plan, *, now: datetime) -> Settlement:
+    """Decide about the fire times of one job that `planned` names, by its rule about overlaps."""
+    settlement = Settlement()
+    _add(settlement, job, planned, open_executions([job.id]), now)
+    return settlement
+
+
 def _plan(job: JobFacts, now: datetime) -> Plan:
     assert job.next_fire_at is not None
     timing = Timing(

@@ -13,9 +13,13 @@ from uuid import UUID
 
 from django.db.models import F
 
+from audit.services import record
 from cronsched.lib.db.effects import Effects
+from jobs.definitions import revisions
 from jobs.models import Job
 from jobs.notices import events
+from jobs.schedule import pauses
+from jobs.schedule.pauses import Terms
 from jobs.schedule.reschedule import reschedule
 from notifications.message import Message
 
@@ -62,8 +66,13 @@ def _pause_failing(job_ids: Sequence[UUID], now: datetime) -> list[Message]:
     failing = Job.objects.active().filter(id__in=job_ids, consecutive_failures__gte=F("pause_after_failures"))
     notices = []
     for job in failing.select_related("category", "pic_team").order_by("id"):
-        job.is_active = False
+        before = revisions.definition_of(job)
+        job.is_active, job.revision = False, job.revision + 1
         reschedule(job, now=now)
-        job.save(update_fields=["is_active", "next_fire_at", "schedule_error", "updated_at"])
+        job.save(update_fields=["is_active", "next_fire_at", "schedule_error", "updated_at", "revision"])
+        reason = f"{job.consecutive_failures} failures in a row."
+        pauses.begin([job], Terms(reason), by=None, now=now)
+        changes = revisions.differences(before, revisions.definition_of(job))
+        record(revisions.entry(job, "paused", changes, reason=reason), by=None, now=now)
         notices.append(events.paused_after_failures(job, failures=job.consecutive_failures, now=now))
     return notices

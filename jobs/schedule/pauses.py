@@ -1,0 +1,115 @@
+"""Pauses: who paused a job, why and until when, and which of the runs it kept back are made up for."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from accounts.models import User
+from audit import origin
+from cronsched.lib.errors import DomainError
+from cronsched.lib.ids import known_id
+from jobs import cron
+from jobs.models import Job, JobPause, OnResume
+from jobs.schedule import due
+from jobs.schedule.plan import Plan, end_of
+from jobs.schedule.scheduled_job import JobFacts
+
+# Runs that one resume may make up for. More of them are a burst that nobody wants.
+MAX_MADE_UP = 1000
+SYSTEM = "scheduler"
+
+
+class Terms(NamedTuple):
+    """Why a job is paused, when it resumes by itself (None: never) and what it then makes up for."""
+
+    reason: str = ""
+    until: datetime | None = None
+    on_resume: str = OnResume.SKIP
+    batch_id: UUID | None = None
+
+
+def begin(jobs: Iterable[Job], terms: Terms, *, by: User | None, now: datetime) -> None:
+    """Write down that `jobs` are paused from now on, in the transaction that pauses them. `by` None: the scheduler."""
+    JobPause.objects.bulk_create(
+        JobPause(
+            job=job,
+            began_at=now,
+            by=by,
+            by_name=by.username if by else SYSTEM,
+            reason=terms.reason or origin.current().reason,
+            until=terms.until,
+            on_resume=terms.on_resume,
+            batch_id=terms.batch_id,
+        )
+        for job in jobs
+    )
+
+
+def end(job: Job, *, by: User | None, now: datetime) -> JobPause | None:
+    """Write down that the job's pause is over and return it; None where nobody knows of one."""
+    pause = current(job)
+    JobPause.objects.filter(job=job, ended_at=None).update(ended_at=now, ended_by_name=by.username if by else SYSTEM)
+    return pause
+
+
+def current(job: Job) -> JobPause | None:
+    """Return the pause the job is in, if it is on record."""
+    return JobPause.objects.filter(job=job, ended_at=None).order_by("-began_at", "-id").first()
+
+
+def make_up(job: Job, pause: JobPause | None, missed: str, *, now: datetime) -> int:
+    """Queue the runs that the pause kept back: none, the last or all. Return how many rows were written.
+
+    Call it in the transaction that resumes the job. A fire time that has a row already is left alone, and the job's
+    rule about overlaps holds. Raises `DomainError` where all would be too many.
+    """
+    if pause is None or missed == OnResume.SKIP:
+        return 0
+    facts = JobFacts.read(Job.objects.filter(pk=job.pk))[0]
+    times = _kept_back(facts, missed, after=pause.began_at, until=now)
+    owed = due.settle_runs(facts, Plan(tuple(times), (), facts.next_fire_at, expired=False), now=now)
+    return len(due.write(owed, [due.queued_row(run) for run in owed.runs], now=now))
+
+
+def kept_back(job: Job, *, now: datetime) -> int:
+    """Return how many fire times the current pause has kept back so far."""
+    pause = current(job)
+    if pause is None:
+        return 0
+    return cron.count_fire_times(job.cron_expression, job.zone_name, after=pause.began_at, until=now)
+
+
+def _kept_back(job: JobFacts, missed: str, *, after: datetime, until: datetime) -> list[datetime]:
+    last = min(until, end_of(job.end_date, due.end_zone()))
+    expression, zone = job.cron_expression, job.zone_name
+    if missed == OnResume.LAST:
+        moment = cron.previous_fire_time(expression, zone, at=last)
+        return [moment] if moment is not None and moment > after else []
+    times = list(cron.fire_times_between(expression, zone, after=after, until=last, limit=MAX_MADE_UP + 1))
+    if len(times) > MAX_MADE_UP:
+        message = f'More than {MAX_MADE_UP} runs were kept back. Resume with "last" or "skip".'
+        raise DomainError("Invalid missed", message, field="missed")
+    return times
+
+
+# --- What is sent and shown ------------------------------------------------------------------------------------------
+
+
+def read_choice(value: Any, field: str, default: str) -> str:
+    """Return what to make of missed runs. Raises `DomainError` naming `field`."""
+    if value is None or value == "":
+        return default
+    if not isinstance(value, str) or value not in OnResume.values:
+        raise DomainError(f"Invalid {field}", f"{field} must be one of: {', '.join(OnResume.values)}.", field=field)
+    return value
+
+
+def read_batch(value: Any) -> UUID | None:
+    """Return the id of a bulk act. Raises `DomainError`."""
+    if value is None:
+        return None
+    batch_id = known_id(value) if isinstance(value, str) else None
+    if batch_id is None:
+        raise DomainError("Invalid batch_id", "batch_id must be the id that a bulk pause returned.", field="batch_id")
+    return batch_id
