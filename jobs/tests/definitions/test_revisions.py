@@ -91,11 +91,11 @@ def restore(job, number, by, **more):
 
 
 def test_a_definition_is_put_back_as_it_was(job, alice):
-    before = Job.objects.values().get()
+    before = dict(Job.objects.values().get())
     change(job, alice, cron_expression="0 5 * * *", metadata={"a": 1})
     change(job, alice, category=make_category(name="Other").slug, timeout_seconds=99)
     restored = restore(job, 1, alice, reason="it was better").job
-    after = Job.objects.values().get()
+    after = dict(Job.objects.values().get())
     assert {name for name in before if before[name] != after[name]} == {"revision", "updated_at"}
     assert restored.next_fire_at == after["next_fire_at"]
     assert (newest().revision, newest().reason) == (4, "it was better")
