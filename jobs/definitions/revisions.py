@@ -13,7 +13,7 @@ from audit.models import AuditEntry
 from audit.services import MASKED, Changes, Entry
 from cronsched.lib.errors import NotFound
 from jobs.definitions import request_options
-from jobs.definitions.validation import OPTION_FIELDS
+from jobs.definitions.scheduling_options import OPTION_FIELDS
 from jobs.models import Job
 from taxonomy.models import JobCategory, Label, PicTeam
 

@@ -498,6 +498,7 @@ def test_filled_cells_change_an_existing_job_and_blank_ones_do_not():
     assert {key for key, value in after.items() if (key, value) not in before.items()} == {
         "cron_expression",
         "next_fire_at",
+        "revision",
         "updated_at",
     }
     assert job.next_fire_at == datetime(2026, 1, 15, 19, 30, tzinfo=UTC)
