@@ -297,6 +297,12 @@ DRAIN_TIMEOUT_SECONDS = env.integer("DRAIN_TIMEOUT_SECONDS", 30)
 MANUAL_RUN_WAIT_SECONDS = env.integer("MANUAL_RUN_WAIT_SECONDS", 20, at_least=1, at_most=28)
 # 0 keeps the history for ever.
 EXECUTION_RETENTION_DAYS = env.integer("EXECUTION_RETENTION_DAYS", 365)
+# Where mail about jobs may go; empty: anywhere.
+NOTIFICATION_EMAIL_DOMAINS = [name.lower() for name in env.names("NOTIFICATION_EMAIL_DOMAINS")]
+# Mails about one job within an hour; what comes after is said in one mail for each address. 0: no limit.
+NOTIFICATION_MAILS_PER_JOB_HOUR = env.integer("NOTIFICATION_MAILS_PER_JOB_HOUR", 200)
+# How many mails leave within a second; 0: as fast as the server takes them.
+NOTIFICATION_MAILS_PER_SECOND = env.integer("NOTIFICATION_MAILS_PER_SECOND", 20)
 NOTIFICATION_RETENTION_DAYS = env.integer("NOTIFICATION_RETENTION_DAYS", 90)
 # 0 keeps the trail for ever.
 AUDIT_RETENTION_DAYS = env.integer("AUDIT_RETENTION_DAYS", 730)

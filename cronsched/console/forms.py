@@ -3,8 +3,11 @@
 from typing import Any
 
 from django import forms
-from django.core.validators import validate_email
+from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminTextareaWidget
+
+from cronsched.lib.errors import DomainError
+from cronsched.lib.input import addresses
 
 
 class AddressListField(forms.CharField):
@@ -26,5 +29,7 @@ class CheckedAddressListField(AddressListField):
     """The same where no rule of the domain looks at the addresses afterwards."""
 
     def run_validators(self, value: Any) -> None:
-        for address in value:
-            validate_email(address)
+        try:
+            addresses.checked(value, field="The list")
+        except DomainError as error:
+            raise ValidationError(str(error)) from None

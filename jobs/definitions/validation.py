@@ -16,13 +16,11 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 
 from cronsched.lib.errors import DomainError
 from cronsched.lib.http import DoorError
 from cronsched.lib.http import urls as door_urls
-from cronsched.lib.input import payload
+from cronsched.lib.input import addresses, payload
 from jobs.definitions import request_options
 from jobs.definitions.error_texts import CREATE, UPDATE, ErrorTexts, duplicate_name
 from jobs.definitions.github_names import GITHUB_FIELDS, check_github_name, read_shorthand
@@ -206,11 +204,11 @@ class JobValidator:
     def check_mail(self) -> None:
         """Check the three mail fields. While mails are off, no address and no wish is kept."""
         enabled = self._flag("enable_email_notifications")
-        addresses = self._addresses()
+        recipients = self._addresses()
         on_success = self._flag("notify_on_success")
         self.values |= {
             "enable_email_notifications": enabled,
-            "notification_emails": addresses if enabled else [],
+            "notification_emails": recipients if enabled else [],
             "notify_on_success": enabled and on_success,
         }
 
@@ -226,11 +224,7 @@ class JobValidator:
             return []
         if not isinstance(items, list):
             raise DomainError("Invalid notification_emails", "notification_emails must be a list", field=name)
-        addresses = [item.strip() if isinstance(item, str) else "" for item in items]
-        if not all(_is_address(address) for address in addresses):
-            message = "notification_emails must contain valid email addresses."
-            raise DomainError("Invalid notification_emails", message, field=name)
-        return addresses
+        return addresses.checked(items, field=name)
 
     def check_end_date(self) -> None:
         if not self.is_asked("end_date"):
@@ -352,11 +346,3 @@ def _bad_target_url(message: str) -> DomainError:
 
 def _bad_team(message: str) -> DomainError:
     return DomainError("Invalid PIC team", message, field="pic_team")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        validate_email(text)
-    except ValidationError:
-        return False
-    return True

@@ -5,19 +5,22 @@ reads the team's mail may keep the team's job alive. It works once, since a rene
 page behind it only shows; what acts is its button, because mail scanners open links.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
 from django.core import signing
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from accounts.models import User
 from audit.services import record
 from cronsched.lib.db import batches
 from cronsched.lib.db.deadlocks import retried
+from cronsched.lib.db.outages import piecewise
 from cronsched.lib.errors import DomainError, NotFound
 from jobs.definitions import error_texts, revisions, validation
 from jobs.models import Job, JobRenewal
@@ -26,6 +29,8 @@ from jobs.schedule.reschedule import reschedule
 from notifications.message import Message
 from notifications.services import mail_is_configured, not_yet_sent, notify
 from taxonomy.models import JobCategory
+
+logger = logging.getLogger(__name__)
 
 # Days a renewal may add.
 EXTENSIONS = (30, 90, 180)
@@ -185,21 +190,22 @@ def remind(*, now: datetime, may_act: Callable[[], bool] = lambda: True) -> int:
     for start in range(0, len(ids), PORTION):
         if not may_act():
             break
-        jobs = Job.objects.select_related("category", "pic_team", "created_by").filter(
-            pk__in=ids[start : start + PORTION]
-        )
-        total += _remind_of([message for job in jobs for message in _reminders(job, today, now)], now)
+        total += sum(piecewise(ids[start : start + PORTION], partial(_remind_of, today=today, now=now), _left_out))
     return total
 
 
-def _remind_of(reminders: list[Message], now: datetime) -> int:
-    new = not_yet_sent(reminders)
-    try:
-        notify(new, now=now)
-        return len(new)
-    except IntegrityError:
-        # Another process says the same at this moment; the next pass finds what it has left out.
-        return 0
+def _remind_of(ids: Sequence[UUID], *, today: date, now: datetime) -> int:
+    jobs = (
+        Job.objects.select_related("category", "pic_team", "created_by").filter(pk__in=ids).order_by("end_date", "pk")
+    )
+    new = not_yet_sent(message for job in jobs.order_by("end_date", "pk") for message in _reminders(job, today, now))
+    notify(new, now=now)
+    return len(new)
+
+
+def _left_out(job_id: UUID, error: Exception) -> int:
+    logger.error("Nobody can be reminded of the end of job %s", job_id, exc_info=error)
+    return 0
 
 
 def _reminders(job: Job, today: date, now: datetime) -> list[Message]:

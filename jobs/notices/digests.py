@@ -4,9 +4,12 @@ A period ends at a midnight of the scheduler's zone. Each account gets one mail 
 often the chore runs: the mail is queued together with its key, which can be there once only.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from itertools import takewhile
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -18,6 +21,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.models import NotificationPreferences, User
 from cronsched.lib.db import batches
+from cronsched.lib.db.outages import one_by_one
 from jobs.definitions import validation
 from jobs.models import GOOD_CONCLUSIONS, NEVER_SENT_STATUSES, Job, JobExecution, Status, Tracking
 from jobs.notices.events import job_url
@@ -26,6 +30,8 @@ from notifications.models import Level
 from notifications.pages import unsubscribe_link
 from notifications.services import mail_is_configured, not_yet_sent, notify
 from taxonomy.models import PicTeam
+
+logger = logging.getLogger(__name__)
 
 LINES = 25
 ERROR_LENGTH = 200
@@ -92,12 +98,13 @@ def send(kind: Kind, *, now: datetime, may_act: Callable[[], bool] = lambda: Tru
     over = period(kind, now=now)
     teams = _teams_by_address()
     wanting = NotificationPreferences.objects.filter(**{kind.preference: True}, user__is_active=True)
-    sent = 0
-    for preferences in wanting.select_related("user").order_by("user"):
-        if not may_act():
-            break
-        sent += _send_to(preferences.user, kind, over, teams, now)
-    return sent
+    users = (preferences.user for preferences in wanting.select_related("user").order_by("user"))
+
+    def failed(user: User, error: Exception) -> None:
+        logger.error("The %s of %s could not be queued", kind.title.lower(), user.username, exc_info=error)
+
+    act = partial(_send_to, kind=kind, over=over, teams=teams, now=now)
+    return sum(one_by_one(takewhile(lambda _: may_act(), users), act, failed))
 
 
 def _send_to(user: User, kind: Kind, over: Period, teams: Mapping[str, Sequence[UUID]], now: datetime) -> int:
@@ -121,7 +128,8 @@ def _teams_by_address() -> dict[str, list[UUID]]:
     teams: dict[str, list[UUID]] = {}
     for team_id, addresses in PicTeam.objects.values_list("pk", "emails"):
         for address in addresses:
-            teams.setdefault(address.lower(), []).append(team_id)
+            # Whatever somebody wrote there by hand.
+            teams.setdefault(str(address).lower(), []).append(team_id)
     return teams
 
 

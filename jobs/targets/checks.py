@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
+from cronsched.lib.db.outages import one_by_one
 from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
 from jobs import cron, dispatch
@@ -91,8 +92,14 @@ def check_due(*, now: datetime, may_act: Callable[[], bool] = lambda: True) -> i
     if _blocked(workflows, now):
         workflows = []
     tasks = [*workflows, *_tasks(owed.exclude(is_workflow)[:WEBHOOKS])]
-    for task, findings in _checked(tasks, now):
-        _keep(task, findings, now)
+
+    def left_out(checked: tuple[Task, list[Finding]], error: Exception) -> None:
+        task = checked[0]
+        logger.error("What was found at the target of job %s could not be kept", task.job_id, exc_info=error)
+        # Or it would be the first of every portion, all night.
+        Job.objects.filter(pk=task.job_id, updated_at=task.updated_at).update(target_checked_at=now)
+
+    one_by_one(_checked(tasks, now), lambda checked: _keep(*checked, now), left_out)
     return len(tasks)
 
 

@@ -1,7 +1,7 @@
 """Tell a database that cannot be asked from a statement it refuses."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError
@@ -60,6 +60,24 @@ def piecewise(
             return [refused(items[0], error)]
     middle = len(items) // 2
     return [*piecewise(items[:middle], act, refused), *piecewise(items[middle:], act, refused)]
+
+
+def one_by_one(
+    items: Iterable[Item], act: Callable[[Item], Outcome], failed: Callable[[Item, Exception], None]
+) -> list[Outcome]:
+    """Act on each item and return what came of those that went well: one that fails costs nobody but itself.
+
+    `failed` gets the others. Raises what `act` raises where the database cannot be asked.
+    """
+    outcomes = []
+    for item in items:
+        try:
+            outcomes.append(act(item))
+        except Exception as error:
+            if is_outage(error):
+                raise
+            failed(item, error)
+    return outcomes
 
 
 def first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """The leader asks GitHub how its runs are going: in intervals that grow, with ETags, for a limited time."""
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from cronsched.lib.db import batches
+from cronsched.lib.db.outages import one_by_one
 from jobs.github import next_poll, rate_limits
 from jobs.github.configured import github
 from jobs.github.tracking.conclusion import Held, apply, hold
@@ -15,6 +17,8 @@ from jobs.github.tracking.search import choose, is_sought_in_vain
 from jobs.models import GitHubRun, JobExecution, Status, Tracking
 from jobs.notices import events
 from notifications.services import notify
+
+logger = logging.getLogger(__name__)
 
 # Runs of one pass, and how many of them are looked at side by side.
 BATCH = 40
@@ -35,12 +39,17 @@ def follow(*, now: datetime, may_act: Callable[[], bool] = lambda: True) -> int:
         if not looks:
             break
         with ThreadPoolExecutor(min(WIDTH, len(looks)), thread_name_prefix="runs") as pool:
-            for look, sight in zip(looks, pool.map(lambda look: ask(look, now), looks), strict=True):
-                _see(look, sight, now)
+            seen = zip(looks, pool.map(lambda look: ask(look, now), looks), strict=True)
+            one_by_one(seen, lambda pair: _see(*pair, now), _left_out)
         total += len(looks)
         if len(looks) < BATCH:
             break
     return total
+
+
+def _left_out(pair: tuple[Look, Sight], error: Exception) -> None:
+    # It was taken off the list for a while, so that the next look comes later.
+    logger.error("What GitHub says of execution %s could not be kept", pair[0].execution_id, exc_info=error)
 
 
 def _take(now: datetime) -> list[Look]:

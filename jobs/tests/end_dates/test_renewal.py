@@ -14,6 +14,7 @@ from cronsched.tests.browser import opened_page
 from jobs.definitions.validation import local_date
 from jobs.end_dates import renewal
 from jobs.models import Job, JobRenewal
+from jobs.notices import events
 from jobs.tests.factories import make_job
 from notifications.models import Delivery, Notification
 from taxonomy.tests.factories import make_category, make_team
@@ -53,6 +54,35 @@ def test_owner_and_team_are_reminded_each_once(mail, job):
         ("ops@example.com", "Job Ending in 30 days: Backup"),
     ]
     assert renewal.remind(now=MORNING + timedelta(hours=1)) == 0
+
+
+TOO_LONG = "a" * 250 + "@example.com"
+
+
+@pytest.mark.database
+def test_an_address_that_cannot_be_stored_costs_its_reminder_alone(mail, job, caplog):
+    other = make_job(
+        name="Other", end_date=TODAY + timedelta(days=7), pic_team=make_team(name="Long", emails=[TOO_LONG])
+    )
+    renewal.remind(now=MORNING)
+    assert {address for address, _ in reminded()} == {"Owner@example.com", "ops@example.com"}
+    assert other.name in caplog.text
+    assert "recipient: 262 characters, at most 254" in caplog.text
+
+
+def test_a_job_nobody_can_word_costs_its_own_reminder_alone(mail, job, caplog, monkeypatch):
+    bad = make_job(name="Bad", end_date=TODAY + timedelta(days=7), pic_team=job.pic_team)
+    word = events.end_date_reminder
+
+    def unless_bad(worded, *arguments, **named):
+        if worded.pk == bad.pk:
+            raise TypeError("no")
+        return word(worded, *arguments, **named)
+
+    monkeypatch.setattr(events, "end_date_reminder", unless_bad)
+    assert renewal.remind(now=MORNING) == 2
+    assert {address for address, _ in reminded()} == {"Owner@example.com", "ops@example.com"}
+    assert f"Nobody can be reminded of the end of job {bad.pk}" in caplog.text
 
 
 def test_reminders_come_at_30_14_7_and_1_days(mail, job):

@@ -261,3 +261,21 @@ def test_the_error_of_a_digest_is_the_last_of_either_kind(dora):
     ran(job, Status.FAILED, error_message="refused", at=YESTERDAY)
     digests.send(DAILY, now=MONDAY)
     assert content()["jobs"][0]["error"] == "The GitHub run ended with failure."
+
+
+def test_a_digest_that_cannot_be_made_costs_nobody_else_theirs(dora, monkeypatch, caplog):
+    eve = make_user("eve", email="eve@example.com")
+    NotificationPreferences.objects.create(user=eve, daily_digest=True)
+    for user in (dora, eve):
+        ran(make_job(created_by=user))
+    compose = digests.compose
+
+    def unless_doras(jobs, *arguments, **named):
+        if jobs[0].created_by == dora:
+            raise TypeError("no")
+        return compose(jobs, *arguments, **named)
+
+    monkeypatch.setattr(digests, "compose", unless_doras)
+    assert digests.send(DAILY, now=MONDAY) == 1
+    assert Delivery.objects.get().recipient == "eve@example.com"
+    assert "The daily digest of dora could not be queued" in caplog.text
