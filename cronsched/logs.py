@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from http import HTTPStatus
 
 from cronsched.lib import request_ids
 
@@ -43,3 +44,10 @@ class RefusalsInOneLine(logging.Filter):
         if getattr(record, "status_code", 500) < 500:
             record.exc_info = None
         return True
+
+
+class NoOutages(logging.Filter):
+    """Drops Django's line, or traceback, about a 503: what could not be used is told where it is answered."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE

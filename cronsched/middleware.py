@@ -11,8 +11,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
 from cronsched.api.errors import error_body
+from cronsched.console import error_pages
 from cronsched.lib import request_ids
 from cronsched.lib.addresses import is_within
+from cronsched.lib.db.outages import is_outage
 
 access = logging.getLogger("cronsched.access")
 
@@ -141,6 +143,19 @@ class SlashlessPaths:
         if len(path) > 1 and path.endswith("/") and not path.startswith(PAGES):
             request.path_info = path.removesuffix("/")
         return self.get_response(request)
+
+
+class DatabaseOutages:
+    """Answer 503 where a view outside the API could not use the database. (The API's views have their own handler.)"""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        return error_pages.unavailable(request, exception) if is_outage(exception) else None
 
 
 class JSONErrors:

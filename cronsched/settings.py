@@ -130,6 +130,7 @@ MIDDLEWARE = [
     "cronsched.middleware.HeadsWithoutBodies",
     "corsheaders.middleware.CorsMiddleware",
     "cronsched.middleware.JSONErrors",
+    "cronsched.middleware.DatabaseOutages",
     "cronsched.middleware.SlashlessPaths",
     "cronsched.middleware.NothingKept",
     "cronsched.middleware.ConsolePolicy",
@@ -370,6 +371,7 @@ LOGGING = {
     "filters": {
         "as_warning": {"()": "cronsched.logs.AsWarning"},
         "refusals_in_one_line": {"()": "cronsched.logs.RefusalsInOneLine"},
+        "no_outages": {"()": "cronsched.logs.NoOutages"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
@@ -382,10 +384,13 @@ LOGGING = {
         "cronsched.access": {"level": "INFO" if DEBUG else "WARNING"},
         # Django's own handlers would write each of its lines a second time.
         "django": {"handlers": []},
+        # What is told where it matters: the pool would write a line for every attempt to connect.
+        "psycopg.pool": {"level": "ERROR"},
         # A request to another host's name.
         "django.security.DisallowedHost": {"filters": ["as_warning"]},
         # What a client may not do or wrote wrong: its traceback leads to Django's own lines only.
-        "django.request": {"filters": ["refusals_in_one_line"]},
+        # And a database that is away is one line where it is answered.
+        "django.request": {"filters": ["refusals_in_one_line", "no_outages"]},
         "django.security.DisallowedModelAdminToField": {"filters": ["as_warning"]},
     },
 }

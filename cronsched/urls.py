@@ -33,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("openapi.json", csrf_exempt(documents.openapi)),
     # Asked for by browsers on every page that names no icon.
     path("favicon.ico", RedirectView.as_view(url=static("cronsched/icon.svg"), permanent=True)),
+    path("livez", csrf_exempt(health.alive)),
     path("healthz", csrf_exempt(health.alive)),
     path("readyz", csrf_exempt(health.ready)),
     # The one path where a slash matters: people type it without.

@@ -21,6 +21,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from cronsched.lib.db.outages import first_line, give_up_connection, is_outage
 from cronsched.lib.errors import DomainError, TooManyRequests
 
 logger = logging.getLogger(__name__)
@@ -135,6 +136,10 @@ def _is_storable(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+# A database that comes back is found within some seconds.
+RETRY_AFTER_OUTAGE = {"Retry-After": "5"}
+AWAY = "The database cannot be used at the moment. Nothing was changed; try again in some seconds."
+
 # --- Refusals --------------------------------------------------------------------------------------------------------
 
 
@@ -152,6 +157,8 @@ def error_body(status: int, exception: BaseException | None = None) -> dict[str,
             return {"error": "Too many requests", "message": str(exception or "Try again later.")}
         case HTTPStatus.BAD_REQUEST:
             return {"error": "Bad request", "message": "The request could not be understood."}
+        case HTTPStatus.SERVICE_UNAVAILABLE:
+            return {"error": "Service unavailable", "message": AWAY}
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         phrase = HTTPStatus(status).phrase
         return {"error": phrase, "message": phrase}
@@ -188,8 +195,19 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Respo
             return _response(error_body(HTTPStatus.BAD_REQUEST), HTTPStatus.BAD_REQUEST)
         case exceptions.APIException() if exception.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return _response(error_body(HTTPStatus.BAD_REQUEST), HTTPStatus.BAD_REQUEST)
+        case _ if is_outage(exception):
+            note_outage(context["request"]._request, exception)
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            return _response(error_body(status), status, RETRY_AFTER_OUTAGE)
     logger.error("Unexpected error in %s", context["view"].__class__.__name__, exc_info=exception)
     return _response(error_body(HTTPStatus.INTERNAL_SERVER_ERROR, exception), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def note_outage(request: HttpRequest, error: Exception) -> None:
+    """Write one line about a request that failed for want of a database, and give up its connection."""
+    where = request.resolver_match.route if request.resolver_match else "a page"
+    logger.warning("%s %s: the database cannot be used: %s", request.method, where, first_line(error))
+    give_up_connection()
 
 
 def _is_gone(user: Any) -> bool:
@@ -220,6 +238,11 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """Answer for errors outside the API views (`handler500`). Called while the exception is being handled."""
     return _plain_response(HTTPStatus.INTERNAL_SERVER_ERROR, sys.exc_info()[1])
+
+
+def unavailable(request: HttpRequest) -> HttpResponseBase:
+    """Answer for views outside the API while the database cannot be used."""
+    return _plain_response(HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def _plain_response(status: int, exception: BaseException | None = None) -> JsonResponse:

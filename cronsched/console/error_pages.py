@@ -1,5 +1,6 @@
 """What goes wrong, told to whom it happens to: people with a browser get a page, programs the shape of the API."""
 
+import sys
 from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
@@ -8,6 +9,7 @@ from django.template.loader import render_to_string
 from django.views.decorators.csrf import csrf_exempt
 
 from cronsched.api import errors
+from cronsched.lib.db.outages import is_outage
 
 PEOPLE = ("/admin/", "/links/")
 TEXTS = {
@@ -16,6 +18,10 @@ TEXTS = {
     HTTPStatus.INTERNAL_SERVER_ERROR: (
         "This went wrong",
         "It is not your fault. The log of the web process says what happened.",
+    ),
+    HTTPStatus.SERVICE_UNAVAILABLE: (
+        "Please try again in a moment",
+        "The database cannot be used at the moment. Nothing was changed.",
     ),
 }
 
@@ -31,7 +37,20 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
+    """Called while the exception is being handled."""
+    error = sys.exc_info()[1]
+    if isinstance(error, Exception) and is_outage(error):
+        # In a middleware, as while a session was being saved: of the views' own the middleware has heard.
+        return unavailable(request, error)
     return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR) or errors.server_error(request)
+
+
+def unavailable(request: HttpRequest, error: Exception) -> HttpResponseBase:
+    """Answer for a page or a call that failed for want of a database."""
+    errors.note_outage(request, error)
+    response = _page(request, HTTPStatus.SERVICE_UNAVAILABLE) or errors.unavailable(request)
+    response.headers["Retry-After"] = errors.RETRY_AFTER_OUTAGE["Retry-After"]
+    return response
 
 
 def _page(request: HttpRequest, status: HTTPStatus) -> HttpResponse | None:

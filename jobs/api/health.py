@@ -1,10 +1,12 @@
 """Is the service alive, and can it work? For people, monitors and load balancers; nobody needs a token."""
 
+import logging
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
+from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -18,22 +20,59 @@ from cronsched.api.errors import utc_text
 from cronsched.api.openapi import Answer, operation
 from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.clock import database_now
+from cronsched.lib.db.outages import NO_TABLES, first_line, is_outage, lacks_tables
+from cronsched.lib.db.writing import missing_migrations, try_to_write
 from cronsched.lib.probe import Probe
 from jobs.scheduler.leadership import NOBODY, SchedulerStatus, read_status
 
+logger = logging.getLogger(__name__)
+
 # Load balancers rarely wait longer than five seconds.
 PATIENCE_SECONDS = 2.0
+# However many ask, the database is written to no more often.
+REMEMBER_SECONDS = 2.0
+AWAY = "The database does not answer."
+NOT_WRITABLE = "The database cannot be written."
+NOT_MIGRATED = f"The database cannot be used: {NO_TABLES}"
 
 
 def ask_database() -> SchedulerStatus:
     return read_status(now=database_now())
 
 
-_probe = Probe(ask_database)
+class Readiness:
+    """Says what keeps requests from being served, and writes it to the log when that changes."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def problem(self) -> str:
+        """Return what is wrong with the database, or nothing. Callers are told no more than that."""
+        found, cause = self._look()
+        if found != self._told:
+            logger.warning("%s%s", found or "The database can be written again.", f" ({cause})" if cause else "")
+        self._told = found
+        return found
+
+    def _look(self) -> tuple[str, str]:
+        try:
+            try_to_write(connection)
+            return (NOT_MIGRATED if missing_migrations(connection) else ""), ""
+        except Error as error:
+            connection.close()
+            if not is_outage(error):
+                raise
+            return (NOT_MIGRATED if lacks_tables(error) else NOT_WRITABLE), first_line(error)
+
+
+_status = Probe(ask_database)
+_readiness = Probe(Readiness().problem)
 
 
 class HealthSerializer(serializers.Serializer[Any]):
-    status = serializers.CharField(help_text="`healthy`, or `degraded` while the database does not answer.")
+    status = serializers.CharField(
+        help_text="`healthy`, or `degraded` while the database does not answer or cannot be written."
+    )
     service = serializers.CharField()
     version = serializers.CharField()
     timestamp = serializers.DateTimeField()
@@ -43,11 +82,11 @@ class HealthSerializer(serializers.Serializer[Any]):
     docs_url = serializers.CharField()
 
 
-def health_object(found: SchedulerStatus | None, *, now: datetime) -> dict[str, Any]:
+def health_object(found: SchedulerStatus | None, *, is_ready: bool, now: datetime) -> dict[str, Any]:
     """Word the answer; `found` is None if the database does not answer."""
     scheduler = found or NOBODY
     return {
-        "status": "degraded" if found is None else "healthy",
+        "status": "healthy" if found is not None and is_ready else "degraded",
         "service": settings.SERVICE_NAME,
         "version": settings.VERSION,
         "timestamp": utc_text(now),
@@ -86,7 +125,9 @@ class HealthViewSet(APIViewSet):
         },
     )
     def list(self, request: Request) -> Response:
-        return Response(health_object(_probe.ask(patience=PATIENCE_SECONDS), now=timezone.now()))
+        found = _status.ask(patience=PATIENCE_SECONDS)
+        is_ready = found is not None and _problem() == ""
+        return Response(health_object(found, is_ready=is_ready, now=timezone.now()))
 
 
 @require_safe
@@ -97,8 +138,12 @@ def alive(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 if requests can be served, 503 while the database does not answer."""
-    if _probe.ask(patience=PATIENCE_SECONDS) is None:
-        body = {"error": "Not ready", "message": "The database does not answer."}
-        return JsonResponse(body, status=HTTPStatus.SERVICE_UNAVAILABLE)
+    """Answer 200 if requests can be served, 503 while the database does not answer or cannot be written."""
+    if problem := _problem():
+        return JsonResponse({"error": "Not ready", "message": problem}, status=HTTPStatus.SERVICE_UNAVAILABLE)
     return JsonResponse({"status": "ready"})
+
+
+def _problem() -> str:
+    found = _readiness.ask(patience=PATIENCE_SECONDS, remember=REMEMBER_SECONDS)
+    return AWAY if found is None else found

@@ -61,9 +61,10 @@ def look(before: Sighting | None, *, uptime: Callable[[], float]) -> Sighting:
 def take_over(seen: Sighting, *, holder: str, uptime: float, now: datetime) -> Term | None:
     """Take the lease if nobody holds it or its row stood still for TTL; None while the holder still renews.
 
-    `uptime` is read before the call. Losing the race against another standby is None as well.
+    Who could not renew its own in time has stopped acting on it, and takes it again at once. `uptime` is read before
+    the call. Losing the race against another standby is None as well.
     """
-    if seen.holder and uptime - seen.since < TTL.total_seconds():
+    if seen.holder not in {"", holder} and uptime - seen.since < TTL.total_seconds():
         return None
     fence = seen.fence + 1
     unchanged = SchedulerLease.objects.filter(pk=1, fence=seen.fence, seq=seen.seq)

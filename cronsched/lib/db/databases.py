@@ -16,6 +16,7 @@ from typing import Any
 import environ
 
 from cronsched.lib.config.env import BadSetting, integer
+from cronsched.lib.db.postgresql.pools import keep_trying
 
 BUSY_TIMEOUT_SECONDS = 20
 STATEMENT_TIMEOUT_MS = 30_000
@@ -25,6 +26,12 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 # A host that vanishes says nothing: without these a thread waits for hours for an answer, or for what it sent to be
 # taken. A host that works on a statement answers the keepalives all the while.
 KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+
+# How long a caller waits for a connection, and how long the pool tries in a row to open one. Its pause doubles after
+# each failure and begins anew with each row: a server that comes back is found within some seconds, however long it was
+# away.
+POOL_WAIT_SECONDS = 5.0
+POOL_RECONNECT_SECONDS = 3.0
 
 # How long a thread keeps its connection. (PostgreSQL has its pool.)
 CONNECTION_SECONDS = 60
@@ -58,6 +65,7 @@ def _require(driver: str) -> None:
 
 
 def _sqlite(config: dict[str, Any]) -> dict[str, Any]:
+    config["ENGINE"] = "cronsched.lib.db.sqlite3"
     config["OPTIONS"] = {
         "timeout": BUSY_TIMEOUT_SECONDS,
         "transaction_mode": "IMMEDIATE",
@@ -75,9 +83,16 @@ def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
         "lock_timeout": LOCK_TIMEOUT_MS,
         "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT_MS,
     }
+    config["ENGINE"] = "cronsched.lib.db.postgresql"
     config.setdefault("OPTIONS", {})
     config["OPTIONS"] |= {
-        "pool": {"min_size": 1, "max_size": integer("DATABASE_POOL_SIZE", 20, at_least=2), "timeout": 10},
+        "pool": {
+            "min_size": 1,
+            "max_size": integer("DATABASE_POOL_SIZE", 20, at_least=2),
+            "timeout": POOL_WAIT_SECONDS,
+            "reconnect_timeout": POOL_RECONNECT_SECONDS,
+            "reconnect_failed": keep_trying,
+        },
         "options": " ".join(f"-c {name}={value}" for name, value in timeouts.items()),
         "connect_timeout": 5,
         **KEEPALIVES,

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError
+from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError, connection
 
 # For those who wait and ask again, whatever it was. The database is away, full, locked or shutting down; PostgreSQL
 # counts a server that has become read-only among the internal errors, and tables that are away for a moment, as while
@@ -20,6 +20,9 @@ RETRY_SECONDS = 1.0
 POSTGRESQL_AWAY = frozenset({"42P01", "42703", "3F000", "42501"})
 # The others are operational errors of MariaDB's driver.
 MARIADB_NO_SUCH_TABLE = 1146
+MARIADB_NO_SUCH_COLUMN = 1054
+NO_SUCH = ("no such table", "no such column")
+NO_TABLES = "its tables are missing or older than this version. Run: python manage.py migrate"
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -81,5 +84,24 @@ def one_by_one(
 
 
 def first_line(error: Exception) -> str:
-    """Return what a log line can take of an error; PostgreSQL's have several lines."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """Return what a log line can take of an error, and the command that helps; PostgreSQL's have several lines."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return f"{line}: {NO_TABLES}" if lacks_tables(error) else line
+
+
+def lacks_tables(error: Exception) -> bool:
+    """Whether a table or a column that this version needs is not there."""
+    if getattr(error.__cause__, "sqlstate", None) in {"42P01", "42703"}:
+        return True
+    if error.args[:1] in {(MARIADB_NO_SUCH_TABLE,), (MARIADB_NO_SUCH_COLUMN,)}:
+        return True
+    return isinstance(error.__cause__, sqlite3.OperationalError) and str(error).startswith(NO_SUCH)
+
+
+def give_up_connection() -> None:
+    """Close this thread's connection after an outage, so that whoever comes next gets one that works.
+
+    Inside a transaction it stays: whoever began that has to end it.
+    """
+    if not connection.in_atomic_block:
+        connection.close()

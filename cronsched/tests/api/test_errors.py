@@ -1,12 +1,15 @@
 """Refusals that no endpoint words: unknown paths, wrong methods, hosts, sizes, and errors nobody expected."""
 
 import json
+import logging
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.wsgi import get_wsgi_application
 from django.db import OperationalError
+from django.http import HttpResponse
 from django.test import Client, RequestFactory, override_settings
 from django.urls import path
 from rest_framework.permissions import AllowAny
@@ -29,6 +32,13 @@ class BrokenViewSet(APIViewSet):
     permission_classes = [AllowAny]
 
     def list(self, request):
+        raise RuntimeError(SECRET)
+
+
+class AwayViewSet(APIViewSet):
+    permission_classes = [AllowAny]
+
+    def list(self, request):
         raise OperationalError(SECRET)
 
 
@@ -43,8 +53,17 @@ def broken_page(request):
     raise ValueError(SECRET)
 
 
+def away_page(request):
+    raise OperationalError(SECRET)
+
+
 def greedy_page(request):
     raise RequestDataTooBig("too big")
+
+
+def session_page(request):
+    request.session["seen"] = True
+    return HttpResponse("fine")
 
 
 def forbidden_page(request):
@@ -55,10 +74,14 @@ def forbidden_page(request):
 urlpatterns = [
     path("api/v2/broken", BrokenViewSet.as_view({"get": "list"})),
     path("api/v2/echo", EchoViewSet.as_view({"post": "create"})),
+    path("api/v2/away", AwayViewSet.as_view({"get": "list"})),
+    path("api/v2/away-page", away_page),
+    path("links/away", away_page),
     path("api/v2/page", broken_page),
     path("api/v2/greedy", greedy_page),
     path("api/v2/forbidden", forbidden_page),
     path("links/page", broken_page),
+    path("links/touches-the-session", session_page),
     path("links/greedy", greedy_page),
     path("links/forbidden", forbidden_page),
     *real_urlpatterns,
@@ -73,6 +96,10 @@ def client():
     client = Client(raise_request_exception=False)
     with override_settings(ROOT_URLCONF=__name__):
         yield client
+
+
+def warnings(caplog):
+    return [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def answer(response):
@@ -191,6 +218,40 @@ def test_an_unexpected_error_shows_no_more_than_its_text(client, caplog, broken,
         message = "Internal server error"
     assert answer(response) == (500, {"error": "Internal server error", "message": message})
     assert SECRET in caplog.text, "an operator finds it in the log"
+
+
+@both_modes
+@pytest.mark.parametrize("asked", ["/api/v2/away", "/api/v2/away-page"])
+def test_a_database_that_is_away_is_503_with_one_line(client, caplog, asked, debug):
+    with override_settings(EXPOSE_ERROR_DETAILS=True, DEBUG=debug):
+        response = client.get(asked)
+    status, body = answer(response)
+    assert (status, body["error"], response.headers["Retry-After"]) == (503, "Service unavailable", "5")
+    assert SECRET not in json.dumps(body), "callers learn nothing of the database"
+    (record,) = warnings(caplog)
+    assert (record.levelname, record.exc_info) == ("WARNING", None)
+    assert record.getMessage() == f"GET {asked.removeprefix('/')}: the database cannot be used: {SECRET}"
+
+
+@both_modes
+def test_people_are_told_on_a_page_that_the_database_is_away(client, caplog, debug):
+    with override_settings(DEBUG=debug):
+        response = client.get("/links/away")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert "Please try again in a moment" in response.content.decode()
+    assert len(warnings(caplog)) == 1
+
+
+def test_a_session_that_cannot_be_stored_is_503_too(client, admin, caplog, monkeypatch):
+    def away(*_: object) -> None:
+        raise OperationalError(SECRET)
+
+    client.force_login(admin)
+    monkeypatch.setattr(SessionStore, "save", away)
+    response = client.get("/links/touches-the-session")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    (record,) = warnings(caplog)
+    assert record.exc_info is None
 
 
 @both_modes

@@ -76,6 +76,13 @@ def test_after_a_hand_over_nobody_has_to_wait():
     assert take_over("b", uptime=1).fence == 2
 
 
+def test_a_holder_that_could_not_renew_in_time_leads_again_at_once():
+    old = take_over("a")
+    again = take_over("a", uptime=1)
+    assert again.fence == old.fence + 1
+    assert lease.renew(old, uptime=2, now=NOON) is None
+
+
 def test_a_holder_that_comes_back_under_its_own_name_gets_a_new_fence():
     lease.release(take_over("a"))
     assert take_over("a").fence == 2

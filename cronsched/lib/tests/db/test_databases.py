@@ -23,13 +23,13 @@ def test_an_address_nobody_understands_stops_the_start(url):
 
 def test_without_an_address_it_is_sqlite_beside_the_project():
     config = databases.from_url("", sqlite_file=FILE)
-    assert (config["ENGINE"], config["NAME"]) == ("django.db.backends.sqlite3", str(FILE))
+    assert (config["ENGINE"], config["NAME"]) == ("cronsched.lib.db.sqlite3", str(FILE))
 
 
 @pytest.mark.parametrize(
     "url, engine",
     [
-        ("postgresql://u:p%40ss@db.example.com:5433/jobs", "django.db.backends.postgresql"),
+        ("postgresql://u:p%40ss@db.example.com:5433/jobs", "cronsched.lib.db.postgresql"),
         ("mysql://u:p%40ss@db.example.com:5433/jobs", "django.db.backends.mysql"),
     ],
 )

@@ -1,0 +1,97 @@
+"""Django's SQLite backend, which gets over a file that was damaged, replaced or lost its log.
+
+SQLite says of a damaged file what it also says of a wrong statement, and of a file that was moved away nothing at all:
+a connection goes on with what it has open, and what it writes is gone. Here the first is an outage like any other, and
+the second is looked at whenever a connection is to be used anew.
+
+Of a log that was deleted every connection must let go that had it open: the last one writes what it holds into the
+file, and before that no new one can be opened. So whoever notices closes the idle connections of the other threads too.
+"""
+
+import os
+import sqlite3
+from threading import Lock
+from typing import Any
+from weakref import WeakSet
+
+from django.db import OperationalError
+from django.db.backends.sqlite3 import base
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
+
+# The low byte of a code is its kind, the rest says more about it.
+DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+LOG_SUFFIX = "-wal"
+
+Identity = tuple[int, int] | None
+
+
+class DamageIsAnOutage(DatabaseErrorWrapper):
+    """Raises for a damaged file what Django raises for a database that is away."""
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        if exc_type is sqlite3.DatabaseError and getattr(exc_value, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
+            self.wrapper.errors_occurred = True  # type: ignore[attr-defined]  # untyped in the stubs
+            raise OperationalError(*exc_value.args).with_traceback(traceback) from exc_value
+        super().__exit__(exc_type, exc_value, traceback)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A thread's connection. Between two uses it is idle, and may be closed by another thread."""
+
+    _lock = Lock()
+    _idle: "WeakSet[DatabaseWrapper]" = WeakSet()
+    _opened: tuple[Identity, Identity] = (None, None)
+
+    @cached_property
+    def wrap_database_errors(self) -> DamageIsAnOutage:
+        return DamageIsAnOutage(self)
+
+    def ensure_connection(self) -> None:
+        # Every use begins here.
+        with self._lock:
+            self._idle.discard(self)
+        try:
+            super().ensure_connection()
+        except OperationalError:
+            self._close_stale()
+            raise
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        self._opened = self._files()
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        if not self.in_atomic_block and self._is_stale():
+            self.close()
+            self._close_stale()
+        super().close_if_unusable_or_obsolete()
+        if self.connection is not None and not self.in_atomic_block:
+            with self._lock:
+                self._idle.add(self)
+
+    def _close_stale(self) -> None:
+        """Close the idle connections of all threads that have other files open than a new one would."""
+        with self._lock:
+            for other in [idle for idle in self._idle if idle._is_stale()]:
+                self._idle.discard(other)
+                connection, other.connection = other.connection, None
+                connection.close()
+
+    def _is_stale(self) -> bool:
+        if self.connection is None or self.is_in_memory_db():
+            return False
+        (file, log), (opened, opened_log) = self._files(), self._opened
+        return file != opened or (opened_log is not None and log != opened_log)
+
+    def _files(self) -> tuple[Identity, Identity]:
+        name = str(self.settings_dict["NAME"])
+        return _identity(name), _identity(name + LOG_SUFFIX)
+
+
+def _identity(path: str) -> Identity:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
