@@ -31,15 +31,13 @@ class Probe(Generic[Result]):
         self._thread: Thread | None = None
         self._lock = Lock()
 
-    def ask(self, *, patience: float, remember: float = 0.0) -> Result | None:
+    def ask(self, *, patience: float) -> Result | None:
         """Return the answer, or None if the database refuses or takes longer than `patience` seconds.
 
-        An answer is good for `remember` seconds from when it was asked for. Who asks while an older question is still
-        open waits for what is left of its time, not for all of it again.
+        Who asks while an older question is still open waits for what is left of its time, not for all of it again.
         """
         with self._lock:
-            is_old = time.monotonic() >= self._asked_at + remember
-            if self._asked is None or (self._asked.done() and is_old):
+            if self._asked is None or self._asked.done():
                 self._asked, self._asked_at = Future(), time.monotonic()
                 self._waiting.put(self._asked)
                 self._start()

@@ -19,7 +19,7 @@ from cronsched.api import openapi
 from cronsched.api.errors import utc_text
 from cronsched.api.openapi import Answer, operation
 from cronsched.api.viewsets import APIViewSet
-from cronsched.lib.clock import database_now
+from cronsched.lib.clock import database_now, uptime
 from cronsched.lib.db.outages import NO_TABLES, first_line, is_outage, lacks_tables
 from cronsched.lib.db.writing import missing_migrations, try_to_write
 from cronsched.lib.probe import Probe
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 # Load balancers rarely wait longer than five seconds.
 PATIENCE_SECONDS = 2.0
-# However many ask, the database is written to no more often.
-REMEMBER_SECONDS = 2.0
+# However many ask, a database that is well is written to no more often.
+GOOD_SECONDS = 2.0
 AWAY = "The database does not answer."
 NOT_WRITABLE = "The database cannot be written."
 NOT_MIGRATED = f"The database cannot be used: {NO_TABLES}"
@@ -44,17 +44,26 @@ class Readiness:
     """Says what keeps requests from being served, and writes it to the log when that changes."""
 
     def __init__(self) -> None:
+        self._probe = Probe(self._look)
         self._told = ""
+        self._good_until = 0.0
 
     def problem(self) -> str:
         """Return what is wrong with the database, or nothing. Callers are told no more than that."""
-        found, cause = self._look()
+        if uptime() < self._good_until:
+            return ""
+        found = self._probe.ask(patience=PATIENCE_SECONDS)
+        return AWAY if found is None else found
+
+    def _look(self) -> str:
+        found, cause = self._try()
         if found != self._told:
             logger.warning("%s%s", found or "The database can be written again.", f" ({cause})" if cause else "")
         self._told = found
+        self._good_until = 0.0 if found else uptime() + GOOD_SECONDS
         return found
 
-    def _look(self) -> tuple[str, str]:
+    def _try(self) -> tuple[str, str]:
         try:
             try_to_write(connection)
             return (NOT_MIGRATED if missing_migrations(connection) else ""), ""
@@ -66,7 +75,7 @@ class Readiness:
 
 
 _status = Probe(ask_database)
-_readiness = Probe(Readiness().problem)
+_readiness = Readiness()
 
 
 class HealthSerializer(serializers.Serializer[Any]):
@@ -126,7 +135,7 @@ class HealthViewSet(APIViewSet):
     )
     def list(self, request: Request) -> Response:
         found = _status.ask(patience=PATIENCE_SECONDS)
-        is_ready = found is not None and _problem() == ""
+        is_ready = found is not None and _readiness.problem() == ""
         return Response(health_object(found, is_ready=is_ready, now=timezone.now()))
 
 
@@ -139,11 +148,6 @@ def alive(request: HttpRequest) -> JsonResponse:
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
     """Answer 200 if requests can be served, 503 while the database does not answer or cannot be written."""
-    if problem := _problem():
+    if problem := _readiness.problem():
         return JsonResponse({"error": "Not ready", "message": problem}, status=HTTPStatus.SERVICE_UNAVAILABLE)
     return JsonResponse({"status": "ready"})
-
-
-def _problem() -> str:
-    found = _readiness.ask(patience=PATIENCE_SECONDS, remember=REMEMBER_SECONDS)
-    return AWAY if found is None else found
