@@ -28,9 +28,9 @@ from django.db import DatabaseError, connection
 from django.db.models import F, Q
 from django.utils import timezone
 
-from cronsched.door import door
+from cronsched.http_client import http_client
 from cronsched.lib import backoff
-from cronsched.lib.http import Door
+from cronsched.lib.http import HTTPClient
 from notifications import slack_status, summaries
 from notifications.channels.base import DeliveryError, OutgoingMessage, Session
 from notifications.channels.email import LONGEST_SECONDS, MailSession
@@ -240,9 +240,9 @@ class SlackWorker(ChannelWorker):
 
     channel = Channel.SLACK
 
-    def __init__(self, clock: Clock, door: Callable[[], Door]) -> None:
+    def __init__(self, clock: Clock, client: Callable[[], HTTPClient]) -> None:
         super().__init__(clock)
-        self._door = door
+        self._client = client
 
     def _work(self) -> None:
         while self._goes_on():
@@ -263,7 +263,7 @@ class SlackWorker(ChannelWorker):
 
     def _session(self, settings: SlackSettings, now: datetime) -> SlackSession:
         assert settings.webhook_url is not None
-        return SlackSession(self._door(), url=settings.webhook_url, channel=settings.channel, now=now)
+        return SlackSession(self._client(), url=settings.webhook_url, channel=settings.channel, now=now)
 
     def _takes_turn(self, now: datetime) -> bool:
         free = Q(next_post_at__isnull=True) | Q(next_post_at__lte=now)
@@ -293,8 +293,8 @@ class SlackWorker(ChannelWorker):
 class Deliverer:
     """The workers of one process."""
 
-    def __init__(self, *, clock: Clock = timezone.now, door: Callable[[], Door] = door) -> None:
-        self._workers: tuple[ChannelWorker, ...] = (EmailWorker(clock), SlackWorker(clock, door))
+    def __init__(self, *, clock: Clock = timezone.now, client: Callable[[], HTTPClient] = http_client) -> None:
+        self._workers: tuple[ChannelWorker, ...] = (EmailWorker(clock), SlackWorker(clock, client))
 
     def start(self, now: datetime) -> None:
         """Start what is due by now. Returns at once."""

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts.models import User
 from audit.services import Entry, differences, record
-from cronsched.door import door
+from cronsched.http_client import http_client
 from cronsched.lib.errors import DomainError
 from cronsched.lib.input import payload
 from notifications import slack_status
@@ -93,7 +93,7 @@ def send_test(*, by: User, now: datetime) -> str | None:
     if not row.webhook_url or not row.webhook_url.lower().startswith("https://"):
         raise DomainError("Invalid settings", "A test needs a webhook_url that starts with https://.")
     text = f":wave: Test message of {service.SERVICE_NAME}, asked for by {escape(by.username)}."
-    session = SlackSession(door(), url=row.webhook_url, channel=row.channel, now=now)
+    session = SlackSession(http_client(), url=row.webhook_url, channel=row.channel, now=now)
     try:
         session.send(OutgoingMessage(uuid4(), "test", "", "Test message", {"text": text}, None))
     except DeliveryError as error:

@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from cronsched.lib.errors import DomainError
-from cronsched.lib.http import DoorError
-from cronsched.lib.http import urls as door_urls
+from cronsched.lib.http import RequestError
+from cronsched.lib.http import urls as target_urls
 from cronsched.lib.input import addresses, payload
 from jobs.definitions import request_options
 from jobs.definitions.error_texts import CREATE, UPDATE, ErrorTexts, duplicate_name
@@ -169,8 +169,8 @@ class JobValidator:
         if len(text) > MAX_URL_LENGTH:
             raise _bad_target_url(f"target_url must be at most {MAX_URL_LENGTH} characters.")
         try:
-            door_urls.parse(text)
-        except DoorError as error:
+            target_urls.parse(text)
+        except RequestError as error:
             # Whatever could never be requested is refused now and not at its first fire time.
             raise _bad_target_url(f"target_url cannot be requested: {error.reason}.") from None
 

@@ -2,14 +2,14 @@
 
     outcome = executors.run(WebhookRequest(url="https://..."))
 
-`run` uses the process's door and the credentials of the settings. Tests and other doors build their own executors.
+`run` uses the process's HTTP client and the credentials of the settings. Tests build their own executors.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from cronsched.door import door
+from cronsched.http_client import http_client
 from jobs.executors import webhook
 from jobs.executors.base import Failure, Finding, Outcome, Run, invalid, shown_url
 from jobs.executors.webhook import WebhookExecutor, WebhookRequest
@@ -62,7 +62,7 @@ def run(request: Request) -> Outcome:
     """Call out once. Blocks until the answer or the request's timeout."""
     match request:
         case WebhookRequest():
-            return WebhookExecutor(door()).run(request)
+            return WebhookExecutor(http_client()).run(request)
         case GitHubRequest():
             return GitHubExecutor(github()).run(request)
         case NoTarget():
@@ -76,7 +76,7 @@ def check(request: Request, *, now: datetime, timeout: timedelta) -> list[Findin
     """Return what would keep the request from working, without sending it. Blocks for `timeout` at most."""
     match request:
         case WebhookRequest():
-            return webhook.check(request, door(), timeout=timeout)
+            return webhook.check(request, http_client(), timeout=timeout)
         case GitHubRequest():
             return GitHubCheck(github()).run(request, now=now, timeout=timeout)
         case NoTarget():

@@ -1,6 +1,5 @@
 """What every executor takes and gives back: plain values, so that a sender holds neither a model nor a connection."""
 
-import codecs
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from cronsched.lib.http import Answer, DoorError, Kind
+from cronsched.lib.http import Kind, RequestError, Response
 
 MAX_TARGET_LENGTH = 500
 MAX_OUTPUT_LENGTH = 1000
@@ -22,11 +21,6 @@ DEFAULT_TIMEOUT = timedelta(seconds=10)
 RETRYABLE_STATUSES = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS, *range(500, 600)}
 )
-
-# Charsets a target may name. Python knows many more, some of which decode to text no database takes.
-EAST_ASIAN = frozenset({"big5", "cp932", "euc_jp", "euc_kr", "gb18030", "gb2312", "gbk", "iso2022_jp", "shift_jis"})
-WESTERN = frozenset({"ascii", "cp1250", "cp1251", "cp1252", "iso8859-1", "iso8859-15", "iso8859-2", "koi8-r"})
-CHARSETS = EAST_ASIAN | WESTERN | {"utf-8", "utf-16"}
 
 _PASSWORD = re.compile(r"^((?:[^/?#]*://)?[^/?#:@]*:)[^/?#]*@")
 
@@ -109,13 +103,14 @@ class Executor(Protocol[Request_contra]):
 
 
 def unanswered(
-    error: DoorError, *, execution_type: str, target: str, details: Mapping[str, Any] | None = None
+    error: RequestError, *, execution_type: str, target: str, details: Mapping[str, Any] | None = None
 ) -> Outcome:
     """Return the outcome of an attempt that got no usable answer."""
     return Outcome(
         status="failed",
         execution_type=execution_type,
         target=storable(target, MAX_TARGET_LENGTH),
+        response_status=error.status,
         error_message=f"Request failed: {storable(error.reason)}",
         failure=Failure.INVALID if error.kind is Kind.BAD_REQUEST else Failure.NO_ANSWER,
         reason=storable(error.reason),
@@ -146,13 +141,13 @@ def shown_url(url: str) -> str:
     return storable(_PASSWORD.sub(r"\1***@", url) if "@" in url else url, MAX_TARGET_LENGTH)
 
 
-def output_of(answer: Answer, *, secrets: Iterable[str] = ()) -> str:
+def output_of(answer: Response, *, secrets: Iterable[str] = ()) -> str:
     """Return the first 1,000 characters of the body, in the charset it names if that is a common one, else UTF-8.
 
     A target may repeat what it was sent; `secrets` are masked in it.
     """
     # Stripping comes before cutting, so that padding with NUL does not hide the text behind it.
-    text = answer.body.decode(_charset(answer), "replace").replace("\x00", "")
+    text = answer.text().replace("\x00", "")
     return storable(masked(text, secrets), MAX_OUTPUT_LENGTH)
 
 
@@ -163,13 +158,3 @@ def masked(text: str, secrets: Iterable[str]) -> str:
             if len(part) >= MIN_SECRET_LENGTH:
                 text = text.replace(part, "***")
     return text
-
-
-def _charset(answer: Answer) -> str:
-    if "charset" not in answer.headers.get("Content-Type", "").lower():
-        return "utf-8"
-    try:
-        name = codecs.lookup(answer.headers.get_content_charset("utf-8")).name
-    except (LookupError, ValueError):
-        return "utf-8"
-    return name if name in CHARSETS else "utf-8"

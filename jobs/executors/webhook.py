@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cronsched.lib.backoff import retry_after
-from cronsched.lib.http import Answer, Door, DoorError, Kind, OutRequest
+from cronsched.lib.http import HTTPClient, Kind, OutgoingRequest, RequestError, Response
 from jobs.executors.base import (
     DEFAULT_TIMEOUT,
     RETRYABLE_STATUSES,
@@ -60,8 +60,8 @@ class WebhookRequest:
 class WebhookExecutor:
     """Sends a webhook once. A redirect is no success and is not followed."""
 
-    def __init__(self, door: Door, *, clock: Callable[[], datetime] = utc_now) -> None:
-        self._door = door
+    def __init__(self, client: HTTPClient, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._client = client
         self._clock = clock
 
     def run(self, request: WebhookRequest) -> Outcome:
@@ -70,19 +70,19 @@ class WebhookExecutor:
         except ValueError as error:
             return invalid(str(error), execution_type=EXECUTION_TYPE, target=shown_url(request.url))
         try:
-            answer = self._door.send(out)
-        except DoorError as error:
+            answer = self._client.send(out)
+        except RequestError as error:
             return unanswered(error, execution_type=EXECUTION_TYPE, target=shown_url(request.url))
         return self._outcome(request, answer)
 
-    def _out(self, request: WebhookRequest) -> OutRequest:
+    def _out(self, request: WebhookRequest) -> OutgoingRequest:
         """Raises ValueError where the request cannot be put together."""
         body, content_type = _body(request)
         headers = {} if content_type is None else {"Content-Type": content_type}
         headers = _merged(headers, request.headers, request.secret_headers)
         if request.run is not None:
             headers |= self._run_headers(request, request.run, body or b"")
-        return OutRequest(request.effective_method, request.url, headers, body, request.timeout)
+        return OutgoingRequest(request.effective_method, request.url, headers, body, request.timeout.total_seconds())
 
     def _run_headers(self, request: WebhookRequest, run: Run, body: bytes) -> dict[str, str]:
         message_id = str(run.execution_id)
@@ -105,7 +105,7 @@ class WebhookExecutor:
             )
         return headers
 
-    def _outcome(self, request: WebhookRequest, answer: Answer) -> Outcome:
+    def _outcome(self, request: WebhookRequest, answer: Response) -> Outcome:
         complaint = _complaint(request.success, answer)
         secrets = request.secret_headers.values()
         return Outcome(
@@ -119,17 +119,17 @@ class WebhookExecutor:
             # A right status with the wrong text is a target that is up but not done.
             retryable=complaint is not None
             and (answer.status in RETRYABLE_STATUSES or request.success.accepts_status(answer.status)),
-            retry_after=retry_after(answer.headers["Retry-After"], now=self._clock()),
+            retry_after=retry_after(answer.headers.get("Retry-After"), now=self._clock()),
             request_sent=True,
             details={"location": shown_url(masked(answer.location, secrets))} if answer.location else {},
         )
 
 
-def check(request: WebhookRequest, door: Door, *, timeout: timedelta) -> list[Finding]:
+def check(request: WebhookRequest, client: HTTPClient, *, timeout: timedelta) -> list[Finding]:
     """Return what keeps the URL from being reached now. Connects, with TLS where it says so, and sends nothing."""
     try:
-        door.probe(request.url, timeout=timeout)
-    except DoorError as error:
+        client.probe(request.url, timeout=timeout.total_seconds())
+    except RequestError as error:
         # A host that is down tonight says nothing about tomorrow; a wrong address or certificate stays wrong.
         lasting = error.kind not in {Kind.CONNECT, Kind.TIMEOUT, Kind.LOST}
         return [Finding(error.kind.name.lower(), f"{error.reason[:1].upper()}{error.reason[1:]}.", conclusive=lasting)]
@@ -171,9 +171,9 @@ def _merged(*layers: Mapping[str, str]) -> dict[str, str]:
     return dict(merged.values())
 
 
-def _complaint(rule: SuccessRule, answer: Answer) -> str | None:
+def _complaint(rule: SuccessRule, answer: Response) -> str | None:
     if not rule.accepts_status(answer.status):
         return f"Webhook returned status {answer.status}"
-    if rule.contains and rule.contains.encode() not in answer.body:
+    if rule.contains and rule.contains not in answer.text():
         return f"Webhook answer does not contain {rule.contains[:100]!r}"
     return None

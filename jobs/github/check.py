@@ -17,7 +17,7 @@ from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 from yaml.nodes import ScalarNode
 from yaml.resolver import Resolver
 
-from cronsched.lib.http import Answer, DoorError
+from cronsched.lib.http import RequestError, Response
 from jobs.executors.base import Finding, storable
 from jobs.github.api import json_of, rate_limit_wait
 from jobs.github.client import GitHub
@@ -70,7 +70,7 @@ class GitHubCheck:
             findings.append(stop.finding)
         except CredentialsMissing as missing:
             findings.append(Finding("no_credentials", f"{missing}."))
-        except DoorError as error:
+        except RequestError as error:
             findings.append(Finding("unreachable", f"GitHub could not be asked: {error.reason}.", conclusive=False))
         return findings
 
@@ -116,9 +116,9 @@ class GitHubCheck:
         _judge(answer, now, what=what)
         return json_of(answer)
 
-    def _get(self, request: GitHubRequest, ends_at: float, *segments: str, query: str = "") -> Answer:
+    def _get(self, request: GitHubRequest, ends_at: float, *segments: str, query: str = "") -> Response:
         return self.github.send(
-            HTTPMethod.GET, request.repository, *segments, query=query, ends_at=ends_at, max_bytes=MAX_BYTES
+            HTTPMethod.GET, request.repository, *segments, query=query, ends_at=ends_at, max_body=MAX_BYTES
         )
 
 
@@ -168,7 +168,7 @@ def _repository_findings(repository: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("no_write_access", "The token may read the repository but not start workflows in it.")
 
 
-def _judge(answer: Answer, now: datetime, *, what: str) -> None:
+def _judge(answer: Response, now: datetime, *, what: str) -> None:
     """Raise _Stop where the answer says nothing about what was asked."""
     if answer.status == HTTPStatus.OK:
         return
@@ -184,7 +184,7 @@ def _judge(answer: Answer, now: datetime, *, what: str) -> None:
     raise _Stop("unexpected", f"GitHub answered {answer.status} about the {what}.", conclusive=False)
 
 
-def _workflow_file(answer: Answer) -> Any:
+def _workflow_file(answer: Response) -> Any:
     """Return the parsed workflow, None where it cannot be read."""
     told = json_of(answer)
     try:

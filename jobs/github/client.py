@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from cronsched.lib.http import Answer, DoorError
+from cronsched.lib.http import RequestError, Response
 from jobs.github.api import Transport, path_of
 from jobs.github.credentials import Credentials, CredentialsMissing, lane_of
 
@@ -41,26 +41,24 @@ class GitHub:
         ends_at: float,
         body: Mapping[str, Any] | None = None,
         etag: str | None = None,
-        max_bytes: int | None = None,
-    ) -> Answer:
-        """Call `/repos/{owner}/{repo}/{segments}`. Raises DoorError, CredentialsMissing."""
+        max_body: int | None = None,
+    ) -> Response:
+        """Call `/repos/{owner}/{repo}/{segments}`. Raises RequestError, CredentialsMissing."""
         path = path_of("repos", repository.owner, repository.name, *segments) + query
         token = self._token(repository, ends_at)
-        answer = self._transport.send(method, path, token, ends_at=ends_at, body=body, etag=etag, max_bytes=max_bytes)
+        answer = self._transport.send(method, path, token, ends_at=ends_at, body=body, etag=etag, max_body=max_body)
         if answer.status == HTTPStatus.UNAUTHORIZED and self._credentials.withdraw(token):
             # An installation token can end before its time. The refused call did nothing, so it may be made again.
             token = self._token(repository, ends_at)
-            answer = self._transport.send(
-                method, path, token, ends_at=ends_at, body=body, etag=etag, max_bytes=max_bytes
-            )
+            answer = self._transport.send(method, path, token, ends_at=ends_at, body=body, etag=etag, max_body=max_body)
         return answer
 
     def _token(self, repository: Repository, ends_at: float) -> str:
         try:
             token = repository.token or self._credentials.token(repository.owner, repository.name, ends_at=ends_at)
-        except DoorError as error:
+        except RequestError as error:
             # Whatever reached GitHub was the question for a token, not the call.
-            raise DoorError(error.kind, f"no token from GitHub: {error.reason}") from error
+            raise RequestError(error.kind, f"no token from GitHub: {error.reason}") from error
         if not token:
             raise CredentialsMissing("GitHub token not configured")
         return token

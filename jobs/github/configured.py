@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.signals import setting_changed
 
-from cronsched.door import door
+from cronsched.http_client import http_client
 from jobs.github import AppTokens, GitHub, StaticToken, Transport
 
 
@@ -18,7 +18,7 @@ def has_github_credential() -> bool:
 @lru_cache(maxsize=1)
 def github() -> GitHub:
     """Return GitHub as the settings name it: with the App's credentials where there is one, else with the token."""
-    transport = Transport(door(), settings.GITHUB_API_URL)
+    transport = Transport(http_client(), settings.GITHUB_API_URL)
     if not settings.GITHUB_APP_ID:
         return GitHub(transport, StaticToken(settings.GITHUB_TOKEN))
     tokens = AppTokens(
@@ -31,7 +31,7 @@ def github() -> GitHub:
 
 
 def _forget(**_: Any) -> None:
-    # Any setting may be behind the door or the credentials, and settings change in tests only.
+    # Any setting may be behind the client or the credentials, and settings change in tests only.
     github.cache_clear()
 
 

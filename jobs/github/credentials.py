@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 import jwt
 
-from cronsched.lib.http import DoorError, Kind
+from cronsched.lib.http import Kind, RequestError
 from jobs.executors.base import utc_now
 from jobs.github.api import Transport, json_of, path_of
 
@@ -27,7 +27,7 @@ class Credentials(Protocol):
     """Gives tokens for calls about a repository."""
 
     def token(self, owner: str, repo: str, *, ends_at: float) -> str | None:
-        """Return a token, None where none is configured. May call GitHub: raises DoorError, CredentialsMissing."""
+        """Return a token, None where none is configured. May call GitHub: raises RequestError, CredentialsMissing."""
 
     def withdraw(self, token: str) -> bool:
         """Take note that GitHub refused `token`. True if `token()` may now give a better one."""
@@ -85,7 +85,7 @@ class AppTokens:
 
     def token(self, owner: str, repo: str, *, ends_at: float) -> str | None:
         if not self._lock.acquire(timeout=max(0.0, ends_at - time.monotonic())):
-            raise DoorError(Kind.TIMEOUT, "timed out while waiting for a token of the GitHub App")
+            raise RequestError(Kind.TIMEOUT, "timed out while waiting for a token of the GitHub App")
         try:
             installation = self._installation(owner, repo, ends_at)
             minted = self._tokens.get(installation)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 
-from cronsched.lib.http import Answer, DoorError
+from cronsched.lib.http import RequestError, Response
 from jobs.executors.base import (
     DEFAULT_TIMEOUT,
     MAX_OUTPUT_LENGTH,
@@ -139,7 +139,7 @@ class GitHubExecutor:
             return self._outcome(request if answer.status == HTTPStatus.NOT_FOUND else tried, answer)
         except CredentialsMissing as missing:
             return _without_token(request, missing)
-        except DoorError as error:
+        except RequestError as error:
             silence = unanswered(error, execution_type=EXECUTION_TYPE, target=tried.target)
             return self._looked_up(tried, silence, sent_at) if silence.is_ambiguous else silence
         except ValueError:
@@ -176,24 +176,24 @@ class GitHubExecutor:
                     known=request.known_runs,
                     timeout=LOOKUP_TIMEOUT,
                 )
-            except (DoorError, CredentialsMissing):
+            except (RequestError, CredentialsMissing):
                 return None
             if found.runs is None or found.runs:
                 return found.runs
         return []
 
-    def _dispatch(self, request: GitHubRequest, ends_at: float) -> Answer:
+    def _dispatch(self, request: GitHubRequest, ends_at: float) -> Response:
         answer = self._post(request, request.body, ends_at)
         if answer.status in REFUSALS and FLAG.encode() in answer.body:
             body = {key: value for key, value in request.body.items() if key != FLAG}
             answer = self._post(request, body, ends_at)
         return answer
 
-    def _post(self, request: GitHubRequest, body: Mapping[str, Any], ends_at: float) -> Answer:
+    def _post(self, request: GitHubRequest, body: Mapping[str, Any], ends_at: float) -> Response:
         workflow = ("actions", "workflows", request.workflow, "dispatches")
         return self._github.send(HTTPMethod.POST, request.repository, *workflow, ends_at=ends_at, body=body)
 
-    def _outcome(self, request: GitHubRequest, answer: Answer) -> Outcome:
+    def _outcome(self, request: GitHubRequest, answer: Response) -> Outcome:
         if answer.status in ACCEPTED:
             return _accepted(request, answer.status, _run_details(answer))
         text = output_of(answer)
@@ -239,7 +239,7 @@ def _accepted(request: GitHubRequest, status: int | None, details: Mapping[str, 
     )
 
 
-def _run_details(answer: Answer) -> dict[str, Any]:
+def _run_details(answer: Response) -> dict[str, Any]:
     """Return which run was started, where GitHub said so (a 204 says nothing)."""
     told = json_of(answer)
     run_id = number(told.get("workflow_run_id"), MAX_RUN_ID)

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cronsched.lib.backoff import spread
-from cronsched.lib.http import Answer
+from cronsched.lib.http import Response
 from jobs.executors.base import storable
 from jobs.github.api import json_of, rate_limit_wait
 from jobs.github.client import GitHub, Repository
@@ -111,7 +111,7 @@ class FailedStep:
 
 
 class Runs:
-    """Reads runs. Each call may raise DoorError or CredentialsMissing; it never starts anything."""
+    """Reads runs. Each call may raise RequestError or CredentialsMissing; it never starts anything."""
 
     def __init__(self, github: GitHub) -> None:
         self._github = github
@@ -125,7 +125,7 @@ class Runs:
             return Poll(gone=True)
         if answer.status != HTTPStatus.OK:
             return Poll(etag=etag, wait=rate_limit_wait(answer, now=now))
-        return Poll(state=run_state(json_of(answer)), etag=answer.headers["ETag"])
+        return Poll(state=run_state(json_of(answer)), etag=answer.headers.get("ETag"))
 
     def failed_step(self, repository: Repository, run_id: int, *, timeout: timedelta) -> FailedStep | None:
         """Return the first job and step that failed in the run's latest attempt, None where none can be named."""
@@ -180,7 +180,7 @@ class Runs:
         query: str,
         timeout: timedelta,
         etag: str | None = None,
-    ) -> Answer:
+    ) -> Response:
         ends_at = time.monotonic() + timeout.total_seconds()
         return self._github.send(
             HTTPMethod.GET,
@@ -190,7 +190,7 @@ class Runs:
             query=query,
             ends_at=ends_at,
             etag=etag,
-            max_bytes=MAX_BYTES,
+            max_body=MAX_BYTES,
         )
 
 
@@ -238,9 +238,9 @@ def _instant(value: Any) -> datetime | None:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def _date(answer: Answer, now: datetime) -> datetime:
+def _date(answer: Response, now: datetime) -> datetime:
     try:
-        date = parsedate_to_datetime(answer.headers["Date"])
+        date = parsedate_to_datetime(answer.headers.get("Date", ""))
     except (TypeError, ValueError):
         return now
     return date if date.tzinfo else date.replace(tzinfo=UTC)

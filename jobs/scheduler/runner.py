@@ -22,7 +22,6 @@ from django.db import connection
 from django.db.models import F
 
 from cronsched.api.errors import utc_text
-from cronsched.door import door
 from cronsched.lib.clock import uptime
 from cronsched.lib.db.outages import UNREACHABLE, first_line
 from jobs.chores.cron_chore import Chore, RareChore, every, every_second
@@ -58,7 +57,7 @@ SWEEP_SECONDS = 10.0
 # How often GitHub runs are looked for that it is time to look at, and targets that are still to be checked.
 FOLLOW_SECONDS = 2.0
 CHECK_SECONDS = 10.0
-CLOSE_IDLE_SECONDS = 30.0
+TIDY_SECONDS = 30.0
 # This thread has not spoken to the database since it took the lease. The first word may find the connection gone, after
 # a restart of the server or a night's silence; on a new one it is heard.
 HAND_OVER_ATTEMPTS = 2
@@ -169,14 +168,13 @@ def _help(turn: Turn, processes: int, drain_timeout: float, calls: Calls) -> Non
         sender.run_pass(calls.may_act)
 
     def tidy() -> None:
-        door().close_idle()
         connection.close_if_unusable_or_obsolete()
 
     guarded = Guarded("help", run_pass)
     # Opening a connection takes as long as sending a dozen requests: now nobody waits for it.
     Guarded("connect", connection.ensure_connection)()
     try:
-        while calls.wait(tidy, every=CLOSE_IDLE_SECONDS):
+        while calls.wait(tidy, every=TIDY_SECONDS):
             try:
                 guarded()
             except Exception:
@@ -286,7 +284,6 @@ class Leader:
             Chore("deliver", every_second, self._deliver),
             Chore("follow", every(FOLLOW_SECONDS), self._follow, lane="targets"),
             Chore("check_targets", every(CHECK_SECONDS), self._check_targets, lane="targets"),
-            Chore("close_idle", every(CLOSE_IDLE_SECONDS), lambda: door().close_idle()),
             *(Chore(item.id, item.trigger, partial(self._do_rare, item), lane="rare", at_once=True) for item in rare),
         ]
 

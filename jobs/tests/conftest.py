@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cronsched.lib.http import AddressRules, Door, DoorPolicy
+from cronsched.lib.http import AddressRules, ClientPolicy, HTTPClient
 from jobs.dispatch import blocking_requests
 from jobs.tests.github.fake import FakeRepository, GitHubFake
 
@@ -37,7 +37,7 @@ def one_place(monkeypatch: pytest.MonkeyPatch) -> threading.BoundedSemaphore:
 
 
 @pytest.fixture
-def door() -> Iterator[Door]:
-    door = Door(DoorPolicy(AddressRules(allow_private=True)))
-    yield door
-    door.close()
+def http_client() -> Iterator[HTTPClient]:
+    http_client = HTTPClient(ClientPolicy(AddressRules(allow_private=True)))
+    yield http_client
+    http_client.close()

@@ -1,4 +1,4 @@
-"""Slack's incoming webhook: one post at a time, through the door, within Slack's limits.
+"""Slack's incoming webhook: one post at a time, through the HTTP client, within Slack's limits.
 
 The address is a secret: it stands in no log and in no reason. Slack answers in plain text; of its refusals only 429
 and 5xx are worth another attempt.
@@ -11,10 +11,10 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from cronsched.lib.backoff import retry_after
-from cronsched.lib.http import Door, DoorError, OutRequest
+from cronsched.lib.http import HTTPClient, OutgoingRequest, RequestError
 from notifications.channels.base import DeliveryError, OutgoingMessage
 
-TIMEOUT = timedelta(seconds=10)
+TIMEOUT_SECONDS = 10.0
 TOO_MANY = 429
 SERVER_ERROR = 500
 # Without a word from Slack how long to hold back after a 429.
@@ -74,8 +74,8 @@ def _without_half_an_entity(text: str) -> str:
 class SlackSession:
     """Posts to one hook."""
 
-    def __init__(self, door: Door, *, url: str, channel: str | None, now: datetime) -> None:
-        self._door = door
+    def __init__(self, client: HTTPClient, *, url: str, channel: str | None, now: datetime) -> None:
+        self._client = client
         self._url = url
         self._channel = channel
         self._now = now
@@ -84,22 +84,22 @@ class SlackSession:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Nothing is kept open here; the door keeps its connections itself."""
+        """Nothing is kept open here; the client keeps its connections itself."""
 
     def send(self, outgoing: OutgoingMessage) -> None:
         document = json.dumps(body(outgoing.payload, self._channel)).encode()
-        request = OutRequest(
-            "POST", self._url, headers={"Content-Type": "application/json"}, body=document, timeout=TIMEOUT
+        request = OutgoingRequest(
+            "POST", self._url, headers={"Content-Type": "application/json"}, body=document, timeout=TIMEOUT_SECONDS
         )
         try:
-            answer = self._door.send(request)
-        except DoorError as error:
+            answer = self._client.send(request)
+        except RequestError as error:
             raise DeliveryError(error.reason, permanent=not error.retryable) from error
         if 200 <= answer.status < 300:
             return
         reason = f"{answer.status} {self._without_address(answer.body.decode('utf-8', 'replace'))[:REASON_LENGTH]}"
         if answer.status == TOO_MANY:
-            asked = retry_after(answer.headers["Retry-After"], now=self._now, longest=LONGEST_PAUSE)
+            asked = retry_after(answer.headers.get("Retry-After"), now=self._now, longest=LONGEST_PAUSE)
             raise DeliveryError(reason, wait=PAUSE if asked is None else asked, everything=True)
         raise DeliveryError(reason, permanent=answer.status < SERVER_ERROR)
 

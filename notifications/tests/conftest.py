@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trustme
 
-from cronsched.lib.http import AddressRules, Door, DoorPolicy
+from cronsched.lib.http import AddressRules, ClientPolicy, HTTPClient
 from notifications.delivery import Deliverer
 from notifications.models import SlackSettings
 from notifications.tests.mail_server import MailServer, mail_server
@@ -57,10 +57,10 @@ def ca_file(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def door(ca_file: Path) -> Iterator[Door]:
-    door = Door(DoorPolicy(addresses=AddressRules(allow_private=True), ca_file=str(ca_file)))
-    yield door
-    door.close()
+def http_client(ca_file: Path) -> Iterator[HTTPClient]:
+    http_client = HTTPClient(ClientPolicy(addresses=AddressRules(allow_private=True), ca_file=str(ca_file)))
+    yield http_client
+    http_client.close()
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def slack(db: None, server_tls: ssl.SSLContext, clock: Clock) -> Iterator[SlackL
 
 
 @pytest.fixture
-def deliverer(clock: Clock, door: Door, monkeypatch: pytest.MonkeyPatch) -> Deliverer:
+def deliverer(clock: Clock, http_client: HTTPClient, monkeypatch: pytest.MonkeyPatch) -> Deliverer:
     """Delivers in the test's own thread, by the test's clock: a turn at Slack comes by itself."""
     monkeypatch.setattr("notifications.delivery.SLACK_PACE", timedelta(0))
-    return Deliverer(clock=clock, door=lambda: door)
+    return Deliverer(clock=clock, client=lambda: http_client)

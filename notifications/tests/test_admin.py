@@ -136,16 +136,16 @@ def test_what_the_api_refuses_the_form_refuses(console):
 
 
 @pytest.fixture
-def our_door(door, monkeypatch):
-    """The process's door, which trusts the tests' own authority."""
-    monkeypatch.setattr("notifications.slack_settings.door", lambda: door)
+def our_http_client(http_client, monkeypatch):
+    """The process's HTTP client, which trusts the tests' own authority."""
+    monkeypatch.setattr("notifications.slack_settings.http_client", lambda: http_client)
 
 
 def press_test(console):
     return console.post(f"{slack_page().removesuffix('change/')}send_test/", {"_form_submitted": "true"})
 
 
-def test_the_test_button_posts_at_once(console, server_tls, our_door):
+def test_the_test_button_posts_at_once(console, server_tls, our_http_client):
     with slack_like(server_tls) as slack:
         SlackSettings.objects.create(is_enabled=False, webhook_url=slack.url, channel="#ops")
         assert said(press_test(console)) == ["Slack took the message."]
@@ -154,7 +154,7 @@ def test_the_test_button_posts_at_once(console, server_tls, our_door):
     assert SlackSettings.objects.get().last_success_at is not None
 
 
-def test_the_test_button_says_what_slack_answered(console, server_tls, our_door):
+def test_the_test_button_says_what_slack_answered(console, server_tls, our_http_client):
     with slack_like(server_tls) as slack:
         SlackSettings.objects.create(webhook_url=slack.url)
         slack.answers = [(404, "no_service", "")]

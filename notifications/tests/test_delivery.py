@@ -135,9 +135,9 @@ def test_nothing_is_begun_that_might_outlast_its_claim(db, mailbox, deliverer, c
 
 
 @pytest.mark.database
-def test_two_processes_share_the_rows_without_doubling_one(transactional_db, mailbox, clock, door):
+def test_two_processes_share_the_rows_without_doubling_one(transactional_db, mailbox, clock, http_client):
     queue(*(f"p{i}@example.com" for i in range(60)))
-    two = [Deliverer(clock=clock, door=lambda: door) for _ in range(2)]
+    two = [Deliverer(clock=clock, client=lambda: http_client) for _ in range(2)]
     for deliverer in two:
         deliverer.start(NOON)
     assert all(deliverer.join(timeout=20) for deliverer in two)
@@ -146,7 +146,7 @@ def test_two_processes_share_the_rows_without_doubling_one(transactional_db, mai
 
 
 @pytest.mark.database
-def test_stopping_gives_back_what_was_not_begun_and_finishes_what_was(transactional_db, settings, clock, door):
+def test_stopping_gives_back_what_was_not_begun_and_finishes_what_was(transactional_db, settings, clock, http_client):
     arrived, go_on = threading.Event(), threading.Event()
 
     def slow(visit):
@@ -160,7 +160,7 @@ def test_stopping_gives_back_what_was_not_begun_and_finishes_what_was(transactio
     with target(slow) as server:
         use_mail_server(settings, server.port)
         queue("a@example.com", "b@example.com", "c@example.com")
-        deliverer = Deliverer(clock=clock, door=lambda: door)
+        deliverer = Deliverer(clock=clock, client=lambda: http_client)
         deliverer.start(NOON)
         assert arrived.wait(10)
         assert not deliverer.stop(timeout=0)
@@ -170,12 +170,12 @@ def test_stopping_gives_back_what_was_not_begun_and_finishes_what_was(transactio
 
 
 @pytest.mark.database
-def test_a_mail_server_that_hangs_does_not_hold_up_slack(transactional_db, settings, clock, door, server_tls):
+def test_a_mail_server_that_hangs_does_not_hold_up_slack(transactional_db, settings, clock, http_client, server_tls):
     with target(lambda visit: visit.stall()) as server, slack_like(server_tls) as slack:
         use_mail_server(settings, server.port)
         SlackSettings.objects.create(is_enabled=True, webhook_url=slack.url)
         queue("a@example.com", slack=SlackPost("hello"))
-        deliverer = Deliverer(clock=clock, door=lambda: door)
+        deliverer = Deliverer(clock=clock, client=lambda: http_client)
         deliverer.start(NOON)
         assert deliverer._workers[1].join(timeout=10)
         assert slack.texts == ["hello"]
@@ -183,8 +183,8 @@ def test_a_mail_server_that_hangs_does_not_hold_up_slack(transactional_db, setti
     assert deliverer.stop(timeout=10)
 
 
-def test_looking_for_work_writes_nothing(db, clock, door, django_assert_num_queries):
-    deliverer = Deliverer(clock=clock, door=lambda: door)
+def test_looking_for_work_writes_nothing(db, clock, http_client, django_assert_num_queries):
+    deliverer = Deliverer(clock=clock, client=lambda: http_client)
     with django_assert_num_queries(4) as asked:
         deliverer.start(NOON)
     assert all(query["sql"].startswith("SELECT") for query in asked.captured_queries)

@@ -201,17 +201,17 @@ def test_slack_says_how_long_to_hold_back(slack, deliverer, clock):
     assert sorted(slack.texts) == ["one", "two"]
 
 
-def test_another_process_holds_back_as_well(slack, deliverer, clock, door):
+def test_another_process_holds_back_as_well(slack, deliverer, clock, http_client):
     slack.answers = [(429, "rate_limited", "Retry-After: 90\r\n")]
     post("one")
     post("two")
     deliverer.run_once(NOON)
-    Deliverer(clock=clock, door=lambda: door).run_once(clock.forward(seconds=80))
+    Deliverer(clock=clock, client=lambda: http_client).run_once(clock.forward(seconds=80))
     assert slack.texts == []
 
 
 def test_a_hook_that_never_answers(db, deliverer, server_tls, monkeypatch):
-    monkeypatch.setattr("notifications.channels.slack.TIMEOUT", timedelta(seconds=0.3))
+    monkeypatch.setattr("notifications.channels.slack.TIMEOUT_SECONDS", 0.3)
     with target(lambda visit: visit.stall(), server_tls) as server:
         SlackSettings.objects.create(is_enabled=True, webhook_url=server.url("/services/secret", host="localhost"))
         post()
@@ -323,14 +323,14 @@ def test_a_long_outage_of_slack_ends_in_one_summary(slack, deliverer, clock):
 
 
 @pytest.mark.database
-def test_the_pace_is_kept_whoever_posts(transactional_db, server_tls, door, monkeypatch):
+def test_the_pace_is_kept_whoever_posts(transactional_db, server_tls, http_client, monkeypatch):
     pace = timedelta(seconds=0.2)
     monkeypatch.setattr("notifications.delivery.SLACK_PACE", pace)
     with slack_like(server_tls) as slack:
         SlackSettings.objects.create(is_enabled=True, webhook_url=slack.url)
         for number in range(6):
             post(f"post {number}")
-        two = [Deliverer(door=lambda: door) for _ in range(2)]
+        two = [Deliverer(client=lambda: http_client) for _ in range(2)]
         begin = time.monotonic()
         for deliverer in two:
             deliverer.start(NOON.replace(year=2099))

@@ -121,8 +121,8 @@ def test_an_address_whose_key_is_lost_reads_as_none_and_can_be_set_anew(client, 
         ([(410, "channel_is_archived", "")], {"ok": False, "message": "410 channel_is_archived"}),
     ],
 )
-def test_a_test_message_is_posted_at_once(client, server_tls, door, monkeypatch, answers, told):
-    monkeypatch.setattr("notifications.slack_settings.door", lambda: door)
+def test_a_test_message_is_posted_at_once(client, server_tls, http_client, monkeypatch, answers, told):
+    monkeypatch.setattr("notifications.slack_settings.http_client", lambda: http_client)
     with slack_like(server_tls) as slack:
         slack.answers = answers
         client.put(PATH, {"webhook_url": slack.url})

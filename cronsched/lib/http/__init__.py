@@ -1,31 +1,35 @@
-"""The one door out. Whatever the project asks of another host goes through `Door.send`.
+"""The one client for HTTP. Whatever the project asks of another host goes through `HTTPClient`.
 
 A scheduler that calls the URLs of its users is a way into the network it runs in, and a caller of a thousand targets
-meets every kind of broken one. So each request:
+meets every kind of broken one. libcurl does the sending, in one thread per process; around it:
 
-- has every address of its host vetted, and connects to the very address that was vetted (no rebinding);
-- verifies TLS against the name; follows no redirect; knows no proxy and no .netrc;
-- asks for identity encoding, decompresses nothing and keeps a bounded part of the answer;
-- ends at one total deadline, wherever the target stalls or drips;
-- is sent at most once. `DoorError.request_sent` says whether the target may have seen it.
+- every address of a host is vetted, and the very address that was vetted is connected to (no rebinding);
+- TLS is verified against the name; no redirect is followed; there is no proxy and no .netrc;
+- identity encoding is asked for, what comes compressed all the same is inflated within the bound on what is kept;
+- a request ends at one total deadline, wherever the target stalls or drips;
+- it is sent at most once. `RequestError.request_sent` says whether the target may have seen it.
 
-Addresses: `addresses`. URLs: `urls`. Names: `resolver`. Sockets and reading: `wire`. Reuse: `keepalive`. Limits per
-host: `slots`. All of it put together: `door`. Configuration comes in as a `DoorPolicy`.
+Addresses: `addresses`. URLs: `urls`. Names: `resolver`. What goes out and comes back: `messages`, `charsets`. One
+exchange: `transfer`, `answer`, `failures`. The thread: `loop`. Who goes when and where to: `dispatcher`, `limiter`. All
+of it put together: `client`. Configuration comes in as a `ClientPolicy`.
 """
 
 from cronsched.lib.http.addresses import AddressRules, Category
-from cronsched.lib.http.door import RESERVED_HEADERS, Answer, Door, DoorPolicy, OutRequest
-from cronsched.lib.http.errors import DoorError, Kind, TargetRefused
+from cronsched.lib.http.client import ClientPolicy, HTTPClient
+from cronsched.lib.http.errors import Kind, RequestError, TargetRefused
+from cronsched.lib.http.limiter import HostLimiter
+from cronsched.lib.http.messages import RESERVED_HEADERS, OutgoingRequest, Response
 
 __all__ = [
     "RESERVED_HEADERS",
     "AddressRules",
-    "Answer",
     "Category",
-    "Door",
-    "DoorError",
-    "DoorPolicy",
+    "ClientPolicy",
+    "HTTPClient",
+    "HostLimiter",
     "Kind",
-    "OutRequest",
+    "OutgoingRequest",
+    "RequestError",
+    "Response",
     "TargetRefused",
 ]

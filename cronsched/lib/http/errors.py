@@ -1,4 +1,4 @@
-"""How a request can fail at the door."""
+"""How a request can fail."""
 
 from enum import StrEnum
 
@@ -14,19 +14,22 @@ class Kind(StrEnum):
     TIMEOUT = "timeout"
     TOO_LARGE = "too large"
     PROTOCOL = "protocol"
+    UNREADABLE = "unreadable"
     LOST = "connection lost"
-    BUSY = "no free slot"
+    BUSY = "host is busy"
+    STOPPED = "stopped"
 
 
-# Asking again with the same request cannot help.
-FINAL = frozenset({Kind.BAD_REQUEST, Kind.REFUSED})
+# Asking again with the same request cannot help. The target of an unreadable answer has acted; its next answer would
+# be encoded the same way.
+FINAL = frozenset({Kind.BAD_REQUEST, Kind.REFUSED, Kind.UNREADABLE})
 
 
-class DoorError(Exception):
+class RequestError(Exception):
     """No usable answer came. `reason` may be shown to users: it holds no secret and nothing about inner networks.
 
     `request_sent` False means that certainly not one byte of the request reached the target; True means nobody knows
-    what the target made of it. `status` is the answer's status where the head had already come.
+    what the target made of it. `status` is the answer's status where that had already come.
     """
 
     def __init__(self, kind: Kind, reason: str, *, request_sent: bool = False, status: int | None = None) -> None:
@@ -42,7 +45,7 @@ class DoorError(Exception):
         return self.kind not in FINAL
 
 
-class TargetRefused(DoorError):
+class TargetRefused(RequestError):
     """The address is not one that users may reach. One text for all of them: it must not tell what is there."""
 
     def __init__(self, category: str) -> None:

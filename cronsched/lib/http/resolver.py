@@ -1,11 +1,12 @@
 """Name resolution that cannot hang its caller.
 
-`getaddrinfo` has no timeout of ours, so it runs in a bounded number of daemon threads and the caller waits no longer
-than its own deadline. One look-up serves all who ask for the same name at the same time, and its result a few seconds
-more: a herd of jobs on one host asks once. Keeping it is safe because the addresses kept are the ones connected to.
+`getaddrinfo` has no timeout of ours, so it runs in a bounded number of daemon threads, and whoever asks is called back.
+One look-up serves all who ask for the same name at the same time, and its result a moment more: a herd of jobs on one
+host asks once. Keeping it is safe because the addresses kept are the ones connected to.
 
-Who owns a domain can let its name server hang. Names that took long before are therefore asked for by a few threads of
-their own, so that they keep only each other waiting.
+Who owns a domain can let its name server hang. Look-ups therefore wait in three queues with threads of their own: names
+that were answered quickly before, names that were never asked for, and names of domains that took long. The last keep
+only each other waiting, and names in use are kept waiting by nobody.
 """
 
 import queue
@@ -13,21 +14,25 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
+from typing import TypeVar
 
 from cronsched.lib.http.addresses import Address
-from cronsched.lib.http.deadline import Deadline
-from cronsched.lib.http.errors import DoorError, Kind
 
-MAX_THREADS = 32
-MAX_SLOW_THREADS = 8
+MAX_KNOWN_THREADS = 4
+MAX_NEW_THREADS = 8
+MAX_SLOW_THREADS = 4
 SLOW_SECONDS = 1.0
 REMEMBER_SLOW_SECONDS = 3600.0
 MAX_REMEMBERED = 2048
-REMEMBER_SECONDS = 5.0
+REMEMBER_SECONDS = 2.0
 REMEMBER_FAILURE_SECONDS = 1.0
 
+Value = TypeVar("Value")
+Addresses = tuple[Address, ...]
 Resolve = Callable[[str], list[str]]
+# Called with no addresses where the name has none.
+Found = Callable[[Addresses], None]
 
 
 def system_addresses(host: str) -> list[str]:
@@ -40,62 +45,71 @@ def system_addresses(host: str) -> list[str]:
 class _Lookup:
     """One question, asked once for everybody who waits for it."""
 
-    def __init__(self, host: str, wanted_until: float) -> None:
+    def __init__(self, host: str) -> None:
         self.host = host
-        self.wanted_until = wanted_until
-        self.done = threading.Event()
-        self.addresses: tuple[Address, ...] = ()
+        self.wanted_until = 0.0
+        self.waiting: list[Found] = []
+        self.addresses: Addresses | None = None
         self.fresh_until = float("inf")
 
 
-class _Lane:
+class _Queue:
     """Look-ups that wait, and the threads that serve them. Its numbers belong to the resolver's lock."""
 
-    def __init__(self) -> None:
-        self.waiting: queue.SimpleQueue[_Lookup] = queue.SimpleQueue()
+    def __init__(self, name: str, limit: int) -> None:
+        self.name = name
+        self.limit = limit
+        self.lookups: queue.SimpleQueue[_Lookup] = queue.SimpleQueue()
         self.threads = 0
         self.unanswered = 0
 
 
 class Resolver:
-    """Thread-safe. Threads are started when there is work for them, never more than their lane allows."""
+    """Thread-safe. Threads are started when there is work for them, never more than their queue allows."""
 
     def __init__(self, resolve: Resolve = system_addresses) -> None:
         self._resolve = resolve
         self._lock = threading.Lock()
         self._lookups: dict[str, _Lookup] = {}
-        self._lane, self._slow_lane = _Lane(), _Lane()
-        # Names that took long, and until when that is remembered.
+        self._known_queue = _Queue("known", MAX_KNOWN_THREADS)
+        self._new_queue = _Queue("new", MAX_NEW_THREADS)
+        self._slow_queue = _Queue("slow", MAX_SLOW_THREADS)
+        # Names that were answered quickly, the last one asked for at the end; domains that took long, and until when
+        # that is remembered.
+        self._quick: dict[str, None] = {}
         self._slow: dict[str, float] = {}
 
-    def addresses(self, host: str, deadline: Deadline) -> tuple[Address, ...]:
-        """Return the addresses of `host`, at least one. Raises DoorError."""
-        lookup = self._lookups.get(host)
-        if lookup is None or not lookup.done.is_set() or lookup.fresh_until < time.monotonic():
-            lookup = self._ask(host, deadline.at)
-        if not lookup.done.is_set() and not lookup.done.wait(deadline.remaining):
-            raise deadline.missed("resolving the host name")
-        if not lookup.addresses:
-            raise DoorError(Kind.NOT_RESOLVED, "host name could not be resolved")
-        return lookup.addresses
+    def ask(self, host: str, *, until: float, found: Found) -> Addresses | None:
+        """Return the addresses of `host` if they are known, else None; `found` is then called once, in another thread.
 
-    def _ask(self, host: str, wanted_until: float) -> _Lookup:
+        Nobody wants the answer after `until` (on `time.monotonic()`); `found` may then never be called.
+        """
+        now = time.monotonic()
         with self._lock:
             lookup = self._lookups.get(host)
-            if lookup is not None and lookup.fresh_until >= time.monotonic():
-                lookup.wanted_until = max(lookup.wanted_until, wanted_until)
-                return lookup
-            self._forget_old()
-            lookup = self._lookups[host] = _Lookup(host, wanted_until)
-            is_slow = self._slow.get(host, 0.0) > time.monotonic()
-            lane, limit = (self._slow_lane, MAX_SLOW_THREADS) if is_slow else (self._lane, MAX_THREADS)
-            lane.waiting.put(lookup)
-            lane.unanswered += 1
-            if lane.threads < min(lane.unanswered, limit):
-                lane.threads += 1
-                name = f"resolver-{'slow-' if is_slow else ''}{lane.threads}"
-                threading.Thread(target=self._work, args=(lane,), name=name, daemon=True).start()
-            return lookup
+            if lookup is None or lookup.fresh_until < now:
+                lookup = self._start(host)
+            if lookup.addresses is None:
+                lookup.wanted_until = max(lookup.wanted_until, until)
+                lookup.waiting.append(found)
+            return lookup.addresses
+
+    def _start(self, host: str) -> _Lookup:
+        self._forget_old()
+        lookup = self._lookups[host] = _Lookup(host)
+        waiting = self._queue_for(host)
+        waiting.lookups.put(lookup)
+        waiting.unanswered += 1
+        if waiting.threads < min(waiting.unanswered, waiting.limit):
+            waiting.threads += 1
+            name = f"resolver-{waiting.name}-{waiting.threads}"
+            threading.Thread(target=self._work, args=(waiting,), name=name, daemon=True).start()
+        return lookup
+
+    def _queue_for(self, host: str) -> _Queue:
+        if self._slow.get(_domain(host), 0.0) > time.monotonic():
+            return self._slow_queue
+        return self._known_queue if host in self._quick else self._new_queue
 
     def _forget_old(self) -> None:
         if len(self._lookups) < MAX_REMEMBERED:
@@ -103,26 +117,26 @@ class Resolver:
         now = time.monotonic()
         self._lookups = {host: lookup for host, lookup in self._lookups.items() if lookup.fresh_until >= now}
 
-    def _work(self, lane: _Lane) -> None:
+    def _work(self, waiting: _Queue) -> None:
         while True:
-            lookup = lane.waiting.get()
+            lookup = waiting.lookups.get()
             began = time.monotonic()
-            found = self._look_up(lookup.host) if self._is_wanted(lookup) else ()
+            addresses = self._look_up(lookup.host) if self._is_wanted(lookup) else ()
             with self._lock:
-                self._judge(lookup.host, time.monotonic() - began)
-                lane.unanswered -= 1
-                lookup.addresses = found
-                lookup.fresh_until = time.monotonic() + (REMEMBER_SECONDS if found else REMEMBER_FAILURE_SECONDS)
-                lookup.done.set()
+                self._judge(lookup.host, time.monotonic() - began, is_known=bool(addresses))
+                waiting.unanswered -= 1
+                lookup.addresses = addresses
+                lookup.fresh_until = time.monotonic() + (REMEMBER_SECONDS if addresses else REMEMBER_FAILURE_SECONDS)
+                callers, lookup.waiting = lookup.waiting, []
+            for found in callers:
+                found(addresses)
 
-    def _judge(self, host: str, seconds: float) -> None:
+    def _judge(self, host: str, seconds: float, *, is_known: bool) -> None:
         """Remember who took long. What was not wanted any more took no time and says nothing."""
         if seconds >= SLOW_SECONDS:
-            # The one that was slow longest ago goes first.
-            self._slow.pop(host, None)
-            self._slow[host] = time.monotonic() + REMEMBER_SLOW_SECONDS
-            if len(self._slow) > MAX_REMEMBERED:
-                del self._slow[next(iter(self._slow))]
+            _remember(self._slow, _domain(host), time.monotonic() + REMEMBER_SLOW_SECONDS)
+        elif is_known:
+            _remember(self._quick, host, None)
 
     def _is_wanted(self, lookup: _Lookup) -> bool:
         """Whether anybody still waits: behind slow name servers a queue builds up that has outlived its callers."""
@@ -130,11 +144,31 @@ class Resolver:
             if lookup.wanted_until > time.monotonic():
                 return True
             # Whoever asks from now on starts a look-up of its own.
-            self._lookups.pop(lookup.host, None)
+            if self._lookups.get(lookup.host) is lookup:
+                del self._lookups[lookup.host]
             return False
 
-    def _look_up(self, host: str) -> tuple[Address, ...]:
+    def _look_up(self, host: str) -> Addresses:
         try:
-            return tuple(dict.fromkeys(ip_address(address) for address in self._resolve(host)))
+            return tuple(dict.fromkeys(_address(text) for text in self._resolve(host)))
         except (OSError, ValueError):
             return ()
+
+
+def _address(text: str) -> Address:
+    address = ip_address(text)
+    # A zone says by which interface; only the system's own resolver gives one, and libcurl takes none.
+    return IPv6Address(int(address)) if isinstance(address, IPv6Address) else address
+
+
+def _domain(host: str) -> str:
+    """Return the last two labels: who answers slowly for one name of a domain does so for all of them."""
+    return ".".join(host.rstrip(".").split(".")[-2:])
+
+
+def _remember(known: dict[str, Value], name: str, value: Value) -> None:
+    """Put `name` at the end; the one that was put there longest ago goes where there are too many."""
+    known.pop(name, None)
+    known[name] = value
+    if len(known) > MAX_REMEMBERED:
+        del known[next(iter(known))]

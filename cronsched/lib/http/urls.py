@@ -13,7 +13,7 @@ from urllib3.exceptions import LocationValueError
 from urllib3.util import parse_url
 
 from cronsched.lib.http.addresses import Address
-from cronsched.lib.http.errors import DoorError, Kind
+from cronsched.lib.http.errors import Kind, RequestError
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_URL_LENGTH = 8192
@@ -22,6 +22,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?!.{{255}}){_LABEL}(?:\.{_LABEL})*\.?")
 _IPV6 = re.compile(r"\[[0-9a-f:.]+\]")
+
+Origin = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,20 @@ class Location:
     authorization: str | None
 
     @property
-    def origin(self) -> tuple[str, int]:
-        """What slots are counted by."""
+    def origin(self) -> Origin:
+        """Host and port: what places are counted by."""
         return (self.host.rstrip("."), self.port)
+
+    @property
+    def plain(self) -> str:
+        """The URL without credentials, and without the dot that may end a name: certificates are written without."""
+        host = f"[{self.host}]" if ":" in self.host else self.host.rstrip(".")
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
 
 
 @lru_cache(maxsize=4096)
 def parse(url: str) -> Location:
-    """Parse an http(s) URL strictly. Raises DoorError; its reason does not repeat the URL, which may hold a secret."""
+    """Parse an http(s) URL strictly. Raises RequestError, which does not repeat the URL: that may hold a secret."""
     if len(url) > MAX_URL_LENGTH:
         raise _bad("it is too long")
     if url != url.strip() or _CONTROL.search(url):
@@ -70,8 +78,6 @@ def parse(url: str) -> Location:
         raise _bad("the host is not valid")
     scheme = str(parts.scheme)
     port = DEFAULT_PORTS[scheme] if parts.port is None else parts.port
-    if port == 0:
-        raise _bad("the port is not valid")
     return Location(
         scheme=scheme,
         host=host.strip("[]"),
@@ -101,5 +107,5 @@ def _basic(userinfo: str) -> str:
     return "Basic " + base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
 
 
-def _bad(why: str) -> DoorError:
-    return DoorError(Kind.BAD_REQUEST, f"invalid URL: {why}")
+def _bad(why: str) -> RequestError:
+    return RequestError(Kind.BAD_REQUEST, f"invalid URL: {why}")

@@ -4,7 +4,16 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from cronsched.lib.http import AddressRules, Category, Door, DoorError, DoorPolicy, Kind, OutRequest, TargetRefused
+from cronsched.lib.http import (
+    AddressRules,
+    Category,
+    ClientPolicy,
+    HTTPClient,
+    Kind,
+    OutgoingRequest,
+    RequestError,
+    TargetRefused,
+)
 from cronsched.lib.tests import attacks
 from cronsched.lib.tests.servers import OK, answering, target
 
@@ -14,12 +23,12 @@ STRICT = AddressRules()
 @pytest.mark.parametrize("category", attacks.URLS)
 def test_no_spelling_of_an_inner_address_gets_out(category):
     with target(answering(OK)) as inner:
-        door = Door(DoorPolicy())
+        client = HTTPClient(ClientPolicy())
         got_out = []
         for url in attacks.URLS[category]:
             try:
-                door.send(OutRequest("GET", url.replace("{port}", str(inner.port))))
-            except DoorError as error:
+                client.send(OutgoingRequest("GET", url.replace("{port}", str(inner.port))))
+            except RequestError as error:
                 if error.kind in {Kind.REFUSED, Kind.BAD_REQUEST, Kind.NOT_RESOLVED} and not error.request_sent:
                     continue
             got_out.append(url)
@@ -31,22 +40,22 @@ def test_no_spelling_of_an_inner_address_gets_out(category):
 def test_no_name_that_resolves_inside_gets_out(category):
     got_out = []
     table = {f"name{number}.test": addresses for number, addresses in enumerate(attacks.RESOLVED[category])}
-    door = Door(DoorPolicy(), resolve=table.__getitem__)
+    client = HTTPClient(ClientPolicy(), resolve=table.__getitem__)
     for name, addresses in table.items():
         try:
-            door.send(OutRequest("GET", f"http://{name}/"))
+            client.send(OutgoingRequest("GET", f"http://{name}/"))
         except TargetRefused:
             continue
         got_out.append(addresses)
     assert got_out == []
 
 
-def test_the_attack_list_sees_a_door_that_is_open():
+def test_the_attack_list_sees_a_client_that_is_open():
     with target(answering(OK)) as inner:
-        door = Door(DoorPolicy(AddressRules(allow_private=True)))
+        client = HTTPClient(ClientPolicy(AddressRules(allow_private=True)))
         for url in ("http://127.0.0.1:{port}/", "http://0x7f.1:{port}/", "http://LocalHost:{port}/"):
-            assert door.send(OutRequest("GET", url.replace("{port}", str(inner.port)))).status == 200
-        door.close()
+            assert client.send(OutgoingRequest("GET", url.replace("{port}", str(inner.port)))).status == 200
+        client.close()
 
 
 @pytest.mark.parametrize(
@@ -142,14 +151,14 @@ def test_only_its_own_address_opens_a_metadata_service():
 
 def test_open_closed_and_filtered_inner_ports_look_the_same():
     with target(answering(OK)) as inner:
-        door = Door(DoorPolicy())
+        client = HTTPClient(ClientPolicy())
         reasons = set()
         for port in (inner.port, 1, 65535):
             with pytest.raises(TargetRefused) as refused:
-                door.send(OutRequest("GET", f"http://127.0.0.1:{port}/"))
+                client.send(OutgoingRequest("GET", f"http://127.0.0.1:{port}/"))
             reasons.add(refused.value.reason)
         with pytest.raises(TargetRefused) as refused:
-            door.send(OutRequest("GET", "http://10.255.255.1/"))
+            client.send(OutgoingRequest("GET", "http://10.255.255.1/"))
         assert reasons | {refused.value.reason} == {"target address is not allowed"}
         assert inner.connections == 0
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from cronsched.lib.http import DoorError
+from cronsched.lib.http import RequestError
 from jobs.github import CredentialsMissing, Listing, Poll, Repository, Runs, RunState, Verdict, likely_names
 from jobs.github.configured import github
 from jobs.github.runs import FailedStep
@@ -77,7 +77,7 @@ def ask(look: Look, now: datetime) -> Sight:
         if look.run_id is None:
             return _candidates(runs, look, now)
         poll = runs.poll(look.repository, look.run_id, etag=look.etag or None, now=now, timeout=TIMEOUT)
-    except (DoorError, CredentialsMissing) as error:
+    except (RequestError, CredentialsMissing) as error:
         logger.info("Run %s of %s could not be looked at: %s", look.run_id, look.repository.name, error)
         return Sight(Poll(etag=look.etag))
     return Sight(poll, failed=_failed_step(runs, look, poll.state))
@@ -100,6 +100,6 @@ def _failed_step(runs: Runs, look: Look, state: RunState | None) -> FailedStep |
         return None
     try:
         return runs.failed_step(look.repository, look.run_id, timeout=TIMEOUT)
-    except (DoorError, CredentialsMissing):
+    except (RequestError, CredentialsMissing):
         # That it failed is worth telling without saying where.
         return None

@@ -94,7 +94,7 @@ class Race:
         return herd
 
     def pool(self, kind: str, width: int) -> Contender:
-        """Return a bare pool of `width` threads: through our own `door`, or through a `session` of requests."""
+        """Return a bare pool of `width` threads: through our own `client`, or through a `session` of requests."""
 
         def run(size: int) -> Herd:
             start = time.time() + 4

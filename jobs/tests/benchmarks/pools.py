@@ -1,6 +1,6 @@
 """What a bare thread pool does: `size` requests at once from `width` threads, no database, no schedule, no history.
 
-    python -m jobs.tests.benchmarks.pools door|session WIDTH SIZE URL START
+    python -m jobs.tests.benchmarks.pools client|session WIDTH SIZE URL START
 
 It runs in a process of its own, as the scheduler does. `URL` ends before the number, `START` is in seconds (epoch).
 """
@@ -14,18 +14,19 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 from requests.adapters import HTTPAdapter
 
-from cronsched.lib.http import AddressRules, Door, DoorPolicy, OutRequest
+from cronsched.lib.http import AddressRules, ClientPolicy, HTTPClient, OutgoingRequest
 
 Send = Callable[[int], None]
 
 
-def through_the_door(url: str, width: int) -> Send:
+def through_our_client(url: str, width: int) -> Send:
     """Return what sends one request as our executors do, with nothing around it."""
-    door = Door(DoorPolicy(addresses=AddressRules(allow_private=True), idle_connections=width))
+    client = HTTPClient(ClientPolicy(addresses=AddressRules(allow_private=True), idle_connections=width))
     headers = {"Content-Type": "application/json"}
 
     def send(number: int) -> None:
-        answer = door.send(OutRequest("POST", f"{url}{number}", headers, json.dumps({"number": number}).encode()))
+        body = json.dumps({"number": number}).encode()
+        answer = client.send(OutgoingRequest("POST", f"{url}{number}", headers, body))
         assert answer.status == 200
 
     return send
@@ -43,11 +44,11 @@ def through_a_session(url: str, width: int) -> Send:
     return send
 
 
-DOORS = {"door": through_the_door, "session": through_a_session}
+KINDS = {"client": through_our_client, "session": through_a_session}
 
 
 def main(kind: str, width: str, size: str, url: str, start: str) -> None:
-    send = DOORS[kind](url, int(width))
+    send = KINDS[kind](url, int(width))
     with ThreadPoolExecutor(int(width)) as pool:
         time.sleep(max(0.0, float(start) - time.time()))
         done = [pool.submit(send, number) for number in range(int(size))]

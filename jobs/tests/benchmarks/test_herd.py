@@ -2,7 +2,7 @@
 
 BENCH_SIZES   how many, default 1000,10000
 BENCH_ROUNDS  how often each contender runs, an odd number, default 3; the order turns round each time
-BENCH_AGAINST whom our scheduler runs against, default door,session,celery
+BENCH_AGAINST whom our scheduler runs against, default client,session,celery
 """
 
 import os
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.django_db(transaction=True)]
 
 ROUNDS = size("BENCH_ROUNDS", "3")[0]
 assert ROUNDS % 2, "an even number of rounds has no run in the middle"
-AGAINST = os.environ.get("BENCH_AGAINST", "door,session,celery").split(",")
+AGAINST = os.environ.get("BENCH_AGAINST", "client,session,celery").split(",")
 WIDTH = settings.MAX_IN_FLIGHT
 # While targets answer at once a bare pool is quickest with few threads.
 NARROW = 32
@@ -31,8 +31,8 @@ DRAWN = 10_000
 
 # Contender -> how many times as fast as it the scheduler is to be.
 BARS = {
-    f"door, {WIDTH} threads": 0.9,
-    f"door, {NARROW} threads": 0.9,
+    f"client, {WIDTH} threads": 0.9,
+    f"client, {NARROW} threads": 0.9,
     f"session, {WIDTH} threads": 0.65,
     f"session, {NARROW} threads": 0.65,
     "celery": 4.0,
@@ -40,7 +40,7 @@ BARS = {
 
 
 def contenders(race: Race) -> list[Contender]:
-    pools = [race.pool(kind, width) for kind in ("door", "session") if kind in AGAINST for width in (WIDTH, NARROW)]
+    pools = [race.pool(kind, width) for kind in ("client", "session") if kind in AGAINST for width in (WIDTH, NARROW)]
     return [race.scheduler, *pools, *([race.celery] if "celery" in AGAINST and shutil.which("redis-server") else [])]
 
 

@@ -13,7 +13,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from werkzeug import Request as Received
 from werkzeug import Response
 
-from cronsched.lib.http import AddressRules, Door, DoorPolicy
+from cronsched.lib.http import AddressRules, ClientPolicy, HTTPClient
 from jobs.dispatch import executors
 from jobs.dispatch.executors import NoTarget
 from jobs.executors import webhook
@@ -39,8 +39,8 @@ def server(module_server: HTTPServer) -> Iterator[HTTPServer]:
 
 
 @pytest.fixture
-def run(door):
-    return WebhookExecutor(door, clock=lambda: NOON).run
+def run(http_client):
+    return WebhookExecutor(http_client, clock=lambda: NOON).run
 
 
 def answer(server: HTTPServer, response: Response | None = None) -> list[Received]:
@@ -174,32 +174,34 @@ def lower(received: Received) -> dict[str, str]:
 @pytest.mark.parametrize(
     "metadata, body", [({"名": "é"}, ""), ({}, "{{ job_name }} plain"), ({"a": 1}, '{"b": "{{ attempt }}"}')]
 )
-def test_the_official_library_accepts_the_signature(server, door, metadata, body):
+def test_the_official_library_accepts_the_signature(server, http_client, metadata, body):
     received = answer(server)
     secret = new_secret()
     request = WebhookRequest(server.url_for("/hook"), metadata, body=body, signing_secrets=(secret,), run=RUN)
-    WebhookExecutor(door).run(request)
+    WebhookExecutor(http_client).run(request)
     headers = lower(received[0])
     sent_at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), tz=UTC)
     expected = Webhook(secret).sign(headers["webhook-id"], sent_at, received[0].data.decode())
     assert headers["webhook-signature"] == expected
 
 
-def test_while_secrets_rotate_the_old_and_the_new_one_verify(server, door):
+def test_while_secrets_rotate_the_old_and_the_new_one_verify(server, http_client):
     received = answer(server)
     old, new, other = new_secret(), new_secret(), new_secret()
     request = WebhookRequest(server.url_for("/hook"), {"a": 1}, signing_secrets=(new, old), run=RUN)
-    WebhookExecutor(door).run(request)
+    WebhookExecutor(http_client).run(request)
     for secret in (old, new):
         assert Webhook(secret).verify(received[0].data, lower(received[0])) == {"a": 1}
     with pytest.raises(WebhookVerificationError):
         Webhook(other).verify(received[0].data, lower(received[0]))
 
 
-def test_a_changed_body_or_id_no_longer_verifies(server, door):
+def test_a_changed_body_or_id_no_longer_verifies(server, http_client):
     received = answer(server)
     secret = new_secret()
-    WebhookExecutor(door).run(WebhookRequest(server.url_for("/hook"), {"a": 1}, signing_secrets=(secret,), run=RUN))
+    WebhookExecutor(http_client).run(
+        WebhookRequest(server.url_for("/hook"), {"a": 1}, signing_secrets=(secret,), run=RUN)
+    )
     headers = lower(received[0])
     with pytest.raises(WebhookVerificationError):
         Webhook(secret).verify(b'{"a": 2}', headers)
@@ -316,8 +318,8 @@ def test_a_url_that_is_none_fails_the_run(run, url):
 
 
 def test_an_inner_address_is_refused_in_words_that_tell_nothing():
-    door = Door(DoorPolicy(AddressRules()))
-    outcomes = [WebhookExecutor(door).run(WebhookRequest(f"http://127.0.0.1:{port}/")) for port in (1, 5432)]
+    http_client = HTTPClient(ClientPolicy(AddressRules()))
+    outcomes = [WebhookExecutor(http_client).run(WebhookRequest(f"http://127.0.0.1:{port}/")) for port in (1, 5432)]
     assert {outcome.error_message for outcome in outcomes} == {"Request failed: target address is not allowed"}
     assert not any(outcome.retryable or outcome.details for outcome in outcomes)
 
@@ -400,21 +402,21 @@ def test_no_secret_is_shown_by_a_request_or_its_snapshot():
     ],
 )
 def test_a_url_that_cannot_work_is_a_finding(url, code, conclusive):
-    findings = webhook.check(WebhookRequest(url), Door(DoorPolicy()), timeout=timedelta(seconds=5))
+    findings = webhook.check(WebhookRequest(url), HTTPClient(ClientPolicy()), timeout=timedelta(seconds=5))
     assert [(finding.code, finding.conclusive) for finding in findings] == [(code, conclusive)]
 
 
-def test_a_target_that_is_down_is_no_verdict_and_one_that_is_up_none_at_all(server, door):
-    down = webhook.check(WebhookRequest("http://127.0.0.1:1/"), door, timeout=timedelta(seconds=5))
+def test_a_target_that_is_down_is_no_verdict_and_one_that_is_up_none_at_all(server, http_client):
+    down = webhook.check(WebhookRequest("http://127.0.0.1:1/"), http_client, timeout=timedelta(seconds=5))
     assert down == [Finding("connect", "Connection refused.", conclusive=False)]
-    assert webhook.check(WebhookRequest(server.url_for("/hook")), door, timeout=timedelta(seconds=5)) == []
+    assert webhook.check(WebhookRequest(server.url_for("/hook")), http_client, timeout=timedelta(seconds=5)) == []
     assert server.log == []
 
 
 # --- The process's own executors
 
 
-def test_kinds_are_dispatched_by_the_settings_door(server, settings):
+def test_kinds_are_dispatched_by_the_settings(server, settings):
     answer(server)
     settings.WEBHOOK_ALLOW_PRIVATE_NETWORKS = True
     assert executors.run(WebhookRequest(server.url_for("/hook"))).succeeded

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cronsched.lib.http import Door
+from cronsched.lib.http import HTTPClient
 from jobs.github import GitHub, StaticToken, Transport
 from jobs.tests.github.fake import GitHubFake
 
@@ -16,5 +16,5 @@ def fake() -> Iterator[GitHubFake]:
 
 
 @pytest.fixture
-def github(fake: GitHubFake, door: Door) -> GitHub:
-    return GitHub(Transport(door, fake.url), StaticToken(fake.token))
+def github(fake: GitHubFake, http_client: HTTPClient) -> GitHub:
+    return GitHub(Transport(http_client, fake.url), StaticToken(fake.token))

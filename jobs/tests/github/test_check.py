@@ -5,12 +5,11 @@ import json
 import time
 import tracemalloc
 from datetime import UTC, datetime, timedelta
-from email.message import Message
 from typing import Any
 
 import pytest
 
-from cronsched.lib.http import Answer
+from cronsched.lib.http import Response
 from jobs.dispatch import executors
 from jobs.github import GitHub, GitHubCheck, GitHubRequest, StaticToken, Transport
 from jobs.github.check import MAX_BYTES, _Loader, _workflow_file, trigger_findings
@@ -120,13 +119,13 @@ def test_a_workflow_without_the_trigger_is_named(shop, codes):
     assert codes() == ["no_dispatch_trigger"]
 
 
-def test_a_repository_that_does_not_exist_moved_or_is_closed_to_us(fake, shop, codes, door):
+def test_a_repository_that_does_not_exist_moved_or_is_closed_to_us(fake, shop, codes, http_client):
     assert codes(token="wrong") == ["bad_credentials"]
     shop.moved = True
     assert codes() == ["repository_moved"]
     fake.repositories.clear()
     assert codes() == ["repository_not_found"]
-    nobody = GitHub(Transport(door, fake.url), StaticToken(""))
+    nobody = GitHub(Transport(http_client, fake.url), StaticToken(""))
     assert [finding.code for finding in check(nobody)] == ["no_credentials"]
 
 
@@ -198,7 +197,7 @@ def test_no_workflow_file_makes_the_process_grow_by_twenty_megabytes(kind):
     began = time.process_time()
     tracemalloc.start()
     try:
-        parsed = _workflow_file(Answer(200, Message(), body, False, timedelta()))
+        parsed = _workflow_file(Response(200, body=body))
         list(trigger_findings(parsed, {"env": "x"}, ref="main"))
         grown = tracemalloc.get_traced_memory()[1]
     finally:

@@ -40,17 +40,17 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def app(fake, door, key_pair, clock) -> AppTokens:
+def app(fake, http_client, key_pair, clock) -> AppTokens:
     private, fake.app_public_key = key_pair
     fake._clock = clock
     fake.add_repository("acme", "shop").add_workflow("deploy.yml")
-    transport = Transport(door, fake.url)
+    transport = Transport(http_client, fake.url)
     return AppTokens(transport, app_id=fake.app_id, private_key=private, installation_id=77, clock=clock)
 
 
 @pytest.fixture
-def run(app, fake, door, clock):
-    return GitHubExecutor(GitHub(Transport(door, fake.url), app), clock=clock).run
+def run(app, fake, http_client, clock):
+    return GitHubExecutor(GitHub(Transport(http_client, fake.url), app), clock=clock).run
 
 
 def minted(fake) -> int:
@@ -97,8 +97,8 @@ def test_a_token_refused_twice_is_the_answer(fake, run):
     assert minted(fake) == 1
 
 
-def test_the_installation_is_looked_up_by_the_repository(fake, door, key_pair, app):
-    tokens = AppTokens(Transport(door, fake.url), app_id=fake.app_id, private_key=key_pair[0])
+def test_the_installation_is_looked_up_by_the_repository(fake, http_client, key_pair, app):
+    tokens = AppTokens(Transport(http_client, fake.url), app_id=fake.app_id, private_key=key_pair[0])
     for _ in range(2):
         token = tokens.token("acme", "shop", ends_at=soon())
         assert token is not None
@@ -108,17 +108,17 @@ def test_the_installation_is_looked_up_by_the_repository(fake, door, key_pair, a
         tokens.token("other", "shop", ends_at=soon())
 
 
-def test_a_key_that_is_none_is_said_without_showing_it(fake, door):
-    tokens = AppTokens(Transport(door, fake.url), app_id="1", private_key="not a key", installation_id=77)
-    outcome = GitHubExecutor(GitHub(Transport(door, fake.url), tokens)).run(REQUEST)
+def test_a_key_that_is_none_is_said_without_showing_it(fake, http_client):
+    tokens = AppTokens(Transport(http_client, fake.url), app_id="1", private_key="not a key", installation_id=77)
+    outcome = GitHubExecutor(GitHub(Transport(http_client, fake.url), tokens)).run(REQUEST)
     assert outcome.error_message == (
         "GitHub App key is not a usable RSA private key. Cannot trigger workflow for job 'Deploy'"
     )
     assert outcome.failure is Failure.NO_CREDENTIALS
 
 
-def test_an_app_github_does_not_know_gets_no_token(fake, door, key_pair, app):
-    tokens = AppTokens(Transport(door, fake.url), app_id="999", private_key=key_pair[0], installation_id=77)
+def test_an_app_github_does_not_know_gets_no_token(fake, http_client, key_pair, app):
+    tokens = AppTokens(Transport(http_client, fake.url), app_id="999", private_key=key_pair[0], installation_id=77)
     with pytest.raises(CredentialsMissing, match="status 401"):
         tokens.token("acme", "shop", ends_at=soon())
 
@@ -141,6 +141,6 @@ def test_the_settings_name_the_app(fake, app, key_pair, settings):
     assert minted(fake) == 1
 
 
-def test_a_lane_fits_its_column_whatever_an_old_job_names(fake, door):
-    tokens = AppTokens(Transport(door, fake.url), app_id="1234567", private_key="", installation_id=None)
+def test_a_lane_fits_its_column_whatever_an_old_job_names(fake, http_client):
+    tokens = AppTokens(Transport(http_client, fake.url), app_id="1234567", private_key="", installation_id=None)
     assert len(tokens.lane("o" * 255, "tool")) <= GitHubLane._meta.get_field("name").max_length

@@ -3,12 +3,11 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from email.message import Message
 from typing import Any
 
 import pytest
 
-from cronsched.lib.http import Answer
+from cronsched.lib.http import Response
 from cronsched.lib.tests.servers import answering, target
 from jobs.dispatch import executors
 from jobs.executors.base import Failure, Outcome
@@ -59,9 +58,9 @@ def test_an_accepted_dispatch_names_the_run_it_started(fake, shop, run):
     )
 
 
-def test_the_dispatch_is_sent_as_the_contract_has_it(door):
+def test_the_dispatch_is_sent_as_the_contract_has_it(http_client):
     with target(answering(b"HTTP/1.1 204 No Content\r\n\r\n")) as server:
-        github = GitHub(Transport(door, server.url("/api/v3/")), StaticToken("t0ken"))
+        github = GitHub(Transport(http_client, server.url("/api/v3/")), StaticToken("t0ken"))
         outcome = GitHubExecutor(github).run(dispatch("7", inputs={"a": 1}, repo="sh op"))
     head, _, body = server.requests[0].decode().partition("\r\n\r\n")
     lines = head.split("\r\n")
@@ -92,9 +91,9 @@ def test_inputs_reach_the_workflow(fake, shop, run):
     assert shop.runs[0].inputs == {"env": "staging", "branchDetails": "main"}
 
 
-def test_an_override_token_is_used_instead_of_the_configured_one(fake, shop, door):
+def test_an_override_token_is_used_instead_of_the_configured_one(fake, shop, http_client):
     shop.add_workflow("deploy.yml")
-    github = GitHub(Transport(door, fake.url), StaticToken("wrong"))
+    github = GitHub(Transport(http_client, fake.url), StaticToken("wrong"))
     assert GitHubExecutor(github).run(dispatch(token=fake.token)).succeeded
 
 
@@ -185,10 +184,10 @@ def test_a_refusal_is_final_and_shows_githubs_words(shop, run, workflow, content
     assert shop.runs == []
 
 
-def test_the_answer_is_shown_up_to_a_thousand_characters(door):
+def test_the_answer_is_shown_up_to_a_thousand_characters(http_client):
     answer = b"HTTP/1.1 500 Oops\r\nContent-Length: 3000\r\n\r\n\x00" + b"x" * 2999
     with target(answering(answer)) as server:
-        github = GitHub(Transport(door, server.url("")), StaticToken("t"))
+        github = GitHub(Transport(http_client, server.url("")), StaticToken("t"))
         outcome = GitHubExecutor(github).run(dispatch())
     assert outcome.error_message == "GitHub Actions dispatch failed. Status: 500, Response: " + "x" * 1000
     assert (outcome.output, outcome.retryable) == ("x" * 1000, True)
@@ -202,8 +201,8 @@ def test_a_renamed_repository_is_not_followed(fake, run):
     assert len(fake.calls) == 1
 
 
-def test_without_a_token_nothing_is_sent(fake, shop, door):
-    outcome = GitHubExecutor(GitHub(Transport(door, fake.url), StaticToken(""))).run(dispatch())
+def test_without_a_token_nothing_is_sent(fake, shop, http_client):
+    outcome = GitHubExecutor(GitHub(Transport(http_client, fake.url), StaticToken(""))).run(dispatch())
     assert outcome.error_message == "GitHub token not configured. Cannot trigger workflow for job 'Deploy'"
     assert (outcome.execution_type, outcome.target) == ("github_actions", "acme/shop/deploy.yml")
     assert (outcome.failure, outcome.request_sent, outcome.response_status) == (Failure.NO_CREDENTIALS, False, None)
@@ -229,9 +228,9 @@ def test_a_name_cannot_climb_to_another_resource(fake, run, fields):
 
 
 @pytest.mark.parametrize("workflow", ["../../../user.yml", "a/b.yml", "deploy.yml?x=1", "deploy.yml#x", "%2e%2e"])
-def test_odd_names_stay_one_segment(door, workflow):
+def test_odd_names_stay_one_segment(http_client, workflow):
     with target(answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")) as server:
-        GitHubExecutor(GitHub(Transport(door, server.url("")), StaticToken("t"))).run(dispatch(workflow))
+        GitHubExecutor(GitHub(Transport(http_client, server.url("")), StaticToken("t"))).run(dispatch(workflow))
     assert re.match(rb"POST /repos/acme/shop/actions/workflows/[^/?#]+/dispatches HTTP", server.requests[0])
 
 
@@ -282,11 +281,10 @@ def test_the_fake_keeps_the_secondary_limit(fake, shop, run):
 
 @pytest.mark.parametrize("reset", ["", "soon", "-1", "9" * 30, None])
 def test_a_reset_that_makes_no_sense_is_a_minute_at_least_and_an_hour_at_most(reset):
-    headers = Message()
-    headers["X-RateLimit-Remaining"] = "0"
+    headers = [b"X-RateLimit-Remaining: 0"]
     if reset is not None:
-        headers["X-RateLimit-Reset"] = reset
-    answer = Answer(403, headers, b"{}", truncated=False, elapsed=timedelta(0))
+        headers.append(b"X-RateLimit-Reset: " + reset.encode())
+    answer = Response(403, headers, b"{}")
     wait = rate_limit_wait(answer, now=datetime(2026, 1, 15, 12, 0, tzinfo=UTC))
     assert wait is not None
     assert timedelta(0) <= wait <= timedelta(hours=1)
@@ -354,18 +352,18 @@ def test_a_lookup_that_fails_too_leaves_the_failure_as_it_was(fake, shop, run):
     assert outcome.details == {"lookup": "unanswered"}
 
 
-def test_a_github_that_never_answers_ends_at_the_timeout(door):
+def test_a_github_that_never_answers_ends_at_the_timeout(http_client):
     with target(lambda visit: visit.stall()) as server:
-        github = GitHub(Transport(door, server.url("")), StaticToken("t"))
+        github = GitHub(Transport(http_client, server.url("")), StaticToken("t"))
         outcome = GitHubExecutor(github, lookup_waits=()).run(dispatch(timeout=timedelta(seconds=0.2)))
     assert str(outcome.error_message).startswith("Request failed: timed out after ")
     assert outcome.is_ambiguous
 
 
-def test_a_refused_connection_is_not_looked_up(door):
+def test_a_refused_connection_is_not_looked_up(http_client):
     with target(answering(b"")) as server:
         url = server.url("")
-    outcome = GitHubExecutor(GitHub(Transport(door, url), StaticToken("t")), lookup_waits=(30,)).run(dispatch())
+    outcome = GitHubExecutor(GitHub(Transport(http_client, url), StaticToken("t")), lookup_waits=(30,)).run(dispatch())
     assert outcome.error_message == "Request failed: connection refused"
     assert (outcome.details, outcome.request_sent) == ({}, False)
 

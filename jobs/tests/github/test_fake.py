@@ -1,11 +1,10 @@
 """The fake is worth something only if it notices when it, or a caller, drifts away from GitHub."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from cronsched.lib.http import Door, DoorPolicy, OutRequest
+from cronsched.lib.http import ClientPolicy, HTTPClient, OutgoingRequest
 from jobs.tests.github.fake import GitHubFake
 
 
@@ -15,9 +14,9 @@ def ask(fake: GitHubFake, path: str, **headers: Any) -> int:
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": "2022-11-28",
     }
-    door = Door(DoorPolicy())
-    answer = door.send(OutRequest("GET", fake.url + path, usual | headers, timeout=timedelta(seconds=10), trusted=True))
-    door.close()
+    http_client = HTTPClient(ClientPolicy())
+    answer = http_client.send(OutgoingRequest("GET", fake.url + path, usual | headers, vet=False))
+    http_client.close()
     return answer.status
 
 

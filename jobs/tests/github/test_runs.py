@@ -5,11 +5,10 @@ import hmac
 import json
 import tracemalloc
 from datetime import UTC, datetime, timedelta
-from email.message import Message
 
 import pytest
 
-from cronsched.lib.http import Answer, DoorError
+from cronsched.lib.http import RequestError, Response
 from jobs.github import GitHubExecutor, GitHubRequest, Repository, Runs, Verdict, is_signed, next_poll, run_event
 from jobs.github.api import json_of
 from jobs.github.runs import MAX_BYTES, FailedStep, RunState
@@ -123,7 +122,7 @@ def test_a_rate_limit_says_how_long_to_wait(fake, started, poll):
 
 def test_a_github_that_hangs_up_is_an_error(fake, started, poll):
     fake.drop_next()
-    with pytest.raises(DoorError):
+    with pytest.raises(RequestError):
         poll(started.id)
 
 
@@ -215,7 +214,7 @@ def test_no_answer_of_github_makes_the_process_grow_by_twenty_megabytes(kind):
     assert len(body) <= MAX_BYTES
     tracemalloc.start()
     try:
-        json_of(Answer(200, Message(), body, False, SECOND))
+        json_of(Response(200, body=body))
         grown = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -226,4 +225,4 @@ def test_a_full_page_of_runs_is_read():
     page = {"total_count": 100, "workflow_runs": [examples()["run"]] * 100}
     body = json.dumps(page).encode()
     assert len(body) <= MAX_BYTES
-    assert len(json_of(Answer(200, Message(), body, False, SECOND))["workflow_runs"]) == 100
+    assert len(json_of(Response(200, body=body))["workflow_runs"]) == 100

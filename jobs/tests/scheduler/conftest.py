@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, transaction
 
-from cronsched.door import door
+from cronsched.http_client import http_client
 from cronsched.lib.tests.servers import Target, target
 from jobs.models import Job
 from jobs.tests.scheduler.helpers import make_due_job
@@ -48,7 +48,7 @@ def held_job(transactional_db: None) -> Iterator[Job]:
 
 
 @pytest.fixture(autouse=True)
-def closed_door() -> Iterator[None]:
-    """Leave no connection of the process's door open."""
+def closed_http_client() -> Iterator[None]:
+    """Leave no connection of the process's HTTP client open."""
     yield
-    door().close()
+    http_client().close()

@@ -42,17 +42,6 @@ def test_a_worker_outlives_the_errors_of_its_passes_and_drains_at_the_end(monkey
 
     monkeypatch.setattr(Sender, "run_pass", fail)
     monkeypatch.setattr(Sender, "drain", drained)
-    monkeypatch.setattr(runner, "door", lambda: Idle(happened))
     runner._help(write_turn(), 1, 1.0, Scripted(2))
-    assert happened == ["close", "pass", "close", "pass", "close", "drain"]
+    assert happened == ["pass", "pass", "drain"]
     assert "A pass of a worker failed" in caplog.text
-
-
-class Idle:
-    """A door whose idle connections are closed."""
-
-    def __init__(self, happened: list[str]) -> None:
-        self._happened = happened
-
-    def close_idle(self) -> None:
-        self._happened.append("close")

@@ -1,0 +1,146 @@
+"""What goes out and what comes back: frozen values."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from cronsched.lib.http import charsets
+from cronsched.lib.http.errors import Kind, RequestError
+from cronsched.lib.http.urls import Location
+
+# The client's own. Two of a kind would let a target and a proxy before it read different requests.
+RESERVED_HEADERS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+# libcurl adds headers of its own accord; a name without a value keeps it from that.
+_NOT_SENT = (b"Expect:", b"TE:")
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRequest:
+    """A request to send, once.
+
+    `timeout` (seconds) bounds all of it, from the name's resolution to the last byte of the answer. It starts when
+    the request may start: where its host has no place free, it waits for one at most `start_within` seconds first
+    (None: 20 seconds, less than what a stored deadline grants beyond the timeout). `max_body` (bytes) limits what is
+    kept of the answer's body (None: the client's own limit).
+
+    `vet` False skips the vetting of the address: only for a URL that the operator configured, never for one of a user.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    timeout: float = 10.0
+    max_body: int | None = None
+    vet: bool = True
+    start_within: float | None = None
+
+    @property
+    def content(self) -> bytes | None:
+        """The body as it is sent: some methods announce even an empty one."""
+        return b"" if self.body is None and self.method in METHODS_WITH_BODY else self.body
+
+
+class Headers(Mapping[str, str]):
+    """An answer's headers. Names ignore case; a header that came several times is one list (RFC 9110, section 5.3)."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self._values: dict[str, str] = {}
+        for line in lines:
+            name, colon, value = line.decode("latin-1").partition(":")
+            if not colon:
+                continue
+            key, text = name.strip().lower(), value.strip()
+            self._values[key] = f"{self._values[key]}, {text}" if key in self._values else text
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class Response:
+    """An answer. A redirect is one like any other: `location` says where to, nobody went there.
+
+    `body` is decompressed and cut (`truncated`) at the limit. `elapsed` is in seconds, since the request started.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        header_lines: list[bytes] | None = None,
+        body: bytes = b"",
+        *,
+        truncated: bool = False,
+        elapsed: float = 0.0,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.truncated = truncated
+        self.elapsed = elapsed
+        self._header_lines = header_lines or []
+
+    @cached_property
+    def headers(self) -> Headers:
+        return Headers(self._header_lines)
+
+    @property
+    def location(self) -> str | None:
+        return self.headers.get("Location") if 300 <= self.status < 400 else None
+
+    def text(self) -> str:
+        """Return the body as text, in the charset the answer names if that is a common one, else in UTF-8."""
+        return charsets.decode(self.body, self.headers.get("Content-Type", ""))
+
+
+def header_lines(request: OutgoingRequest, location: Location, user_agent: str) -> list[bytes]:
+    """Return the request's header lines for libcurl, without framing. Raises RequestError for what may not be sent."""
+    if not _TOKEN.fullmatch(request.method):
+        raise RequestError(Kind.BAD_REQUEST, "the method is not valid")
+    given = {name.lower() for name in request.headers}
+    lines = [f"Host: {location.authority}", "Accept-Encoding: identity"]
+    if "user-agent" not in given:
+        lines.append(f"User-Agent: {user_agent}")
+    if "accept" not in given:
+        lines.append("Accept: */*")
+    if "content-type" not in given:
+        lines.append("Content-Type:")
+    if location.authorization and "authorization" not in given:
+        lines.append(f"Authorization: {location.authorization}")
+    lines += [_line(name, value) for name, value in request.headers.items()]
+    try:
+        return [*(line.encode("latin-1") for line in lines), *_NOT_SENT]
+    except UnicodeEncodeError:
+        raise RequestError(Kind.BAD_REQUEST, "a header holds characters that HTTP cannot carry") from None
+
+
+def _line(name: str, value: str) -> str:
+    if name.lower() in RESERVED_HEADERS or not _TOKEN.fullmatch(name):
+        raise RequestError(Kind.BAD_REQUEST, f"the header {name[:80]!r} may not be set")
+    if not _HEADER_VALUE.fullmatch(value):
+        raise RequestError(Kind.BAD_REQUEST, f"the value of the header {name} is not valid")
+    # libcurl drops a header without a value unless it is written so.
+    return f"{name}: {value}" if value.strip() else f"{name};"
