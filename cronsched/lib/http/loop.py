@@ -5,6 +5,7 @@ import os
 import select
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -49,6 +50,8 @@ class CurlLoop:
         self._tasks: deque[tuple[float, Task]] = deque()
         self._is_woken = False
         self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # Not before the last who might call has let go of the loop: the number may be another file's by then.
+        weakref.finalize(self, os.close, self._wakeup)
         self._epoll = select.epoll()
         self._epoll.register(self._wakeup, _READ)
         self._masks: dict[int, int] = {}
@@ -107,7 +110,6 @@ class CurlLoop:
                 threading.Event().wait(PAUSE_SECONDS)
         self._multi.close()
         self._epoll.close()
-        os.close(self._wakeup)
 
     def _turn(self) -> None:
         events = self._epoll.poll(self._patience(), MAX_EVENTS)
