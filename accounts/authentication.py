@@ -9,16 +9,16 @@ from rest_framework.request import Request
 
 from accounts.models import LoginSession, User
 from accounts.tokens import AccessToken, SessionToken
-from cronsched.lib.db.compiled import Compiled, Given
+from cronsched.lib.db.prepared import Param, PreparedQuery
 from cronsched.lib.errors import Unauthorized
 
 USER_NOT_FOUND = "User not found"
 USER_INACTIVE = "User account is deactivated"
 REVOKED = "Token has been revoked"
 
-_SESSION = Compiled(
+_SESSION = PreparedQuery(
     lambda: LoginSession.objects.select_related("user").filter(
-        id=Given("id", UUIDField()), user=Given("user", UUIDField())
+        id=Param("id", UUIDField()), user=Param("user", UUIDField())
     )
 )
 

@@ -15,7 +15,7 @@ from jobs.end_dates import pages as job_pages
 from notifications import pages as notification_pages
 
 # `csrf_exempt` is for read-only pages and whatever is unknown: there is nothing to forge, and the guard of Django's
-# forms would only make 403 of the 405 or 404 that a script is owed for writing there.
+# forms would answer 403 to a script that writes there, instead of 405 or 404.
 api: list[URLPattern | URLResolver] = [
     path("", include("accounts.urls")),
     path("", include("taxonomy.urls")),

@@ -179,7 +179,7 @@ class Job(models.Model):
         " Blank: as the category says.",
     )
 
-    # Set if and only if the job is active, unexpired and computable. The only truth about what is owed.
+    # Set if and only if the job is active, unexpired and computable. Nothing else says when it is due.
     next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Why `next_fire_at` cannot be computed; blank otherwise.
     schedule_error = models.CharField(max_length=500, blank=True, default="", editable=False)
@@ -469,8 +469,8 @@ class GitHubRun(models.Model):
         return f"{self.repository} {self.run_id or '?'}: {self.conclusion or self.status or 'unknown'}"
 
 
-class GitHubLane(models.Model):
-    """The pace of one credential at GitHub, shared by all processes: what left lately, and until when nothing may."""
+class RateLimitBucket(models.Model):
+    """The rate limit of one credential at GitHub, shared by all processes: what left lately, and how long to wait."""
 
     # Names the credential without giving it away.
     name = models.CharField(max_length=100, primary_key=True)
@@ -482,7 +482,7 @@ class GitHubLane(models.Model):
 
     class Meta:
         db_table = "github_lanes"
-        verbose_name = "GitHub lane"
+        verbose_name = "rate limit bucket"
 
     def __str__(self) -> str:
         return self.name

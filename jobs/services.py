@@ -506,7 +506,7 @@ def _as_things_are(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[Verdic
     """Judge those rows again whose job appeared, changed or vanished meanwhile, and hold the jobs of the others."""
     names = [verdict.row.cells["name"] for verdict in verdicts if verdict.is_good]
     known = [job.pk for job in _jobs_named(names, Job.objects.only("name")).values()]
-    # By key, so that two uploads of the same jobs do not wait for each other in a ring.
+    # By key, so that two uploads of the same jobs do not deadlock.
     held = batches.locked(Job.objects.filter(pk__in=known).order_by("pk"), skip=False)
     stored = {job.name: job for job in held}
     for verdict in verdicts:

@@ -29,7 +29,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import BigIntegerField, DateTimeField, Exists, OuterRef, Q, Subquery, Sum, UUIDField
 
 from accounts.models import User
-from cronsched.lib.db.compiled import Compiled, Given
+from cronsched.lib.db.prepared import Param, PreparedQuery
 from cronsched.lib.errors import Forbidden, NotFound
 from cronsched.lib.ids import known_id
 from cronsched.lib.input.ranges import DateRange
@@ -76,7 +76,7 @@ class Item:
     read_at: datetime | None
 
 
-_INBOX = Compiled(lambda: Inbox.objects.filter(pk=Given("user", UUIDField())))
+_INBOX = PreparedQuery(lambda: Inbox.objects.filter(pk=Param("user", UUIDField())))
 
 
 class Reader:
@@ -230,7 +230,7 @@ def _looking_again(act: Callable[P, R]) -> Callable[P, R]:
     """
 
     @functools.wraps(act)
-    def until_it_holds(*args: P.args, **kwargs: P.kwargs) -> R:
+    def retry_on_conflict(*args: P.args, **kwargs: P.kwargs) -> R:
         for _ in range(ATTEMPTS - 1):
             try:
                 return act(*args, **kwargs)
@@ -238,7 +238,7 @@ def _looking_again(act: Callable[P, R]) -> Callable[P, R]:
                 continue
         return act(*args, **kwargs)
 
-    return until_it_holds
+    return retry_on_conflict
 
 
 @_looking_again
@@ -409,11 +409,11 @@ def _pieces(span: Span) -> Iterator[Piece]:
 
 
 @functools.lru_cache(256)
-def _counting(spans: int, tallied: tuple[bool, ...], unread: bool) -> Compiled[tuple[int]]:
+def _counting(spans: int, tallied: tuple[bool, ...], unread: bool) -> PreparedQuery[tuple[int]]:
     """Return the statement that counts what an account sees in so many spans, cut into pieces of these kinds."""
 
     def build() -> Any:
-        user: Any = Given("user", UUIDField())
+        user: Any = Param("user", UUIDField())
         inside = functools.reduce(operator.or_, (_places("span", n).within() for n in range(spans)))
         own = _Count(Notification.objects.filter(inside, user=user).order_by().values("pk"))
         marks = Mark.objects.filter(inside, user=user)
@@ -423,12 +423,12 @@ def _counting(spans: int, tallied: tuple[bool, ...], unread: bool) -> Compiled[t
         total: Any = functools.reduce(operator.add, [own, *broadcasts]) - _Count(marks.values("pk"))
         return User.objects.filter(pk=user).values_list(total)
 
-    return Compiled(build)
+    return PreparedQuery(build)
 
 
 def _places(kind: str, number: int) -> Span:
-    start: Any = Given(f"{kind}{number}_start", DateTimeField())
-    end: Any = Given(f"{kind}{number}_end", DateTimeField())
+    start: Any = Param(f"{kind}{number}_start", DateTimeField())
+    end: Any = Param(f"{kind}{number}_end", DateTimeField())
     return Span(start, end)
 
 

@@ -20,7 +20,7 @@ from uuid import UUID
 from django.db import connection
 
 from cronsched.lib.db import batches, limits
-from cronsched.lib.db.batches import Among
+from cronsched.lib.db.batches import IdIn
 from notifications.message import NOBODY, Alarm, Message, Recovery
 from notifications.models import Incident
 
@@ -31,7 +31,7 @@ EARLY = timedelta(minutes=5)
 
 def ongoing(job_ids: Set[UUID]) -> set[UUID]:
     """Return those of `job_ids` that have an incident."""
-    return {row[0] for row in batches.read(Incident.objects.filter(Among("job_id", job_ids)).values_list("job_id"))}
+    return {row[0] for row in batches.read(Incident.objects.filter(IdIn("job_id", job_ids)).values_list("job_id"))}
 
 
 def settle(batch: Sequence[Message], *, now: datetime, post_every: int) -> list[Message]:

@@ -30,7 +30,7 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     return _page(request, HTTPStatus.BAD_REQUEST) or errors.bad_request(request, exception)
 
 
-# For writing there, too, a script is owed 404 and not the 403 of the guard of forms.
+# A script that writes there gets 404, too, and not the 403 of the CSRF check.
 @csrf_exempt
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
     return _page(request, HTTPStatus.NOT_FOUND) or errors.not_found(request, exception)

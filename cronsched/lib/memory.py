@@ -5,7 +5,7 @@ import gc
 from contextlib import suppress
 
 
-def settle_down() -> None:
+def freeze_gc() -> None:
     """Leave to itself what has been loaded by now: it stays as long as the process. Call it before any fork.
 
     The garbage collector would walk over all of it now and then, which stops every thread for as long as a hundred

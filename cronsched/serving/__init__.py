@@ -8,7 +8,7 @@ import socket
 from django.conf import settings
 
 from cronsched.lib.config import env
-from cronsched.lib.memory import bound_arenas, settle_down
+from cronsched.lib.memory import bound_arenas, freeze_gc
 from cronsched.serving.limits import Limits
 from cronsched.serving.listener import CannotListen, listen
 from cronsched.serving.server import Server, adjustments, beat_of, end_at_signal
@@ -29,7 +29,7 @@ def serve() -> int:
     # Loaded before the processes part, so that they share it.
     importlib.import_module("cronsched.wsgi")
     importlib.import_module(settings.ROOT_URLCONF)
-    settle_down()
+    freeze_gc()
     workers = settings.WEB_WORKERS
     address = f"http://{settings.BIND_ADDRESS}:{settings.PORT}"
     logger.info("Serving %s with %d process(es) of %d threads", address, workers, settings.WEB_THREADS)

@@ -157,7 +157,7 @@ def test_an_import_against_the_arrows_is_found(module, imported):
     ("module", "imported"),
     [
         ("jobs.models", "jobs.services"),
-        ("jobs.github.client", "jobs.github.tracking.look"),
+        ("jobs.github.client", "jobs.github.tracking.poll"),
         ("jobs.scheduler.claim", "jobs.api.filters"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The history, to read only: what was owed, what was sent, what came back."""
+"""The history, to read only: what was due, what was sent, what came back."""
 
 from typing import Any
 

@@ -12,7 +12,7 @@ from cronsched.api import openapi
 from cronsched.api.errors import with_etag
 from cronsched.api.openapi import BAD_RANGE, FROM, TO, Answer, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
-from cronsched.lib.db.compiled import Compiled, Given
+from cronsched.lib.db.prepared import Param, PreparedQuery
 from cronsched.lib.errors import NotFound
 from cronsched.lib.input import query
 from jobs.api import filters
@@ -47,8 +47,8 @@ def _by_id() -> ExecutionQuerySet:
     return JobExecution.objects.select_related("job", "run").only(*fields).filter(pk=ID)
 
 
-_EXECUTION = Compiled(_by_id)
-_EXECUTION_OF_JOB = Compiled(lambda: _by_id().filter(job=Given("job", UUIDField())))
+_EXECUTION = PreparedQuery(_by_id)
+_EXECUTION_OF_JOB = PreparedQuery(lambda: _by_id().filter(job=Param("job", UUIDField())))
 
 
 # --- Forms, for the description only ---------------------------------------------------------------------------------

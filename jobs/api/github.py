@@ -78,7 +78,7 @@ class GitHubWebhookViewSet(APIViewSet):
             event = run_event(body)
             if event is None:
                 raise DomainError("Invalid payload", NO_EVENT)
-            executions = tracking.hear(event, now=timezone.now())
+            executions = tracking.handle_workflow_run_event(event, now=timezone.now())
         if not executions:
             return Response({"message": "Event ignored", "executions": 0}, status=202)
         return Response({"message": "Event taken", "executions": executions})

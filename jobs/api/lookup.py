@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from django.db.models import Model, UUIDField
 
 from cronsched.api.openapi import Refusal
-from cronsched.lib.db.compiled import Compiled, Given
+from cronsched.lib.db.prepared import Param, PreparedQuery
 from cronsched.lib.ids import known_id
 from jobs.models import Job
 from jobs.services import job_not_found
@@ -16,11 +16,11 @@ JOB_NOT_FOUND = Refusal(404, "Job not found", f"No job found with ID: {UNKNOWN_I
 Row = TypeVar("Row", bound=Model)
 
 
-ID = Given("id", UUIDField())
-_JOB = Compiled(lambda: Job.objects.filter(pk=ID))
+ID = Param("id", UUIDField())
+_JOB = PreparedQuery(lambda: Job.objects.filter(pk=ID))
 
 
-def by_id(rows: Compiled[Row], text: str, **given: Any) -> Row | None:
+def by_id(rows: PreparedQuery[Row], text: str, **given: Any) -> Row | None:
     """Return the row of `rows` whose `ID` is written in `text`, if there is one."""
     row_id = known_id(text)
     return None if row_id is None else rows.first(id=row_id, **given)

@@ -17,7 +17,7 @@ from rest_framework import serializers
 
 from cronsched.api.errors import utc_text
 from cronsched.lib.db import batches
-from cronsched.lib.db.compiled import Compiled, Given
+from cronsched.lib.db.prepared import Param, PreparedQuery
 from jobs import cron
 from jobs.definitions import request_options
 from jobs.definitions.github_names import MAX_GITHUB_LENGTH
@@ -81,7 +81,7 @@ def _rows(jobs: JobQuerySet) -> QuerySet[Job, tuple[Any, ...]]:
     return jobs.with_last_execution(last_execution_at="started_at").values_list(*COLUMNS)
 
 
-_ONE = Compiled(lambda: _rows(Job.objects.filter(pk=Given("id", UUIDField()))))
+_ONE = PreparedQuery(lambda: _rows(Job.objects.filter(pk=Param("id", UUIDField()))))
 
 
 def _written(rows: Iterable[tuple[Any, ...]], now: datetime) -> list[dict[str, Any]]:

@@ -21,12 +21,12 @@ from jobs import cron
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something to do again and again. `lane` names the threads it runs in: what must be punctual has its own."""
+    """Something to do again and again. `executor` names the threads it runs in: what must be punctual has its own."""
 
     id: str
     trigger: Callable[[], BaseTrigger]
     run: Callable[[], Any]
-    lane: str = "chores"
+    executor: str = "chores"
     at_once: bool = False
 
 

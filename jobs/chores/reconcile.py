@@ -18,10 +18,10 @@ from jobs import cron
 from jobs.end_dates.expiry import pause_expired
 from jobs.history import retention
 from jobs.models import Job, JobExecution, Status
-from jobs.schedule.due import move_on
+from jobs.schedule.due import advance_schedules
 from jobs.schedule.reschedule import next_fire
-from jobs.schedule.scheduled_job import JobFacts
-from jobs.scheduler.claim import UNREADABLE, is_mended, take_off
+from jobs.schedule.scheduled_job import ScheduledJob
+from jobs.scheduler.claim import UNREADABLE, can_be_rescheduled, quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Reconciler:
         removed = Job.objects.filter(is_active=False).exclude(next_fire_at=None).update(next_fire_at=None)
         expired = pause_expired(now=now)
         orphaned = _remove_orphans()
-        moved = self._repair_or_take_off(clock)
+        moved = self._repair_or_quarantine(clock)
         added = _schedule_missing(clock())
         return Summary(
             db_jobs_total=Job.objects.count(),
@@ -71,14 +71,14 @@ class Reconciler:
             invalid_cron=Job.objects.unschedulable().count(),
         )
 
-    def _repair_or_take_off(self, clock: Callable[[], datetime]) -> int:
+    def _repair_or_quarantine(self, clock: Callable[[], datetime]) -> int:
         try:
             return self._repair_broken_and_stale(clock)
         except Exception as error:
             if is_outage(error):
                 raise
         # It asks for all jobs at once, and so cannot say which of them it is.
-        _take_unreadable_off()
+        _quarantine_unreadable()
         return self._repair_broken_and_stale(clock)
 
     def _repair_broken_and_stale(self, clock: Callable[[], datetime]) -> int:
@@ -136,14 +136,14 @@ def _is_wrong(due_at: datetime, expected: datetime | None, now: datetime) -> boo
     return expected is None or (due_at > expected and expected - now > CLAIM_MARGIN)
 
 
-def _take_unreadable_off() -> None:
+def _quarantine_unreadable() -> None:
     def read(ids: Sequence[UUID]) -> None:
-        JobFacts.read(Job.objects.filter(pk__in=ids))
+        ScheduledJob.read(Job.objects.filter(pk__in=ids))
 
     scheduled = Job.objects.scheduled().order_by("id")
     ids = list(scheduled.values_list("pk", flat=True)[:BATCH])
     while ids:
-        piecewise(ids, read, take_off)
+        piecewise(ids, read, quarantine)
         ids = list(scheduled.filter(pk__gt=ids[-1]).values_list("pk", flat=True)[:BATCH])
 
 
@@ -151,7 +151,7 @@ def _schedule_missing(now: datetime) -> int:
     """Set `next_fire_at` of active jobs that have none, or mark them with the reason; return how many were set."""
 
     def refused(job_id: UUID, error: Exception) -> int:
-        take_off(job_id, error)
+        quarantine(job_id, error)
         return 0
 
     added = 0
@@ -169,7 +169,7 @@ def _schedule(ids: Sequence[UUID], *, now: datetime) -> int:
     with transaction.atomic():
         missing = Job.objects.active().filter(pk__in=ids, next_fire_at=None).order_by("id")
         for job in batches.locked(missing.only("id", "is_active", *_SCHEDULE_FIELDS)):
-            if job.schedule_error.startswith(UNREADABLE) and not is_mended(job.pk, now=now):
+            if job.schedule_error.startswith(UNREADABLE) and not can_be_rescheduled(job.pk, now=now):
                 # Each time it falls due it would cost the others their batch.
                 continue
             next_fire_at, error = next_fire(job, now)
@@ -178,7 +178,7 @@ def _schedule(ids: Sequence[UUID], *, now: datetime) -> int:
             if error and error != job.schedule_error:
                 logger.error("Job %s cannot be scheduled: %s", job.pk, error)
             added += next_fire_at is not None
-        move_on(moves)
+        advance_schedules(moves)
     return added
 
 

@@ -65,7 +65,7 @@ def _sweep(ids: Sequence[UUID], *, now: datetime) -> int:
         for execution in executions:
             execution.status, execution.reason, execution.completed_at = Status.UNKNOWN, SENDER_GONE, now
         _call_unknown([execution.pk for execution in executions], now=now)
-        tracking.seek(executions, now=now)
+        tracking.start_run_lookup(executions, now=now)
         jobs = Job.objects.select_related("category", "pic_team").in_bulk({row.job_id for row in executions})
         notify([events.unknown(jobs[row.job_id], row, now=now) for row in executions], now=now)
     return len(executions)

@@ -1,4 +1,4 @@
-"""What happens to one execution between being owed and being settled.
+"""What happens to one execution between being due and being settled.
 
     start    queued -> running, by a conditional UPDATE that is committed before anything leaves the house
     attempt  calls out: no connection, no model, a frozen request in and a frozen outcome out
@@ -12,11 +12,12 @@ the one-row case is a run by hand.
 from jobs.dispatch.attempt import Prepared, Result, execute, prepare
 from jobs.dispatch.manual import queue_run, run_manually
 from jobs.dispatch.record import record, record_each
-from jobs.dispatch.start import fail_unsent, out_of_turn, planned_row, running_row, start, take_turns
+from jobs.dispatch.start import acquire_dispatch_slots, fail_unsent, out_of_turn, planned_row, running_row, start
 
 __all__ = [
     "Prepared",
     "Result",
+    "acquire_dispatch_slots",
     "execute",
     "fail_unsent",
     "out_of_turn",
@@ -28,5 +29,4 @@ __all__ = [
     "run_manually",
     "running_row",
     "start",
-    "take_turns",
 ]

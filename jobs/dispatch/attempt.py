@@ -14,7 +14,7 @@ from jobs.executors.base import Outcome, Run, shown_url
 from jobs.executors.rules import SuccessRule
 from jobs.executors.webhook import WebhookRequest
 from jobs.github import GitHubRequest, ref_of_run
-from jobs.schedule.scheduled_job import JobFacts, Overrides
+from jobs.schedule.scheduled_job import Overrides, ScheduledJob
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Prepared(NamedTuple):
     """A request that may leave now: its row is committed as `running` for its sender."""
 
     execution_id: UUID
-    job: JobFacts
+    job: ScheduledJob
     request: Request
     attempt: int = 1
     fire_time: datetime | None = None
@@ -39,7 +39,7 @@ class Result(NamedTuple):
 
 def prepare(
     execution_id: UUID,
-    job: JobFacts,
+    job: ScheduledJob,
     *,
     fire_time: datetime | None,
     attempt: int = 1,
@@ -52,7 +52,7 @@ def prepare(
     return Prepared(execution_id, job, _request(definition, run, token), attempt, fire_time)
 
 
-def _request(job: JobFacts, run: Run, token: str | None) -> Request:
+def _request(job: ScheduledJob, run: Run, token: str | None) -> Request:
     timeout = timedelta(seconds=job.timeout_seconds)
     if job.is_github:
         assert job.github_owner
@@ -75,7 +75,7 @@ def _request(job: JobFacts, run: Run, token: str | None) -> Request:
     return _with_options(plain, job) if job.request_options else plain
 
 
-def _with_options(request: WebhookRequest, job: JobFacts) -> Request:
+def _with_options(request: WebhookRequest, job: ScheduledJob) -> Request:
     options = job.request_options
     try:
         secrets = Secrets.opened(job.sealed_secrets)

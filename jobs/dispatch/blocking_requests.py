@@ -8,21 +8,21 @@ from django.conf import settings
 
 from cronsched.lib.errors import TooManyRequests
 
-# How long a request waits while all places are taken.
+# How long a request waits while all slots are taken.
 BRIEF_SECONDS = 0.5
 # What a caller is told to wait where not even one more can be taken.
 BUSY_SECONDS = 10
 
 # Half of the threads, for runs by hand, test runs and checks of targets together.
-places = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
+slots = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
 
 @contextmanager
-def place() -> Iterator[None]:
-    """Take a place for what cannot go on without its caller. Raises `TooManyRequests` where none gets free in time."""
-    if not places.acquire(timeout=BRIEF_SECONDS):
+def slot() -> Iterator[None]:
+    """Take a slot for what cannot go on without its caller. Raises `TooManyRequests` where none gets free in time."""
+    if not slots.acquire(timeout=BRIEF_SECONDS):
         raise TooManyRequests("Too many runs are out at the moment. Try again.", retry_after=BUSY_SECONDS)
     try:
         yield
     finally:
-        places.release()
+        slots.release()

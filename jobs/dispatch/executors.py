@@ -27,10 +27,10 @@ __all__ = [
     "Run",
     "Unsendable",
     "WebhookRequest",
+    "bucket",
     "check",
     "github",
     "has_github_credential",
-    "lane",
     "ref_of_run",
     "ref_of_test_run",
     "run",
@@ -109,8 +109,8 @@ def target_of(request: Request) -> tuple[str | None, str | None]:
             return None, None
 
 
-def lane(request: Request) -> str | None:
+def bucket(request: Request) -> str | None:
     """Return the name of the credential whose rate limit the request counts against, None where there is none."""
     if not isinstance(request, GitHubRequest):
         return None
-    return github().lane(request.repository) if request.token or has_github_credential() else None
+    return github().bucket(request.repository) if request.token or has_github_credential() else None

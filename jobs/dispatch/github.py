@@ -41,12 +41,12 @@ def apply_github_results(
 
 def _keep_pace(dispatched: Sequence[tuple[Result, GitHubRequest]], *, now: datetime) -> None:
     waits = {
-        _lane(request): result.outcome.retry_after or RATE_LIMIT_WAIT
+        _bucket(request): result.outcome.retry_after or RATE_LIMIT_WAIT
         for result, request in dispatched
         if result.outcome.failure is Failure.RATE_LIMITED
     }
     rate_limits.block(waits, now=now)
-    rate_limits.unblock({_lane(request) for result, request in dispatched if result.outcome.succeeded} - set(waits))
+    rate_limits.unblock({_bucket(request) for result, request in dispatched if result.outcome.succeeded} - set(waits))
 
 
 def _named(item: tuple[Result, GitHubRequest]) -> str:
@@ -57,10 +57,10 @@ def _shown(execution_id: UUID) -> str:
     return f"execution {execution_id}"
 
 
-def _lane(request: GitHubRequest) -> str:
-    lane = executors.lane(request)
-    assert lane is not None
-    return lane
+def _bucket(request: GitHubRequest) -> str:
+    bucket = executors.bucket(request)
+    assert bucket is not None
+    return bucket
 
 
 def claim_found_runs(results: Sequence[Result], effects: Effects) -> dict[UUID, Result]:
@@ -73,7 +73,7 @@ def claim_found_runs(results: Sequence[Result], effects: Effects) -> dict[UUID, 
         for result in results
         if result.outcome.details.get("lookup") == "run found" and isinstance(result.prepared.request, GitHubRequest)
     ]
-    # In one order, also with `tracking.begin`, so that no two batches wait for each other in a ring.
+    # In one order, also with `tracking.begin`, so that no two batches deadlock.
     found.sort(key=lambda item: (_repository(item[1]), item[0].outcome.details["run_id"]))
     refused: dict[UUID, Result] = {}
     for part in effects.carry_out("Whose run it is at GitHub", found, _claim_each, named=_named):

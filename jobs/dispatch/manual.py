@@ -19,11 +19,11 @@ from cronsched.lib.ids import uuid7
 from jobs.dispatch import blocking_requests
 from jobs.dispatch.attempt import Prepared, Result, execute, prepare
 from jobs.dispatch.record import record_each
-from jobs.dispatch.start import running_row, take_turns
+from jobs.dispatch.start import acquire_dispatch_slots, running_row
 from jobs.github import rate_limits
 from jobs.models import Job, JobExecution, Status, TriggerType
 from jobs.schedule.due import NewExecution, insert_executions
-from jobs.schedule.scheduled_job import JobFacts, Overrides
+from jobs.schedule.scheduled_job import Overrides, ScheduledJob
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +43,13 @@ def run_manually(job: Job, *, overrides: Overrides | None, now: datetime) -> Job
     Raises `Job.DoesNotExist` for a job that is gone meanwhile, `TooManyRequests` where the run can neither leave nor be
     queued.
     """
-    if not blocking_requests.places.acquire(blocking=False):
+    if not blocking_requests.slots.acquire(blocking=False):
         brief = min(blocking_requests.BRIEF_SECONDS, settings.MANUAL_RUN_WAIT_SECONDS)
         return _run(job, overrides, now=now, patience=brief)
     try:
         return _run(job, overrides, now=now, patience=settings.MANUAL_RUN_WAIT_SECONDS)
     finally:
-        blocking_requests.places.release()
+        blocking_requests.slots.release()
 
 
 def _run(job: Job, overrides: Overrides | None, *, now: datetime, patience: float) -> JobExecution:
@@ -105,9 +105,9 @@ def queue_run(
     return JobExecution.objects.get(pk=row.id)
 
 
-def _held_facts(job_id: UUID) -> JobFacts:
+def _held_facts(job_id: UUID) -> ScheduledJob:
     """Return the definition, held until the transaction ends: an edit or a deletion comes before the run or after."""
-    found = JobFacts.read(batches.locked(Job.objects.filter(pk=job_id), skip=False))
+    found = ScheduledJob.read(batches.locked(Job.objects.filter(pk=job_id), skip=False))
     if not found:
         raise Job.DoesNotExist
     return found[0]
@@ -165,7 +165,7 @@ class _ManualRun:
         with transaction.atomic(durable=True):
             facts = _held_facts(self._job_id)
             prepared = prepare(self.execution_id, facts, fire_time=None, overrides=self._overrides)
-            leaving, turns = take_turns([prepared], now=now)
+            leaving, turns = acquire_dispatch_slots([prepared], now=now)
             for self._prepared in leaving:
                 row = running_row(self._prepared, sender=self._sender, now=now, overrides=stored)
                 insert_executions([row], trigger=TriggerType.MANUAL, now=now)

@@ -21,7 +21,7 @@ from django.db.models import prefetch_related_objects
 
 from cronsched.lib import failpoints
 from cronsched.lib.db import batches
-from cronsched.lib.db.batches import Among, Column, Kind
+from cronsched.lib.db.batches import Column, IdIn, Kind
 from cronsched.lib.db.effects import Effects
 from cronsched.lib.db.outages import piecewise
 from jobs.dispatch import github
@@ -105,7 +105,7 @@ class _Locked(NamedTuple):
 
 
 def _lock_jobs(ids: Set[UUID]) -> dict[UUID, _Locked]:
-    jobs = batches.locked(Job.objects.filter(Among("id", ids)).order_by("id"), skip=False)
+    jobs = batches.locked(Job.objects.filter(IdIn("id", ids)).order_by("id"), skip=False)
     return {row[0]: _Locked._make(row) for row in batches.read(jobs.values_list(*_Locked._fields))}
 
 
@@ -124,7 +124,7 @@ class _Running(NamedTuple):
 
 def _lock_own(results: Mapping[UUID, Result], sender: UUID) -> dict[UUID, _Running]:
     """Lock and return the rows of `sender` that the `results` (by execution) are about."""
-    wanted = JobExecution.objects.filter(Among("id", list(results)), sender=sender)
+    wanted = JobExecution.objects.filter(IdIn("id", list(results)), sender=sender)
     own = batches.locked(wanted.order_by("id"), skip=False)
     rows = (_Running._make(row) for row in batches.read(own.values_list(*_Running._fields)))
     # Asked here and not there: SQLite would rather walk all rows of a status than look up ours.
@@ -272,7 +272,7 @@ def _jobs(ids: Set[UUID], effects: Effects) -> dict[UUID, Job]:
 
 
 def _read_jobs(ids: Sequence[UUID]) -> list[Job]:
-    jobs = batches.instances(Job.objects.filter(Among("id", ids)))
+    jobs = batches.instances(Job.objects.filter(IdIn("id", ids)))
     # Not joined: a thousand jobs have few teams and categories, and each is read once.
     prefetch_related_objects(jobs, "category", "pic_team")
     return jobs

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Coalesce
 
 from cronsched.lib.db import batches
-from cronsched.lib.db.batches import Among, Column, Kind
+from cronsched.lib.db.batches import Column, IdIn, Kind
 from jobs.dispatch import executors
 from jobs.dispatch.attempt import Prepared, prepare
 from jobs.dispatch.executors import snapshot, target_of
@@ -21,7 +21,7 @@ from jobs.models import JobExecution, Overlap, Status, TriggerType
 from jobs.schedule.due import NewExecution, end_zone, followed_executions
 from jobs.schedule.plan import end_of
 from jobs.schedule.reschedule import PAUSED, give_up
-from jobs.schedule.scheduled_job import JobFacts, Overrides
+from jobs.schedule.scheduled_job import Overrides, ScheduledJob
 
 STARTED = (
     Column("id", Kind.UUID),
@@ -84,7 +84,7 @@ def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list
                 row.id, job, fire_time=row.scheduled_for, attempt=row.attempt, overrides=row.stored_overrides
             )
             ready_now.append((item, row.started_at if row.has_left else now))
-        prepared, turns = take_turns([item for item, _ in ready_now], now=now)
+        prepared, turns = acquire_dispatch_slots([item for item, _ in ready_now], now=now)
         updates = [_started(item, at, sender, now) for item, at in ready_now if item.execution_id not in turns]
         _write_queued(STARTED, updates)
         _write_queued(PLANNED, list(turns.items()))
@@ -94,27 +94,30 @@ def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list
     return prepared
 
 
-def _lock_ready(ids: Set[UUID], now: datetime) -> list[tuple[_Queued, JobFacts]]:
+def _lock_ready(ids: Set[UUID], now: datetime) -> list[tuple[_Queued, ScheduledJob]]:
     """Lock the rows of `ids` and of their jobs, and return those that may be started, oldest first."""
     width = len(_Queued._fields)
-    found = batches.locked(JobExecution.objects.filter(Among("id", ids)).order_by("id"))
-    columns = (*_Queued._fields, *[f"job__{name}" for name in JobFacts._fields])
+    found = batches.locked(JobExecution.objects.filter(IdIn("id", ids)).order_by("id"))
+    columns = (*_Queued._fields, *[f"job__{name}" for name in ScheduledJob._fields])
     rows = [
-        (_Queued._make(row[:width]), JobFacts._make(row[width:])) for row in batches.read(found.values_list(*columns))
+        (_Queued._make(row[:width]), ScheduledJob._make(row[width:]))
+        for row in batches.read(found.values_list(*columns))
     ]
     # Asked here and not there: SQLite would rather walk all rows of a status than look up ours.
     return [(row, job) for row, job in rows if row.is_ready(now)]
 
 
-def take_turns(prepared: Sequence[Prepared], *, now: datetime) -> tuple[list[Prepared], dict[UUID, datetime]]:
+def acquire_dispatch_slots(
+    prepared: Sequence[Prepared], *, now: datetime
+) -> tuple[list[Prepared], dict[UUID, datetime]]:
     """Return what of `prepared` may leave now, and for what has to wait for its turn at GitHub when that will be.
 
     Call it in the transaction that lets them leave.
     """
-    asked = [(item.execution_id, lane) for item in prepared if (lane := executors.lane(item.request))]
+    asked = [(item.execution_id, bucket) for item in prepared if (bucket := executors.bucket(item.request))]
     if not asked:
         return list(prepared), {}
-    turns = rate_limits.take(asked, now=now)
+    turns = rate_limits.acquire(asked, now=now)
     leaving = [item for item in prepared if item.execution_id not in turns]
     requests = [item.request for item in leaving if isinstance(item.request, GitHubRequest)]
     known = tracking.known_runs((f"{request.owner}/{request.repo}" for request in requests), now=now)
@@ -158,7 +161,7 @@ def out_of_turn(rows: Iterable[tuple[UUID, str, UUID, str]]) -> set[UUID]:
     return {execution_id for execution_id, job_id in queueing.items() if first.get(job_id) != execution_id}
 
 
-def _ran_out(job: JobFacts, fire_time: datetime | None, now: datetime) -> bool:
+def _ran_out(job: ScheduledJob, fire_time: datetime | None, now: datetime) -> bool:
     """Whether the job is paused because its end date has passed, and this fire time came before that.
 
     A person who pauses a job settles its queued runs in the same transaction, and what was out at that moment gets no

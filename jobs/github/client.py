@@ -26,11 +26,11 @@ class GitHub:
         self._transport = transport
         self._credentials = credentials
 
-    def lane(self, repository: Repository) -> str:
+    def bucket(self, repository: Repository) -> str:
         """Return the name of the credential whose limits a call to `repository` counts against."""
         if repository.token:
             return lane_of(repository.token)
-        return self._credentials.lane(repository.owner, repository.name)
+        return self._credentials.bucket(repository.owner, repository.name)
 
     def send(
         self,

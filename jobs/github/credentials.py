@@ -32,7 +32,7 @@ class Credentials(Protocol):
     def withdraw(self, token: str) -> bool:
         """Take note that GitHub refused `token`. True if `token()` may now give a better one."""
 
-    def lane(self, owner: str, repo: str) -> str:
+    def bucket(self, owner: str, repo: str) -> str:
         """Return the name of the credential that GitHub counts a call against; never the credential itself."""
 
 
@@ -48,7 +48,7 @@ class StaticToken:
     def withdraw(self, token: str) -> bool:
         return False
 
-    def lane(self, owner: str, repo: str) -> str:
+    def bucket(self, owner: str, repo: str) -> str:
         return lane_of(self._token)
 
 
@@ -61,7 +61,7 @@ class AppTokens:
     """Tokens of a GitHub App: minted per installation, kept until shortly before they expire. Thread-safe.
 
     Without an installation id the one of the repository is looked up. GitHub grants each installation limits of its
-    own, so an installation is a lane.
+    own, so an installation is a bucket.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class AppTokens:
                 del self._tokens[installation]
         return bool(stale)
 
-    def lane(self, owner: str, repo: str) -> str:
+    def bucket(self, owner: str, repo: str) -> str:
         # Before the first call the installation is not known; an owner has one installation of an app. Cut, because
         # jobs from before GitHub's limit was checked may name an owner longer than the column.
         return f"app:{self._app_id}:{self._installation_id or owner.lower()}"[:MAX_LANE_LENGTH]

@@ -160,7 +160,7 @@ _DIFFERENCES = f"""
 
 
 def _store(amounts: Mapping[Key, Amount]) -> None:
-    # Sorted, so that two transactions never wait for each other's rows in a ring.
+    # Sorted, so that two transactions never deadlock.
     rows = [(*key, *amounts[key]) for key in sorted(amounts) if any(amounts[key])]
     if rows:
         batches.add(connection, DailyCount._meta.db_table, KEY, AMOUNTS, rows)

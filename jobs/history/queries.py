@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.db.models import Count, DateField, DateTimeField, QuerySet, Sum, UUIDField, Value
 
-from cronsched.lib.db.compiled import Compiled, Given
+from cronsched.lib.db.prepared import Param, PreparedQuery
 from cronsched.lib.input.ranges import DateRange
 from jobs.history.daily_counts import ALL_JOBS
 from jobs.models import (
@@ -60,13 +60,13 @@ LISTED_FIELDS = (
 # What differs from one call to the next while everything else is asked again and again: each kind of question is put
 # together once. There are more kinds than anybody asks at the same time.
 KINDS = 256
-JOB: Any = Given("job", UUIDField())
-FIRST_DAY: Any = Given("first_day", DateField())
-LAST_DAY: Any = Given("last_day", DateField())
+JOB: Any = Param("job", UUIDField())
+FIRST_DAY: Any = Param("first_day", DateField())
+LAST_DAY: Any = Param("last_day", DateField())
 
 
 def _instant(name: str) -> Any:
-    return Given(name, DateTimeField())
+    return Param(name, DateTimeField())
 
 
 @dataclass(frozen=True)
@@ -256,14 +256,14 @@ Sums = QuerySet[Any, tuple[int, str, int, int | None, float | None]]
 
 
 @lru_cache(KINDS)
-def _all_sums(selection: Selection, cuts: Cut) -> Compiled[Any]:
+def _all_sums(selection: Selection, cuts: Cut) -> PreparedQuery[Any]:
     """Return the statement that adds up one kind of selection."""
 
     def union() -> Sums:
         first, *others = [_sums(selection.rows(), 1)] if selection.job_name else _parts(selection, cuts)
         return first.union(*others, all=True)
 
-    return Compiled(union)
+    return PreparedQuery(union)
 
 
 def _parts(selection: Selection, cuts: Cut) -> list[Sums]:
@@ -311,10 +311,12 @@ def page(selection: Selection, *, offset: int, limit: int, oldest_first: bool = 
 
 
 @lru_cache(KINDS)
-def _listed(number: int) -> Compiled[JobExecution]:
+def _listed(number: int) -> PreparedQuery[JobExecution]:
     """Return the statement that reads `number` executions by their keys."""
-    keys: list[Any] = [Given(f"key{n}", UUIDField()) for n in range(number)]
-    return Compiled(lambda: JobExecution.objects.select_related("job", "run").only(*LISTED_FIELDS).filter(pk__in=keys))
+    keys: list[Any] = [Param(f"key{n}", UUIDField()) for n in range(number)]
+    return PreparedQuery(
+        lambda: JobExecution.objects.select_related("job", "run").only(*LISTED_FIELDS).filter(pk__in=keys)
+    )
 
 
 def _keys(selection: Selection, *, offset: int, limit: int, oldest_first: bool) -> list[UUID]:
@@ -332,13 +334,13 @@ def _keys(selection: Selection, *, offset: int, limit: int, oldest_first: bool) 
 
 
 @lru_cache(KINDS)
-def _ordered(selection: Selection, oldest_first: bool) -> Compiled[tuple[datetime, UUID]]:
+def _ordered(selection: Selection, oldest_first: bool) -> PreparedQuery[tuple[datetime, UUID]]:
     """Return the statement that reads time and key of one kind of selection."""
     order = ("started_at", "id") if oldest_first else ("-started_at", "-id")
-    return Compiled(lambda: selection.rows().order_by(*order).values_list("started_at", "id"))
+    return PreparedQuery(lambda: selection.rows().order_by(*order).values_list("started_at", "id"))
 
 
-_LATEST = Compiled(
+_LATEST = PreparedQuery(
     lambda: (
         JobExecution.objects.filter(job=JOB)
         .select_related("run")

@@ -18,8 +18,8 @@ def delete(execution_ids: Sequence[UUID]) -> int:
     counts follow in the same transaction.
     """
     with transaction.atomic():
-        # Held before they are counted: somebody else may be deleting the same. In one order, so that no two wait for
-        # each other in a ring, and so that nobody can refer to them any more.
+        # Locked before they are counted: another transaction may be deleting the same. In one order, so that no two
+        # deadlock; locked whole, so that no new row can refer to them.
         wanted = JobExecution.objects.filter(pk__in=execution_ids).order_by("pk")
         held = list(batches.locked(wanted, skip=False, whole=True).values_list("pk", flat=True))
         if not held:

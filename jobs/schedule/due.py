@@ -1,7 +1,7 @@
-"""Keep the one truth about what is owed: `next_fire_at`, and a row for every fire time that came.
+"""Turns due jobs into executions: a row for every fire time that came, and the next value of `next_fire_at`.
 
-`settle` turns due jobs into executions. The claim pass of the scheduler calls it for batches, `reschedule` for one job
-before its definition changes: `next_fire_at` never moves on without a record of what lies before it.
+The claim pass of the scheduler calls `plan_due_jobs` for batches, `reschedule` for one job before its definition
+changes: `next_fire_at` never moves on without a record of what lies before it.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ from jobs.history.daily_counts import Counted
 from jobs.models import GitHubRun, Job, JobExecution, Overlap, Status, Tracking, TriggerType
 from jobs.notices import events
 from jobs.schedule.plan import Missed, Plan, Timing, not_before, overlap_refusal, plan
-from jobs.schedule.scheduled_job import JobFacts
+from jobs.schedule.scheduled_job import ScheduledJob
 from notifications.message import Message
 from notifications.services import loss_notices, notify
 
@@ -73,32 +73,32 @@ INSERTED = (
     Column("request_snapshot", Kind.JSON),
     Column("overrides", Kind.JSON),
 )
-MOVED = (Column("id", Kind.UUID), Column("next_fire_at", Kind.INSTANT), Column("schedule_error", Kind.TEXT))
+ADVANCED = (Column("id", Kind.UUID), Column("next_fire_at", Kind.INSTANT), Column("schedule_error", Kind.TEXT))
 
 
-class Due(NamedTuple):
-    """A run that is due. `is_free` is False where it waits: for its place in the spread, or for an earlier run."""
+class PlannedRun(NamedTuple):
+    """A run that is due. `can_start` is False where it waits: for its place in the spread, or for an earlier run."""
 
-    job: JobFacts
+    job: ScheduledJob
     fire_time: datetime
     not_before: datetime | None
-    is_free: bool
+    can_start: bool
 
 
 @dataclass(slots=True)
-class Settlement:
-    """What due jobs came to: rows to insert, and when each job is due again.
+class DueBatch:
+    """What is to be written for due jobs: rows to insert, and when each job is due again.
 
     `runs` are to be sent, `others` are the rows of what is not. `missed` says per job what is not run. `expired` jobs
     are to be paused, `broken` ones cannot be computed.
     """
 
-    runs: list[Due] = field(default_factory=list)
+    runs: list[PlannedRun] = field(default_factory=list)
     others: list[NewExecution] = field(default_factory=list)
     moves: list[tuple[UUID, datetime | None, str]] = field(default_factory=list)
     missed: list[tuple[UUID, tuple[Missed, ...]]] = field(default_factory=list)
-    expired: list[JobFacts] = field(default_factory=list)
-    broken: list[tuple[JobFacts, str]] = field(default_factory=list)
+    expired: list[ScheduledJob] = field(default_factory=list)
+    broken: list[tuple[ScheduledJob, str]] = field(default_factory=list)
 
 
 def end_zone() -> ZoneInfo:
@@ -106,10 +106,10 @@ def end_zone() -> ZoneInfo:
     return cron.zone(settings.SCHEDULER_TIMEZONE)
 
 
-def settle(due: Iterable[JobFacts], *, now: datetime) -> Settlement:
+def plan_due_jobs(due: Iterable[ScheduledJob], *, now: datetime) -> DueBatch:
     """Decide about every fire time of `due` jobs up to `now`. The caller holds the jobs' rows and writes the result."""
     due = list(due)
-    settlement = Settlement()
+    batch = DueBatch()
     going = open_executions(job.id for job in due if job.overlap != Overlap.ALLOW)
     # Jobs of a herd have one plan.
     plans: dict[Any, Plan] = {}
@@ -120,20 +120,20 @@ def settle(due: Iterable[JobFacts], *, now: datetime) -> Settlement:
             try:
                 planned = plans[timing] = _plan(job, now)
             except (cron.CronError, cron.ZoneError) as error:
-                _give_up(settlement, job, error)
+                _give_up(batch, job, error)
                 continue
-        _add(settlement, job, planned, going, now)
-    return settlement
+        _add(batch, job, planned, going, now)
+    return batch
 
 
-def settle_runs(job: JobFacts, planned: Plan, *, now: datetime) -> Settlement:
+def plan_runs(job: ScheduledJob, planned: Plan, *, now: datetime) -> DueBatch:
     """Decide about the fire times of one job that `planned` names, by its rule about overlaps."""
-    settlement = Settlement()
-    _add(settlement, job, planned, open_executions([job.id]), now)
-    return settlement
+    batch = DueBatch()
+    _add(batch, job, planned, open_executions([job.id]), now)
+    return batch
 
 
-def _plan(job: JobFacts, now: datetime) -> Plan:
+def _plan(job: ScheduledJob, now: datetime) -> Plan:
     assert job.next_fire_at is not None
     timing = Timing(
         job.cron_expression,
@@ -167,80 +167,78 @@ def followed_executions(jobs: Set[UUID]) -> list[tuple[UUID, UUID]]:
     return [(job_id, execution_id) for job_id, execution_id in followed if job_id in jobs]
 
 
-def _add(settlement: Settlement, job: JobFacts, planned: Plan, going: Counter[UUID], now: datetime) -> None:
+def _add(batch: DueBatch, job: ScheduledJob, planned: Plan, going: Counter[UUID], now: datetime) -> None:
     for missed in planned.missed:
         many = missed.number > 1
         row = settled_row(job, Status.MISSED, missed.last, now, LATE)
         if many:
             row = row._replace(missed_from=missed.first, missed_count=missed.number)
-        settlement.others.append(row)
+        batch.others.append(row)
     for fire_time in planned.runs:
         refusal = overlap_refusal(job.overlap, going[job.id])
         if refusal is not None:
-            settlement.others.append(settled_row(job, Status.SKIPPED, fire_time, now, refusal))
+            batch.others.append(settled_row(job, Status.SKIPPED, fire_time, now, refusal))
             continue
         wait = not_before(job.id, fire_time, job.spread_seconds)
-        is_free = (wait is None or wait <= now) and not (job.overlap == Overlap.QUEUE and going[job.id])
-        settlement.runs.append(Due(job, fire_time, wait, is_free))
+        can_start = (wait is None or wait <= now) and not (job.overlap == Overlap.QUEUE and going[job.id])
+        batch.runs.append(PlannedRun(job, fire_time, wait, can_start))
         if job.overlap != Overlap.ALLOW:
             going[job.id] += 1
     if planned.missed:
-        settlement.missed.append((job.id, planned.missed))
+        batch.missed.append((job.id, planned.missed))
     if planned.expired:
-        settlement.expired.append(job)
-    settlement.moves.append((job.id, None if planned.expired else planned.next_fire_at, ""))
+        batch.expired.append(job)
+    batch.moves.append((job.id, None if planned.expired else planned.next_fire_at, ""))
 
 
-def _give_up(settlement: Settlement, job: JobFacts, error: Exception) -> None:
+def _give_up(batch: DueBatch, job: ScheduledJob, error: Exception) -> None:
     reason = str(error)[:ERROR_LENGTH]
-    settlement.broken.append((job, reason))
-    settlement.moves.append((job.id, None, reason))
+    batch.broken.append((job, reason))
+    batch.moves.append((job.id, None, reason))
 
 
-def settled_row(job: JobFacts, status: Status, fire_time: datetime, now: datetime, reason: str) -> NewExecution:
+def settled_row(job: ScheduledJob, status: Status, fire_time: datetime, now: datetime, reason: str) -> NewExecution:
     return NewExecution(uuid7(), job.id, status.value, job.execution_type, job.target, fire_time, now, reason)
 
 
-def queued_row(due: Due) -> NewExecution:
+def queued_row(run: PlannedRun) -> NewExecution:
     """Return the row of a run that waits."""
-    job = due.job
-    row = NewExecution(uuid7(), job.id, Status.QUEUED.value, job.execution_type, job.target, due.fire_time)
-    return row if due.not_before is None else row._replace(not_before=due.not_before)
+    job = run.job
+    row = NewExecution(uuid7(), job.id, Status.QUEUED.value, job.execution_type, job.target, run.fire_time)
+    return row if run.not_before is None else row._replace(not_before=run.not_before)
 
 
-def write(settlement: Settlement, runs: Sequence[NewExecution], *, now: datetime) -> set[UUID]:
-    """Insert what `settlement` came to, with `runs` as the rows of its runs; return the ids that went in.
+def write(batch: DueBatch, runs: Sequence[NewExecution], *, now: datetime) -> set[UUID]:
+    """Insert what `batch` came to, with `runs` as the rows of its runs; return the ids that went in.
 
     Fire times that have a row already are left out. The caller holds the rows of the jobs, so that nobody inserts the
     same fire time meanwhile. What is missed is announced: once per job and outage, because it is claimed once.
     """
-    rows = [*settlement.others, *runs]
+    rows = [*batch.others, *runs]
     written = insert_executions(rows, trigger=TriggerType.SCHEDULED, now=now)
     daily_counts.add(
         Counted(row.job_id, now, row.status, TriggerType.SCHEDULED, row.execution_type, None)
-        for row in settlement.others
+        for row in batch.others
         if row.id in written
     )
-    if settlement.missed:
-        _tell_of_misses(settlement, written, now)
+    if batch.missed:
+        _tell_of_misses(batch, written, now)
     return written
 
 
-def _tell_of_misses(settlement: Settlement, written: set[UUID], now: datetime) -> None:
+def _tell_of_misses(batch: DueBatch, written: set[UUID], now: datetime) -> None:
     effects = Effects()
-    word = partial(_missed_notices, settlement, written, now)
-    notices = effects.carry_out(
-        "The notice of what a job missed", settlement.missed, word, named=lambda item: str(item[0])
-    )
+    word = partial(_missed_notices, batch, written, now)
+    notices = effects.carry_out("The notice of what a job missed", batch.missed, word, named=lambda item: str(item[0]))
     notify([*chain.from_iterable(notices), *loss_notices(effects.lost, now=now)], now=now)
 
 
 def _missed_notices(
-    settlement: Settlement, written: set[UUID], now: datetime, part: Sequence[tuple[UUID, tuple[Missed, ...]]]
+    batch: DueBatch, written: set[UUID], now: datetime, part: Sequence[tuple[UUID, tuple[Missed, ...]]]
 ) -> list[Message]:
     ids = {
         (row.job_id, row.scheduled_for): row.id
-        for row in settlement.others
+        for row in batch.others
         if row.status == Status.MISSED and row.id in written
     }
     jobs = Job.objects.select_related("category", "pic_team").in_bulk([job_id for job_id, _ in part])
@@ -280,7 +278,7 @@ def insert_executions(rows: Sequence[NewExecution], *, trigger: TriggerType, now
     return set(JobExecution.objects.filter(id__in=ids).values_list("id", flat=True))
 
 
-def move_on(moves: Sequence[tuple[UUID, datetime | None, str]]) -> None:
+def advance_schedules(moves: Sequence[tuple[UUID, datetime | None, str]]) -> None:
     """Store when each job is due again."""
     if moves:
-        batches.update(connection, Job._meta.db_table, MOVED, moves)
+        batches.update(connection, Job._meta.db_table, ADVANCED, moves)

@@ -13,7 +13,7 @@ from jobs import cron
 from jobs.models import Job, JobPause, OnResume
 from jobs.schedule import due
 from jobs.schedule.plan import Plan, end_of
-from jobs.schedule.scheduled_job import JobFacts
+from jobs.schedule.scheduled_job import ScheduledJob
 
 # Runs that one resume may make up for. More of them are a burst that nobody wants.
 MAX_MADE_UP = 1000
@@ -66,9 +66,9 @@ def make_up(job: Job, pause: JobPause | None, missed: str, *, now: datetime) -> 
     """
     if pause is None or missed == OnResume.SKIP:
         return 0
-    facts = JobFacts.read(Job.objects.filter(pk=job.pk))[0]
+    facts = ScheduledJob.read(Job.objects.filter(pk=job.pk))[0]
     times = _kept_back(facts, missed, after=pause.began_at, until=now)
-    owed = due.settle_runs(facts, Plan(tuple(times), (), facts.next_fire_at, expired=False), now=now)
+    owed = due.plan_runs(facts, Plan(tuple(times), (), facts.next_fire_at, expired=False), now=now)
     return len(due.write(owed, [due.queued_row(run) for run in owed.runs], now=now))
 
 
@@ -80,7 +80,7 @@ def kept_back(job: Job, *, now: datetime) -> int:
     return cron.count_fire_times(job.cron_expression, job.zone_name, after=pause.began_at, until=now)
 
 
-def _kept_back(job: JobFacts, missed: str, *, after: datetime, until: datetime) -> list[datetime]:
+def _kept_back(job: ScheduledJob, missed: str, *, after: datetime, until: datetime) -> list[datetime]:
     last = min(until, end_of(job.end_date, due.end_zone()))
     expression, zone = job.cron_expression, job.zone_name
     if missed == OnResume.LAST:

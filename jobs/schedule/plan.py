@@ -1,6 +1,6 @@
-"""Decide, for one job and one instant, which fire times are owed and what becomes of each. Pure: no clock, no database.
+"""Decide, for one job and one instant, which fire times are due and what becomes of each. Pure: no clock, no database.
 
-A job carries the first fire time nobody has dealt with. Everything from there to now is owed and ends in exactly one of
+A job carries the first fire time that has no row yet. Everything from there to now is due and ends in exactly one of
 two piles, `runs` and `missed`, so that no fire time is lost without a word. How late a run may start is the job's
 misfire grace time; how many of several late ones are run is its catch-up choice.
 """
@@ -19,7 +19,7 @@ LEEWAY = timedelta(seconds=30)
 PROMPT = timedelta(seconds=2)
 # More misses than this in one outage become one row.
 MAX_SINGLE_MISSES = 10
-# `all` may owe a week of minutes: they are claimed in portions, so that no transaction grows with the outage.
+# With `all` a week of minutes may be due: they are claimed in portions, so that no transaction grows with the outage.
 MAX_RUNS = 100
 # Executions of one job that may wait for an earlier one to end.
 MAX_WAITING = 100
@@ -28,7 +28,7 @@ _TICK = timedelta(microseconds=1)
 
 
 class Timing(NamedTuple):
-    """What a job's row says about when it runs. `next_fire_at` is the first fire time not dealt with."""
+    """What a job's row says about when it runs. `next_fire_at` is the first fire time without a row."""
 
     cron_expression: str
     zone_name: str
@@ -47,7 +47,7 @@ class Missed(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is owed now, oldest first, and when the job is due again.
+    """What is due now, oldest first, and when the job is due again.
 
     `expired` means that a fire time has come after the end date: the job is to be paused. `next_fire_at` may lie in
     the past where there is more to claim than one portion holds.
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
 
 
 def plan(timing: Timing, *, now: datetime, end_zone: ZoneInfo) -> Plan:
-    """Return what is owed of `timing` at `now`. End dates are dates of `end_zone`.
+    """Return what is due of `timing` at `now`. End dates are dates of `end_zone`.
 
     The cost does not grow with the length of an outage. Raises CronError and ZoneError.
     """

@@ -1,4 +1,4 @@
-"""Set `next_fire_at` anew whenever a definition changes, and record first what the old one owed."""
+"""Set `next_fire_at` anew whenever a definition changes, and record first what was due by the old one."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -12,8 +12,8 @@ from jobs import cron
 from jobs.history import daily_counts
 from jobs.history.daily_counts import Counted
 from jobs.models import Job, JobExecution, Status, TriggerType
-from jobs.schedule.due import ERROR_LENGTH, queued_row, settle, write
-from jobs.schedule.scheduled_job import JobFacts
+from jobs.schedule.due import ERROR_LENGTH, plan_due_jobs, queued_row, write
+from jobs.schedule.scheduled_job import ScheduledJob
 
 PAUSED = "The job was paused before the run could start."
 
@@ -21,10 +21,10 @@ PAUSED = "The job was paused before the run could start."
 def reschedule(job: Job, *, now: datetime, ended: bool = False) -> None:
     """Set `job.next_fire_at` and `job.schedule_error` from its definition, for the caller to save.
 
-    Call it inside the transaction of every change, before `job.save()`: what the stored definition owed until `now`
-    is recorded first. A run that was due and not yet claimed stays queued and is sent by the new definition, or is
-    recorded as skipped where the job is paused now; so are its other queued runs. With `ended` it is the end date that
-    pauses the job, and queued runs stay: they were due while it was still to run.
+    Call it inside the transaction of every change, before `job.save()`: what was due by the stored definition until
+    `now` is recorded first. A run that was due and not yet claimed stays queued and is sent by the new definition, or
+    is recorded as skipped where the job is paused now; so are its other queued runs. With `ended` it is the end date
+    that pauses the job, and queued runs stay: they were due while it was still to run.
     """
     reschedule_all([job], now=now, ended=ended)
 
@@ -33,8 +33,8 @@ def reschedule_all(jobs: Sequence[Job], *, now: datetime, ended: bool = False) -
     """Do for many jobs what `reschedule` does for one, with a number of statements that does not grow with them."""
     with transaction.atomic():
         wanted = Job.objects.filter(pk__in=[job.pk for job in jobs])
-        stored = JobFacts.read(batches.locked(wanted, skip=False))
-        _record_owed(stored, now)
+        stored = ScheduledJob.read(batches.locked(wanted, skip=False))
+        _record_due(stored, now)
         if stored and not ended:
             skip_queued([job.pk for job in jobs if not job.is_active], now)
     for job in jobs:
@@ -52,17 +52,17 @@ def next_fire(job: Job, now: datetime) -> tuple[datetime | None, str]:
     return moment, ""
 
 
-def _record_owed(stored: Iterable[JobFacts], now: datetime) -> None:
-    """Record all that is owed, portion after portion: once the definition has changed, nobody knows the rest."""
-    owing = _owing((job for job in stored if job.is_active), now)
-    while owing:
-        settlement = settle(owing, now=now)
-        write(settlement, [queued_row(due) for due in settlement.runs], now=now)
-        due_at = {job_id: next_fire_at for job_id, next_fire_at, _ in settlement.moves}
-        owing = _owing((job._replace(next_fire_at=due_at[job.id]) for job in owing), now)
+def _record_due(stored: Iterable[ScheduledJob], now: datetime) -> None:
+    """Record all due fire times, portion after portion: the changed definition no longer tells them."""
+    due = _due_now((job for job in stored if job.is_active), now)
+    while due:
+        batch = plan_due_jobs(due, now=now)
+        write(batch, [queued_row(run) for run in batch.runs], now=now)
+        due_at = {job_id: next_fire_at for job_id, next_fire_at, _ in batch.moves}
+        due = _due_now((job._replace(next_fire_at=due_at[job.id]) for job in due), now)
 
 
-def _owing(jobs: Iterable[JobFacts], now: datetime) -> list[JobFacts]:
+def _due_now(jobs: Iterable[ScheduledJob], now: datetime) -> list[ScheduledJob]:
     return [job for job in jobs if job.next_fire_at is not None and job.next_fire_at <= now]
 
 

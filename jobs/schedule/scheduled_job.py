@@ -38,8 +38,8 @@ class Overrides:
         return values or None
 
 
-class JobFacts(NamedTuple):
-    """A job's definition as it stands in the row, in the order of `JobFacts._fields`."""
+class ScheduledJob(NamedTuple):
+    """A job's definition as it stands in the row, in the order of `ScheduledJob._fields`."""
 
     id: UUID
     # From here to the grace time: what the plan of a job depends on.

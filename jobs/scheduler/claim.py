@@ -14,14 +14,14 @@ from uuid import UUID
 from django.db import transaction
 
 from cronsched.lib.db import batches
-from cronsched.lib.db.batches import Among
+from cronsched.lib.db.batches import IdIn
 from cronsched.lib.db.outages import piecewise
 from cronsched.lib.ids import uuid7
-from jobs.dispatch import Prepared, planned_row, prepare, running_row, take_turns
+from jobs.dispatch import Prepared, acquire_dispatch_slots, planned_row, prepare, running_row
 from jobs.executors.base import storable
 from jobs.models import CatchUp, Job, Overlap
-from jobs.schedule.due import ERROR_LENGTH, Due, Settlement, move_on, queued_row, settle, write
-from jobs.schedule.scheduled_job import JobFacts
+from jobs.schedule.due import ERROR_LENGTH, DueBatch, PlannedRun, advance_schedules, plan_due_jobs, queued_row, write
+from jobs.schedule.scheduled_job import ScheduledJob
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +63,9 @@ def claim_due(*, now: datetime, limit: int, admit: Admit, sender: UUID, among: S
     Fewer than `limit` means that nothing more is due, or that somebody else is at the rest. Rows that `admit` lets in
     are committed as `running` for `sender` and are the caller's to send.
     """
-    due = Job.objects.due(now) if among is None else Job.objects.due(now).filter(Among("id", among))
+    due = Job.objects.due(now) if among is None else Job.objects.due(now).filter(IdIn("id", among))
     with transaction.atomic(durable=True):
-        facts = JobFacts.read(batches.locked(due)[:limit])
+        facts = ScheduledJob.read(batches.locked(due)[:limit])
         return _claim(facts, now=now, admit=admit, sender=sender)
 
 
@@ -76,14 +76,14 @@ def claim_piecewise(claim: Callable[[Sequence[UUID]], Claimed], *, now: datetime
     """
 
     def refused(job_id: UUID, error: Exception) -> Claimed:
-        take_off(job_id, error)
+        quarantine(job_id, error)
         return NOTHING._replace(jobs=1, invalid=1)
 
     ids = list(Job.objects.due(now).values_list("id", flat=True)[:limit])
     return reduce(Claimed.plus, piecewise(ids, claim, refused), NOTHING)
 
 
-def take_off(job_id: UUID, error: Exception) -> None:
+def quarantine(job_id: UUID, error: Exception) -> None:
     """Take a job off the schedule that fails alone, until somebody mends it. The same is told once."""
     reason = storable(f"{UNREADABLE} ({type(error).__name__}: {error})", ERROR_LENGTH)
     job = Job.objects.filter(id=job_id).exclude(next_fire_at=None, schedule_error=reason)
@@ -91,15 +91,15 @@ def take_off(job_id: UUID, error: Exception) -> None:
         logger.error("Job %s cannot be claimed", job_id, exc_info=error)
 
 
-def is_mended(job_id: UUID, *, now: datetime) -> bool:
+def can_be_rescheduled(job_id: UUID, *, now: datetime) -> bool:
     """Whether a job that was taken off could be claimed by now. It is tried, and nothing of that remains."""
 
     def claim(ids: Sequence[UUID]) -> bool:
         with transaction.atomic():
-            jobs = JobFacts.read(Job.objects.filter(id__in=ids))
-            settlement = settle((job._replace(next_fire_at=now) for job in jobs), now=now)
-            settlement.runs = [Due(job, now, None, is_free=True) for job in jobs]
-            _carry_out(settlement, now=now, admit=lambda *_: True, sender=uuid7())
+            jobs = ScheduledJob.read(Job.objects.filter(id__in=ids))
+            batch = plan_due_jobs((job._replace(next_fire_at=now) for job in jobs), now=now)
+            batch.runs = [PlannedRun(job, now, None, can_start=True) for job in jobs]
+            _carry_out(batch, now=now, admit=lambda *_: True, sender=uuid7())
             transaction.set_rollback(True)
         return True
 
@@ -114,7 +114,7 @@ def rehearse() -> None:
     """
     now = datetime.now(UTC)
     minute = now.replace(second=0, microsecond=0)
-    job = JobFacts(
+    job = ScheduledJob(
         id=uuid7(),
         cron_expression="* * * * *",
         timezone=None,
@@ -137,34 +137,34 @@ def rehearse() -> None:
         request_options={},
         sealed_secrets=None,
     )
-    for run in settle([job], now=now).runs:
+    for run in plan_due_jobs([job], now=now).runs:
         running_row(prepare(uuid7(), job, fire_time=run.fire_time), sender=uuid7(), now=now)
 
 
-def _claim(due: Sequence[JobFacts], *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
-    return _carry_out(settle(due, now=now), now=now, admit=admit, sender=sender)
+def _claim(due: Sequence[ScheduledJob], *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
+    return _carry_out(plan_due_jobs(due, now=now), now=now, admit=admit, sender=sender)
 
 
-def _carry_out(settlement: Settlement, *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
+def _carry_out(batch: DueBatch, *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
     prepared, runs, queued = [], [], 0
-    for due_run in settlement.runs:
+    for run in batch.runs:
         execution_id = uuid7()
-        if due_run.is_free and admit(execution_id, due_run.job.target):
-            prepared.append(prepare(execution_id, due_run.job, fire_time=due_run.fire_time))
+        if run.can_start and admit(execution_id, run.job.target):
+            prepared.append(prepare(execution_id, run.job, fire_time=run.fire_time))
         else:
-            runs.append(queued_row(due_run))
-            queued += due_run.is_free
-    leaving, turns = take_turns(prepared, now=now)
+            runs.append(queued_row(run))
+            queued += run.can_start
+    leaving, turns = acquire_dispatch_slots(prepared, now=now)
     runs += [running_row(item, sender=sender, now=now) for item in leaving]
     runs += [planned_row(item, turns[item.execution_id]) for item in prepared if item.execution_id in turns]
-    written = write(settlement, runs, now=now)
-    move_on(settlement.moves)
-    for job, reason in settlement.broken:
+    written = write(batch, runs, now=now)
+    advance_schedules(batch.moves)
+    for job, reason in batch.broken:
         logger.error("Job %s (%s) cannot be scheduled: %s", job.id, job.name, reason)
     return Claimed(
-        len(settlement.moves),
+        len(batch.moves),
         [request for request in leaving if request.execution_id in written],
         queued,
-        [job.id for job in settlement.expired],
-        len(settlement.broken),
+        [job.id for job in batch.expired],
+        len(batch.broken),
     )

@@ -13,7 +13,7 @@ from django.db.models import Q
 from cronsched.lib import failpoints
 from cronsched.lib.clock import uptime
 from cronsched.lib.db import batches
-from cronsched.lib.db.batches import Among
+from cronsched.lib.db.batches import IdIn
 from cronsched.lib.db.outages import is_outage, piecewise
 from jobs import dispatch
 from jobs.dispatch import Prepared
@@ -257,7 +257,7 @@ class Feeder:
         """Return the first page of `ready` and how many rows it has; those that cannot be read are settled."""
 
         def read(ids: Sequence[UUID] | None = None) -> list[Waiting]:
-            rows = ready if ids is None else ready.filter(Among("id", ids))
+            rows = ready if ids is None else ready.filter(IdIn("id", ids))
             return [Waiting._make(row) for row in batches.read(rows.values_list(*WAITING)[:PAGE])]
 
         def refused(execution_id: UUID, error: Exception) -> list[Waiting]:

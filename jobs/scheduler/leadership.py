@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from django.db.models import F
 
 from cronsched.lib.clock import database_now, uptime
-from cronsched.lib.db.compiled import Compiled
+from cronsched.lib.db.prepared import PreparedQuery
 from cronsched.lib.errors import Conflict
 from jobs.models import SchedulerLease
 
@@ -41,7 +41,7 @@ class NoScheduler(Conflict):
         super().__init__("Conflict", NO_SCHEDULER, detail=NO_SCHEDULER)
 
 
-_LEASE = Compiled(SchedulerLease.objects.all)
+_LEASE = PreparedQuery(SchedulerLease.objects.all)
 NOBODY = SchedulerStatus(False, "", None, 0, None, {})
 
 

@@ -258,7 +258,7 @@ class Leader:
                 Guarded(chore.id, chore.run),
                 chore.trigger(),
                 id=chore.id,
-                executor=chore.lane,
+                executor=chore.executor,
                 **({"next_run_time": datetime.now(self._scheduler.timezone)} if chore.at_once else {}),
             )
 
@@ -266,7 +266,7 @@ class Leader:
         rare = [
             RareChore("end_dates", "0 9 * * mon", lambda now: maintain_end_dates(now=now)),
             RareChore("prune_history", "15 3 * * *", self._prune),
-            RareChore("forget_lanes", "25 3 * * *", lambda now: rate_limits.forget_idle(now=now)),
+            RareChore("forget_buckets", "25 3 * * *", lambda now: rate_limits.forget_idle(now=now)),
             RareChore("reminders", "0 8 * * *", lambda now: renewal.remind(now=now, may_act=self.may_act)),
             RareChore("daily_digests", "5 8 * * *", lambda now: digests.send(DAILY, now=now, may_act=self.may_act)),
             RareChore(
@@ -276,15 +276,20 @@ class Leader:
             RareChore("recount", "45 9 * * *", lambda now: recount_yesterday(now=now)),
         ]
         return [
-            Chore("claim", every_second, self._claim, lane="claim", at_once=True),
-            Chore("renew", every(lease.RENEW_SECONDS), self._renew, lane="lease"),
-            Chore("resync", every_second, self._answer_resync, lane="reconcile"),
-            Chore("reconcile", every(settings.SCHEDULER_POLL_SECONDS), self._reconcile, lane="reconcile", at_once=True),
+            Chore("claim", every_second, self._claim, executor="claim", at_once=True),
+            Chore("renew", every(lease.RENEW_SECONDS), self._renew, executor="lease"),
+            Chore("resync", every_second, self._answer_resync, executor="reconcile"),
+            Chore(
+                "reconcile", every(settings.SCHEDULER_POLL_SECONDS), self._reconcile, executor="reconcile", at_once=True
+            ),
             Chore("sweep", every(SWEEP_SECONDS), self._sweep, at_once=True),
             Chore("deliver", every_second, self._deliver),
-            Chore("follow", every(FOLLOW_SECONDS), self._follow, lane="targets"),
-            Chore("check_targets", every(CHECK_SECONDS), self._check_targets, lane="targets"),
-            *(Chore(item.id, item.trigger, partial(self._do_rare, item), lane="rare", at_once=True) for item in rare),
+            Chore("follow", every(FOLLOW_SECONDS), self._follow, executor="targets"),
+            Chore("check_targets", every(CHECK_SECONDS), self._check_targets, executor="targets"),
+            *(
+                Chore(item.id, item.trigger, partial(self._do_rare, item), executor="rare", at_once=True)
+                for item in rare
+            ),
         ]
 
     def _claim(self) -> None:

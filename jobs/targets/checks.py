@@ -27,7 +27,7 @@ from jobs.executors.webhook import WebhookRequest
 from jobs.github import rate_limits
 from jobs.models import Job
 from jobs.notices import events
-from jobs.schedule.scheduled_job import JobFacts
+from jobs.schedule.scheduled_job import ScheduledJob
 from notifications.services import notify
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def check(job_id: UUID, *, now: datetime) -> list[dict[str, Any]]:
     if until := _blocked(tasks, now):
         seconds = max(1, int((until - now).total_seconds()))
         raise TooManyRequests("GitHub asked to be left alone for a while.", retry_after=seconds)
-    with blocking_requests.place():
+    with blocking_requests.slot():
         findings = executors.check(task.request, now=now, timeout=TIMEOUT)
     _keep(task, findings, now)
     return [finding_facts(finding) for finding in findings]
@@ -86,12 +86,12 @@ def check_due(*, now: datetime, may_act: Callable[[], bool] = lambda: True) -> i
     if began_at is None:
         return 0
     unchecked = Q(target_checked_at=None, created_at__lt=began_at) | Q(target_checked_at__lt=began_at)
-    owed = Job.objects.active().filter(unchecked).order_by(F("target_checked_at").asc(nulls_first=True), "id")
+    due = Job.objects.active().filter(unchecked).order_by(F("target_checked_at").asc(nulls_first=True), "id")
     is_workflow = Q(github_owner__gt="", github_repo__gt="", github_workflow_name__gt="")
-    workflows = _tasks(owed.filter(is_workflow)[:WORKFLOWS])
+    workflows = _tasks(due.filter(is_workflow)[:WORKFLOWS])
     if _blocked(workflows, now):
         workflows = []
-    tasks = [*workflows, *_tasks(owed.exclude(is_workflow)[:WEBHOOKS])]
+    tasks = [*workflows, *_tasks(due.exclude(is_workflow)[:WEBHOOKS])]
 
     def left_out(checked: tuple[Task, list[Finding]], error: Exception) -> None:
         task = checked[0]
@@ -111,13 +111,13 @@ def _tasks(jobs: QuerySet[Job]) -> list[Task]:
     ids = list(jobs.values_list("pk", flat=True))
     found = Job.objects.filter(pk__in=ids)
     changed = dict(found.values_list("pk", "updated_at"))
-    facts = [job for job in JobFacts.read(found) if job.id in changed]
+    facts = [job for job in ScheduledJob.read(found) if job.id in changed]
     return [Task(job.id, changed[job.id], dispatch.prepare(uuid7(), job, fire_time=None).request) for job in facts]
 
 
 def _blocked(tasks: Iterable[Task], now: datetime) -> datetime | None:
-    lanes = {lane for task in tasks if (lane := executors.lane(task.request))}
-    return max(rate_limits.blocked(lanes, now=now).values(), default=None) if lanes else None
+    buckets = {bucket for task in tasks if (bucket := executors.bucket(task.request))}
+    return max(rate_limits.blocked(buckets, now=now).values(), default=None) if buckets else None
 
 
 def _checked(tasks: Sequence[Task], now: datetime) -> list[tuple[Task, list[Finding]]]:

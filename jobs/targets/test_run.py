@@ -21,7 +21,7 @@ from jobs.github import GitHubRequest, rate_limits
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 1.0, 30.0
-# How long a trial may wait for its turn at GitHub.
+# How long a trial may wait for its slot at GitHub.
 PATIENCE = timedelta(seconds=5)
 
 
@@ -31,31 +31,31 @@ def try_target(sent: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     `TooManyRequests` where too many requests wait for targets already.
     """
     request = read_request(sent)
-    with blocking_requests.place():
+    with blocking_requests.slot():
         return _call(request, now=now)
 
 
 def _call(request: WebhookRequest | GitHubRequest, *, now: datetime) -> dict[str, Any]:
     if isinstance(request, WebhookRequest):
         return describe(executors.run(request), kind="webhook")
-    _take_turn(request, now=now)
+    _take_slot(request, now=now)
     return describe(executors.run(request), kind="github")
 
 
-def _take_turn(request: GitHubRequest, *, now: datetime) -> None:
-    """Wait for a turn at GitHub: a trial starts a workflow like any run. Raises `TooManyRequests`."""
-    lane = executors.lane(request)
-    if lane is None:
+def _take_slot(request: GitHubRequest, *, now: datetime) -> None:
+    """Wait for a slot at GitHub: a trial starts a workflow like any run. Raises `TooManyRequests`."""
+    bucket = executors.bucket(request)
+    if bucket is None:
         return
     trial_id = uuid4()
 
     def take(at: datetime) -> datetime | None:
         with transaction.atomic():
-            return rate_limits.take([(trial_id, lane)], now=at).get(trial_id)
+            return rate_limits.acquire([(trial_id, bucket)], now=at).get(trial_id)
 
-    turn = rate_limits.patiently(take, now=now, patience=PATIENCE)
-    if turn is not None:
-        seconds = math.ceil((turn - now).total_seconds())
+    slot = rate_limits.patiently(take, now=now, patience=PATIENCE)
+    if slot is not None:
+        seconds = math.ceil((slot - now).total_seconds())
         raise TooManyRequests("GitHub takes no more dispatches now. Try again.", retry_after=seconds)
 
 

@@ -29,11 +29,11 @@ def shop(github_fake: GitHubFake) -> FakeRepository:
 
 
 @pytest.fixture
-def one_place(monkeypatch: pytest.MonkeyPatch) -> threading.BoundedSemaphore:
-    """The places of a process in which one request at a time may wait for a target."""
-    monkeypatch.setattr(blocking_requests, "places", threading.BoundedSemaphore(1))
+def one_slot(monkeypatch: pytest.MonkeyPatch) -> threading.BoundedSemaphore:
+    """The slots of a process in which one request at a time may wait for a target."""
+    monkeypatch.setattr(blocking_requests, "slots", threading.BoundedSemaphore(1))
     monkeypatch.setattr(blocking_requests, "BRIEF_SECONDS", 0.01)
-    return blocking_requests.places
+    return blocking_requests.slots
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ def add(
 ) -> None:
     """Add each row's amounts to the row with the same key, which is made where there is none.
 
-    Rows are taken in the order given; callers sort them, so that two batches never wait for each other in a ring.
+    Rows are taken in the order given; callers sort them, so that two batches never deadlock.
     """
     columns = [*key, *amounts]
     names = ", ".join(column.name for column in columns)
@@ -177,7 +177,7 @@ def add(
     _execute(connection, sql, [_document(connection, table, columns, rows)])
 
 
-class Among(Func):
+class IdIn(Func):
     """Whether a UUID column is one of `ids`, as a condition for `filter`.
 
     Django's own `__in` makes a parameter of each id, which costs more than the database needs to find the rows.

@@ -22,7 +22,7 @@ def retried(act: Callable[P, R]) -> Callable[P, R]:
     """
 
     @wraps(act)
-    def until_it_holds(*args: P.args, **kwargs: P.kwargs) -> R:
+    def retry_on_conflict(*args: P.args, **kwargs: P.kwargs) -> R:
         attempts = 1 if connection.in_atomic_block else ATTEMPTS
         for left in range(attempts - 1, -1, -1):
             try:
@@ -32,7 +32,7 @@ def retried(act: Callable[P, R]) -> Callable[P, R]:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
-    return until_it_holds
+    return retry_on_conflict
 
 
 def is_deadlock(error: OperationalError) -> bool:

@@ -41,7 +41,7 @@ def begin(started: Sequence[Started], jobs: Mapping[UUID, Job], *, now: datetime
     rows = []
     for execution_id, request, details in started:
         run_id = details.get("run_id")
-        # A run that brought its own token cannot be looked at without it.
+        # A run that brought its own token cannot be polled without it.
         is_followed = is_wanted(jobs[execution_id]) and request.token is None
         if run_id is None and not is_followed:
             continue
@@ -58,9 +58,9 @@ def begin(started: Sequence[Started], jobs: Mapping[UUID, Job], *, now: datetime
             row.next_poll_at = now + next_poll(1, key=str(execution_id))
             row.follow_until = now + FOLLOW_FOR
         rows.append(row)
-    # The sender was taken for dead, and speaks after all: its run need not be looked for any more.
+    # The sender was taken for dead and reports after all: its run need not be looked for any more.
     GitHubRun.objects.filter(pk__in=[execution_id for execution_id, _, _ in started]).delete()
-    # In one order, so that no two batches wait for each other in a ring.
+    # In one order, so that no two batches deadlock.
     rows.sort(key=lambda row: (row.repository, row.run_id or 0))
     piecewise(rows, _insert, _insert_without_run)
     return {row.execution_id for row in rows if row.decides}

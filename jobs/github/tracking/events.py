@@ -1,4 +1,4 @@
-"""GitHub tells how its runs are going, so that nobody has to wait for the next look."""
+"""GitHub tells how its runs are going, before the next poll."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from jobs.github.tracking.conclusion import Held, apply, describe, hold
 from jobs.models import GitHubRun, Tracking
 
 
-def hear(event: RunEvent, *, now: datetime) -> int:
+def handle_workflow_run_event(event: RunEvent, *, now: datetime) -> int:
     """Take in what GitHub told about a run; return how many executions it was about.
 
     A failure is concluded by the leader, who asks where it failed; everything else at once.
@@ -22,12 +22,12 @@ def hear(event: RunEvent, *, now: datetime) -> int:
         with transaction.atomic():
             held = hold(execution_id)
             if held is not None:
-                _hear(held, event.state, now)
+                _apply_event(held, event.state, now)
                 held.run.save()
     return len(ids)
 
 
-def _hear(held: Held, state: RunState, now: datetime) -> None:
+def _apply_event(held: Held, state: RunState, now: datetime) -> None:
     run = held.run
     if run.tracking == Tracking.NOT_FOLLOWED:
         describe(run, state)
@@ -43,7 +43,7 @@ def _hear(held: Held, state: RunState, now: datetime) -> None:
         run.next_poll_at = now + next_poll(1, key=str(run.pk))
     if state.verdict in {Verdict.FAILED, Verdict.CANCELLED}:
         describe(run, state)
-        # The tag belongs to what was seen before; whoever looks next must see the end itself.
+        # The tag belongs to what was seen before; the next poll must see the end itself.
         run.etag, run.next_poll_at = "", now
     else:
         apply(held, state, None, now)

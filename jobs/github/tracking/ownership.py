@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from jobs.github import RunState
-from jobs.github.tracking.look import LOOK_BACK
+from jobs.github.tracking.poll import LOOK_BACK
 from jobs.models import GitHubRun
 
 
@@ -46,7 +46,7 @@ def free(run: GitHubRun, candidates: Sequence[RunState]) -> list[RunState]:
 
 
 def claim(run: GitHubRun, run_id: int) -> bool:
-    """Write that this is the run. False where another execution took it at this moment; the next look sees that."""
+    """Write that this is the run. False where another execution took it at this moment; the next poll sees that."""
     try:
         with transaction.atomic():
             GitHubRun.objects.filter(pk=run.pk).update(run_id=run_id)

@@ -1,10 +1,10 @@
-"""Find the run that GitHub did not name, among those it shows.
+"""Finds the run that GitHub did not name, among those it lists.
 
 Older Enterprise servers accept a dispatch and do not say which run they started for it.
 
-A dispatch whose sender died is `unknown`, but GitHub may have taken it. Its run is looked for in the same way (`seek`):
-a row without a run, looked at by whoever leads, for a short time. Where the run is found the dispatch succeeded, and
-the run is followed like any other.
+A dispatch whose sender died is `unknown`, but GitHub may have accepted it. Its run is looked for in the same way: from
+`start_run_lookup` on a row without a run is polled by the leader for a short time. Where the run is found the dispatch
+succeeded, and the run is followed like any other.
 """
 
 from collections.abc import Iterable
@@ -18,8 +18,8 @@ from jobs.github.configured import has_github_credential
 from jobs.github.runs import LOOKUP_AFTER
 from jobs.github.tracking.begin import FOLLOW_FOR, is_wanted
 from jobs.github.tracking.conclusion import Held
-from jobs.github.tracking.look import LOOK_BACK, PATIENT_POLLS, Look, Sight, ref_of, span_of
 from jobs.github.tracking.ownership import claim, free
+from jobs.github.tracking.poll import LOOK_BACK, PATIENT_POLLS, PollRequest, PollResult, ref_of, span_of
 from jobs.history import daily_counts
 from jobs.models import ExecutionType, GitHubRun, JobExecution, Status, Tracking
 from jobs.notices import events
@@ -27,20 +27,20 @@ from jobs.schedule import failure_streak
 from jobs.schedule.failure_streak import Ended
 from notifications.services import loss_notices, notify
 
-# Runs of dead senders are looked for so long, where GitHub does not answer, and one after the other: a process that
+# For how long runs of dead senders are looked for where GitHub does not answer, one after the other: a process that
 # dies may leave hundreds, and GitHub counts the questions.
-SEEK_FOR = timedelta(minutes=15)
-SEEK_GAP = timedelta(seconds=0.5)
+LOOKUP_FOR = timedelta(minutes=15)
+LOOKUP_GAP = timedelta(seconds=0.5)
 
 NO_RUN = "GitHub was asked: it shows no run of it."
 NOT_CERTAIN = "GitHub was asked: of the runs started then none can be told to be this one."
 NOT_ANSWERED = "GitHub was asked and gave no answer."
 
 
-def seek(lost: Iterable[JobExecution], *, now: datetime) -> None:
+def start_run_lookup(lost: Iterable[JobExecution], *, now: datetime) -> None:
     """Look for the runs of those of `lost` that are dispatches, as GitHub may have taken them before their sender died.
 
-    Call it in the transaction that calls them unknown. Without a credential nobody can look.
+    Call it in the transaction that calls them unknown. Without a credential nothing is looked for.
     """
     if not has_github_credential():
         return
@@ -56,41 +56,41 @@ def seek(lost: Iterable[JobExecution], *, now: datetime) -> None:
                 repository=f"{sent['owner']}/{sent['repo']}".lower(),
                 tracking=Tracking.FOLLOWED,
                 created_at=now,
-                next_poll_at=now + len(rows) * SEEK_GAP,
-                follow_until=now + SEEK_FOR,
+                next_poll_at=now + len(rows) * LOOKUP_GAP,
+                follow_until=now + LOOKUP_FOR,
             )
         )
     limits.check_all(rows)
     GitHubRun.objects.bulk_create(rows)
 
 
-def choose(held: Held, look: Look, sight: Sight, now: datetime) -> None:
+def match_run(held: Held, request: PollRequest, result: PollResult, now: datetime) -> None:
     """Take the one run that can only be this one's."""
-    own = free(held.run, sight.candidates or ())
+    own = free(held.run, result.candidates or ())
     is_sought = held.execution.status == Status.UNKNOWN
-    if len(own) != 1 or (is_sought and _has_rival(look)):
+    if len(own) != 1 or (is_sought and has_ambiguous_dispatch(request)):
         return
     run, (state,) = held.run, own
     if not claim(run, state.run_id):
         return
     run.run_id, run.url, run.status = state.run_id, state.url, state.status
     if is_sought:
-        _settle(held, look, sight.workflow, now)
+        _settle(held, request, result.workflow, now)
 
 
-def _has_rival(look: Look) -> bool:
+def has_ambiguous_dispatch(request: PollRequest) -> bool:
     """Whether another dispatch was out then whose run is not known either: the one that was found may be that one's."""
-    target = _stem(f"{look.repository.owner}/{look.repository.name}/{look.workflow}")
-    until = look.lost_at + LOOKUP_AFTER
-    others = JobExecution.objects.filter(execution_type=ExecutionType.GITHUB_ACTIONS).exclude(pk=look.execution_id)
-    unsettled = others.filter(status__in=(Status.RUNNING, Status.UNKNOWN), deadline_at__gte=look.sent_at)
+    target = _stem(f"{request.repository.owner}/{request.repository.name}/{request.workflow}")
+    until = request.lost_at + LOOKUP_AFTER
+    others = JobExecution.objects.filter(execution_type=ExecutionType.GITHUB_ACTIONS).exclude(pk=request.execution_id)
+    unsettled = others.filter(status__in=(Status.RUNNING, Status.UNKNOWN), deadline_at__gte=request.sent_at)
     # Older Enterprise servers accept without saying which run it is.
     accepted = others.filter(status=Status.SUCCESS, run__run_id=None, started_at__lte=until)
-    accepted = accepted.filter(started_at__gte=look.sent_at - LOOK_BACK)
+    accepted = accepted.filter(started_at__gte=request.sent_at - LOOK_BACK)
     for other in (*unsettled, *accepted):
         span = span_of(other) if other.status != Status.SUCCESS else None
         is_of_that_time = span is None or span[0] <= until
-        if is_of_that_time and _stem(other.target or "") == target and ref_of(other) == look.ref:
+        if is_of_that_time and _stem(other.target or "") == target and ref_of(other) == request.ref:
             return True
     return False
 
@@ -100,7 +100,7 @@ def _stem(target: str) -> str:
     return target.lower().removesuffix(".yml").removesuffix(".yaml")
 
 
-def _settle(held: Held, look: Look, workflow: str, now: datetime) -> None:
+def _settle(held: Held, request: PollRequest, workflow: str, now: datetime) -> None:
     """Say that the dispatch succeeded after all, unless somebody knows better by now; and follow its run as usual."""
     execution, run = held.execution, held.run
     unknown = JobExecution.objects.filter(pk=execution.pk, status=Status.UNKNOWN)
@@ -108,7 +108,7 @@ def _settle(held: Held, look: Look, workflow: str, now: datetime) -> None:
     sent = execution.request_snapshot or {}
     execution.status, execution.reason, execution.completed_at = Status.SUCCESS, None, now
     execution.target = storable(f"{sent['owner']}/{sent['repo']}/{workflow}", MAX_TARGET_LENGTH)
-    execution.output = storable(f"Workflow triggered successfully on branch {look.ref}", MAX_OUTPUT_LENGTH)
+    execution.output = storable(f"Workflow triggered successfully on branch {request.ref}", MAX_OUTPUT_LENGTH)
     execution.details = {"lookup": "run found", "run_id": run.run_id, "run_url": run.url}
     # How long GitHub took to accept it nobody knows, so that the duration stays blank.
     settled = ("status", "reason", "completed_at", "target", "output", "details")
@@ -129,9 +129,9 @@ def _settle(held: Held, look: Look, workflow: str, now: datetime) -> None:
         notify([message, *paused, *loss_notices(effects.lost, now=now)], now=now)
 
 
-def is_sought_in_vain(held: Held, sight: Sight, now: datetime) -> bool:
-    """Whether the run of a dead sender is not worth another look. What was learnt then stands in the reason."""
-    run, candidates = held.run, sight.candidates
+def is_lookup_over(held: Held, result: PollResult, now: datetime) -> bool:
+    """Whether the run of a dead sender is not worth another poll. The reason then says what was found."""
+    run, candidates = held.run, result.candidates
     is_over = run.follow_until is not None and run.follow_until <= now
     if not is_over and (candidates is None or run.polls < PATIENT_POLLS):
         return False

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from cronsched.lib.clock import uptime
 from cronsched.lib.db.outages import UNREACHABLE, first_line
-from cronsched.lib.memory import settle_down
+from cronsched.lib.memory import freeze_gc
 from jobs.scheduler.runner import Runner
 from jobs.scheduler.workers import Workers
 from notifications import delivery
@@ -36,7 +36,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, once: bool, drain_timeout: float | None, instance: str | None, **options: Any) -> None:
         if drain_timeout is not None and drain_timeout < 0:
             raise CommandError("--drain-timeout must not be negative")
-        settle_down()
+        freeze_gc()
         workers = None if once else Workers()
         runner = Runner(instance=instance, drain_timeout=drain_timeout, workers=workers)
         if workers is None:

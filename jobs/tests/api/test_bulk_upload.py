@@ -1,4 +1,4 @@
-"""POST /jobs/bulk-upload. The rules of rows are in `jobs/tests/test_csv_import.py`."""
+"""POST /jobs/bulk-upload. The rules of rows are in `jobs/tests/importing/test_rows.py`."""
 
 from io import BytesIO
 

@@ -162,8 +162,8 @@ def test_nothing_is_stored_and_nobody_is_told(client, httpserver):
     assert not Notification.objects.exists()
 
 
-def test_a_test_run_too_many_is_refused(client, httpserver, one_place):
-    one_place.acquire()
+def test_a_test_run_too_many_is_refused(client, httpserver, one_slot):
+    one_slot.acquire()
     response = client.post(TEST_RUN, {"target_url": httpserver.url_for("/hook")})
     message = "Too many runs are out at the moment. Try again."
     assert (response.status_code, response.json()) == (429, {"error": "Too many requests", "message": message})
@@ -172,7 +172,7 @@ def test_a_test_run_too_many_is_refused(client, httpserver, one_place):
     assert client.post(TEST_RUN, {"target_url": "x"}).status_code == 400, "what is wrong is said first"
 
 
-def test_a_test_run_makes_room_for_the_next(client, httpserver, one_place):
+def test_a_test_run_makes_room_for_the_next(client, httpserver, one_slot):
     for _ in range(2):
         assert not try_target(client, target_url="http://127.0.0.1:1/")["ok"]
 

@@ -253,11 +253,11 @@ def test_a_new_expression_moves_the_schedule(client, job):
 
 
 def test_an_edit_records_first_what_was_owed(client, job):
-    owed = (timezone.now() - timedelta(minutes=1)).replace(second=0, microsecond=0)
-    Job.objects.filter(pk=job.pk).update(next_fire_at=owed, cron_expression=f"{owed.minute} * * * *")
+    due = (timezone.now() - timedelta(minutes=1)).replace(second=0, microsecond=0)
+    Job.objects.filter(pk=job.pk).update(next_fire_at=due, cron_expression=f"{due.minute} * * * *")
     updated(client, job, cron_expression="0 2 * * *")
     execution = JobExecution.objects.get()
-    assert (execution.scheduled_for, execution.status) == (owed, Status.QUEUED)
+    assert (execution.scheduled_for, execution.status) == (due, Status.QUEUED)
 
 
 def test_others_may_not_update_it_whatever_they_send(bob, job):

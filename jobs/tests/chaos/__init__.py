@@ -5,7 +5,7 @@
     target.py     receives what jobs send, answers well or badly, and writes everything down
     databases.py  SQLite, and private PostgreSQL and MariaDB servers that may be stopped, crashed and frozen
     processes.py  schedulers that are killed, stopped and terminated, and what befell each
-    client.py     changes jobs over the API and keeps account of what they owe
+    client.py     changes jobs over the API and keeps account of what is due of them
     watch.py      an audit table filled by triggers, and a look at the row of each request that arrives
     evidence.py   what all of these leave behind, as plain values
     checker.py    pure: evidence in, findings and figures out

@@ -210,11 +210,11 @@ def missing(record: Record) -> Iterator[str]:
         rows = record.scheduled.get(job.id, [])
         possible = job.possible(record.evidence.until)
         covered = {moment for row in rows for moment in fire_times_of(row, possible)}
-        owed = sorted(job.owed(record.evidence.until))
+        due = sorted(job.due_times(record.evidence.until))
         if job.deleted:
             last = max(covered, default=None)
-            owed = [moment for moment in owed if last is not None and moment < last]
-        for moment in owed:
+            due = [moment for moment in due if last is not None and moment < last]
+        for moment in due:
             if moment not in covered:
                 yield f"{job.name} has no row for {moment:%H:%M}"
 
@@ -236,10 +236,10 @@ def doubled_rows(record: Record) -> Iterator[str]:
         for moment, number in times.items():
             if number > 1:
                 yield f"{job.name} has {number} rows for {moment:%H:%M}"
-        owed = job.owed(record.evidence.until)
+        due = job.due_times(record.evidence.until)
         for row in rows:
             if row.missed_from is not None:
-                most, least = len(fire_times_of(row, possible)), len(fire_times_of(row, owed))
+                most, least = len(fire_times_of(row, possible)), len(fire_times_of(row, due))
                 if not least <= (row.missed_count or 0) <= most:
                     yield f"{job.name}: {row.missed_count} misses in one row that stands for {least} to {most}"
 
@@ -878,7 +878,7 @@ def figures(record: Record) -> dict[str, str]:
     ends = Counter(kind for life in evidence.lives for kind in ends_of(life, evidence.until))
     deadly = Counter(deadly_points(evidence.lives))
     found = {
-        "fire times owed": str(sum(len(job.owed(evidence.until)) for job in evidence.jobs)),
+        "fire times due": str(sum(len(job.due_times(evidence.until)) for job in evidence.jobs)),
         "rows": f"{len(record.finals)} ({', '.join(f'{number} {name}' for name, number in statuses.most_common())})",
         "requests": f"{len(evidence.arrivals)} ({sum(a.seen is not None for a in evidence.arrivals)} rows looked at)",
         "jobs, changes over the API": f"{len(evidence.jobs)} ({evidence.uploaded} by CSV), {changes}",
@@ -900,7 +900,7 @@ def figures(record: Record) -> dict[str, str]:
         found[f"takeover after {name}"] = f"{len(seconds)} judged, {spread(seconds)}"
     fires = [seconds for _, seconds, _ in first_fires(record)]
     found["first fires after a loss"] = f"{len(fires)} judged, {spread(fires)}"
-    # What was owed before there was a process says nothing about them.
+    # What was due before there was a process says nothing about them.
     began = min((life.started_at for life in evidence.lives), default=evidence.until)
     late = [
         one

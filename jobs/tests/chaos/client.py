@@ -1,4 +1,4 @@
-"""Changes jobs over the API as people do, one call after the other, and keeps account of what each job owes.
+"""Changes jobs over the API as people do, one call after the other, and keeps account of what is due of each job.
 
 Runs by hand and resyncs are asked for by a second person, so that they meet changes that are under way.
 

@@ -84,7 +84,7 @@ class Change:
 
 @dataclass
 class JobLog:
-    """All that was done to one job, in order. A `broken` one was spoilt in the database and owes nothing."""
+    """All that was done to one job, in order. A `broken` one was spoilt in the database and nothing is due of it."""
 
     id: UUID
     name: str
@@ -108,7 +108,7 @@ class JobLog:
             if change.definition is not None:
                 yield change.definition, change, following
 
-    def owed(self, until: datetime) -> dict[datetime, Definition]:
+    def due_times(self, until: datetime) -> dict[datetime, Definition]:
         """Return the fire times that must have a row: named by a definition that certainly held then."""
         found: dict[datetime, Definition] = {}
         for definition, began, ended in self._spans_that_owe():
@@ -284,7 +284,7 @@ class Resync(NamedTuple):
 
 @dataclass
 class Evidence:
-    """All of a run. What was owed until `until` must be settled; the processes got time for that."""
+    """All of a run. What was due until `until` must be settled; the processes got time for that."""
 
     until: datetime
     jobs: Sequence[JobLog] = ()

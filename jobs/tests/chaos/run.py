@@ -41,7 +41,7 @@ PASSWORD = "a-password-for-chaos"
 # As if nobody had scheduled some jobs for so long when the run begins; their grace times lie on both sides.
 NEGLECTED = timedelta(minutes=47)
 SHORT_GRACE_SECONDS = 600
-# The end date of some jobs lies behind them when the run begins, and fire times before it are owed; all within grace.
+# The end date of some jobs lies behind them when the run begins, and fire times before it are due; all within grace.
 OWED_BEFORE_END = timedelta(minutes=15)
 LONG_GRACE_SECONDS = 2 * 3600
 HEAD_START_SECONDS = 3.0
@@ -53,7 +53,7 @@ LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What kind of run this is. `neglected` and `ended` jobs are owed fire times from the first second on."""
+    """What kind of run this is. `neglected` and `ended` jobs have due fire times from the first second on."""
 
     seed: int
     kind: str = "sqlite"
@@ -629,7 +629,7 @@ def neglect(stage: Stage, questions: Questions, number: int, since: datetime) ->
 
 
 def end(stage: Stage, questions: Questions, number: int, midnight: datetime) -> None:
-    """Make a job whose last day ended at `midnight` and which still owes its last fire times."""
+    """Make a job whose last day ended at `midnight` and which still has its last fire times due."""
     drawn = {
         **PLAIN,
         "mode": (Mode.OK, Mode.FLAKY)[number % 2],
@@ -660,7 +660,7 @@ def set_by_hand(stage: Stage, questions: Questions, job: JobLog, *, next_fire_at
 
 
 def settle(stage: Stage, target: Target, questions: Questions, until: datetime) -> None:
-    """Wait, within limits, until everything owed so far has its row and every such row its end."""
+    """Wait, within limits, until everything due so far has its row and every such row its end."""
     deadline = time.monotonic() + stage.plan.settle_seconds
     while time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)

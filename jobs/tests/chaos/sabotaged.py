@@ -39,11 +39,11 @@ def no_lock() -> None:
     from django.db import transaction
 
     from jobs.models import Job
-    from jobs.schedule.scheduled_job import JobFacts
+    from jobs.schedule.scheduled_job import ScheduledJob
     from jobs.scheduler import claim, feed
 
     def claim_due(*, now: Any, limit: int, admit: Any, sender: UUID, **_: Any) -> claim.Claimed:
-        due = JobFacts.read(Job.objects.due(now)[:limit])
+        due = ScheduledJob.read(Job.objects.due(now)[:limit])
         if due:
             time.sleep(PAUSE_SECONDS)
         with transaction.atomic(durable=True):

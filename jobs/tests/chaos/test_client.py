@@ -1,4 +1,4 @@
-"""The account of what a job owes is right also where an answer was lost."""
+"""The account of what is due of a job is right also where an answer was lost."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -89,14 +89,14 @@ def account() -> JobLog:
 
 
 def test_a_job_owes_what_certainly_held_and_may_have_what_was_in_the_balance():
-    assert sorted(account().owed(moment(5, 30))) == [moment(1, 0), moment(5, 0)]
+    assert sorted(account().due_times(moment(5, 30))) == [moment(1, 0), moment(5, 0)]
     assert sorted(account().possible(moment(5, 30))) == [moment(1, 0), moment(2, 0), moment(5, 0)]
 
 
 def test_a_broken_job_owes_nothing():
     job = account()
     job.is_broken = True
-    assert job.owed(moment(5, 30)) == {}
+    assert job.due_times(moment(5, 30)) == {}
     assert job.possible(moment(5, 30)) == set()
 
 

@@ -8,7 +8,7 @@ import pytest
 from jobs.tests.chaos.run import Outcome, Plan, run
 from jobs.tests.chaos.script import CHANGES, Script, Step, write_script
 
-# Nothing to do but the fire times that are owed from the first second on: a herd without waiting for a minute.
+# Nothing to do but the fire times that are due from the first second on: a herd without waiting for a minute.
 NOTHING = Script(seed=0, jobs=(), steps=())
 
 

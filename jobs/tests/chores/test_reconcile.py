@@ -7,7 +7,7 @@ from django.db import connection
 
 from accounts.tests.factories import make_user
 from jobs.chores.reconcile import Reconciler
-from jobs.models import GitHubLane, Job, JobExecution, Status
+from jobs.models import Job, JobExecution, RateLimitBucket, Status
 from jobs.scheduler.claim import claim_piecewise
 from jobs.tests.factories import NOON, UNREADABLE, break_by_hand, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, claim_among, make_due_job, only_row
@@ -80,7 +80,7 @@ def test_a_job_that_could_not_be_claimed_stays_off_until_it_is_mended():
     job.refresh_from_db()
     assert (job.next_fire_at, job.schedule_error) == (NOON + MINUTE, "")
     assert not JobExecution.objects.exists()
-    assert not GitHubLane.objects.exclude(sent=[]).exists()
+    assert not RateLimitBucket.objects.exclude(sent=[]).exists()
 
 
 def test_a_job_that_is_due_right_now_is_left_to_the_claim():

@@ -15,7 +15,7 @@ from jobs.dispatch import blocking_requests, manual
 from jobs.executors.webhook import WebhookRequest
 from jobs.history import daily_counts
 from jobs.models import DailyCount, Job, JobExecution, Overlap, Status, TriggerType
-from jobs.schedule.scheduled_job import JobFacts, Overrides
+from jobs.schedule.scheduled_job import Overrides, ScheduledJob
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.scheduler.helpers import (
     MINUTE,
@@ -125,7 +125,7 @@ def test_a_row_that_cannot_be_prepared_is_failed_and_counted():
 
 def prepared_for(execution):
     """Return the request of a row that is running already."""
-    job = JobFacts.read(Job.objects.filter(pk=execution.job_id))[0]
+    job = ScheduledJob.read(Job.objects.filter(pk=execution.job_id))[0]
     return dispatch.prepare(execution.pk, job, fire_time=execution.scheduled_for, attempt=execution.attempt)
 
 
@@ -327,8 +327,8 @@ def test_a_run_that_is_queued_by_hand_is_sent_by_whoever_leads(hook):
 
 
 def many_wait(monkeypatch, settings):
-    monkeypatch.setattr(blocking_requests, "places", threading.BoundedSemaphore(1))
-    blocking_requests.places.acquire()
+    monkeypatch.setattr(blocking_requests, "slots", threading.BoundedSemaphore(1))
+    blocking_requests.slots.acquire()
     monkeypatch.setattr(blocking_requests, "BRIEF_SECONDS", 0.2)
 
 
@@ -405,14 +405,14 @@ def test_a_deadlock_costs_whoever_waits_nothing(hook, refusals):
 @pytest.mark.django_db(transaction=True)
 def test_a_run_by_hand_that_met_others_in_a_ring_leaves_all_the_same(hook, monkeypatch):
     refusals = [OperationalError(1213, "Deadlock found when trying to get lock")]
-    take = dispatch.take_turns
+    take = dispatch.acquire_dispatch_slots
 
     def take_unless_refused(*args, **kwargs):
         if refusals:
             raise refusals.pop()
         return take(*args, **kwargs)
 
-    monkeypatch.setattr(manual, "take_turns", take_unless_refused)
+    monkeypatch.setattr(manual, "acquire_dispatch_slots", take_unless_refused)
     execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=timezone.now())
     assert execution.status == "success"
 

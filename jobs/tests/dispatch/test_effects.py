@@ -190,7 +190,7 @@ def test_a_rate_limit_that_cannot_be_kept_costs_no_outcome(admin, dispatches, mo
     limited = failure(execution_type="github_actions", failure=Failure.RATE_LIMITED, error_message="429")
     Job.objects.update(request_options={"retry_max_age_seconds": 60})
     limited = replace(limited, retry_after=timedelta(hours=1))
-    monkeypatch.setattr("jobs.dispatch.github._lane", lambda request: "x" * 300)
+    monkeypatch.setattr("jobs.dispatch.github._bucket", lambda request: "x" * 300)
     run_two(bad, good, lambda _: limited)
     assert {ended(bad)[0], ended(good)[0]} == {"failed"}
     assert any("GitHub's rate limit" in said for said in lost(admin))

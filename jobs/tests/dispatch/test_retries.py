@@ -8,7 +8,7 @@ from jobs import dispatch
 from jobs.definitions import request_options
 from jobs.dispatch import Result
 from jobs.executors.base import Failure, Outcome
-from jobs.models import GitHubLane, Job, JobExecution, Overlap
+from jobs.models import Job, JobExecution, Overlap, RateLimitBucket
 from jobs.schedule.reschedule import PAUSED
 from jobs.services import auto_pause, pause_job, resume_job
 from jobs.tests.conftest import WORKFLOW
@@ -226,7 +226,7 @@ def test_a_dispatch_that_was_turned_away_waits_and_is_no_further_attempt(workflo
     row = only_row()
     # A single attempt is all that the job asked for; GitHub did nothing, so this is still the first.
     assert (row.status, row.attempt, row.not_before) == ("queued", 1, NOON + 91 * SECOND)
-    assert GitHubLane.objects.get().blocked_until == NOON + 91 * SECOND
+    assert RateLimitBucket.objects.get().blocked_until == NOON + 91 * SECOND
     assert not Notification.objects.exists()
     (prepared,) = start(row, now=NOON + 91 * SECOND)
     record([prepared], TURNED_AWAY, at=NOON + 92 * SECOND)
@@ -303,7 +303,7 @@ def test_jobs_without_a_credential_wait_for_nobody(settings):
     for _ in range(3):
         make_due_job(**WORKFLOW)
     assert len(claim().prepared) == 3
-    assert not GitHubLane.objects.exists()
+    assert not RateLimitBucket.objects.exists()
 
 
 def test_options_that_are_not_chosen_are_not_stored():

@@ -438,10 +438,10 @@ def test_what_is_kept_of_a_request_holds_no_secret():
     assert executors.snapshot(NoTarget("Odd")) is None
 
 
-def test_a_job_without_a_target_is_a_finding_and_has_no_lane():
+def test_a_job_without_a_target_is_a_finding_and_has_no_bucket():
     findings = executors.check(NoTarget("Odd"), now=NOON, timeout=timedelta(seconds=1))
     assert [finding.code for finding in findings] == ["no_target"]
-    assert executors.lane(NoTarget("Odd")) is None
+    assert executors.bucket(NoTarget("Odd")) is None
 
 
 def test_a_job_without_a_target_fails_with_the_contracts_text():

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jobs.dispatch import executors
 from jobs.executors.base import Failure
 from jobs.github import AppTokens, CredentialsMissing, GitHub, GitHubExecutor, GitHubRequest, Transport
-from jobs.models import GitHubLane
+from jobs.models import RateLimitBucket
 
 REQUEST = GitHubRequest("acme", "shop", "deploy.yml", "Deploy", "master")
 
@@ -130,8 +130,8 @@ def test_a_token_that_cannot_be_fetched_is_no_ambiguous_dispatch(fake, run):
     assert (outcome.request_sent, outcome.is_ambiguous, outcome.retryable) == (False, False, True)
 
 
-def test_an_installation_is_a_lane(app):
-    assert app.lane("acme", "shop") == app.lane("acme", "other")
+def test_an_installation_is_a_bucket(app):
+    assert app.bucket("acme", "shop") == app.bucket("acme", "other")
 
 
 def test_the_settings_name_the_app(fake, app, key_pair, settings):
@@ -141,6 +141,6 @@ def test_the_settings_name_the_app(fake, app, key_pair, settings):
     assert minted(fake) == 1
 
 
-def test_a_lane_fits_its_column_whatever_an_old_job_names(fake, http_client):
+def test_a_bucket_fits_its_column_whatever_an_old_job_names(fake, http_client):
     tokens = AppTokens(Transport(http_client, fake.url), app_id="1234567", private_key="", installation_id=None)
-    assert len(tokens.lane("o" * 255, "tool")) <= GitHubLane._meta.get_field("name").max_length
+    assert len(tokens.bucket("o" * 255, "tool")) <= RateLimitBucket._meta.get_field("name").max_length

@@ -392,5 +392,5 @@ def test_the_settings_name_the_github(fake, shop, settings):
     # The base URL is the operator's: it may be inside although webhooks may not go there.
     settings.WEBHOOK_ALLOW_PRIVATE_NETWORKS = False
     assert executors.run(dispatch()).succeeded
-    assert executors.github().lane(dispatch().repository) != executors.github().lane(dispatch(token="x").repository)
-    assert fake.token not in executors.github().lane(dispatch().repository)
+    assert executors.github().bucket(dispatch().repository) != executors.github().bucket(dispatch(token="x").repository)
+    assert fake.token not in executors.github().bucket(dispatch().repository)

@@ -17,11 +17,11 @@ from jobs.github import RunState, tracking
 from jobs.github.events import RunEvent
 from jobs.github.tracking import polling, search
 from jobs.github.tracking.begin import FOLLOW_FOR
-from jobs.github.tracking.look import ask
+from jobs.github.tracking.poll import poll_run
 from jobs.history import daily_counts, retention
-from jobs.models import GitHubLane, GitHubRun, Job, JobExecution, Overlap, Status, Tracking, TriggerType
+from jobs.models import GitHubRun, Job, JobExecution, Overlap, RateLimitBucket, Status, Tracking, TriggerType
 from jobs.schedule.due import insert_executions, open_executions
-from jobs.schedule.scheduled_job import JobFacts, Overrides
+from jobs.schedule.scheduled_job import Overrides, ScheduledJob
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.github.fake import FakeRepository
@@ -43,7 +43,7 @@ def run_job(job: Job, **overrides) -> JobExecution:
     return dispatch.run_manually(job, overrides=Overrides(**overrides) if overrides else None, now=now)
 
 
-def look(after: timedelta = MINUTE) -> int:
+def poll(after: timedelta = MINUTE) -> int:
     """Follow runs as the leader would do so much later."""
     return tracking.follow(now=datetime.now(UTC) + after)
 
@@ -55,7 +55,7 @@ def told() -> list[tuple[str, str]]:
 
 def event(run: GitHubRun, status: str = "completed", conclusion: str | None = "success", *, attempt: int = 1) -> int:
     state = RunState(run.run_id or 0, status, conclusion, attempt, "https://github.com/acme/shop/actions", "", None)
-    return tracking.hear(RunEvent(status, "Acme/Shop", state), now=datetime.now(UTC))
+    return tracking.handle_workflow_run_event(RunEvent(status, "Acme/Shop", state), now=datetime.now(UTC))
 
 
 # --- Following -------------------------------------------------------------------------------------------------------
@@ -67,12 +67,12 @@ def test_a_run_is_followed_from_its_dispatch_to_its_failure(job, shop):
     assert (execution.status, run.run_id, run.tracking) == ("success", shop.runs[0].id, Tracking.FOLLOWED)
     assert run.url == f"https://github.com/acme/shop/actions/runs/{run.run_id}"
 
-    look()
+    poll()
     run.refresh_from_db()
     assert (run.status, run.conclusion, run.polls, run.tracking) == ("queued", "", 1, Tracking.FOLLOWED)
 
     shop.runs[0].finish("failure", job="build", step="Run tests")
-    look(2 * MINUTE)
+    poll(2 * MINUTE)
     run.refresh_from_db()
     assert (run.status, run.conclusion, run.tracking) == ("completed", "failure", Tracking.CONCLUDED)
     assert (run.failed_job, run.failed_step, run.next_poll_at) == ("build", "Run tests", None)
@@ -90,9 +90,9 @@ def test_a_run_is_followed_from_its_dispatch_to_its_failure(job, shop):
 def test_an_end_is_told_once(job, shop):
     run_job(job)
     shop.runs[0].finish("failure")
-    assert [look(), look(2 * MINUTE)] == [1, 0]
+    assert [poll(), poll(2 * MINUTE)] == [1, 0]
     assert event(GitHubRun.objects.get(), conclusion="failure") == 1
-    assert look(3 * MINUTE) == 0
+    assert poll(3 * MINUTE) == 0
     assert len(told()) == 2
 
 
@@ -104,7 +104,7 @@ def test_a_run_that_ends_well_ends_the_failures_in_a_row(job, shop, conclusion):
     # That GitHub accepted the dispatch decides nothing.
     assert job.consecutive_failures == 3
     shop.runs[0].finish(conclusion)
-    look()
+    poll()
     job.refresh_from_db()
     assert job.consecutive_failures == 0
     assert Notification.objects.get(title="GitHub Run Concluded").type == "success"
@@ -114,7 +114,7 @@ def test_a_run_that_ends_well_ends_the_failures_in_a_row(job, shop, conclusion):
 def test_a_run_that_waits_for_an_approval_is_followed_on(job, shop, status, conclusion):
     run_job(job)
     shop.runs[0].status, shop.runs[0].conclusion = status, conclusion
-    look()
+    poll()
     run = GitHubRun.objects.get()
     assert (run.tracking, run.status) == (Tracking.FOLLOWED, status)
 
@@ -125,7 +125,7 @@ def test_mails_and_alarms_wait_for_the_end(job, shop, settings):
     run_job(job)
     assert not Delivery.objects.exists()
     shop.runs[0].finish("failure")
-    look()
+    poll()
     delivery = Delivery.objects.get()
     assert (delivery.kind, delivery.recipient) == ("job_failure", "ops@example.com")
     assert delivery.payload["run"]["failed_step"] == "build / Run tests"
@@ -134,7 +134,7 @@ def test_mails_and_alarms_wait_for_the_end(job, shop, settings):
 
 def test_looks_grow_apart_and_are_not_repeated_before_their_time(job, shop):
     run_job(job)
-    assert look(timedelta()) == 0
+    assert poll(timedelta()) == 0
     waits = []
     now = datetime.now(UTC)
     for _ in range(6):
@@ -148,9 +148,9 @@ def test_looks_grow_apart_and_are_not_repeated_before_their_time(job, shop):
 
 def test_an_unchanged_run_costs_no_quota(job, shop, github_fake):
     run_job(job)
-    look()
+    poll()
     github_fake.remaining = 10
-    look(2 * MINUTE)
+    poll(2 * MINUTE)
     assert github_fake.remaining == 10
 
 
@@ -165,11 +165,11 @@ def test_a_look_that_was_begun_by_a_leader_who_died_is_taken_by_the_next(job, sh
 def test_a_github_that_cannot_be_reached_changes_nothing(job, shop, github_fake):
     run_job(job)
     github_fake.drop_next()
-    assert look() == 1
+    assert poll() == 1
     run = GitHubRun.objects.get()
     assert (run.tracking, run.status, run.polls) == (Tracking.FOLLOWED, "", 1)
     shop.runs[0].finish()
-    look(2 * MINUTE)
+    poll(2 * MINUTE)
     run.refresh_from_db()
     assert run.conclusion == "success"
 
@@ -185,18 +185,18 @@ def test_where_it_failed_is_left_out_if_github_does_not_say(job, shop, github_fa
         return real(request)
 
     github_fake._answer = no_jobs
-    look()
+    poll()
     assert told()[-1][1] == 'Job "Deploy": the GitHub run ended with failure.'
 
 
-def test_a_rate_limit_delays_the_next_look_and_blocks_the_lane(job, shop, github_fake):
+def test_a_rate_limit_delays_the_next_look_and_blocks_the_bucket(job, shop, github_fake):
     run_job(job)
     github_fake.refuse_next(403, "secondary rate limit", {"Retry-After": "600"})
     now = datetime.now(UTC) + MINUTE
     tracking.follow(now=now)
     run = GitHubRun.objects.get()
     assert run.next_poll_at >= now + timedelta(seconds=600)
-    assert GitHubLane.objects.get().blocked_until == now + timedelta(seconds=600)
+    assert RateLimitBucket.objects.get().blocked_until == now + timedelta(seconds=600)
     GitHubRun.objects.update(next_poll_at=now)
     calls = len(github_fake.calls)
     tracking.follow(now=now + MINUTE)
@@ -207,9 +207,9 @@ def test_a_rate_limit_delays_the_next_look_and_blocks_the_lane(job, shop, github
 
 def test_a_run_that_vanished_is_lost_and_somebody_is_told(job, shop):
     run_job(job)
-    look()
+    poll()
     shop.runs.clear()
-    look(2 * MINUTE)
+    poll(2 * MINUTE)
     run = GitHubRun.objects.get()
     assert (run.tracking, run.next_poll_at) == (Tracking.LOST, None)
     assert told()[-1] == (
@@ -222,17 +222,17 @@ def test_a_run_that_github_does_not_show_yet_is_not_lost(job, shop):
     run_job(job)
     started = shop.runs.pop()
     for minute in range(1, 5):
-        look(minute * MINUTE)
+        poll(minute * MINUTE)
     assert GitHubRun.objects.get().tracking == Tracking.FOLLOWED
     shop.runs.append(started)
     started.finish()
-    look(6 * MINUTE)
+    poll(6 * MINUTE)
     assert GitHubRun.objects.get().conclusion == "success"
 
 
 def test_a_run_is_given_up_after_some_days(job, shop):
     run_job(job)
-    look(FOLLOW_FOR + MINUTE)
+    poll(FOLLOW_FOR + MINUTE)
     assert GitHubRun.objects.get().tracking == Tracking.GIVEN_UP
     assert told()[-1][0] == "GitHub Run Lost"
 
@@ -259,7 +259,7 @@ def test_a_run_with_a_token_of_its_own_is_not_looked_at(job, shop, github_fake, 
     settings.GITHUB_TOKEN = ""
     run = run_job(job, github_token=github_fake.token).run
     assert run.tracking == Tracking.NOT_FOLLOWED
-    assert github_fake.token not in str(GitHubLane.objects.values_list("name"))
+    assert github_fake.token not in str(RateLimitBucket.objects.values_list("name"))
 
 
 def test_a_webhook_starts_no_run(httpserver):
@@ -277,11 +277,11 @@ def test_a_run_that_was_not_named_is_found_and_told_only_if_it_fails(job, shop, 
     run = run_job(job).run
     assert (run.run_id, run.tracking, run.decides) == (None, Tracking.FOLLOWED, False)
     # The dispatch has been taken for the outcome.
-    look()
+    poll()
     run.refresh_from_db()
     assert run.run_id == shop.runs[0].id
     shop.runs[0].finish("failure")
-    look(2 * MINUTE)
+    poll(2 * MINUTE)
     job.refresh_from_db()
     assert job.consecutive_failures == 1
     assert [title for title, _ in told()] == ["Job Completed", "GitHub Run Concluded"]
@@ -292,7 +292,7 @@ def test_runs_that_cannot_be_told_apart_are_not_guessed(job, shop, github_fake):
     run_job(job)
     run_job(job)
     for minute in range(1, 8):
-        look(minute * MINUTE)
+        poll(minute * MINUTE)
     assert set(GitHubRun.objects.values_list("run_id", "tracking")) == {(None, Tracking.LOST)}
     assert {title for title, _ in told()} == {"Job Completed"}
 
@@ -309,13 +309,13 @@ def test_an_event_concludes_a_success_at_once(job, shop):
 
 def test_an_event_about_a_failure_lets_the_leader_ask_where(job, shop):
     run_job(job)
-    look()
+    poll()
     shop.runs[0].finish("failure")
     event(GitHubRun.objects.get(), conclusion="failure")
     run = GitHubRun.objects.get()
     assert (run.conclusion, run.tracking) == ("failure", Tracking.FOLLOWED)
     assert len(told()) == 1
-    assert look(timedelta(seconds=1)) == 1
+    assert poll(timedelta(seconds=1)) == 1
     assert "build / Run tests" in told()[-1][1]
 
 
@@ -332,13 +332,13 @@ def test_events_that_come_late_or_twice_change_nothing(job, shop):
 def test_a_run_that_is_run_again_is_followed_again(job, shop):
     run_job(job)
     shop.runs[0].finish("failure")
-    look()
+    poll()
     shop.runs[0].rerun()
     event(GitHubRun.objects.get(), "queued", None, attempt=2)
     run = GitHubRun.objects.get()
     assert (run.tracking, run.attempt, run.conclusion, run.failed_step) == (Tracking.FOLLOWED, 2, "", "")
     shop.runs[0].finish("success")
-    look(2 * MINUTE)
+    poll(2 * MINUTE)
     job.refresh_from_db()
     assert job.consecutive_failures == 0
     assert told()[-1][1] == 'Job "Deploy": the GitHub run ended with success.'
@@ -376,7 +376,7 @@ def test_the_last_outcome_of_a_job_is_its_runs(conclusion, last):
 def test_the_first_page_of_the_console_names_runs_that_failed(job, shop, client, admin):
     run_job(job)
     shop.runs[0].finish("failure")
-    look()
+    poll()
     client.force_login(admin)
     assert "failure / build / Run tests" in client.get("/admin/").content.decode()
 
@@ -430,14 +430,14 @@ def test_a_run_that_fails_too_often_pauses_its_job(job, shop):
     Job.objects.update(pause_after_failures=1, next_fire_at=NOON)
     run_job(job)
     shop.runs[0].finish("failure")
-    look()
+    poll()
     job.refresh_from_db()
     assert (job.is_active, job.next_fire_at) == (False, None)
 
 
 def test_a_run_found_after_silence_that_belongs_to_another_is_no_success(job, shop, github_fake):
     other = run_job(job)
-    facts = JobFacts.read(Job.objects.all())[0]
+    facts = ScheduledJob.read(Job.objects.all())[0]
     execution = make_execution(job, status=Status.RUNNING, sender=uuid7())
     prepared = dispatch.prepare(execution.pk, facts, fire_time=None)
     details = {"lookup": "run found", "run_id": other.run.run_id, "run_url": "x"}
@@ -453,7 +453,7 @@ def test_a_run_found_after_silence_that_belongs_to_another_is_no_success(job, sh
 def answered(job: Job, run_id: int, **details: Any) -> Result:
     """Return that GitHub accepted a dispatch of `job` that is under way, with what it said of the run."""
     execution = make_execution(job, status=Status.RUNNING, sender=SENDER)
-    prepared = dispatch.prepare(execution.pk, JobFacts.read(Job.objects.filter(pk=job.pk))[0], fire_time=None)
+    prepared = dispatch.prepare(execution.pk, ScheduledJob.read(Job.objects.filter(pk=job.pk))[0], fire_time=None)
     details = {"run_id": run_id, "run_url": f"https://github.com/acme/shop/actions/runs/{run_id}", **details}
     return Result(prepared, Outcome("success", "github_actions", "acme/shop/deploy.yml", details=details), NOON)
 
@@ -519,7 +519,7 @@ def lose_sender(job: Job, shop: FakeRepository, *, arrived: bool = True, ago: ti
     """Dispatch `job` some time ago, by a sender that then died, and let the leader find that out."""
     now = datetime.now(UTC)
     left_at = now - ago
-    facts = JobFacts.read(Job.objects.filter(pk=job.pk))[0]
+    facts = ScheduledJob.read(Job.objects.filter(pk=job.pk))[0]
     prepared = dispatch.prepare(uuid7(), facts, fire_time=None)
     row = dispatch.running_row(prepared, sender=uuid7(), now=left_at)
     insert_executions([row], trigger=TriggerType.MANUAL, now=left_at)
@@ -534,7 +534,7 @@ def look_until_the_end() -> None:
     """Look for a lost dispatch as often as the leader would. The clock stands: GitHub's does not go on with ours."""
     for _ in range(6):
         GitHubRun.objects.filter(tracking=Tracking.FOLLOWED).update(next_poll_at=datetime.now(UTC))
-        look(timedelta())
+        poll(timedelta())
 
 
 def statuses() -> dict[str, int]:
@@ -546,7 +546,7 @@ def test_a_dispatch_whose_sender_died_is_found_at_github_and_followed_to_its_end
     execution = lose_sender(job, shop)
     assert (execution.status, execution.run.run_id, execution.run.tracking) == ("unknown", None, Tracking.FOLLOWED)
 
-    assert look(timedelta()) == 1
+    assert poll(timedelta()) == 1
     execution = JobExecution.objects.get()
     assert (execution.status, execution.reason, execution.duration_seconds) == ("success", None, None)
     assert execution.output == "Workflow triggered successfully on branch master"
@@ -556,7 +556,7 @@ def test_a_dispatch_whose_sender_died_is_found_at_github_and_followed_to_its_end
     assert len(shop.runs) == 1
 
     shop.runs[0].finish("failure", job="build", step="Run tests")
-    look(timedelta())
+    poll(timedelta())
     job.refresh_from_db()
     assert job.consecutive_failures == 3
     assert [title for title, _ in told()] == ["Job Outcome Unknown", "Job Completed", "GitHub Run Concluded"]
@@ -565,7 +565,7 @@ def test_a_dispatch_whose_sender_died_is_found_at_github_and_followed_to_its_end
 def test_where_runs_are_not_followed_a_lost_dispatch_is_found_all_the_same(job, shop):
     Job.objects.update(track_run=False, consecutive_failures=2)
     lose_sender(job, shop)
-    look(timedelta())
+    poll(timedelta())
     execution = JobExecution.objects.get()
     assert (execution.status, execution.run.run_id) == ("success", shop.runs[0].id)
     assert (execution.run.tracking, execution.run.next_poll_at) == (Tracking.NOT_FOLLOWED, None)
@@ -575,14 +575,14 @@ def test_where_runs_are_not_followed_a_lost_dispatch_is_found_all_the_same(job, 
 
 def test_a_workflow_named_without_its_extension_is_found_by_its_file(shop):
     lose_sender(make_job(**WORKFLOW | {"github_workflow_name": "deploy"}), shop)
-    look(timedelta())
+    poll(timedelta())
     assert JobExecution.objects.get().target == "acme/shop/deploy.yml"
 
 
 def test_a_retried_dispatch_is_looked_for_at_the_time_of_its_last_attempt(job, shop):
     execution = lose_sender(job, shop)
     JobExecution.objects.update(started_at=execution.started_at - timedelta(hours=3), attempt=2)
-    look(timedelta())
+    poll(timedelta())
     assert JobExecution.objects.get().status == "success"
 
 
@@ -592,7 +592,7 @@ def test_hours_later_the_run_of_a_lost_dispatch_is_found_among_hundreds(job, sho
     for number in range(150):
         later = first.created_at + timedelta(hours=2, seconds=number)
         shop.runs.append(replace(first, id=first.id + 1 + number, created_at=later))
-    look(timedelta())
+    poll(timedelta())
     assert JobExecution.objects.get().run.run_id == first.id
 
 
@@ -622,7 +622,7 @@ def test_a_run_that_another_execution_takes_at_the_same_moment_is_left_to_it(job
     # The other's row was not committed yet when this one looked.
     with monkeypatch.context() as moment:
         moment.setattr(search, "free", lambda run, candidates: list(candidates))
-        look(timedelta(seconds=1))
+        poll(timedelta(seconds=1))
     lost = GitHubRun.objects.exclude(pk=other.pk).get()
     assert (lost.run_id, lost.execution.status, lost.tracking) == (None, "unknown", Tracking.FOLLOWED)
     look_until_the_end()
@@ -640,7 +640,7 @@ def test_of_two_lost_dispatches_neither_takes_the_one_run_there_is(job, shop):
 def test_a_lost_dispatch_of_the_same_workflow_at_another_time_is_no_rival(job, shop):
     lose_sender(job, shop, arrived=False, ago=timedelta(minutes=10))
     found = lose_sender(job, shop)
-    look(timedelta(seconds=1))
+    poll(timedelta(seconds=1))
     assert list(JobExecution.objects.filter(status="success")) == [found]
 
 
@@ -650,19 +650,19 @@ def test_while_github_does_not_answer_it_is_asked_again_but_not_for_ever(job, sh
     minute = 0
     while GitHubRun.objects.exists():
         assert minute < 30
-        look(minute * MINUTE)
+        poll(minute * MINUTE)
         minute += 1
-    assert minute * MINUTE > search.SEEK_FOR
+    assert minute * MINUTE > search.LOOKUP_FOR
     execution = JobExecution.objects.get()
     assert (execution.status, execution.reason) == ("unknown", f"{SENDER_GONE} {search.NOT_ANSWERED}")
 
 
-def test_a_rate_limit_while_looking_for_a_run_blocks_the_lane(job, shop, github_fake):
+def test_a_rate_limit_while_looking_for_a_run_blocks_the_bucket(job, shop, github_fake):
     lose_sender(job, shop)
     github_fake.refuse_next(403, "secondary rate limit", {"Retry-After": "600"})
-    look(timedelta())
+    poll(timedelta())
     assert GitHubRun.objects.get().next_poll_at - datetime.now(UTC) > timedelta(seconds=590)
-    assert GitHubLane.objects.get().blocked_until is not None
+    assert RateLimitBucket.objects.get().blocked_until is not None
 
 
 def test_many_lost_dispatches_are_looked_for_one_after_the_other(job, shop):
@@ -676,8 +676,8 @@ def test_many_lost_dispatches_are_looked_for_one_after_the_other(job, shop):
         )
     now = NOON + MINUTE
     sweep(now=now, may_act=lambda: True)
-    looks = sorted(GitHubRun.objects.values_list("next_poll_at", flat=True))
-    assert looks == [now + number * search.SEEK_GAP for number in range(3)]
+    polls = sorted(GitHubRun.objects.values_list("next_poll_at", flat=True))
+    assert polls == [now + number * search.LOOKUP_GAP for number in range(3)]
 
 
 @pytest.mark.parametrize("snapshot", [None, {"url": "https://hooks.example.com/"}])
@@ -692,7 +692,7 @@ def test_without_a_credential_nothing_is_looked_for(job, shop, settings):
     credential, settings.GITHUB_TOKEN = settings.GITHUB_TOKEN, ""
     lose_sender(job, shop, arrived=False)
     settings.GITHUB_TOKEN = credential
-    assert look() == 0
+    assert poll() == 0
     assert JobExecution.objects.get().reason == SENDER_GONE
 
 
@@ -707,12 +707,12 @@ def test_a_sender_that_speaks_after_all_is_believed(job, shop, outcome, run_id):
     execution = lose_sender(job, shop)
     now = datetime.now(UTC)
     taken = polling._take(now)
-    facts = JobFacts.read(Job.objects.all())[0]
+    facts = ScheduledJob.read(Job.objects.all())[0]
     prepared = dispatch.prepare(execution.pk, facts, fire_time=None)
     dispatch.record([Result(prepared, outcome, now)], sender=execution.sender, now=now)
     # The look that was under way meanwhile comes too late.
     for one in taken:
-        polling._see(one, ask(one, now), now)
+        polling._apply_result(one, poll_run(one, now), now)
     execution = JobExecution.objects.get()
     assert execution.status == outcome.status
     assert (execution.github_run and execution.github_run.run_id) == run_id
@@ -723,8 +723,8 @@ def test_a_look_for_a_lost_dispatch_does_not_overwrite_a_newer_truth(job, shop):
     execution = lose_sender(job, shop)
     now = datetime.now(UTC)
     (one,) = polling._take(now)
-    sight = ask(one, now)
+    result = poll_run(one, now)
     JobExecution.objects.update(status=Status.FAILED, error_message="by hand")
-    polling._see(one, sight, now)
+    polling._apply_result(one, result, now)
     execution.refresh_from_db()
     assert (execution.status, execution.error_message) == ("failed", "by hand")

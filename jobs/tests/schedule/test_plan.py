@@ -1,4 +1,4 @@
-"""What is owed of a job at an instant, as tables. Fire times are UTC unless a test is about a zone."""
+"""What is due of a job at an instant, as tables. Fire times are UTC unless a test is about a zone."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Before a schedule moves, what it owed is recorded."""
+"""Before a schedule moves, what was due is recorded."""
 
 from datetime import date, timedelta
 
@@ -24,7 +24,7 @@ def change(job, now=NOON, **fields):
     return job
 
 
-def test_a_new_job_is_due_at_its_next_fire_time_and_owes_nothing():
+def test_a_new_job_is_due_at_its_next_fire_time_and_nothing_is_due_before():
     job = change(make_job(cron_expression="30 * * * *", timezone="UTC"))
     assert (job.next_fire_at, job.schedule_error) == (NOON + timedelta(minutes=30), "")
     assert not JobExecution.objects.exists()
@@ -77,14 +77,14 @@ def test_a_pause_records_what_was_owed_and_sends_none_of_it():
     "changed, status", [({"target_url": "https://new.example.com/"}, "queued"), ({"is_active": False}, "skipped")]
 )
 def test_a_change_records_more_than_one_portion_of_what_was_owed(changed, status):
-    owed = 2 * MAX_RUNS + 50
+    due = 2 * MAX_RUNS + 50
     job = make_due_job(catch_up=CatchUp.ALL, misfire_grace_seconds=24 * 3600)
-    now = NOON + (owed - 1) * MINUTE
+    now = NOON + (due - 1) * MINUTE
     change(job, now=now, **changed)
     moments = (
         JobExecution.objects.filter(status=status).order_by("scheduled_for").values_list("scheduled_for", flat=True)
     )
-    assert list(moments) == [NOON + minute * MINUTE for minute in range(owed)]
+    assert list(moments) == [NOON + minute * MINUTE for minute in range(due)]
     assert job.next_fire_at == (now + MINUTE if job.is_active else None)
 
 

@@ -18,7 +18,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def make_due_job(**fields: Any) -> Job:
-    """Make a job that fires every minute and is owed its run of noon."""
+    """Make a job that fires every minute and whose run of noon is due."""
     return make_job(**{"cron_expression": "* * * * *", "timezone": "UTC", "next_fire_at": NOON, **fields})
 
 

@@ -146,7 +146,7 @@ class Sink:
         return self.arrived.acquire(timeout=timeout)
 
 
-def make_owed_job(url: str, **fields: Any) -> Job:
+def make_job_due_now(url: str, **fields: Any) -> Job:
     """Make a job whose run of this minute nobody has claimed; the next is tomorrow's."""
     minute = timezone.now().replace(second=0, microsecond=0)
     daily = {"cron_expression": f"{minute:%M %H} * * *", "timezone": "UTC", "next_fire_at": minute}

@@ -198,7 +198,7 @@ def test_the_reason_is_kept_in_a_form_the_database_takes(monkeypatch, caplog):
     def fail(*_, **__):
         raise ValueError("\x00 \udcff " + 1000 * "x")
 
-    monkeypatch.setattr("jobs.scheduler.claim.settle", fail)
+    monkeypatch.setattr("jobs.scheduler.claim.plan_due_jobs", fail)
     # What is logged is kept by the tests' runner, which cannot pass such a character on.
     with caplog.at_level(logging.CRITICAL):
         claim_piecewise(claim_among, now=NOON, limit=500)

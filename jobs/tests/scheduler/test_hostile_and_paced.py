@@ -58,7 +58,7 @@ HERD_IS_DUE = datetime.now(UTC).replace(second=0, microsecond=0)
 
 
 def make_due(**fields: Any) -> Job:
-    # Once a day, and all of one herd due at once: a minute that begins meanwhile owes nobody a second run.
+    # Once a day, and all of one herd due at once: a minute that begins meanwhile brings no second run.
     due = HERD_IS_DUE
     return make_job(cron_expression=f"{due.minute} {due.hour} * * *", timezone="UTC", next_fire_at=due, **fields)
 

@@ -9,7 +9,7 @@ from cronsched.lib.tests.servers import OK, answering, target
 from jobs.scheduler.claim import claim_due
 from jobs.scheduler.runner import Runner
 from jobs.tests.scheduler.helpers import only_row
-from jobs.tests.scheduler.processes import make_owed_job, scheduler
+from jobs.tests.scheduler.processes import make_job_due_now, scheduler
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -26,7 +26,7 @@ def test_what_a_pass_has_sent_is_recorded_although_the_database_goes_in_between(
 
     monkeypatch.setattr("jobs.scheduler.feed.claim_due", claim_once)
     with target(answering(OK)) as sink:
-        make_owed_job(sink.url("/owed"))
+        make_job_due_now(sink.url("/due"))
         with pytest.raises(OperationalError):
             Runner(instance="once").once()
     assert only_row().status == "success"
@@ -34,7 +34,7 @@ def test_what_a_pass_has_sent_is_recorded_although_the_database_goes_in_between(
 
 def test_a_pass_waits_for_what_it_has_sent_as_long_as_that_takes(sink, behaviour):
     behaviour.hold.set()
-    make_owed_job(sink.url("/slow"))
+    make_job_due_now(sink.url("/slow"))
     with scheduler("--once", DRAIN_TIMEOUT_SECONDS="0") as process:
         process.wait_for("drains")
         behaviour.answer.set()

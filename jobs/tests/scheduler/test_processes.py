@@ -12,7 +12,7 @@ from django.utils import timezone
 from jobs.models import Job, JobExecution, SchedulerLease, Status
 from jobs.scheduler.leadership import TTL, resync
 from jobs.tests.scheduler.helpers import only_row, statuses
-from jobs.tests.scheduler.processes import make_owed_job, run_once, scheduler
+from jobs.tests.scheduler.processes import make_job_due_now, run_once, scheduler
 from notifications.models import Notification
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
@@ -30,9 +30,9 @@ def wait_for_row(status: Status) -> JobExecution:
 
 
 def test_one_pass_sends_what_is_owed_records_it_and_ends(sink, behaviour):
-    make_owed_job(sink.url("/owed"))
+    make_job_due_now(sink.url("/due"))
     code, said = run_once()
-    assert (code, behaviour.paths) == (0, {"/owed": 1}), said
+    assert (code, behaviour.paths) == (0, {"/due": 1}), said
     assert only_row().status == "success"
     assert Notification.objects.get().title == "Job Completed"
 
@@ -41,7 +41,7 @@ def test_g3_a_process_killed_in_any_window_never_leads_to_a_second_request(sink,
     windows = {"after-claim": 0, "before-send": 0, "after-send": 1, "before-record": 1}
     sent = {f"/{window}": 1 for window, requests in windows.items() if requests}
     for window, requests in windows.items():
-        job = make_owed_job(sink.url(f"/{window}"))
+        job = make_job_due_now(sink.url(f"/{window}"))
         code, _ = run_once(failpoints=f"{window}=kill")
         assert code == -signal.SIGKILL, window
         # The row is committed before anything leaves.
@@ -64,11 +64,11 @@ def test_g6_after_sigterm_the_standby_fires_within_5_s_and_what_is_out_is_record
         first.wait_for("leads")
         with scheduler("--instance", "second") as second:
             second.wait_for("stands by")
-            make_owed_job(sink.url("/first"))
+            make_job_due_now(sink.url("/first"))
             assert behaviour.wait_for_arrival()
             first.signal(signal.SIGTERM)
             stopped_at = time.monotonic()
-            make_owed_job(sink.url("/second"))
+            make_job_due_now(sink.url("/second"))
             assert behaviour.wait_for_arrival(timeout=5)
             assert time.monotonic() - stopped_at < 5
             assert SchedulerLease.objects.get().holder.startswith("second")
@@ -89,7 +89,7 @@ def test_g6_after_kill_9_a_standby_fires_within_20_s(sink, behaviour):
             second.wait_for("stands by")
             first.signal(signal.SIGKILL)
             killed_at = time.monotonic()
-            make_owed_job(sink.url("/late"))
+            make_job_due_now(sink.url("/late"))
             assert behaviour.wait_for_arrival(timeout=20)
             # Not before the first could have renewed: it might only have been slow.
             assert time.monotonic() - killed_at > TTL.total_seconds() - 6
@@ -99,7 +99,7 @@ def test_g6_after_kill_9_a_standby_fires_within_20_s(sink, behaviour):
 
 def test_a_second_signal_ends_at_once(sink, behaviour):
     behaviour.hold.set()
-    make_owed_job(sink.url("/held"))
+    make_job_due_now(sink.url("/held"))
     with scheduler("--drain-timeout", "60") as process:
         assert behaviour.wait_for_arrival()
         process.signal(signal.SIGTERM)
@@ -117,7 +117,7 @@ def wait_until_released() -> None:
 
 
 def test_a_switched_off_scheduler_waits_idle_and_can_be_stopped(sink, behaviour):
-    make_owed_job(sink.url("/never"))
+    make_job_due_now(sink.url("/never"))
     with scheduler(SCHEDULER_ENABLED="false") as process:
         process.wait_for("waiting idle")
         process.signal(signal.SIGTERM)
@@ -129,7 +129,7 @@ def test_a_switched_off_scheduler_waits_idle_and_can_be_stopped(sink, behaviour)
 def test_a_change_acts_within_2_s_and_a_resync_is_answered(sink, behaviour):
     with scheduler() as process:
         process.wait_for("leads")
-        make_owed_job(sink.url("/new"))
+        make_job_due_now(sink.url("/new"))
         assert behaviour.wait_for_arrival(timeout=2)
         wait_for_row(Status.SUCCESS)
         # The first reconcile may still be to come, and would leave nothing to do for the one that is asked for.
@@ -145,11 +145,11 @@ def test_a_change_acts_within_2_s_and_a_resync_is_answered(sink, behaviour):
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="a full disk is the server's own there")
 def test_g12_with_a_full_disk_nothing_is_sent_results_are_kept_and_the_process_goes_on(sink, behaviour):
     behaviour.hold.set()
-    make_owed_job(sink.url("/kept"))
+    make_job_due_now(sink.url("/kept"))
     with scheduler() as process:
         assert behaviour.wait_for_arrival()
         unlimited = resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-        make_owed_job(sink.url("/not-yet"))
+        make_job_due_now(sink.url("/not-yet"))
         behaviour.answer.set()
         process.wait_for("claim: the database cannot be reached")
         process.wait_for("1 results wait for the database")

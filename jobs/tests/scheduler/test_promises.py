@@ -50,12 +50,12 @@ def test_g1_every_fire_time_ends_in_exactly_one_row_through_outages_edits_and_pa
     dice = random.Random(f"{seed}{catch_up}")
     job = make_due_job(catch_up=catch_up, misfire_grace_seconds=dice.choice([0, 90, 3600]))
     now = NOON
-    owed: set[datetime] = set()
+    due: set[datetime] = set()
     for _ in range(25):
         job.refresh_from_db()
         pause = dice.choice([SECOND, 50 * SECOND, 3 * MINUTE, 40 * MINUTE])
         if job.next_fire_at is not None:
-            owed |= set(cron.fire_times_between("* * * * *", "UTC", after=job.next_fire_at - SECOND, until=now + pause))
+            due |= set(cron.fire_times_between("* * * * *", "UTC", after=job.next_fire_at - SECOND, until=now + pause))
         now += pause
         if dice.random() < 0.3:
             job.is_active = dice.random() < 0.7
@@ -65,7 +65,7 @@ def test_g1_every_fire_time_ends_in_exactly_one_row_through_outages_edits_and_pa
             claim(now)
     reschedule(Job.objects.get(pk=job.pk), now=now)
     recorded = Counter(moment for row in JobExecution.objects.all() for moment in fire_times_of(row))
-    assert recorded == Counter(owed)
+    assert recorded == Counter(due)
     assert all(row.reason for row in JobExecution.objects.filter(status__in=(Status.MISSED, Status.SKIPPED)))
 
 

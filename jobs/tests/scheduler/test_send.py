@@ -10,12 +10,12 @@ import pytest
 from cronsched.lib.tests.servers import OK, Visit, target
 from jobs.dispatch import Prepared, Result
 from jobs.executors.webhook import WebhookRequest
-from jobs.schedule.scheduled_job import JobFacts
+from jobs.schedule.scheduled_job import ScheduledJob
 from jobs.scheduler.send import BASE_THREADS, Lanes, SendPool
 from jobs.tests.factories import NOON
 
 WAIT = 30.0
-JOB = JobFacts._make([UUID(int=1)] + [None] * (len(JobFacts._fields) - 1))
+JOB = ScheduledJob._make([UUID(int=1)] + [None] * (len(ScheduledJob._fields) - 1))
 
 
 class Gate:

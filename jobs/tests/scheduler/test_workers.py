@@ -15,7 +15,7 @@ import pytest
 from cronsched.lib.tests.servers import Target
 from cronsched.tests.processes import ROOT
 from jobs.models import JobExecution, SchedulerLease, Status
-from jobs.tests.scheduler.processes import Scheduler, Sink, make_owed_job, scheduler
+from jobs.tests.scheduler.processes import Scheduler, Sink, make_job_due_now, scheduler
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -30,7 +30,7 @@ def busy(sink: Target, behaviour: Sink) -> Iterator[Scheduler]:
     """A leader and its worker, with as many requests out as both may have and more that wait."""
     behaviour.hold.set()
     for number in range(JOBS):
-        make_owed_job(sink.url(f"/{number}"))
+        make_job_due_now(sink.url(f"/{number}"))
     with scheduler(**SETTINGS) as process:
         assert all(behaviour.wait_for_arrival() for _ in range(10))
         yield process

@@ -10,7 +10,7 @@ from cronsched.lib.tests.servers import OK, answering, target
 from jobs import services
 from jobs.dispatch import executors
 from jobs.github import GitHubRequest
-from jobs.models import GitHubLane, Job
+from jobs.models import Job, RateLimitBucket
 from jobs.targets import checks
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import make_job
@@ -122,17 +122,17 @@ def test_a_check_that_is_overtaken_by_an_edit_is_not_kept(alice, hook):
 
 
 def test_while_github_wants_to_be_left_alone_nothing_is_asked(alice, shop, github_fake):
-    lane = executors.lane(GitHubRequest("acme", "shop", "deploy.yml", "x", "master"))
-    GitHubLane.objects.create(name=lane, blocked_until=datetime(2099, 1, 1, tzinfo=ZoneInfo("UTC")))
+    bucket = executors.bucket(GitHubRequest("acme", "shop", "deploy.yml", "x", "master"))
+    RateLimitBucket.objects.create(name=bucket, blocked_until=datetime(2099, 1, 1, tzinfo=ZoneInfo("UTC")))
     job = make_job(created_by=alice, **WORKFLOW)
     response = api_client(alice).post(f"/api/v2/jobs/{job.pk}/check-target")
     assert (response.status_code, int(response.headers["Retry-After"]) > 0) == (429, True)
     assert github_fake.calls == []
 
 
-def test_a_check_too_many_is_refused_and_one_that_ends_makes_room(alice, hook, one_place):
+def test_a_check_too_many_is_refused_and_one_that_ends_makes_room(alice, hook, one_slot):
     job = make_job(created_by=alice, target_url=hook.url())
-    with one_place:
+    with one_slot:
         response = api_client(alice).post(f"/api/v2/jobs/{job.pk}/check-target")
     assert (response.status_code, response.headers["Retry-After"]) == (429, "10")
     assert codes(job) is None
@@ -171,8 +171,8 @@ def test_a_job_made_since_the_night_began_waits_for_the_next(hook):
 
 
 def test_a_blocked_lane_keeps_workflows_and_not_webhooks_waiting(shop, hook, github_fake):
-    lane = executors.lane(GitHubRequest("acme", "shop", "deploy.yml", "x", "master"))
-    GitHubLane.objects.create(name=lane, blocked_until=NIGHT + timedelta(hours=1))
+    bucket = executors.bucket(GitHubRequest("acme", "shop", "deploy.yml", "x", "master"))
+    RateLimitBucket.objects.create(name=bucket, blocked_until=NIGHT + timedelta(hours=1))
     make_old_job(**WORKFLOW)
     make_old_job(target_url=hook.url())
     assert [tonight(), tonight(timedelta(hours=2))] == [1, 1]

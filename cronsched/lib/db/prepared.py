@@ -2,9 +2,9 @@
 
 Django builds a query anew each time: dozens of objects and copies for one line of SQL, which takes far longer than the
 database needs to find a few rows by a key. What is asked stays a queryset, and what comes back is the same; only values
-differ from one time to the next, and `Given` holds their places.
+differ from one time to the next, and `Param` holds their places.
 
-    SESSION = Compiled(lambda: LoginSession.objects.select_related("user").filter(id=Given("id", UUIDField())))
+    SESSION = PreparedQuery(lambda: LoginSession.objects.select_related("user").filter(id=Param("id", UUIDField())))
     session = SESSION.first(id=session_id)
 
 A value must not decide how the SQL looks. So None, which is another operator, has no place here, and where a list is
@@ -25,7 +25,7 @@ from cronsched.lib.db import batches
 Result = TypeVar("Result")
 
 
-class Given(Expression):
+class Param(Expression):
     """The place of a value. `field` says in which form the database takes it."""
 
     def __init__(self, name: str, field: "Field[Any, Any]") -> None:
@@ -34,7 +34,7 @@ class Given(Expression):
 
     # A place is its name: questions that have places in them are compared when they are looked up.
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Given) and other.name == self.name
+        return isinstance(other, Param) and other.name == self.name
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -55,7 +55,7 @@ class _Statement(NamedTuple):
     make: Callable[[tuple[Any, ...]], Any]
 
 
-class Compiled(Generic[Result]):
+class PreparedQuery(Generic[Result]):
     """The queryset that `build` returns: a `values_list`, or models with what they refer to by `select_related`."""
 
     def __init__(self, build: "Callable[[], QuerySet[Any, Result]]") -> None:
@@ -80,7 +80,7 @@ class Compiled(Generic[Result]):
             self._statement = _compile(self._build())
         sql, parameters, converters, make = self._statement
         values = [
-            place.bound(given[place.name], connection) if isinstance(place, Given) else place for place in parameters
+            place.bound(given[place.name], connection) if isinstance(place, Param) else place for place in parameters
         ]
         with connection.cursor() as cursor:
             cursor.execute(sql + ending, [*values, *more])

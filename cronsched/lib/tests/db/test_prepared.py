@@ -8,14 +8,14 @@ import pytest
 from django.db.models import BigIntegerField, Count, DateTimeField, Sum, TextField, UUIDField
 from django.db.models.functions import Cast
 
-from cronsched.lib.db.compiled import Compiled, Given
+from cronsched.lib.db.prepared import Param, PreparedQuery
 from jobs.models import ExecutionType, GitHubRun, Job, JobExecution, Status
 from jobs.tests.factories import NOON, make_execution, make_job
 from notifications.models import SlackSettings
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
-JOB, FROM = Given("job", UUIDField()), Given("from", DateTimeField())
+JOB, FROM = Param("job", UUIDField()), Param("from", DateTimeField())
 
 
 def columns(row: Any) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def columns(row: Any) -> dict[str, Any]:
 
 def test_a_statement_serves_other_values():
     jobs = [make_job(metadata={"n": n}, next_fire_at=NOON, track_run=n == 0 or None) for n in range(3)]
-    found = Compiled(lambda: Job.objects.filter(pk=JOB))
+    found = PreparedQuery(lambda: Job.objects.filter(pk=JOB))
     for job in jobs:
         (read,) = found.all(job=job.pk)
         assert columns(read) == columns(Job.objects.get(pk=job.pk))
@@ -39,7 +39,7 @@ def test_a_statement_is_put_together_once(django_assert_num_queries):
         built.append(True)
         return Job.objects.filter(pk=JOB).values_list("name")
 
-    found = Compiled(build)
+    found = PreparedQuery(build)
     job, unknown = make_job(name="Known"), uuid4()
     with django_assert_num_queries(2):
         assert (found.all(job=unknown), found.all(job=job.pk)) == ([], [("Known",)])
@@ -51,7 +51,7 @@ def test_what_a_model_refers_to_is_read_along(django_assert_num_queries):
     GitHubRun.objects.create(execution=execution, repository="o/r", run_id=7, created_at=NOON)
     other = make_execution()
     rows = JobExecution.objects.select_related("job", "run").only("details", "job__name", "run__run_id")
-    found = Compiled(lambda: rows.filter(pk__in=[Given("first", UUIDField()), Given("second", UUIDField())]))
+    found = PreparedQuery(lambda: rows.filter(pk__in=[Param("first", UUIDField()), Param("second", UUIDField())]))
     with django_assert_num_queries(1):
         read = {row.pk: row for row in found.all(first=execution.pk, second=other.pk)}
         assert read[execution.pk].job.name == execution.job.name
@@ -71,7 +71,7 @@ def test_values_and_sums_are_read_as_the_queryset_reads_them():
         late = rows.filter(status=Status.FAILED).values_list("status").annotate(Count("id"))
         return rows.exclude(status=Status.FAILED).values_list("status").annotate(Count("id")).union(late, all=True)
 
-    found = Compiled(lambda: sums(JOB, FROM))
+    found = PreparedQuery(lambda: sums(JOB, FROM))
     for since in (NOON, NOON + timedelta(hours=1), NOON + timedelta(days=1)):
         assert sorted(found.all(job=job.pk, **{"from": since})) == sorted(sums(job, since))
 
@@ -81,7 +81,7 @@ def test_what_the_database_works_out_is_a_number_of_the_same_kind():
     make_execution(job, response_status=500, duration_seconds=None)
     total = Sum(Cast("response_status", BigIntegerField())) - Count("id")
     rows = JobExecution.objects.order_by().values_list("job_id").annotate(Sum("duration_seconds"), total=total)
-    found = Compiled(lambda: rows.filter(job=JOB)).all(job=job.pk)
+    found = PreparedQuery(lambda: rows.filter(job=JOB)).all(job=job.pk)
     assert found == [(job.pk, 0.5, 698)]
     assert [type(value) for value in found[0][1:]] == [float, int]
 
@@ -90,11 +90,11 @@ def test_a_slice_is_cut_out_of_the_order():
     job = make_job()
     for hours in range(5):
         make_execution(job, started_at=NOON + timedelta(hours=hours))
-    rows = Compiled(lambda: JobExecution.objects.filter(job=JOB).newest_first().values_list("started_at", "id"))
+    rows = PreparedQuery(lambda: JobExecution.objects.filter(job=JOB).newest_first().values_list("started_at", "id"))
     assert rows.slice(1, 3, job=job.pk) == rows.all(job=job.pk)[1:3]
     assert rows.slice(4, 9, job=job.pk) == rows.all(job=job.pk)[4:]
 
 
 def test_a_field_that_reads_in_a_way_of_its_own_is_refused():
     with pytest.raises(TypeError, match="EncryptedTextField"):
-        Compiled(lambda: SlackSettings.objects.filter(channel=Given("channel", TextField()))).all(channel="#ops")
+        PreparedQuery(lambda: SlackSettings.objects.filter(channel=Param("channel", TextField()))).all(channel="#ops")

@@ -1,4 +1,4 @@
-"""One look at GitHub: a thread is given all that it needs, asks, and hands back what it saw."""
+"""Asks GitHub once about a run, in a thread: all that it needs goes in, what GitHub answered comes out."""
 
 import logging
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ PATIENT_POLLS = 5
 LOOK_BACK = timedelta(seconds=60)
 
 
-class Look(NamedTuple):
-    """What a thread needs to look at a run."""
+class PollRequest(NamedTuple):
+    """What a thread needs to poll a run."""
 
     execution_id: UUID
     repository: Repository
@@ -36,8 +36,8 @@ class Look(NamedTuple):
     lost_at: datetime
 
 
-class Sight(NamedTuple):
-    """What a look gave. `candidates` are runs that may be the one that GitHub did not name, of the `workflow`."""
+class PollResult(NamedTuple):
+    """What a poll found. `candidates` are runs that may be the one that GitHub did not name, of the `workflow`."""
 
     poll: Poll
     candidates: Sequence[RunState] | None = None
@@ -45,15 +45,15 @@ class Sight(NamedTuple):
     failed: FailedStep | None = None
 
 
-def as_look(run: GitHubRun, execution: JobExecution) -> Look:
-    """Put together what a thread needs to look at the run of an execution."""
+def poll_request(run: GitHubRun, execution: JobExecution) -> PollRequest:
+    """Return what a thread needs to poll the run of an execution."""
     owner, _, name = run.repository.partition("/")
     workflow = (execution.target or "").split("/", 2)[-1]
     span = span_of(execution)
     if span is None:
         sent_at = max(execution.started_at, run.created_at - LOOK_BACK)
         span = sent_at, sent_at + LOOK_BACK
-    return Look(run.pk, Repository(owner, name), workflow, ref_of(execution), run.run_id, run.etag, *span)
+    return PollRequest(run.pk, Repository(owner, name), workflow, ref_of(execution), run.run_id, run.etag, *span)
 
 
 def ref_of(execution: JobExecution) -> str:
@@ -70,36 +70,42 @@ def span_of(execution: JobExecution) -> tuple[datetime, datetime] | None:
     return execution.deadline_at - timeout - DEADLINE_MARGIN, execution.deadline_at
 
 
-def ask(look: Look, now: datetime) -> Sight:
+def poll_run(request: PollRequest, now: datetime) -> PollResult:
     """Ask GitHub about a run. Where it gives no answer nothing was seen."""
     runs = Runs(github())
     try:
-        if look.run_id is None:
-            return _candidates(runs, look, now)
-        poll = runs.poll(look.repository, look.run_id, etag=look.etag or None, now=now, timeout=TIMEOUT)
+        if request.run_id is None:
+            return _candidates(runs, request, now)
+        poll = runs.poll(request.repository, request.run_id, etag=request.etag or None, now=now, timeout=TIMEOUT)
     except (RequestError, CredentialsMissing) as error:
-        logger.info("Run %s of %s could not be looked at: %s", look.run_id, look.repository.name, error)
-        return Sight(Poll(etag=look.etag))
-    return Sight(poll, failed=_failed_step(runs, look, poll.state))
+        logger.info("Run %s of %s could not be polled: %s", request.run_id, request.repository.name, error)
+        return PollResult(Poll(etag=request.etag))
+    return PollResult(poll, failed=_failed_step(runs, request, poll.state))
 
 
-def _candidates(runs: Runs, look: Look, now: datetime) -> Sight:
-    found, name = Listing(), look.workflow
+def _candidates(runs: Runs, request: PollRequest, now: datetime) -> PollResult:
+    found, name = Listing(), request.workflow
     # A dispatch whose sender died is known by the name the job gives it.
-    for name in likely_names(look.workflow):
+    for name in likely_names(request.workflow):
         found = runs.find(
-            look.repository, name, look.ref, sent_at=look.sent_at, lost_at=look.lost_at, now=now, timeout=TIMEOUT
+            request.repository,
+            name,
+            request.ref,
+            sent_at=request.sent_at,
+            lost_at=request.lost_at,
+            now=now,
+            timeout=TIMEOUT,
         )
         if not found.unknown:
             break
-    return Sight(Poll(wait=found.wait), candidates=found.runs, workflow=name)
+    return PollResult(Poll(wait=found.wait), candidates=found.runs, workflow=name)
 
 
-def _failed_step(runs: Runs, look: Look, state: RunState | None) -> FailedStep | None:
-    if state is None or look.run_id is None or state.verdict not in {Verdict.FAILED, Verdict.CANCELLED}:
+def _failed_step(runs: Runs, request: PollRequest, state: RunState | None) -> FailedStep | None:
+    if state is None or request.run_id is None or state.verdict not in {Verdict.FAILED, Verdict.CANCELLED}:
         return None
     try:
-        return runs.failed_step(look.repository, look.run_id, timeout=TIMEOUT)
+        return runs.failed_step(request.repository, request.run_id, timeout=TIMEOUT)
     except (RequestError, CredentialsMissing):
         # That it failed is worth telling without saying where.
         return None
