@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 from urllib.parse import urlencode
-from uuid import uuid4
 
 import pytest
 from django.contrib import admin
@@ -29,7 +28,17 @@ ROLES = ("admin", "user", "viewer")
 SECRET = "top-secret-of-the-fuzz"
 
 BAD_TEXTS = ("x", "(", "-1", "99999999999999999999999999", "\x00", "é" * 300)
-BAD_IDS = ("x", "0", "-1", "99999999999999999999999999", str(uuid4()), "_00", "a/b", "%00", "\x00")
+BAD_IDS = (
+    "x",
+    "0",
+    "-1",
+    "99999999999999999999999999",
+    "0199c2a4-5f40-7c3e-9a55-0c5d3b6a2f10",
+    "_00",
+    "a/b",
+    "%00",
+    "\x00",
+)
 # Parameters of the lists that Django and the theme read themselves.
 OWN_NAMES = ("p", "o", "q", "all", "e", "_facets", "_popup", "_to_field", "_changelist_filters")
 FOREIGN = (
