@@ -241,6 +241,7 @@ UPDATE_USER = operation(
     refusals=[
         Refusal(400, "Invalid email", "Enter a valid email address."),
         Refusal(400, "Password must be at least 6 characters long"),
+        Refusal(400, "Invalid current password", '"current_password" is not your password.'),
         Refusal(400, "Invalid role", "Role must be one of: admin, user, viewer"),
         Refusal(400, "No valid fields to update"),
         LAST_ADMIN,

@@ -32,6 +32,9 @@ class SignInForm(AuthenticationForm):
         try:
             return super().clean()
         except TooManyRequests as refusal:
+            if self.request is not None:
+                # For `accounts.middleware`, which gives the page its status.
+                self.request.sign_in_refusal = refusal
             raise ValidationError(str(refusal), code="too_many_attempts") from refusal
 
 

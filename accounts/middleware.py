@@ -1,4 +1,4 @@
-"""Where a request comes from, for the audit trail of what it changes."""
+"""Where a request comes from, for the audit trail of what it changes; and what the sign-in page says to programs."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -9,6 +9,7 @@ from django.http.response import HttpResponseBase
 from accounts.throttle import reported_address
 from audit.models import REASON_LENGTH
 from audit.origin import Origin, acting_from
+from cronsched.lib import request_ids
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 REASON_HEADER = "X-Change-Reason"
@@ -26,11 +27,23 @@ class ChangeOrigin:
             message = f"{REASON_HEADER} must be at most {REASON_LENGTH} characters."
             body = {"error": f"Invalid {REASON_HEADER}", "message": message}
             return JsonResponse(body, status=HTTPStatus.BAD_REQUEST)
-        origin = Origin(
-            source_ip=reported_address(request), request_id=request.headers.get("X-Request-Id", ""), reason=reason
-        )
+        origin = Origin(source_ip=reported_address(request), request_id=request_ids.current(), reason=reason)
         with acting_from(origin):
             return self.get_response(request)
+
+
+class SignInRefusals:
+    """Give the sign-in page of somebody who has to wait the status that says so; Django's form would answer 200."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if refusal := getattr(request, "sign_in_refusal", None):
+            response.status_code = HTTPStatus.TOO_MANY_REQUESTS
+            response.headers["Retry-After"] = str(refusal.retry_after)
+        return response
 
 
 def _reason(request: HttpRequest) -> str:

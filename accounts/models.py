@@ -1,12 +1,14 @@
 """Accounts, their sign-ins and their preferences. Knows no other app."""
 
 import uuid
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models, transaction
 from django.utils import timezone
 
+from accounts.signals import credentials_changed
 from accounts.validators import EMAIL_LENGTH, USERNAME_LENGTH, validate_email, validate_username
 
 
@@ -46,6 +48,8 @@ class User(AbstractBaseUser):
     )
     role = models.CharField(max_length=10, choices=Role, default=Role.VIEWER)
     is_active = models.BooleanField(default=True)
+    # When all sessions were last ended, by deactivation. Cookies of the console carry a digest of it.
+    sessions_ended_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False, db_index=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -91,10 +95,33 @@ class User(AbstractBaseUser):
         # that was only renewed at sign-in is no change, Django keeps no password for it. Cookies of the admin site
         # end by themselves: they carry a digest of the password's hash.
         password_changed = self._password is not None and not self._state.adding
+        if not self.is_active:
+            self.sessions_ended_at = timezone.now()
+            if kwargs.get("update_fields") is not None:
+                kwargs["update_fields"] = {*kwargs["update_fields"], "sessions_ended_at"}
+        address = self._address_before(kwargs.get("update_fields"))
+        changed = [*(["password"] if password_changed else []), *(["e-mail address"] if address != self.email else [])]
         with transaction.atomic(using=kwargs.get("using")):
             super().save(*args, **kwargs)
-            if password_changed:
+            if changed:
+                credentials_changed.send(type(self), user=self, address=address, changed=changed)
+            if not self.is_active:
+                # A token must not come to life again with the account.
+                self.login_sessions.all().delete()
+            elif password_changed:
                 self.login_sessions.exclude(id__in=[self._kept_session] if self._kept_session else []).delete()
+
+    def _address_before(self, update_fields: Collection[str] | None) -> str:
+        """Return the stored address, or the one at hand where the next save does not change it."""
+        if self._state.adding or (update_fields is not None and "email" not in update_fields):
+            return self.email
+        stored = User.objects.filter(pk=self.pk).values_list("email", flat=True).first()
+        return stored or self.email
+
+    def _get_session_auth_hash(self, secret: Any = None) -> str:
+        """Return what a cookie of the console must carry: it ends with the password, and with a deactivation."""
+        digest = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]  # not in the stubs
+        return f"{digest}{self.sessions_ended_at.timestamp()}" if self.sessions_ended_at else digest
 
     @property
     def is_admin(self) -> bool:
@@ -142,9 +169,8 @@ class LoginSession(models.Model):
 
 
 class FailedSignIns(models.Model):
-    """How often one identifier was tried in vain from one address. Forgotten at `expires_at`."""
+    """How often was tried in vain what `accounts.throttle` counts together. Forgotten at `expires_at`."""
 
-    # A digest: people also type their password into the field of the name.
     key = models.CharField(primary_key=True, max_length=64)
     failures = models.PositiveIntegerField(default=0)
     expires_at = models.DateTimeField(db_index=True)
@@ -154,6 +180,20 @@ class FailedSignIns(models.Model):
 
     def __str__(self) -> str:
         return f"{self.failures} failures until {self.expires_at}"
+
+
+class KnownAddress(models.Model):
+    """That an account was signed in to from an address, as a digest of both. Forgotten at `expires_at`."""
+
+    key = models.CharField(primary_key=True, max_length=64)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "known_addresses"
+        verbose_name_plural = "known addresses"
+
+    def __str__(self) -> str:
+        return f"known until {self.expires_at}"
 
 
 class NotificationPreferences(models.Model):

@@ -177,6 +177,9 @@ class RefreshSerializer(serializers.Serializer[Any]):
 class AccountChangeSerializer(serializers.Serializer[Any]):
     email = serializers.CharField(required=False, allow_null=True)
     password = serializers.CharField(required=False, allow_null=True)
+    current_password = serializers.CharField(
+        required=False, help_text="Needed for one's own address and password where REQUIRE_CURRENT_PASSWORD is on."
+    )
     role = serializers.ChoiceField(Role.choices, required=False, help_text="Admins only.")
     is_active = serializers.BooleanField(required=False, help_text="Admins only.")
 

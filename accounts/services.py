@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import throttle
+from accounts import hashing, throttle
 from accounts.authentication import REVOKED, USER_NOT_FOUND, open_session
 from accounts.models import LoginSession, NotificationPreferences, Role, UiPreferences, User
 from accounts.tokens import RefreshToken, TokenPair, issue_pair
@@ -52,18 +52,22 @@ def check_credentials(identifier: str, password: str, *, address: str, now: date
     """Return the account, active or not, whose name or e-mail and password these are.
 
     Raises `Unauthorized`, after as much work for an unknown account as for a wrong password, and `TooManyRequests`
-    once `address` has failed too often with `identifier`.
+    after too many failures (`accounts.throttle`) or while too many sign in at once.
     """
-    key = throttle.key_of(identifier, address)
-    throttle.refuse_locked(key, now=now)
+    attempt = throttle.Attempt(identifier, address)
+    attempt.refuse_early(now=now)
     user = find_account(identifier)
-    if user is None:
-        # Without it the time of the answer would tell which accounts exist.
-        make_password(password)
-    if user is None or not user.check_password(password):
-        throttle.count_failure(key, now=now)
+    account = user.id if user else None
+    attempt.refuse_crowded(account, now=now)
+    with hashing.turn():
+        if user is None:
+            # Without it the time of the answer would tell which accounts exist.
+            make_password(password)
+        is_right = user is not None and user.check_password(password)
+    if user is None or not is_right:
+        attempt.failed(account, now=now)
         raise Unauthorized(BAD_CREDENTIALS, error="Invalid credentials")
-    throttle.forget_failures(key, now=now)
+    attempt.succeeded(user.id, now=now)
     return user
 
 
@@ -173,8 +177,9 @@ def create_account(
     user.normalize()
     _refuse_taken_username(user)
     refuse_taken_email(user.email, but=user)
-    # Hashing takes a good part of a second; no transaction waits for it.
-    user.set_password(password)
+    # No transaction waits for it.
+    with hashing.turn():
+        user.set_password(password)
     try:
         with transaction.atomic():
             user.save(force_insert=True)
@@ -212,7 +217,8 @@ def update_account(
     """
     for name in changes.fields:
         if name == "password":
-            user.set_password(changes.password, keep_session=keep_session)
+            with hashing.turn():
+                user.set_password(changes.password, keep_session=keep_session)
         else:
             setattr(user, name, getattr(changes, name))
     user.normalize()
@@ -226,6 +232,22 @@ def update_account(
     except IntegrityError:
         refuse_taken_email(user.email, but=user)
         raise
+
+
+def confirm_password(user: User, password: str | None, *, address: str, now: datetime) -> None:
+    """Raise `DomainError` unless `password` is that of `user`; wrong ones count like failed sign-ins.
+
+    400 and not 401, which the existing frontend takes for the end of the session.
+    """
+    field = "current_password"
+    if not password:
+        raise DomainError(
+            "Missing required fields", f'"{field}" is required to change password or e-mail.', field=field
+        )
+    try:
+        check_credentials(user.username, password, address=address, now=now)
+    except Unauthorized:
+        raise DomainError("Invalid current password", f'"{field}" is not your password.', field=field) from None
 
 
 def delete_account(user: User, *, by: User, now: datetime) -> None:

@@ -1,22 +1,33 @@
-"""Slow down guessing: too many failed sign-ins of one identifier from one address, and that pair has to wait.
+"""Slow down guessing. Failed sign-ins are counted in three ways, each with what has to wait when there are too many.
 
-The pair, not the account: otherwise anybody could lock a person out from everywhere by failing on purpose. The counts
-are rows, because several web processes must count together. They fall due `SIGN_IN_LOCKOUT_SECONDS` after the last
-failure, whether or not the limit was reached.
+pair      one identifier from one address: that pair waits `SIGN_IN_LOCKOUT_SECONDS` after its last failure. Not the
+          account: otherwise anybody could lock a person out from everywhere by failing on purpose.
+address   all identifiers together, also invented ones: the address waits for the end of the window it has failed in.
+account   one account, or invented name, from all addresses: it takes one attempt every few seconds. Addresses which its
+          owner has signed in from before are not held up, so nobody is locked out by strangers.
+
+The counts are rows, because several web processes must count together.
 """
 
 import math
 from datetime import datetime, timedelta
 from hashlib import sha256
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Value, When
 from django.http import HttpRequest
 
-from accounts.models import FailedSignIns
+from accounts.models import FailedSignIns, KnownAddress
 from cronsched.lib.addresses import one_client
 from cronsched.lib.errors import TooManyRequests
+
+# In which failures of one account are counted, and how often one more is let through when there are too many.
+ACCOUNT_WINDOW = timedelta(hours=1)
+CROWDED_SECONDS = 10.0
+# How long an address is known after a sign-in.
+KNOWN_FOR = timedelta(days=90)
 
 
 def client_address(request: HttpRequest) -> str:
@@ -33,30 +44,93 @@ def reported_address(request: HttpRequest) -> str:
     return str(request.META.get("REMOTE_ADDR", ""))
 
 
-def key_of(identifier: str, address: str) -> str:
-    return sha256(f"{address}\n{identifier.lower()}".encode()).hexdigest()
+class Attempt:
+    """One attempt of `identifier` from `address`, which is blank where a command signs in."""
+
+    def __init__(self, identifier: str, address: str) -> None:
+        self._identifier = identifier.lower()
+        self._address = address
+        self._pair = _key(self._address, self._identifier)
+
+    def refuse_early(self, *, now: datetime) -> None:
+        """Raise `TooManyRequests` while the pair or the address has to wait."""
+        _refuse(self._pair, limit=settings.SIGN_IN_ATTEMPTS, now=now)
+        if self._address:
+            _refuse(_key("address", self._address), limit=settings.SIGN_IN_ATTEMPTS_PER_ADDRESS, now=now)
+
+    def refuse_crowded(self, account: UUID | None, *, now: datetime) -> None:
+        """Raise `TooManyRequests` while the account, or the invented name, is being tried from too many addresses.
+
+        Of those that come from an unknown address, one is let through every `CROWDED_SECONDS`.
+        """
+        tried = FailedSignIns.objects.filter(key=self._tried(account), expires_at__gt=now)
+        if not tried.filter(failures__gte=settings.SIGN_IN_ATTEMPTS_PER_ACCOUNT).exists():
+            return
+        if account and KnownAddress.objects.filter(key=self._known(account), expires_at__gt=now).exists():
+            return
+        key = _key("next", self._tried(account))
+        _make_row(key, expires_at=now)
+        free_at = now + timedelta(seconds=CROWDED_SECONDS)
+        if not FailedSignIns.objects.filter(key=key, expires_at__lte=now).update(expires_at=free_at):
+            row = FailedSignIns.objects.filter(key=key).first()
+            raise _too_many((row.expires_at - now).total_seconds() if row else CROWDED_SECONDS)
+
+    def failed(self, account: UUID | None, *, now: datetime) -> None:
+        """Count a failure. Raises `TooManyRequests` if others, made meanwhile, have used up the attempts."""
+        lockout = timedelta(seconds=settings.SIGN_IN_LOCKOUT_SECONDS)
+        _count(self._tried(account), limit=None, window=ACCOUNT_WINDOW, now=now)
+        if self._address:
+            limit = settings.SIGN_IN_ATTEMPTS_PER_ADDRESS
+            _count(_key("address", self._address), limit=limit, window=lockout, now=now)
+        _count(self._pair, limit=settings.SIGN_IN_ATTEMPTS, window=lockout, now=now, anew=True)
+
+    def succeeded(self, account: UUID, *, now: datetime) -> None:
+        """Start the pair afresh and remember the address.
+
+        Raises `TooManyRequests` if the attempts were used up while the password was being checked: otherwise many
+        guesses sent at once would all count as the first.
+        """
+        if row := FailedSignIns.objects.filter(key=self._pair).first():
+            _refuse(self._pair, limit=settings.SIGN_IN_ATTEMPTS, now=now)
+            row.delete()
+        if self._address:
+            _remember(self._known(account), now=now)
+
+    def _tried(self, account: UUID | None) -> str:
+        return _key("account", str(account or self._identifier))
+
+    def _known(self, account: UUID) -> str:
+        return _key("known", self._address, str(account))
 
 
-def refuse_locked(key: str, *, now: datetime) -> None:
-    """Raise `TooManyRequests` while `key` has to wait."""
-    row = FailedSignIns.objects.filter(key=key, expires_at__gt=now, failures__gte=settings.SIGN_IN_ATTEMPTS).first()
+def _key(*parts: str) -> str:
+    """Return a digest: people also type their password into the field of the name."""
+    return sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _refuse(key: str, *, limit: int, now: datetime) -> None:
+    row = FailedSignIns.objects.filter(key=key, expires_at__gt=now, failures__gte=limit).first()
     if row is not None:
         raise _too_many((row.expires_at - now).total_seconds())
 
 
-def count_failure(key: str, *, now: datetime) -> None:
-    """Count one more failure. Raises `TooManyRequests` if others, made meanwhile, have used up the attempts."""
-    lockout = timedelta(seconds=settings.SIGN_IN_LOCKOUT_SECONDS)
+def _count(key: str, *, limit: int | None, window: timedelta, now: datetime, anew: bool = False) -> None:
+    """Count one more failure within `window`, which `anew` begins with each of them.
+
+    Raises `TooManyRequests` where it is one more than `limit`.
+    """
     rows = FailedSignIns.objects.filter(key=key)
     if not rows.exists():
-        _make_row(key, expires_at=now + lockout)
-    more = Case(When(expires_at__gt=now, then=F("failures") + 1), default=Value(1))
+        _make_row(key, expires_at=now + window)
+    goes_on = When(expires_at__gt=now, then=F("failures") + 1)
+    until = now + window
+    ends = Value(until) if anew else Case(When(expires_at__gt=now, then=F("expires_at")), default=Value(until))
     with transaction.atomic():
         # The update locks the row, so each of several failures at once reads a number of its own.
-        rows.update(failures=more, expires_at=now + lockout)
-        used_up = rows.filter(failures__gt=settings.SIGN_IN_ATTEMPTS).exists()
-    if used_up:
-        raise _too_many(lockout.total_seconds())
+        rows.update(failures=Case(goes_on, default=Value(1)), expires_at=ends)
+        row = rows.filter(failures__gt=limit).first() if limit is not None else None
+    if row is not None:
+        raise _too_many((row.expires_at - now).total_seconds())
 
 
 def _make_row(key: str, *, expires_at: datetime) -> None:
@@ -69,21 +143,21 @@ def _make_row(key: str, *, expires_at: datetime) -> None:
         return
 
 
-def forget_failures(key: str, *, now: datetime) -> None:
-    """Start `key` afresh after a correct sign-in.
-
-    Raises `TooManyRequests` if the attempts were used up while the password was being checked: otherwise many guesses
-    sent at once would all count as the first.
-    """
-    if row := FailedSignIns.objects.filter(key=key).first():
-        refuse_locked(row.key, now=now)
-        row.delete()
+def _remember(key: str, *, now: datetime) -> None:
+    expires_at = now + KNOWN_FOR
+    if KnownAddress.objects.filter(key=key).update(expires_at=expires_at):
+        return
+    try:
+        with transaction.atomic():
+            KnownAddress.objects.create(key=key, expires_at=expires_at)
+    except IntegrityError:
+        # The same person, at the same moment.
+        return
 
 
 def prune_failures(now: datetime) -> int:
-    """Delete the counts that have fallen due. Returns how many there were."""
-    deleted, _ = FailedSignIns.objects.filter(expires_at__lte=now).delete()
-    return deleted
+    """Delete the counts and the known addresses that have fallen due. Returns how many there were."""
+    return sum(kind._default_manager.filter(expires_at__lte=now).delete()[0] for kind in (FailedSignIns, KnownAddress))
 
 
 def _too_many(seconds: float) -> TooManyRequests:

@@ -143,6 +143,7 @@ MIDDLEWARE = [
     "accounts.middleware.ChangeOrigin",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "accounts.middleware.SignInRefusals",
 ]
 
 TEMPLATES: list[dict[str, Any]] = [
@@ -193,6 +194,12 @@ ACCESS_TOKEN_SECONDS = env.integer("JWT_ACCESS_TOKEN_EXPIRES", 3600, at_least=1)
 REFRESH_TOKEN_SECONDS = env.integer("JWT_REFRESH_TOKEN_EXPIRES", 2592000, at_least=1)
 # Failed sign-ins of one account from one address before it has to wait.
 SIGN_IN_ATTEMPTS = env.integer("SIGN_IN_ATTEMPTS", 10, at_least=1)
+# Failed sign-ins from one address, with whatever names, within SIGN_IN_LOCKOUT_SECONDS; and of one account, from
+# wherever, within an hour, after which it takes one attempt every ten seconds from addresses it is not known from.
+SIGN_IN_ATTEMPTS_PER_ADDRESS = env.integer("SIGN_IN_ATTEMPTS_PER_ADDRESS", 100, at_least=1)
+SIGN_IN_ATTEMPTS_PER_ACCOUNT = env.integer("SIGN_IN_ATTEMPTS_PER_ACCOUNT", 50, at_least=1)
+# Whether changing the own password or address asks for the current password.
+REQUIRE_CURRENT_PASSWORD = env.flag("REQUIRE_CURRENT_PASSWORD", False)
 SIGN_IN_LOCKOUT_SECONDS = env.integer("SIGN_IN_LOCKOUT_SECONDS", 300, at_least=1)
 
 # Claims and lifetimes are set by `accounts.tokens`; the library only needs to know the name of this claim.

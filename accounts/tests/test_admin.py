@@ -67,7 +67,7 @@ def test_too_many_failures_are_told_with_the_time_to_wait(client, alice, setting
     for _ in range(2):
         sign_in(client, "alice", "wrong password")
     answer = sign_in(client, "alice")
-    assert answer.status_code == 200
+    assert answer.status_code == 429
     assert re.search(r"Too many failed sign-ins. Try again in \d+ seconds.", answer.content.decode())
     assert "_auth_user_id" not in client.session
 
@@ -83,6 +83,17 @@ def test_deactivated_account_is_signed_out_at_once(client, alice):
     client.force_login(alice)
     User.objects.update(is_active=False)
     assert client.get("/admin/").status_code == 302
+
+
+def test_a_cookie_does_not_come_back_with_its_account(client, alice):
+    client.force_login(alice)
+    assert client.get("/admin/").status_code == 200
+    for is_active in (False, True):
+        alice.is_active = is_active
+        alice.save(update_fields=["is_active"])
+    assert client.get("/admin/").status_code == 302
+    client.force_login(alice)
+    assert client.get("/admin/").status_code == 200
 
 
 # --- Who sees what ---------------------------------------------------------------------------------------------------

@@ -190,12 +190,14 @@ def test_deleted_account_is_not_found(alice):
     refused(client.get(ME), "User not found")
 
 
-def test_inactive_account_is_refused_and_comes_back_with_its_session(alice):
-    client = api_client(alice)
-    User.objects.update(is_active=False)
+def test_a_deactivated_account_comes_back_without_its_sessions(admin, alice):
+    client, boss = api_client(alice), api_client(admin)
+    url = f"/api/v2/auth/users/{alice.id}"
+    boss.put(url, {"is_active": False})
     refused(client.get(ME), "User account is deactivated")
-    User.objects.update(is_active=True)
-    assert client.get(ME).status_code == 200
+    boss.put(url, {"is_active": True})
+    refused(client.get(ME), "Token has been revoked")
+    assert api_client(User.objects.get(pk=alice.pk)).get(ME).status_code == 200
 
 
 def test_account_is_judged_before_the_session(alice):

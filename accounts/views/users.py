@@ -16,6 +16,7 @@ from accounts.models import Role, User
 from accounts.permissions import IsAdmin
 from accounts.serializers import RegisterSerializer, UserSerializer, validated
 from accounts.services import AccountChanges
+from accounts.throttle import client_address
 from accounts.validators import INVALID_EMAIL, is_email
 from accounts.views.sign_in import schema_object
 from cronsched.api.errors import json_object, require_json
@@ -53,10 +54,11 @@ class UserViewSet(APIViewSet):
     def update(self, request: Request, user_id: str) -> Response:
         require_json(request)
         user = profile(request, user_id, refusal="Forbidden. You can only update your own profile.")
-        changes = read_changes(json_object(request), user, by=caller(request))
-        services.update_account(
-            user, changes, keep_session=current_session(request).id, by=caller(request), now=timezone.now()
-        )
+        data, by, now = json_object(request), caller(request), timezone.now()
+        changes = read_changes(data, user, by=by)
+        if settings.REQUIRE_CURRENT_PASSWORD and user == by and {"email", "password"} & set(changes.fields):
+            services.confirm_password(user, _current_password(data), address=client_address(request), now=now)
+        services.update_account(user, changes, keep_session=current_session(request).id, by=by, now=now)
         return Response(
             {
                 "message": "User updated successfully",
@@ -123,6 +125,13 @@ def _password(data: Mapping[str, Any]) -> str | None:
     if not password.strip():
         # The sign-in refuses it, the account could never be entered again.
         raise DomainError("Invalid password", "Password must not be blank.", field="password")
+    return password
+
+
+def _current_password(data: Mapping[str, Any]) -> str | None:
+    password = data.get("current_password")
+    if password is not None and not isinstance(password, str):
+        raise DomainError("Invalid payload", '"current_password" must be a string.', field="current_password")
     return password
 
 

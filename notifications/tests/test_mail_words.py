@@ -14,12 +14,13 @@ from jobs.tests.factories import make_execution, make_job
 from notifications.channels.base import OutgoingMessage
 from notifications.channels.email import render
 from notifications.models import Delivery
+from notifications.security import tell_of_changed_credentials
 from notifications.services import notify
 from notifications.tests.conftest import NOON, use_mail_server
 
 KINDS = [
     *("job_failure", "job_success", "job_recovered", "job_unknown", "job_missed"),
-    *("job_disabled", "job_ending", "digest"),
+    *("job_disabled", "job_ending", "digest", "account_changed"),
 ]
 # HTML leaves these open.
 VOID = {"meta", "br", "img", "input", "hr"}
@@ -101,6 +102,7 @@ def mails(name=PLAIN, **run):
         events.end_date_reminder(job, 7, due=7, to=dora.email, renew_url="https://cron.example/renew/x", now=NOON),
     ]
     notify(told, now=NOON)
+    tell_of_changed_credentials(user=dora, address=dora.email, changed=["password"])
     digests.send(digests.DAILY, now=NOON + timedelta(days=1))
     return {row.kind: rendered(row) for row in Delivery.objects.all()}
 

@@ -31,7 +31,7 @@ def jobs(db: None) -> list[Job]:
 def web(transactional_db: None, tmp_path: Path) -> Iterator[Web]:
     token = token_for(make_user(role="admin"))
     with (
-        web_process(tmp_path / "web.log", **production(WEB_CONCURRENCY="1")) as address,
+        web_process(tmp_path / "web.log", **production(WEB_WORKERS="1")) as address,
         closing(Web(address, token)) as web,
     ):
         yield web

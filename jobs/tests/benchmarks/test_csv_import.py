@@ -44,7 +44,7 @@ def test_upload_of_a_large_file(tmp_path: Path) -> None:
         empty_tables()
         make_team(name="Ops")
         token = token_for(make_user(role="admin"))
-        with web_process(tmp_path / "web.log", **production(WEB_CONCURRENCY="1")) as web, Competitor() as competitor:
+        with web_process(tmp_path / "web.log", **production(WEB_WORKERS="1")) as web, Competitor() as competitor:
             seconds.append(upload(f"{web}/api/v2/jobs/bulk-upload", token))
         waits.append(competitor.longest)
         assert Job.objects.count() == ROWS

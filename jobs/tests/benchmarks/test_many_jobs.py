@@ -37,7 +37,7 @@ def test_many_active_jobs(target: Target, tmp_path: Path) -> None:
     started = time.time()
     with (
         scheduler(tmp_path / "scheduler.log") as pid,
-        web_process(tmp_path / "web.log", **production(WEB_CONCURRENCY="1")) as web,
+        web_process(tmp_path / "web.log", **production(WEB_WORKERS="1")) as web,
     ):
         assert target.wait_for(1, until=time.time() + 60)
         ready = target.take()[0].at - started
