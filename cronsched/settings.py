@@ -230,6 +230,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "cronsched.api.openapi.complete_operations",
     ],
+    # One set of choices under several names of fields.
+    "ENUM_NAME_OVERRIDES": {"OnResumeEnum": "jobs.models.OnResume"},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

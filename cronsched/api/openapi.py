@@ -174,6 +174,7 @@ class Answer:
     example: Any
     text: str = "Done."
     leads_to: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    media_type: str = JSON
 
 
 def leads_to(*operations: str, **places: str) -> dict[str, dict[str, str]]:
@@ -229,7 +230,7 @@ def operation(
         shown = [OpenApiExample(title, value, request_only=True) for title, value in body.examples.items()]
         request = {body.media_type: OpenApiRequest(body.form, examples=shown)}
     responses: dict[Any, OpenApiResponse] = {
-        (status, JSON): OpenApiResponse(
+        (status, answer.media_type): OpenApiResponse(
             answer.form, answer.text, [OpenApiExample("Example", answer.example, response_only=True)]
         )
         for status, answer in answers.items()

@@ -113,6 +113,13 @@ TABLE = [
     Row("POST", "jobs/{job_id}/execute", owner(200, "execute"), {}),
     Row("POST", "jobs/{job_id}/renew", owner(200, "update"), {"days": 30, "reason": "Still needed"}),
     Row("GET", "jobs/{job_id}/renewals", accounts_only(200)),
+    Row("POST", "jobs/{job_id}/pause", owner(200, "update"), {"reason": "Moved"}),
+    Row("POST", "jobs/{job_id}/resume", owner(200, "update"), {}),
+    Row("GET", "jobs/{job_id}/revisions", accounts_only(200)),
+    # It has no revision yet, and that is only told to those who may know.
+    Row("POST", "jobs/{job_id}/revisions/{number}/restore", owner(404, "update"), {}),
+    Row("GET", "audit", accounts_only(200)),
+    Row("GET", "audit.csv", accounts_only(200)),
     Row("POST", "jobs/{job_id}/check-target", owner(200, "check")),
     Row("POST", "jobs/{job_id}/signing-secret", owner(200, "update"), {}),
     Row("DELETE", "jobs/{job_id}/signing-secret/previous", owner(200, "update")),
@@ -177,6 +184,7 @@ class World:
             "notification_id": tell(mine).id,
             "category_id": make_category().id,
             "team_id": make_team().id,
+            "number": 1,
             "refresh_token": issue_pair(make_session(mine), now=mine.created_at).refresh,
         }
 

@@ -60,6 +60,20 @@ JOB: dict[str, Any] = {
     "signing_secrets": 0,
     "consecutive_failures": 0,
     "target_check": {"checked_at": "2026-01-15T18:30:00.000Z", "ok": True, "findings": []},
+    "paused": None,
+}
+PAUSED_JOB = {
+    **JOB,
+    "is_active": False,
+    "next_execution_at": None,
+    "paused": {
+        "by": "john",
+        "at": "2026-01-16T09:00:00.000Z",
+        "reason": "Target is moved",
+        "until": "2026-01-23T08:00:00.000Z",
+        "on_resume": "skip",
+        "batch_id": None,
+    },
 }
 NEW_GITHUB_JOB = {
     "name": "Daily backup",

@@ -17,13 +17,12 @@ from cronsched.api.errors import json_object, with_etag
 from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError, PayloadTooLarge
-from cronsched.lib.ids import known_id
 from cronsched.lib.input import payload
 from jobs import services
 from jobs.api import descriptions as describe
 from jobs.api.listing import page_of_jobs
-from jobs.api.lookup import find_job
-from jobs.api.serializers import execution_object, job_object, target_check
+from jobs.api.lookup import find_job, shown_job
+from jobs.api.serializers import execution_object, target_check
 from jobs.definitions import scheduling_options
 from jobs.importing.rows import read_table
 from jobs.models import Job
@@ -51,7 +50,7 @@ class JobViewSet(APIViewSet):
 
     @describe.GET_JOB
     def retrieve(self, request: Request, job_id: str) -> Response:
-        return Response({"job": _shown(job_id, timezone.now())})
+        return Response({"job": shown_job(job_id, timezone.now())})
 
     @describe.CREATE_JOB
     def create(self, request: Request) -> Response:
@@ -132,16 +131,7 @@ class JobViewSet(APIViewSet):
 def _written(message: str, job: Job, now: datetime) -> dict[str, Any]:
     """Return the answer to a write: the job as it is stored now, and the doubts about its expression."""
     warnings = scheduling_options.warnings_of(job.cron_expression)
-    return {"message": message, "job": _shown(str(job.pk), now), "warnings": warnings}
-
-
-def _shown(job_id: str, now: datetime) -> dict[str, Any]:
-    """Return the job object of the job with that id, as it is stored now. Raises `NotFound`."""
-    known = known_id(job_id)
-    found = job_object(known, now=now) if known else None
-    if found is None:
-        raise services.job_not_found(job_id)
-    return found
+    return {"message": message, "job": shown_job(str(job.pk), now), "warnings": warnings}
 
 
 def _uploaded_file(request: Request) -> "UploadedFile[bytes]":

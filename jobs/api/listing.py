@@ -4,14 +4,12 @@ A client that asks for nothing gets every job, newest first.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db.models import F, Func, Q, TextField, Value
 from django.db.models.functions import Concat, Lower
 
-from cronsched.lib.errors import DomainError, Problem
 from cronsched.lib.input import query
 from jobs.api.serializers import job_objects
 from jobs.models import Job, JobQuerySet
@@ -37,12 +35,6 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 
 
-@dataclass(frozen=True)
-class Page:
-    number: int
-    limit: int
-
-
 def page_of_jobs(params: Mapping[str, str], *, now: datetime) -> dict[str, Any]:
     """Return the body of the list. Raises `DomainError` (400) for parameters that cannot be read."""
     jobs = _ordered(_matching(Job.objects.all(), query.search(params)), query.ordering(params, list(ORDERS)))
@@ -51,11 +43,9 @@ def page_of_jobs(params: Mapping[str, str], *, now: datetime) -> dict[str, Any]:
         found = job_objects(jobs, now=now)
         return {"count": len(found), "jobs": found}
     total = jobs.count()
-    start = (page.number - 1) * page.limit
     # Far pages are empty without asking: their offset may be beyond what a database can count.
-    found = job_objects(jobs[start : start + page.limit], now=now) if start < total else []
-    paging = {"total": total, "page": page.number, "limit": page.limit, "total_pages": -(-total // page.limit)}
-    return {"count": len(found), "jobs": found, **paging}
+    found = job_objects(jobs[page.start : page.start + page.limit], now=now) if page.start < total else []
+    return {"count": len(found), "jobs": found, "total": total, **page.described(total)}
 
 
 def _matching(jobs: JobQuerySet, wanted: str) -> JobQuerySet:
@@ -74,18 +64,7 @@ def _ordered(jobs: JobQuerySet, order: str | None) -> JobQuerySet:
     return jobs.order_by(expression.desc() if order.startswith("-") else expression.asc(), "id")
 
 
-def _page(params: Mapping[str, str]) -> Page | None:
+def _page(params: Mapping[str, str]) -> query.Page | None:
     if not {"page", "limit"} & set(params):
         return None
-    return Page(
-        _number(params, "page", query.Whole(default=1, low=1)),
-        _number(params, "limit", query.Whole(default=DEFAULT_LIMIT, low=1, high=MAX_LIMIT)),
-    )
-
-
-def _number(params: Mapping[str, str], name: str, kind: query.Whole) -> int:
-    value = kind.read(name, params[name]) if name in params else kind.default
-    if isinstance(value, Problem):
-        bounds = f"of at least {kind.low}" if kind.high is None else f"from {kind.low} to {kind.high}"
-        raise DomainError(f"Invalid {name}", f"{name} must be a whole number {bounds}.")
-    return value
+    return query.page(params, default=DEFAULT_LIMIT, highest=MAX_LIMIT)

@@ -1,5 +1,6 @@
 """Finding what a path names."""
 
+from datetime import datetime
 from typing import Any, TypeVar
 
 from django.db.models import Model, UUIDField
@@ -7,6 +8,7 @@ from django.db.models import Model, UUIDField
 from cronsched.api.openapi import Refusal
 from cronsched.lib.db.prepared import Param, PreparedQuery
 from cronsched.lib.ids import known_id
+from jobs.api.serializers import job_object
 from jobs.models import Job
 from jobs.services import job_not_found
 
@@ -32,3 +34,12 @@ def find_job(text: str) -> Job:
     if job is None:
         raise job_not_found(text)
     return job
+
+
+def shown_job(text: str, now: datetime) -> dict[str, Any]:
+    """Return the job object of the job with the id written in `text`, as it is stored now. Raises `NotFound`."""
+    known = known_id(text)
+    found = job_object(known, now=now) if known else None
+    if found is None:
+        raise job_not_found(text)
+    return found

@@ -4,7 +4,7 @@ Jobs are written from plain rows, not from models: clients poll the whole list, 
 relations cost more than everything else about that answer.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cache, partial
 from typing import Any
@@ -17,6 +17,7 @@ from rest_framework import serializers
 
 from cronsched.api.errors import utc_text
 from cronsched.lib.db import batches
+from cronsched.lib.db.batches import IdIn
 from cronsched.lib.db.prepared import Param, PreparedQuery
 from jobs import cron
 from jobs.definitions import request_options
@@ -29,7 +30,9 @@ from jobs.models import (
     GitHubRun,
     Job,
     JobExecution,
+    JobPause,
     JobQuerySet,
+    OnResume,
     Overlap,
     RetryOn,
     Status,
@@ -87,10 +90,34 @@ _ONE = PreparedQuery(lambda: _rows(Job.objects.filter(pk=Param("id", UUIDField()
 def _written(rows: Iterable[tuple[Any, ...]], now: datetime) -> list[dict[str, Any]]:
     # Many jobs share a schedule.
     next_execution_at = cache(partial(_next_execution_at, now=now))
-    return [_job_object(dict(zip(COLUMNS, row, strict=True)), next_execution_at) for row in rows]
+    jobs = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    paused = _pauses([job["id"] for job in jobs if not job["is_active"]])
+    return [_job_object(job, next_execution_at, paused.get(job["id"])) for job in jobs]
 
 
-def _job_object(row: dict[str, Any], next_execution_at: Callable[[str, str], str | None]) -> dict[str, Any]:
+def _pauses(job_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    """Return the pauses that these jobs are in, as far as they are on record."""
+    if not job_ids:
+        return {}
+    found = JobPause.objects.filter(IdIn("job_id", job_ids), ended_at=None).order_by("began_at", "id")
+    return {pause.job_id: paused_object(pause) for pause in found}
+
+
+def paused_object(pause: JobPause) -> dict[str, Any]:
+    """Return a pause as the API shows it."""
+    return {
+        "by": pause.by_name,
+        "at": utc_text(pause.began_at),
+        "reason": pause.reason or None,
+        "until": utc_text(pause.until),
+        "on_resume": pause.on_resume,
+        "batch_id": None if pause.batch_id is None else str(pause.batch_id),
+    }
+
+
+def _job_object(
+    row: dict[str, Any], next_execution_at: Callable[[str, str], str | None], paused: dict[str, Any] | None
+) -> dict[str, Any]:
     owner = row["created_by_id"]
     zone = row["timezone"] or settings.SCHEDULER_TIMEZONE
     return {
@@ -118,6 +145,7 @@ def _job_object(row: dict[str, Any], next_execution_at: Callable[[str, str], str
         **request_options.shown(row["request_options"]),
         "consecutive_failures": row["consecutive_failures"],
         "target_check": target_check(row["target_findings"], row["target_checked_at"]),
+        "paused": paused,
     }
 
 
@@ -316,6 +344,15 @@ class TargetCheckSerializer(Form):
     findings = FindingSerializer(many=True)
 
 
+class PausedSerializer(Form):
+    by = serializers.CharField(help_text="Name of the account, or `scheduler`.")
+    at = serializers.DateTimeField()
+    reason = serializers.CharField(allow_null=True)
+    until = serializers.DateTimeField(allow_null=True)
+    on_resume = serializers.ChoiceField(OnResume.choices)
+    batch_id = serializers.UUIDField(allow_null=True)
+
+
 class JobSerializer(Form):
     """A job as every answer shows it."""
 
@@ -369,10 +406,15 @@ class JobSerializer(Form):
     )
     consecutive_failures = serializers.IntegerField(help_text="Runs that failed in a row, up to now.")
     target_check = TargetCheckSerializer(allow_null=True, help_text="What the last check of the target came to.")
+    paused = PausedSerializer(allow_null=True, help_text="The pause the job is in; null where none is on record.")
 
 
 class JobAnswerSerializer(Form):
     job = JobSerializer()
+
+
+class ActedSerializer(JobAnswerSerializer):
+    message = serializers.CharField()
 
 
 class JobWrittenSerializer(JobAnswerSerializer):

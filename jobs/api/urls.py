@@ -1,10 +1,12 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.parsers import MultiPartParser
 
+from jobs.api.audit import AuditViewSet, RevisionViewSet
 from jobs.api.cron_tools import CronToolsViewSet
 from jobs.api.executions import ExecutionViewSet, JobExecutionViewSet
 from jobs.api.github import GitHubWebhookViewSet
 from jobs.api.jobs import JobViewSet
+from jobs.api.pauses import PauseViewSet
 from jobs.api.renewals import RenewalViewSet
 from jobs.api.scheduler import SchedulerViewSet
 
@@ -25,6 +27,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/<str:job_id>/executions/<str:execution_id>", JobExecutionViewSet.as_view({"get": "retrieve"})),
     path("jobs/<str:job_id>/renew", RenewalViewSet.as_view({"post": "create"})),
     path("jobs/<str:job_id>/renewals", RenewalViewSet.as_view({"get": "list"})),
+    path("jobs/<str:job_id>/pause", PauseViewSet.as_view({"post": "pause"})),
+    path("jobs/<str:job_id>/resume", PauseViewSet.as_view({"post": "resume"})),
+    path("jobs/<str:job_id>/revisions", RevisionViewSet.as_view({"get": "list"})),
+    path("jobs/<str:job_id>/revisions/<str:number>/restore", RevisionViewSet.as_view({"post": "restore"})),
+    path("audit", AuditViewSet.as_view({"get": "list"})),
+    path("audit.csv", AuditViewSet.as_view({"get": "export"})),
     path("executions", ExecutionViewSet.as_view({"get": "list"})),
     path("executions/statistics", ExecutionViewSet.as_view({"get": "statistics"})),
     path("executions/<str:execution_id>", ExecutionViewSet.as_view({"get": "retrieve"})),

@@ -134,10 +134,15 @@ def restored(job: Job, number: int) -> dict[str, Any]:
     """
     later = [row for row in of_job(job.pk) if row.revision is not None and row.revision > number]
     if number > job.revision or [row.revision for row in later] != list(range(job.revision, number, -1)):
-        raise NotFound("Revision not found", f"Job {job.pk} has no revision {number} that is still on record.")
+        raise not_found(job.pk, number)
     if number == 0 and later and later[-1].action == f"{OBJECT}.created":
         raise NotFound("Revision not found", "Before revision 1 there was no job.")
     return {name: value for name, value in _undone(later).items() if name not in NOT_RESTORED}
+
+
+def not_found(job_id: object, number: object) -> NotFound:
+    """Word that a job has no such revision, or none that is still on record."""
+    return NotFound("Revision not found", f"Job {job_id} has no revision {number} that is still on record.")
 
 
 def _undone(newest_first: Iterable[AuditEntry]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from jobs.schedule.scheduled_job import ScheduledJob
 
 # Runs that one resume may make up for. More of them are a burst that nobody wants.
 MAX_MADE_UP = 1000
+TOO_MANY = f'More than {MAX_MADE_UP} runs were kept back. Resume with "last" or "skip".'
 SYSTEM = "scheduler"
 
 
@@ -88,8 +89,7 @@ def _kept_back(job: ScheduledJob, missed: str, *, after: datetime, until: dateti
         return [moment] if moment is not None and moment > after else []
     times = list(cron.fire_times_between(expression, zone, after=after, until=last, limit=MAX_MADE_UP + 1))
     if len(times) > MAX_MADE_UP:
-        message = f'More than {MAX_MADE_UP} runs were kept back. Resume with "last" or "skip".'
-        raise DomainError("Invalid missed", message, field="missed")
+        raise DomainError("Invalid missed", TOO_MANY, field="missed")
     return times
 
 

@@ -6,7 +6,7 @@ Numbers and booleans that the contract names are 422 when wrong, all reported to
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from cronsched.lib.config.env import FALSE_WORDS, TRUE_WORDS
 from cronsched.lib.errors import DomainError, Problem, SchemaError
@@ -85,3 +85,34 @@ def ordering(params: Mapping[str, str], fields: Sequence[str]) -> str | None:
     if text not in allowed:
         raise DomainError("Invalid ordering", f"ordering must be one of: {', '.join(allowed)}.")
     return text
+
+
+class Page(NamedTuple):
+    """Which rows of a list are asked for. `start` counts those before it."""
+
+    number: int
+    limit: int
+
+    @property
+    def start(self) -> int:
+        return (self.number - 1) * self.limit
+
+    def described(self, total: int) -> dict[str, int]:
+        """Return what an answer says of a page of `total` rows."""
+        return {"page": self.number, "limit": self.limit, "total_pages": -(-total // self.limit)}
+
+
+def page(params: Mapping[str, str], *, default: int, highest: int) -> Page:
+    """Return the page that `page` and `limit` ask for. Raises `DomainError` (400)."""
+    return Page(
+        _number(params, "page", Whole(default=1, low=1)),
+        _number(params, "limit", Whole(default=default, low=1, high=highest)),
+    )
+
+
+def _number(params: Mapping[str, str], name: str, kind: Whole) -> int:
+    value = kind.read(name, params[name]) if name in params else kind.default
+    if isinstance(value, Problem):
+        bounds = f"of at least {kind.low}" if kind.high is None else f"from {kind.low} to {kind.high}"
+        raise DomainError(f"Invalid {name}", f"{name} must be a whole number {bounds}.")
+    return value

@@ -54,6 +54,18 @@ def read(params: Mapping[str, str]) -> DateRange:
     return DateRange(start, end)
 
 
+def read_instant(text: str, field: str) -> datetime:
+    """Return the instant written in `text`, without an offset UTC. Raises `DomainError` (400) naming `field`."""
+    try:
+        moment, is_day = _bound(text)
+    except DomainError:
+        moment, is_day = None, False
+    if moment is None or is_day:
+        message = f"{field} must be an ISO 8601 instant such as 2026-01-23T08:00:00Z."
+        raise DomainError(f"Invalid {field}", message, field=field)
+    return moment
+
+
 def _bound(value: str) -> tuple[datetime | None, bool]:
     """Return the instant `value` names and whether it is a date without a time."""
     text = value.strip()
