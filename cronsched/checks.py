@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.db import connections
 
 from cronsched.lib.config import env
@@ -127,6 +127,13 @@ def file_system_of(path: Path, mounts: Path) -> str:
         if path.is_relative_to(where) and where.is_relative_to(found):
             found, kind = where, this_kind
     return kind
+
+
+@register(TAG, deploy=True)
+def check_time_zones(**_: Any) -> Messages:
+    """Say by which rules fire times are computed."""
+    text = f"Time zones follow tzdata {time_zones.version()}, on every host that has the same requirements."
+    return _say(True, Info, "I021", text, "pip install -r requirements.txt brings the locked release.")
 
 
 @register(Tags.database)

@@ -38,6 +38,8 @@ def stop(signum: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
+    # Whoever started this may have kept signals from itself, which goes on to its children.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
     signal.signal(signal.SIGHUP, stop)
     command.Printer = OneClock
     # Without -e honcho would read .env itself and let it win over the process environment.

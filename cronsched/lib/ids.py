@@ -7,15 +7,15 @@ from uuid import UUID
 
 
 def uuid7() -> UUID:
-    """Return a UUID version 7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then random bits.
+    """Return a UUID version 7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, 12 of a part of one, then random.
 
-    New rows land at the end of the primary key's index instead of all over it.
+    New rows land at the end of the primary key's index instead of all over it, and rows of one instant stay in the
+    order in which they were made.
     """
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
-    value = (value & ~(0xF << 76)) | (0x7 << 76)
-    value = (value & ~(0x3 << 62)) | (0x2 << 62)
-    return UUID(int=value)
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    part = (nanoseconds << 12) // 1_000_000
+    random = int.from_bytes(os.urandom(8), "big") >> 2
+    return UUID(int=(milliseconds << 80) | (0x7 << 76) | (part << 64) | (0x2 << 62) | random)
 
 
 _WRITTEN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -10,9 +10,9 @@ file, and before that no new one can be opened. So whoever notices closes the id
 
 import os
 import sqlite3
+import weakref
 from threading import Lock
 from typing import Any
-from weakref import WeakSet
 
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
@@ -40,7 +40,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """A thread's connection. Between two uses it is idle, and may be closed by another thread."""
 
     _lock = Lock()
-    _idle: "WeakSet[DatabaseWrapper]" = WeakSet()
+    _idle: "weakref.WeakSet[DatabaseWrapper]" = weakref.WeakSet()
     _opened: tuple[Identity, Identity] = (None, None)
 
     @cached_property
@@ -56,6 +56,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
         except OperationalError:
             self._close_stale()
             raise
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        connection = super().get_new_connection(conn_params)
+        # A thread that ends takes its connection with it, and Python wants to be told that nobody needs it any more.
+        self._finalizer = weakref.finalize(self, connection.close)
+        self._finalizer.atexit = False
+        return connection
+
+    def _close(self) -> None:
+        super()._close()  # type: ignore[misc]  # untyped in the stubs
+        if self.connection is not None:
+            self._finalizer.detach()
 
     def init_connection_state(self) -> None:
         super().init_connection_state()
@@ -76,6 +88,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             for other in [idle for idle in self._idle if idle._is_stale()]:
                 self._idle.discard(other)
                 connection, other.connection = other.connection, None
+                other._finalizer.detach()
                 connection.close()
 
     def _is_stale(self) -> bool:
