@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.db import connections
 
+from cronsched.lib import time_zones
 from cronsched.lib.config import env
 
 TAG = "cronsched"
