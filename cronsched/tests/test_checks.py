@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+import tzdata
 from django.conf import settings
-from django.core.checks import run_checks
+from django.core.checks import WARNING, run_checks
 from django.db import connection
 from django.test import override_settings
 
@@ -23,15 +24,20 @@ PROPER = {
 
 
 def found(**changed):
-    """Return the ids of our own messages under a deployment with `changed`."""
+    """Return the ids of our own warnings and errors under a deployment with `changed`."""
     with override_settings(**{**PROPER, **changed}):
         messages = run_checks(tags=[checks.TAG], include_deployment_checks=True)
     assert all(message.hint for message in messages)
-    return [(message.id or "").removeprefix("cronsched.") for message in messages]
+    return [(message.id or "").removeprefix("cronsched.") for message in messages if message.level >= WARNING]
 
 
-def test_a_proper_deployment_has_nothing_to_hear():
+def test_a_proper_deployment_has_no_warning_to_hear():
     assert found() == []
+
+
+def test_the_release_of_the_zones_is_told():
+    (told,) = [message for message in run_checks(include_deployment_checks=True) if message.id == "cronsched.I021"]
+    assert f"tzdata {tzdata.IANA_VERSION}" in told.msg
 
 
 @pytest.mark.parametrize("name", ["SCHEDULER_LOCK_PATH", "SCHEDULER_LOCK_STALE_SECONDS"])
