@@ -1,0 +1,32 @@
+"""What the leader does for jobs besides sending. A chore of a screen or more has a module here; the others live with
+what they are about, and are only named.
+"""
+
+from cronsched.lib.chores import CronChore, IntervalChore
+from jobs import services
+from jobs.chores import prune_history, sweep
+from jobs.end_dates import renewal
+from jobs.end_dates.reminders import maintain_end_dates
+from jobs.github import rate_limits, tracking
+from jobs.notices import digests
+from jobs.notices.digests import DAILY, WEEKLY
+from jobs.targets import checks
+
+CHORES = [
+    IntervalChore("sweep", 10, lambda now, may_act: sweep.sweep(now=now, may_act=may_act), at_once=True),
+    # How often runs at GitHub are looked through for those due to be polled, and targets for those still unchecked.
+    IntervalChore("follow", 2, lambda now, may_act: tracking.follow(now=now, may_act=may_act), executor="targets"),
+    IntervalChore(
+        "check_targets", 10, lambda now, may_act: checks.check_due(now=now, may_act=may_act), executor="targets"
+    ),
+    IntervalChore("resume_paused", 10, lambda now, may_act: services.resume_what_has_run_out(now=now, may_act=may_act)),
+    CronChore("end_dates", "0 9 * * mon", lambda now, may_act: maintain_end_dates(now=now)),
+    CronChore(
+        "prune_history", "15 3 * * *", lambda now, may_act: prune_history.prune_history(now=now, may_act=may_act)
+    ),
+    CronChore("forget_buckets", "25 3 * * *", lambda now, may_act: rate_limits.forget_idle(now=now)),
+    CronChore("reminders", "0 8 * * *", lambda now, may_act: renewal.remind(now=now, may_act=may_act)),
+    CronChore("daily_digests", "5 8 * * *", lambda now, may_act: digests.send(DAILY, now=now, may_act=may_act)),
+    CronChore("weekly_reports", "10 8 * * mon", lambda now, may_act: digests.send(WEEKLY, now=now, may_act=may_act)),
+    CronChore("recount", "45 9 * * *", lambda now, may_act: prune_history.recount_yesterday(now=now)),
+]

@@ -1,20 +1,17 @@
 """Deletes executions that are older than the retention, and repairs the daily counts."""
 
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 
+from cronsched.lib.chores import MayAct
 from jobs.history import daily_counts, retention
 from jobs.models import DailyCount, JobExecution, Status
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-
-# Says whether this process may go on; asked between two portions.
-MayAct = Callable[[], bool]
 
 
 def prune_history(*, now: datetime, may_act: MayAct) -> int:

@@ -1,7 +1,7 @@
 """Settles runs whose sender is gone."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from cronsched.lib.chores import MayAct
 from cronsched.lib.db import batches
 from cronsched.lib.db.outages import piecewise
 from jobs.github import tracking
@@ -26,9 +27,6 @@ SWEEP_MARGIN = timedelta(seconds=30)
 NO_DEADLINE = timedelta(hours=2)
 SENDER_GONE = "The sender died or lost the database while the request was out."
 
-# Says whether this process may go on; asked between two portions.
-MayAct = Callable[[], bool]
-
 
 def sweep(*, now: datetime, may_act: MayAct) -> int:
     """Call runs unknown that should have ended long ago, and alert; return how many.
@@ -41,6 +39,8 @@ def sweep(*, now: datetime, may_act: MayAct) -> int:
         total += swept
         if swept < BATCH:
             break
+    if total:
+        logger.warning("%d runs have an unknown outcome: their sender died or lost the database", total)
     return total
 
 

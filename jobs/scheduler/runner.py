@@ -22,27 +22,21 @@ from django.db import connection
 from django.db.models import F
 
 from cronsched.api.errors import utc_text
+from cronsched.lib.chores import CronChore, IntervalChore, catalogue
 from cronsched.lib.clock import uptime
 from cronsched.lib.db.outages import UNREACHABLE, first_line
-from jobs.chores.cron_chore import Chore, RareChore, every, every_second
-from jobs.chores.prune_history import prune_history, recount_yesterday
 from jobs.chores.reconcile import Reconciler
 from jobs.chores.sweep import sweep
-from jobs.end_dates import renewal
-from jobs.end_dates.reminders import maintain_end_dates
-from jobs.github import rate_limits, tracking
 from jobs.models import HOUR, Job, SchedulerLease
-from jobs.notices import digests
-from jobs.notices.digests import DAILY, WEEKLY
 from jobs.schedule.scheduled_job import DEADLINE_MARGIN
 from jobs.scheduler import lease
 from jobs.scheduler.claim import rehearse
+from jobs.scheduler.entries import Entry, at_times_of, every, every_second, is_due
 from jobs.scheduler.lease import Sighting, Term
 from jobs.scheduler.sender import CLOSING_SECONDS, Sender
 from jobs.scheduler.turns import Turn, write_turn
 from jobs.scheduler.workers import Calls, Workers
-from jobs.targets import checks
-from notifications import delivery, retention
+from notifications import delivery
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +44,9 @@ logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.5
 CLOCK_JUMP_SECONDS = 2.0
 # What must be punctual has a thread of its own, and so has what walks over whole tables: each thread has a connection,
-# and each connection a cache. Rare chores come one at a time, because each adds to the one list of what was done.
-# What waits for GitHub and for hosts must not keep notices from being delivered.
-THREADS = {"claim": 1, "lease": 1, "reconcile": 1, "chores": 2, "rare": 1, "targets": 2}
-SWEEP_SECONDS = 10.0
-# How often GitHub runs are looked for that it is time to look at, and targets that are still to be checked.
-FOLLOW_SECONDS = 2.0
-CHECK_SECONDS = 10.0
+# and each connection a cache. Chores with a cron expression come one at a time, because each adds to the one list of
+# what was done. What waits for GitHub and for hosts must not keep notices from being delivered.
+THREADS = {"claim": 1, "lease": 1, "reconcile": 1, "chores": 2, "cron": 1, "targets": 2}
 TIDY_SECONDS = 30.0
 # This thread has not spoken to the database since it took the lease. The first word may find the connection gone, after
 # a restart of the server or a night's silence; on a new one it is heard.
@@ -203,7 +193,7 @@ class Leader:
 
     def lead(self, stop: Event) -> None:
         """Do the chores until `stop` is set or the term is lost. Hands the lease over at once where it still can."""
-        self._add_chores()
+        self._add_entries()
         self._let_workers_act()
         self._scheduler.start()
         try:
@@ -235,7 +225,7 @@ class Leader:
             if abs(offset - before) > CLOCK_JUMP_SECONDS:
                 logger.warning("The host's clock jumped by %.0f s: planning the chores anew", offset - before)
                 self._scheduler.remove_all_jobs()
-                self._add_chores()
+                self._add_entries()
             before = offset
 
     def _hand_over(self) -> None:
@@ -250,47 +240,34 @@ class Leader:
                 logger.warning("The lease could not be handed over: %s", first_line(error))
                 connection.close()
 
-    # --- Chores
+    # --- Entries of APScheduler
 
-    def _add_chores(self) -> None:
-        for chore in self._chores():
+    def _add_entries(self) -> None:
+        for entry in self._entries():
             self._scheduler.add_job(
-                Guarded(chore.id, chore.run),
-                chore.trigger(),
-                id=chore.id,
-                executor=chore.executor,
-                **({"next_run_time": datetime.now(self._scheduler.timezone)} if chore.at_once else {}),
+                Guarded(entry.id, entry.run),
+                entry.trigger(),
+                id=entry.id,
+                executor=entry.executor,
+                **({"next_run_time": datetime.now(self._scheduler.timezone)} if entry.at_once else {}),
             )
 
-    def _chores(self) -> list[Chore]:
-        rare = [
-            RareChore("end_dates", "0 9 * * mon", lambda now: maintain_end_dates(now=now)),
-            RareChore("prune_history", "15 3 * * *", self._prune),
-            RareChore("forget_buckets", "25 3 * * *", lambda now: rate_limits.forget_idle(now=now)),
-            RareChore("reminders", "0 8 * * *", lambda now: renewal.remind(now=now, may_act=self.may_act)),
-            RareChore("daily_digests", "5 8 * * *", lambda now: digests.send(DAILY, now=now, may_act=self.may_act)),
-            RareChore(
-                "weekly_reports", "10 8 * * mon", lambda now: digests.send(WEEKLY, now=now, may_act=self.may_act)
-            ),
-            RareChore("tidy_notices", "20 * * * *", lambda now: retention.apply(now=now, may_act=self.may_act)),
-            RareChore("recount", "45 9 * * *", lambda now: recount_yesterday(now=now)),
-        ]
+    def _entries(self) -> list[Entry]:
         return [
-            Chore("claim", every_second, self._claim, executor="claim", at_once=True),
-            Chore("renew", every(lease.RENEW_SECONDS), self._renew, executor="lease"),
-            Chore("resync", every_second, self._answer_resync, executor="reconcile"),
-            Chore(
+            Entry("claim", every_second, self._claim, executor="claim", at_once=True),
+            Entry("renew", every(lease.RENEW_SECONDS), self._renew, executor="lease"),
+            Entry("resync", every_second, self._answer_resync, executor="reconcile"),
+            Entry(
                 "reconcile", every(settings.SCHEDULER_POLL_SECONDS), self._reconcile, executor="reconcile", at_once=True
             ),
-            Chore("sweep", every(SWEEP_SECONDS), self._sweep, at_once=True),
-            Chore("deliver", every_second, self._deliver),
-            Chore("follow", every(FOLLOW_SECONDS), self._follow, executor="targets"),
-            Chore("check_targets", every(CHECK_SECONDS), self._check_targets, executor="targets"),
-            *(
-                Chore(item.id, item.trigger, partial(self._do_rare, item), executor="rare", at_once=True)
-                for item in rare
-            ),
+            *map(self._entry_of, catalogue()),
         ]
+
+    def _entry_of(self, chore: CronChore | IntervalChore) -> Entry:
+        if isinstance(chore, CronChore):
+            return Entry(chore.id, at_times_of(chore), partial(self._do_if_due, chore), executor="cron", at_once=True)
+        run = partial(self._do, chore)
+        return Entry(chore.id, every(chore.seconds), run, executor=chore.executor, at_once=chore.at_once)
 
     def _claim(self) -> None:
         self._sender.run_pass(self.may_act)
@@ -329,35 +306,20 @@ class Leader:
             scheduled_jobs=summary.scheduled_now - chores,
         )
 
-    def _sweep(self) -> None:
-        swept = sweep(now=self._clock.now(), may_act=self.may_act)
-        if swept:
-            logger.warning("%d runs have an unknown outcome: their sender died or lost the database", swept)
+    def _do(self, chore: IntervalChore) -> None:
+        chore.run(self._clock.now(), self.may_act)
 
-    def _deliver(self) -> None:
-        if self.may_act():
-            delivery.deliver_due(now=self._clock.now())
-
-    def _follow(self) -> None:
-        tracking.follow(now=self._clock.now(), may_act=self.may_act)
-
-    def _check_targets(self) -> None:
-        checks.check_due(now=self._clock.now(), may_act=self.may_act)
-
-    def _prune(self, now: datetime) -> int:
-        return prune_history(now=now, may_act=self.may_act)
-
-    def _do_rare(self, chore: RareChore) -> None:
+    def _do_if_due(self, chore: CronChore) -> None:
         term = self._term
         if term is None or not self.may_act():
             return
         now = self._clock.now()
         before = _chores_done().get(chore.id)
         # The first leader of all has nothing to make up for.
-        if before is not None and not chore.is_owed(datetime.fromisoformat(before), now):
+        if before is not None and not is_due(chore, done_at=datetime.fromisoformat(before), now=now):
             return
         if before is not None:
-            logger.info("%s: %s", chore.id, chore.run(now))
+            logger.info("%s: %s", chore.id, chore.run(now, self.may_act))
         # Read again: what another leader has written during a long chore must not be put back.
         lease.publish(term, chores_done={**_chores_done(), chore.id: now.isoformat()})
 
@@ -388,7 +350,7 @@ class Guarded:
 
 
 def _chores_done() -> dict[str, str]:
-    """Return when each rare chore was done last, whoever led then."""
+    """Return when each chore with a cron expression was done last, whoever led then."""
     return dict(SchedulerLease.objects.values_list("chores_done", flat=True).get(pk=1))
 
 

@@ -1,12 +1,13 @@
-"""Rare chores are made up for, once."""
+"""Chores with a cron expression are made up for, once."""
 
 from datetime import UTC, datetime
 
 import pytest
 
-from jobs.chores.cron_chore import RareChore
+from cronsched.lib.chores import CronChore
+from jobs.scheduler.entries import at_times_of, is_due
 
-WEEKLY = RareChore("weekly", "0 9 * * mon", print)
+WEEKLY = CronChore("weekly", "0 9 * * mon", print)
 
 
 def at(text: str) -> datetime:
@@ -14,7 +15,7 @@ def at(text: str) -> datetime:
 
 
 @pytest.mark.parametrize(
-    "done, now, is_owed",
+    "done, now, expected",
     [
         # Monday 09:00 in Tokyo is midnight UTC; 19 January 2026 is a Monday.
         ("2026-01-12T00:00:05", "2026-01-18T23:59", False),
@@ -24,10 +25,10 @@ def at(text: str) -> datetime:
         ("2025-11-01T00:00:00", "2026-01-22T12:00", True),
     ],
 )
-def test_a_weekly_chore_is_owed_from_its_hour_until_it_is_done(done, now, is_owed):
-    assert WEEKLY.is_owed(at(done), at(now)) is is_owed
+def test_a_weekly_chore_is_due_from_its_hour_until_it_is_done(done, now, expected):
+    assert is_due(WEEKLY, done_at=at(done), now=at(now)) is expected
 
 
 def test_apscheduler_and_the_cron_engine_mean_the_same_monday():
-    fires = WEEKLY.trigger().get_next_fire_time(None, at("2026-01-15T12:00"))
+    fires = at_times_of(WEEKLY)().get_next_fire_time(None, at("2026-01-15T12:00"))
     assert fires.astimezone(UTC) == at("2026-01-19T00:00")

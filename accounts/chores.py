@@ -1,0 +1,6 @@
+"""What the leader does for accounts."""
+
+from accounts import services
+from cronsched.lib.chores import CronChore
+
+CHORES = [CronChore("prune_accounts", "35 3 * * *", lambda now, may_act: services.prune(now))]
