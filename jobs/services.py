@@ -6,18 +6,16 @@ comes after a deletion finds nothing.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
 
 from accounts.models import User
-from audit.services import Entry, record, record_all
+from audit.services import record
 from cronsched.lib import crypto
 from cronsched.lib.db import batches
 from cronsched.lib.db.deadlocks import retried
@@ -32,13 +30,11 @@ from jobs.definitions.revisions import Definition
 from jobs.definitions.validation import JOB_EXPIRED
 from jobs.executors.signing import new_secret
 from jobs.history import daily_counts, retention
-from jobs.importing import bulk
-from jobs.importing.rows import Judge, Report, Table, Verdict, imported_item, preview_item, report
 from jobs.models import Job, JobExecution, JobPause, OnResume
 from jobs.notices import events
 from jobs.schedule import pauses
 from jobs.schedule.pauses import Terms
-from jobs.schedule.reschedule import next_fire, reschedule, reschedule_all
+from jobs.schedule.reschedule import reschedule
 from jobs.schedule.scheduled_job import Overrides
 from jobs.targets import checks
 from notifications.message import Message
@@ -50,8 +46,6 @@ END_DATE_PASSED = "The end date has passed."
 PAUSE_RAN_OUT = "The pause has run out."
 # Executions that go with a deleted job are deleted in portions, so that no lock is held for the length of a history.
 DELETE_PORTION = 2000
-# Another upload may take a name between our look and our insert; then we look again.
-IMPORT_ATTEMPTS = 10
 
 # --- Who and what ----------------------------------------------------------------------------------------------------
 
@@ -429,127 +423,3 @@ def _metadata_override(sent: Mapping[str, Any]) -> dict[str, Any] | None:
             raise DomainError("Invalid payload", f'"{name}" must be a JSON object.', field=name)
         return validation.check_metadata_size(value)
     return None
-
-
-# --- Importing -------------------------------------------------------------------------------------------------------
-
-
-def import_jobs(
-    table: Table,
-    *,
-    by: User | None,
-    now: datetime,
-    default_owner: str = "",
-    update_existing: bool = False,
-    dry_run: bool = False,
-    on_row: Callable[[], None] = lambda: None,
-) -> Report:
-    """Create, or with `update_existing` also change, the jobs of a file (contract, section 10). Notifies nobody.
-
-    Bad rows are reported and left out, the good ones are committed together. `by` None is the operator at the console:
-    the jobs belong to nobody, and every job may be changed. `on_row` is called after each row.
-    """
-    owner = github_names.checked_default_owner(default_owner) or settings.DEFAULT_GITHUB_OWNER
-    judge = Judge(
-        validation.Rules(validation.local_date(now), owner),
-        _jobs_named(table.names, Job.objects.select_related("pic_team")),
-        by,
-        update_existing,
-    )
-    verdicts = []
-    for row in table.rows:
-        verdicts.append(judge.judge(row))
-        on_row()
-    if dry_run:
-        return report(table, verdicts, [preview_item(verdict) for verdict in verdicts if verdict.is_good], dry_run=True)
-    verdicts, jobs = _commit_import(judge, verdicts, now)
-    return report(table, verdicts, [imported_item(job) for job in jobs], dry_run=False)
-
-
-def _jobs_named(names: Iterable[str], jobs: QuerySet[Job]) -> dict[str, Job]:
-    return jobs.in_bulk(list(names), field_name="name")
-
-
-def _commit_import(judge: Judge, verdicts: Sequence[Verdict], now: datetime) -> tuple[list[Verdict], list[Job]]:
-    """Write the good rows in one transaction; return what became of all rows, and the good ones' jobs."""
-    # Built before the transaction: on SQLite nobody else can write while it lasts.
-    built = {verdict.row.number: _new_job(verdict, judge.by, now) for verdict in verdicts if verdict.is_new}
-    for _ in range(IMPORT_ATTEMPTS):
-        try:
-            return _write_import(judge, verdicts, built, now)
-        except IntegrityError:
-            # Somebody took a name between our look and our insert; the next look finds it. Where the account that
-            # uploads is gone, no look will help.
-            if judge.by is not None and not User.objects.filter(pk=judge.by.pk).exists():
-                raise
-    raise Conflict("Conflict", "Others are changing the same jobs all the time. Try again.")
-
-
-@retried
-def _write_import(
-    judge: Judge, verdicts: Sequence[Verdict], built: Mapping[int, Job], now: datetime
-) -> tuple[list[Verdict], list[Job]]:
-    with transaction.atomic():
-        current = list(_as_things_are(judge, verdicts))
-        return current, _store([verdict for verdict in current if verdict.is_good], built, judge.by, now)
-
-
-def _new_job(verdict: Verdict, by: User | None, now: datetime) -> Job:
-    # A microsecond apart, so that lists by age keep the order of the file.
-    job = Job(created_by=by, created_at=now + timedelta(microseconds=verdict.row.number))
-    _assign(job, verdict.values or {})
-    job.next_fire_at, job.schedule_error = next_fire(job, now)
-    return job
-
-
-def _as_things_are(judge: Judge, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
-    """Judge those rows again whose job appeared, changed or vanished meanwhile, and hold the jobs of the others."""
-    names = [verdict.row.cells["name"] for verdict in verdicts if verdict.is_good]
-    known = [job.pk for job in _jobs_named(names, Job.objects.only("name")).values()]
-    # By key, so that two uploads of the same jobs do not deadlock.
-    held = batches.locked(Job.objects.filter(pk__in=known).order_by("pk"), skip=False)
-    stored = {job.name: job for job in held}
-    for verdict in verdicts:
-        job = stored.get(verdict.row.cells["name"])
-        if not verdict.is_good:
-            yield verdict
-        elif _stamp(job) == _stamp(verdict.job):
-            yield replace(verdict, job=job)
-        else:
-            yield judge.judge_again(verdict.row, stored)
-
-
-def _stamp(job: Job | None) -> tuple[UUID, datetime] | None:
-    return (job.pk, job.updated_at) if job else None
-
-
-def _store(good: Sequence[Verdict], built: Mapping[int, Job], by: User | None, now: datetime) -> list[Job]:
-    """Insert the new jobs and write the changed ones back; return them in their order."""
-    new, changed, entries = [], [], []
-    slugs = revisions.all_slugs()
-    for verdict in good:
-        if verdict.job is None:
-            job = built.get(verdict.row.number) or _new_job(verdict, by, now)
-            new.append(job)
-            entries.append(_imported(job, revisions.NOTHING, slugs))
-        else:
-            before = revisions.definition_of(verdict.job)
-            _assign(verdict.job, verdict.values or {})
-            changed.append(verdict.job)
-            entries.append(_imported(verdict.job, before, slugs))
-    reschedule_all(changed, now=now)
-    bulk.insert(new)
-    bulk.update(changed)
-    pauses.begin([job for job in new if not job.is_active], Terms(), by=by, now=now)
-    record_all([entry for entry in entries if entry], by=by, now=now)
-    in_order = iter(new)
-    return [verdict.job or next(in_order) for verdict in good]
-
-
-def _imported(job: Job, before: Definition, slugs: Mapping[UUID, str]) -> Entry | None:
-    """Count the revision of a job that a file creates or changes, and return its entry in the audit trail."""
-    changes = revisions.differences(before, revisions.definition_of(job), slugs=slugs)
-    if not changes:
-        return None
-    job.revision += 1
-    return revisions.entry(job, "created" if before is revisions.NOTHING else "updated", changes)

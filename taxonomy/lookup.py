@@ -15,6 +15,11 @@ class LabelIndex(Generic[AnyLabel]):
         # Reversed, so that of several with one name the oldest stays.
         self._by_name = {name_key(label.name): label for label in reversed(by_age)}
 
+    def add(self, label: AnyLabel) -> None:
+        """Let a label be found that is to be stored later."""
+        self._by_slug.setdefault(label.slug, label)
+        self._by_name.setdefault(name_key(label.name), label)
+
     def find(self, value: str) -> AnyLabel | None:
         if label := self._by_slug.get(slugify(value)):
             return label

@@ -125,6 +125,7 @@ TABLE = [
     Row("DELETE", "jobs/{job_id}/signing-secret/previous", owner(200, "update")),
     # Who it is does not matter; the signature does.
     Row("POST", "github/webhook", everybody(401), {}),
+    Row("GET", "jobs/export", accounts_only(200)),
     Row("POST", "jobs/validate-cron", accounts_only(200), {"expression": "0 2 * * *"}),
     Row("POST", "jobs/cron-preview", accounts_only(200), {"expression": "0 2 * * *"}),
     Row("POST", "jobs/test-run", writers(200), {"target_url": "http://127.0.0.1:9/"}),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
 from cronsched.api import openapi
@@ -10,6 +11,10 @@ from jobs.api import serializers
 from jobs.api.listing import MAX_LIMIT, ORDERS
 from jobs.api.lookup import JOB_NOT_FOUND
 from jobs.definitions import error_texts, github_names, validation
+from jobs.definitions.job_filter import STATES
+from jobs.importing.export import FORMATS
+from jobs.importing.weekdays import Weekdays
+from jobs.models import ExecutionType
 
 JOBS = "Jobs"
 CRON = "Cron expressions"
@@ -150,7 +155,13 @@ UPLOAD = {
     "error_count": 1,
     "created": 10,
     "updated": 0,
+    "changed": 0,
     "failed": 1,
+    "summary": ['invalid cron expression "* * *": 1 row'],
+    "ignored_columns": ["Retry Count"],
+    "undecodable_bytes": {"count": 0, "rows": []},
+    "created_teams": [],
+    "warnings": [],
     "errors": [
         {
             "row": 7,
@@ -158,6 +169,13 @@ UPLOAD = {
             "name": "Bad job",
             "error": "Invalid cron expression",
             "message": "Cron expression must have exactly 5 fields (minute hour day month day-of-week).",
+            "faults": [
+                {
+                    "field": "cron_expression",
+                    "error": "Invalid cron expression",
+                    "message": "Cron expression must have exactly 5 fields (minute hour day month day-of-week).",
+                }
+            ],
         }
     ],
     "jobs": [{"id": JOB["id"], "name": "Daily backup", "is_active": True}],
@@ -216,6 +234,32 @@ def _query(name: str, text: str, **limits: int) -> OpenApiParameter:
     return OpenApiParameter(name, {"type": "integer", "minimum": 1, **limits}, description=text)
 
 
+FILTER_PARAMETERS = [
+    OpenApiParameter("category", str, description="Slug or name of a category."),
+    OpenApiParameter("pic_team", str, description="Slug or name of a PIC team."),
+    OpenApiParameter("is_active", str, description="`true` or `false`."),
+    OpenApiParameter("owner", str, description="`me`, or the id of an account."),
+    OpenApiParameter("target", str, enum=[*ExecutionType.values, ""], description="What the job calls."),
+    OpenApiParameter("repo", str, description="`owner/repository`, or the name of a repository."),
+    OpenApiParameter("ends_before", str, description="Jobs whose end date is before this one, YYYY-MM-DD."),
+    OpenApiParameter(
+        "state",
+        str,
+        enum=[*STATES, ""],
+        description="`paused`: switched off before its end date; `unschedulable`: active, but nobody can compute when.",
+    ),
+]
+BAD_FILTERS = [
+    Refusal(400, "Invalid category", "category must be the slug or name of a category."),
+    Refusal(400, "Invalid pic_team", "pic_team must be the slug or name of a PIC team."),
+    Refusal(400, "Invalid is_active", "is_active must be true or false."),
+    Refusal(400, "Invalid owner", "owner must be me or the id of an account."),
+    Refusal(400, "Invalid target", f"target must be one of: {', '.join(ExecutionType.values)}."),
+    Refusal(400, "Invalid repo", "repo must be owner/repository or the name of a repository."),
+    Refusal(400, "Invalid ends_before", "ends_before must be a date, YYYY-MM-DD."),
+    Refusal(400, "Invalid state", f"state must be one of: {', '.join(STATES)}."),
+]
+
 LIST_JOBS = operation(
     "list_jobs",
     tag=JOBS,
@@ -227,6 +271,7 @@ LIST_JOBS = operation(
         openapi.ordering(*ORDERS),
         _query("page", "Page, from 1; without `page` and `limit` there is one page of everything."),
         _query("limit", "Jobs on a page.", maximum=MAX_LIMIT),
+        *FILTER_PARAMETERS,
     ],
     answers={200: Answer(serializers.JobListSerializer, {"count": 1, "jobs": [JOB]})},
     refusals=[
@@ -234,6 +279,34 @@ LIST_JOBS = operation(
         openapi.bad_ordering(*ORDERS),
         Refusal(400, "Invalid page", "page must be a whole number of at least 1."),
         Refusal(400, "Invalid limit", f"limit must be a whole number from 1 to {MAX_LIMIT}."),
+        *BAD_FILTERS,
+    ],
+)
+
+EXPORT_JOBS = operation(
+    "export_jobs",
+    tag=JOBS,
+    summary="Export jobs as a file",
+    description="The jobs of the list, with its filters. As CSV the file has the columns of the upload and comes back "
+    "by it unchanged; as YAML it also holds addresses and headers, and secret headers by their names.",
+    query=[
+        OpenApiParameter("format", str, enum=[*FORMATS, ""], description="`csv` unless given."),
+        openapi.SEARCH,
+        openapi.ordering(*ORDERS),
+        *FILTER_PARAMETERS,
+    ],
+    answers={
+        200: Answer(
+            OpenApiTypes.STR,
+            "Job Name,Cron Expression,Status,...\nDaily backup,0 2 * * *,enable,...\n",
+            media_type="text/csv",
+        )
+    },
+    refusals=[
+        Refusal(400, "Invalid format", f"format must be one of: {', '.join(FORMATS)}."),
+        openapi.BAD_SEARCH,
+        openapi.bad_ordering(*ORDERS),
+        *BAD_FILTERS,
     ],
 )
 
@@ -445,6 +518,13 @@ BULK_UPLOAD = operation(
         Refusal(400, "Missing file", 'Upload a CSV file using form field "file".'),
         Refusal(400, "Missing file", "No file selected."),
         Refusal(400, "Invalid CSV", "CSV is empty."),
+        Refusal(
+            400,
+            "Invalid map_team",
+            "map_team must be OLD=NEW: the team in the file, and the slug or name of the team here.",
+        ),
+        Refusal(400, "Invalid weekdays", f"weekdays must be one of: {', '.join(Weekdays)}."),
+        openapi.ADMINS_ONLY,
         Refusal(400, "Bulk upload failed", NO_GOOD_ROW, REFUSED_UPLOAD),
         Refusal(409, "Conflict", "Others are changing the same jobs all the time. Try again."),
     ],

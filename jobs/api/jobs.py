@@ -6,12 +6,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import caller
+from accounts.models import User
 from accounts.permissions import IsWriter
 from cronsched.api.errors import json_object, with_etag
 from cronsched.api.viewsets import APIViewSet
@@ -20,15 +22,17 @@ from cronsched.lib.errors import DomainError, PayloadTooLarge
 from cronsched.lib.input import payload
 from jobs import services
 from jobs.api import descriptions as describe
-from jobs.api.listing import page_of_jobs
+from jobs.api.listing import exported_jobs, page_of_jobs
 from jobs.api.lookup import find_job, shown_job
 from jobs.api.serializers import execution_object, target_check
-from jobs.definitions import scheduling_options
-from jobs.importing.rows import read_table
+from jobs.definitions import scheduling_options, validation
+from jobs.importing.csv_file import read_table
+from jobs.importing.file_options import FileOptions, read_options
+from jobs.importing.writer import import_jobs
 from jobs.models import Job
 from jobs.targets import test_run
 
-READING = {"list", "retrieve"}
+READING = {"list", "export", "retrieve"}
 TRUE_WORDS = frozenset({"1", "true", "yes", "y", "on"})
 # What a multipart body holds besides the file: boundaries, headers, the other fields.
 MULTIPART_ALLOWANCE = 64 * 1024
@@ -46,7 +50,12 @@ class JobViewSet(APIViewSet):
 
     @describe.LIST_JOBS
     def list(self, request: Request) -> Response:
-        return with_etag(request, Response(page_of_jobs(request.query_params, now=timezone.now())))
+        body = page_of_jobs(request.query_params, by=caller(request), now=timezone.now())
+        return with_etag(request, Response(body))
+
+    @describe.EXPORT_JOBS
+    def export(self, request: Request) -> HttpResponse:
+        return exported_jobs(request.query_params, by=caller(request), now=timezone.now())
 
     @describe.GET_JOB
     def retrieve(self, request: Request, job_id: str) -> Response:
@@ -117,14 +126,9 @@ class JobViewSet(APIViewSet):
     @describe.BULK_UPLOAD
     def bulk_upload(self, request: Request) -> Response:
         table = read_table(_uploaded_file(request).read())
-        report = services.import_jobs(
-            table,
-            by=caller(request),
-            now=database_now(),
-            default_owner=request.POST.get("default_github_owner", ""),
-            update_existing=_is_on(request, "update_existing"),
-            dry_run=_is_on(request, "dry_run"),
-        )
+        by, now = caller(request), database_now()
+        options = _file_options(request, by, now)
+        report = import_jobs(table, by=by, now=now, options=options, dry_run=_is_on(request, "dry_run"))
         return Response(report.body, status=400 if report.is_refused else 200)
 
 
@@ -151,6 +155,19 @@ def _uploaded_file(request: Request) -> "UploadedFile[bytes]":
 
 def _too_large() -> PayloadTooLarge:
     return PayloadTooLarge(f"A CSV file may have at most {settings.MAX_UPLOAD_BYTES} bytes.")
+
+
+def _file_options(request: Request, by: User, now: datetime) -> FileOptions:
+    return read_options(
+        by=by,
+        today=validation.local_date(now),
+        default_owner=request.POST.get("default_github_owner", ""),
+        update_existing=_is_on(request, "update_existing"),
+        end_date=request.POST.get("end_date", ""),
+        create_teams=_is_on(request, "create_teams"),
+        map_team=request.POST.getlist("map_team"),
+        weekdays=request.POST.get("weekdays", ""),
+    )
 
 
 def _is_on(request: Request, name: str) -> bool:

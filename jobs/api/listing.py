@@ -9,9 +9,15 @@ from typing import Any
 
 from django.db.models import F, Func, Q, TextField, Value
 from django.db.models.functions import Concat, Lower
+from django.http import HttpResponse
 
+from accounts.models import User
+from cronsched.lib.errors import DomainError
 from cronsched.lib.input import query
 from jobs.api.serializers import job_objects
+from jobs.definitions.job_filter import filtered
+from jobs.definitions.validation import local_date
+from jobs.importing.export import FORMATS
 from jobs.models import Job, JobQuerySet
 
 ORDERS: Mapping[str, F | Func] = {
@@ -35,9 +41,12 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 
 
-def page_of_jobs(params: Mapping[str, str], *, now: datetime) -> dict[str, Any]:
+CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "yaml": "application/yaml; charset=utf-8"}
+
+
+def page_of_jobs(params: Mapping[str, str], *, by: User, now: datetime) -> dict[str, Any]:
     """Return the body of the list. Raises `DomainError` (400) for parameters that cannot be read."""
-    jobs = _ordered(_matching(Job.objects.all(), query.search(params)), query.ordering(params, list(ORDERS)))
+    jobs = _asked(params, by, now)
     page = _page(params)
     if page is None:
         found = job_objects(jobs, now=now)
@@ -46,6 +55,21 @@ def page_of_jobs(params: Mapping[str, str], *, now: datetime) -> dict[str, Any]:
     # Far pages are empty without asking: their offset may be beyond what a database can count.
     found = job_objects(jobs[page.start : page.start + page.limit], now=now) if page.start < total else []
     return {"count": len(found), "jobs": found, "total": total, **page.described(total)}
+
+
+def exported_jobs(params: Mapping[str, str], *, by: User, now: datetime) -> HttpResponse:
+    """Return the jobs of the list as a file. Raises `DomainError` (400) for parameters that cannot be read."""
+    form = params.get("format", "").strip().lower() or "csv"
+    if form not in FORMATS:
+        raise DomainError("Invalid format", f"format must be one of: {', '.join(FORMATS)}.")
+    response = HttpResponse(FORMATS[form](_asked(params, by, now)), content_type=CONTENT_TYPES[form])
+    response["Content-Disposition"] = f'attachment; filename="jobs.{form}"'
+    return response
+
+
+def _asked(params: Mapping[str, str], by: User, now: datetime) -> JobQuerySet:
+    jobs = filtered(Job.objects.all(), params, by=by, today=local_date(now))
+    return _ordered(_matching(jobs, query.search(params)), query.ordering(params, list(ORDERS)))
 
 
 def _matching(jobs: JobQuerySet, wanted: str) -> JobQuerySet:

@@ -556,6 +556,16 @@ class UploadSerializer(Form):
     default_github_owner = _optional_text(MAX_GITHUB_LENGTH, "Owner for rows that name none.")
     dry_run = _optional_text(None, "`true`: only check the rows.")
     update_existing = _optional_text(None, "`true`: rows that name an existing job change it.")
+    end_date = _optional_text(None, "For rows without an end date, and for active rows whose end date is past.")
+    create_teams = _optional_text(None, "`true`: teams that do not exist are created (admins).")
+    map_team = _optional_text(
+        None, "`OLD=NEW`, one a line: rows of the team OLD, blank for none, belong to the team NEW."
+    )
+    weekdays = _optional_text(
+        None,
+        "What numbers in the weekday field mean. `as-written`: as in crontab, 0 is Sunday. `as-fired`: as in the older "
+        "service, 0 is Monday; they become names, and what cannot fire as before comes in paused with the reason.",
+    )
 
 
 class UploadStatsSerializer(Form):
@@ -563,6 +573,28 @@ class UploadStatsSerializer(Form):
     original_row_count = serializers.IntegerField()
     removed_column_count = serializers.IntegerField()
     removed_empty_row_count = serializers.IntegerField()
+
+
+class FaultSerializer(Form):
+    field = _text(allow_null=True)
+    error = _text()
+    message = _text(allow_null=True)
+
+
+class UploadWarningSerializer(Form):
+    """A row that went in, with what is doubtful about it."""
+
+    row = serializers.IntegerField()
+    job_name = _text()
+    name = _text()
+    warnings = serializers.ListField(child=_text())
+
+
+class UndecodableSerializer(Form):
+    """Bytes that are no UTF-8 and were replaced."""
+
+    count = serializers.IntegerField()
+    rows = serializers.ListField(child=serializers.IntegerField())
 
 
 class UploadErrorSerializer(Form):
@@ -576,6 +608,7 @@ class UploadErrorSerializer(Form):
     pic_team = _text(required=False, allow_null=True)
     pic_team_slug = _text(required=False, allow_null=True)
     hint = _text(required=False)
+    faults = FaultSerializer(many=True, help_text="All that is wrong with the row.")
 
 
 class UploadedJobSerializer(Form):
@@ -596,6 +629,12 @@ class UploadAnswerSerializer(Form):
     created = serializers.IntegerField()
     updated = serializers.IntegerField()
     failed = serializers.IntegerField()
+    changed = serializers.IntegerField(help_text="How many of `updated` became another job than they were.")
+    summary = serializers.ListField(child=_text(), help_text="Each fault once, with its value and number of rows.")
+    ignored_columns = serializers.ListField(child=_text(), help_text="Columns that mean nothing here.")
+    undecodable_bytes = UndecodableSerializer()
+    created_teams = serializers.ListField(child=_text(), help_text="Slugs of the teams that were created.")
+    warnings = UploadWarningSerializer(many=True)
     # DRF takes declared fields off the class, so its own `errors` stays what it is.
     errors = UploadErrorSerializer(many=True)  # type: ignore[assignment]
     jobs = UploadedJobSerializer(many=True)

@@ -12,6 +12,7 @@ from jobs.api.scheduler import SchedulerViewSet
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs", JobViewSet.as_view({"get": "list", "post": "create"})),
+    path("jobs/export", JobViewSet.as_view({"get": "export"})),
     path("jobs/validate-cron", CronToolsViewSet.as_view({"post": "validate"})),
     path("jobs/cron-preview", CronToolsViewSet.as_view({"post": "preview"})),
     path("jobs/test-run", JobViewSet.as_view({"post": "test_run"})),

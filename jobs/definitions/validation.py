@@ -115,6 +115,8 @@ class JobValidator:
     rules: Rules
     job: Job | None = None
     values: Values = field(default_factory=dict)
+    # For a row that is disabled; enabling the job later asks for a new date.
+    accepts_past_end: bool = False
 
     def is_asked(self, *fields: str) -> bool:
         return self.job is None or any(name in self.sent for name in fields)
@@ -236,7 +238,7 @@ class JobValidator:
         end_date = read_date(text)
         if end_date is None:
             raise DomainError("Invalid end_date", "Invalid end_date. Use YYYY-MM-DD.", field="end_date")
-        if end_date < self.rules.today:
+        if end_date < self.rules.today and not self.accepts_past_end:
             raise DomainError("Invalid end_date", "end_date must be today or in the future (JST).", field="end_date")
         self.values["end_date"] = end_date
 

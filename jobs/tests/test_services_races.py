@@ -15,7 +15,10 @@ from accounts.models import User
 from cronsched.lib.errors import DomainError, NotFound
 from jobs import services
 from jobs.history import retention
-from jobs.importing.rows import Report, read_table
+from jobs.importing.csv_file import read_table
+from jobs.importing.file_options import FileOptions
+from jobs.importing.report import Report
+from jobs.importing.writer import import_jobs
 from jobs.models import Job, JobExecution
 from jobs.tests.factories import job_body, make_execution, make_job
 from notifications.models import Notification
@@ -192,7 +195,7 @@ ROWS = "name,cron,url,end date,pic team\n" + "".join(
 
 
 def upload(owner: User, **options: Any) -> Report:
-    return services.import_jobs(read_table(ROWS.encode()), by=owner, now=timezone.now(), **options)
+    return import_jobs(read_table(ROWS.encode()), by=owner, now=timezone.now(), **options)
 
 
 def test_a_name_taken_while_an_upload_is_judged_costs_only_its_row(ops, owner, rival):
@@ -210,7 +213,7 @@ def test_an_edit_while_an_upload_is_judged_is_not_undone(ops, owner, rival):
     job = make_job(name="B", created_by=owner)
     with transaction.atomic():
         services.update_job(job.pk, {"metadata": {"kept": True}}, by=owner, now=timezone.now())
-        report = rival.starts(lambda: upload(owner, update_existing=True))
+        report = rival.starts(lambda: upload(owner, options=FileOptions(update_existing=True)))
         assert rival.has_looked.wait(WAIT_SECONDS)
     assert report.result(WAIT_SECONDS).updated == 1
     job.refresh_from_db()
@@ -221,7 +224,7 @@ def test_a_job_that_vanishes_while_an_upload_is_judged_is_created_anew(ops, owne
     job = make_job(name="B", created_by=owner)
     with transaction.atomic():
         services.delete_job(job.pk, by=owner, now=timezone.now())
-        report = rival.starts(lambda: upload(owner, update_existing=True))
+        report = rival.starts(lambda: upload(owner, options=FileOptions(update_existing=True)))
         assert rival.has_looked.wait(WAIT_SECONDS)
     result = report.result(WAIT_SECONDS)
     assert (result.created, result.updated, result.errors) == (3, 0, [])

@@ -2,6 +2,7 @@
 
 import json
 from argparse import ArgumentParser
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -16,8 +17,12 @@ from rich.text import Text
 from accounts.models import User
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
-from jobs.importing.rows import Report, Table, read_table
-from jobs.services import import_jobs
+from jobs.definitions.validation import local_date
+from jobs.importing.csv_file import Table, read_table
+from jobs.importing.file_options import FileOptions, read_options
+from jobs.importing.report import Report
+from jobs.importing.weekdays import Weekdays
+from jobs.importing.writer import import_jobs
 
 ROWS_FAILED = 1
 UNUSABLE = 2
@@ -35,6 +40,27 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--update-existing", action="store_true", help="Rows that name an existing job change that job."
+        )
+        parser.add_argument(
+            "--end-date",
+            metavar="DATE",
+            default="",
+            help="For rows without one, and for active rows whose own is past.",
+        )
+        parser.add_argument("--create-teams", action="store_true", help="Create the teams that do not exist.")
+        parser.add_argument(
+            "--map-team",
+            metavar="OLD=NEW",
+            action="append",
+            default=[],
+            help="Rows of the team OLD belong to the team NEW. May be given several times.",
+        )
+        parser.add_argument(
+            "--weekdays",
+            choices=list(Weekdays),
+            default="",
+            help="What numbers in the weekday field mean: as-written, 0 is Sunday as in crontab; as-fired, 0 is Monday "
+            "as in the older service, so that fire times stay what they were there.",
         )
         parser.add_argument("--json", action="store_true", help="Print the report as the API answers it.")
 
@@ -54,6 +80,7 @@ class Command(BaseCommand):
             raise CommandError(f"{_rows(len(report.errors))} left out.", returncode=ROWS_FAILED)
 
     def _import(self, table: Table, owner: User | None, options: dict[str, Any]) -> Report:
+        now = database_now()
         # On standard error, so that a redirected report holds nothing else; on a terminal only.
         console = Console(stderr=True)
         columns = TextColumn("Checking rows"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
@@ -62,29 +89,57 @@ class Command(BaseCommand):
             return import_jobs(
                 table,
                 by=owner,
-                now=database_now(),
-                default_owner=options["default_github_owner"],
-                update_existing=options["update_existing"],
+                now=now,
+                options=_file_options(now, options),
                 dry_run=options["dry_run"],
                 on_row=lambda: progress.advance(task),
             )
 
     def _show(self, report: Report) -> None:
+        for line in report.summary:
+            self.stdout.write(f"  {line}")
         if report.errors:
             self._show_errors(report.errors)
+        for item in report.warnings:
+            self.stdout.write(f"Row {item['row']} ({item['name']}): {' '.join(item['warnings'])}")
         jobs = "Jobs that would be" if report.dry_run else "Jobs"
         self.stdout.write(f"{jobs} created: {report.created}, updated: {report.updated}.")
         blank = report.stats["removed_empty_row_count"], report.stats["removed_column_count"]
         if any(blank):
             self.stdout.write(f"Ignored: {blank[0]} blank rows, {blank[1]} columns without a name.")
+        if report.ignored_columns:
+            self.stdout.write(f"Columns that mean nothing here: {', '.join(report.ignored_columns)}.")
+        if report.undecodable:
+            rows = ", ".join(map(str, report.undecodable))
+            self.stdout.write(
+                f"{sum(report.undecodable.values())} bytes were not UTF-8 and are replaced, in rows {rows}."
+            )
+        if report.created_teams:
+            self.stdout.write(f"Teams {'to be ' if report.dry_run else ''}created: {', '.join(report.created_teams)}.")
 
     def _show_errors(self, errors: list[dict[str, Any]]) -> None:
         grid = Grid("Row", "Job", "Error", "Message", title="Rows left out")
         for error in errors:
             # As text: what a cell says must not be taken for markup.
-            message = " ".join(filter(None, (error.get("message"), error.get("hint"))))
-            grid.add_row(str(error["row"]), *(Text(part or "") for part in (error["name"], error["error"], message)))
+            for number, fault in enumerate(error["faults"]):
+                row, name = (str(error["row"]), error["name"]) if number == 0 else ("", "")
+                message = " ".join(filter(None, (fault["message"], error.get("hint") if number == 0 else None)))
+                grid.add_row(row, *(Text(part or "") for part in (name, fault["error"], message)))
         Console(file=cast(IO[str], self.stdout)).print(grid)
+
+
+def _file_options(now: datetime, options: dict[str, Any]) -> FileOptions:
+    return read_options(
+        # The operator at the console may do what an admin may, whoever the jobs will belong to.
+        by=None,
+        today=local_date(now),
+        default_owner=options["default_github_owner"],
+        update_existing=options["update_existing"],
+        end_date=options["end_date"],
+        create_teams=options["create_teams"],
+        map_team=options["map_team"],
+        weekdays=options["weekdays"],
+    )
 
 
 def _content(path: Path) -> bytes:

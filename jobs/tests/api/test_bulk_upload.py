@@ -6,7 +6,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from accounts.tests.factories import api_client
-from jobs.models import Job
+from jobs.models import Job, JobPause
 from jobs.tests.factories import make_job
 from taxonomy.tests.factories import make_team
 
@@ -24,6 +24,12 @@ KEYS = {
     "created",
     "updated",
     "failed",
+    "changed",
+    "summary",
+    "ignored_columns",
+    "undecodable_bytes",
+    "created_teams",
+    "warnings",
     "errors",
     "jobs",
 }
@@ -182,3 +188,68 @@ def test_viewers_are_refused_before_the_file_is_read(charlie):
 
 def test_without_a_token_nothing_is_uploaded(db):
     assert upload(api_client(), HEADER + GOOD).status_code == 401
+
+
+def test_all_faults_of_all_rows_come_at_once(client):
+    rows = "A,x,ftp://host,2020-01-01,PAM\nB,0 2 * * *,https://hooks.example.com/,2099-12-31,PAM\n"
+    body = upload(client, "Job Name,Cron,URL,End Date,PIC Team\n" + rows).json()
+    assert [fault["field"] for fault in body["errors"][0]["faults"]] == [
+        "end_date",
+        "pic_team",
+        "cron_expression",
+        "target_url",
+    ]
+    assert body["summary"][0] == 'unknown PIC team "PAM": 2 rows'
+    assert 'end date in the past "2020-01-01": 1 row' in body["summary"]
+
+
+def test_columns_nobody_read_are_named(client):
+    body = upload(client, "TZ,Retry Count," + HEADER + "Asia/Tokyo,3," + GOOD).json()
+    assert body["ignored_columns"] == ["TZ", "Retry Count"]
+
+
+def test_options_hold_for_the_whole_file(client, admin):
+    rows = HEADER + GOOD.replace("2099-12-31", "").replace("ops", "PAM")
+    assert upload(client, rows).status_code == 400
+    body = upload(client, rows, end_date="2098-12-31", map_team="PAM=ops").json()
+    assert body["created"] == 1
+    assert str(Job.objects.get().end_date) == "2098-12-31"
+
+
+def test_teams_are_created_for_admins_only(client, admin):
+    rows = HEADER + GOOD.replace("ops", "Payments & Money")
+    response = upload(client, rows, create_teams="true")
+    assert response.status_code == 403
+    assert response.json()["message"] == "Admin access required"
+    body = upload(api_client(admin), rows, create_teams="true").json()
+    assert body["created_teams"] == ["payments-money"]
+    assert Job.objects.get().pic_team.slack_handle == "@payments-money"
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"end_date": "soon"}, "Invalid end_date"),
+        ({"end_date": "2020-01-01"}, "Invalid end_date"),
+        ({"map_team": "PAM"}, "Invalid map_team"),
+        ({"map_team": "PAM="}, "Invalid map_team"),
+        ({"weekdays": "monday"}, "Invalid weekdays"),
+    ],
+)
+def test_an_option_that_means_nothing_is_refused(client, fields, error):
+    response = upload(client, HEADER + GOOD, **fields)
+    assert (response.status_code, response.json()["error"]) == (400, error)
+    assert not Job.objects.exists()
+
+
+def test_weekdays_of_the_older_service_keep_their_fire_times(client):
+    rows = GOOD.replace("0 2 * * *", "0 9 * * 0") + GOOD.replace("0 2 * * *", "0 9 13 * 4").replace("A,", "B,", 1)
+    body = upload(client, HEADER + rows, weekdays="as-fired").json()
+    assert body["created"] == 2
+    job, paused = Job.objects.order_by("name")
+    assert (job.cron_expression, job.is_active) == ("0 9 * * MON", True)
+    assert (paused.cron_expression, paused.is_active) == ("0 9 13 * FRI", False)
+    assert JobPause.objects.get().reason.startswith("In the older service")
+    (doubt,) = body["warnings"]
+    assert doubt["row"] == 3
+    assert doubt["warnings"][0].startswith("In the older service day of month and weekday both had to match")

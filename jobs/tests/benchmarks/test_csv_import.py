@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from accounts.tests.factories import make_user, token_for
 from cronsched.tests.processes import web_process
-from jobs.importing.rows import read_table
+from jobs.importing.csv_file import read_table
+from jobs.importing.writer import import_jobs
 from jobs.models import Job
-from jobs.services import import_jobs
 from jobs.tests.benchmarks.contenders import empty_tables
 from jobs.tests.benchmarks.processes import production
 from jobs.tests.benchmarks.report import Figures, at_most

@@ -9,10 +9,11 @@ import pytest
 
 from cronsched.lib.errors import DomainError
 from jobs.definitions.github_names import BAD_DISPATCH_URL
-from jobs.importing import rows
-from jobs.importing.rows import ALIASES, read_table
+from jobs.importing import csv_file
+from jobs.importing.csv_file import ALIASES, read_table
+from jobs.importing.file_options import read_options
+from jobs.importing.writer import import_jobs
 from jobs.models import Job
-from jobs.services import import_jobs
 from jobs.tests.factories import make_job
 from notifications.models import Notification
 from taxonomy.tests.factories import make_category, make_team
@@ -48,8 +49,14 @@ def csv_of(*rows):
     return out.getvalue().encode()
 
 
-def upload(content, **options):
-    return import_jobs(read_table(content), by=options.pop("by", None), now=NOON, **options)
+def upload(content, *, by=None, dry_run=False, **options):
+    return import_jobs(
+        read_table(content),
+        by=by,
+        now=NOON,
+        options=read_options(by=by, today=NOON.date(), **options),
+        dry_run=dry_run,
+    )
 
 
 def imported(**cells):
@@ -114,11 +121,11 @@ def test_a_cell_may_be_longer_than_the_limit_of_the_csv_module_but_not_than_that
 
 
 def test_a_file_with_too_many_rows_is_refused(monkeypatch):
-    monkeypatch.setattr(rows, "MAX_ROWS", 2)
+    monkeypatch.setattr(csv_file, "MAX_ROWS", 2)
     assert len(read_table(b"name\nA\n\n\nB\n").rows) == 2
     with pytest.raises(DomainError, match=r"more than 2 rows\."):
         read_table(b"name\nA\nB\nC\n")
-    monkeypatch.setattr(rows, "MAX_ROWS_WITH_BLANK", 3)
+    monkeypatch.setattr(csv_file, "MAX_ROWS_WITH_BLANK", 3)
     with pytest.raises(DomainError, match="more than 3 rows, blank ones included"):
         read_table(b"name\nA\n\n\n\n")
 
@@ -188,7 +195,13 @@ def test_a_row_becomes_a_job(ops, alice):
         "error_count": 0,
         "created": 1,
         "updated": 0,
+        "changed": 0,
         "failed": 0,
+        "summary": [],
+        "ignored_columns": [],
+        "undecodable_bytes": {"count": 0, "rows": []},
+        "created_teams": [],
+        "warnings": [],
         "errors": [],
         "jobs": [{"id": str(job.pk), "name": "Nightly", "is_active": True}],
     }
@@ -364,6 +377,8 @@ def test_lists_keep_the_order_of_the_file():
 def test_a_bad_row_is_refused_in_the_contracts_words(cells, error, message):
     item = refused(**cells)
     item.pop("hint", None)
+    first = item.pop("faults")[0]
+    assert (first["error"], first["message"]) == (error, message)
     name = {**GOOD, **cells}["name"] or None
     assert item == {"row": 2, "job_name": name, "name": name, "error": error, "message": message}
 
