@@ -16,8 +16,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.db import transaction
 from django.db.models import F, QuerySet
 
+from audit import terms
 from jobs.models import SchedulerLease
 from jobs.scheduler.leadership import TTL
 
@@ -68,13 +70,18 @@ def take_over(seen: Sighting, *, holder: str, uptime: float, now: datetime) -> T
         return None
     fence = seen.fence + 1
     unchanged = SchedulerLease.objects.filter(pk=1, fence=seen.fence, seq=seen.seq)
-    won = unchanged.update(holder=holder, fence=fence, seq=seen.seq + 1, leading_since=now, renewed_at=now)
+    with transaction.atomic():
+        won = unchanged.update(holder=holder, fence=fence, seq=seen.seq + 1, leading_since=now, renewed_at=now)
+        if won:
+            terms.begin(holder, fence, now=now)
     return Term(holder, fence, _trusted_until(uptime)) if won else None
 
 
 def renew(term: Term, *, uptime: float, now: datetime) -> Term | None:
     """Renew `term`; None where somebody else took the lease. `uptime` is read before the call."""
     held = _held(term).update(seq=F("seq") + 1, renewed_at=now)
+    if held:
+        terms.seen(term.fence, now=now)
     return term._replace(trusted_until=_trusted_until(uptime)) if held else None
 
 
@@ -83,9 +90,11 @@ def publish(term: Term, **fields: Any) -> bool:
     return bool(_held(term).update(**fields))
 
 
-def release(term: Term) -> None:
+def release(term: Term, *, now: datetime) -> None:
     """Let the next one lead at once."""
-    _held(term).update(holder="", seq=F("seq") + 1)
+    with transaction.atomic():
+        if _held(term).update(holder="", seq=F("seq") + 1):
+            terms.end(term.fence, now=now)
 
 
 def _trusted_until(uptime: float) -> float:

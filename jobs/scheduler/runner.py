@@ -234,7 +234,7 @@ class Leader:
             return
         for _ in range(HAND_OVER_ATTEMPTS):
             try:
-                lease.release(term)
+                lease.release(term, now=self._clock.now())
                 break
             except UNREACHABLE as error:
                 logger.warning("The lease could not be handed over: %s", first_line(error))

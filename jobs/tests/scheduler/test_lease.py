@@ -61,7 +61,7 @@ def test_whoever_lost_the_lease_can_neither_renew_nor_publish_nor_release():
     take_over("b", seen=seen, uptime=TTL_SECONDS)
     assert lease.renew(old, uptime=20, now=NOON) is None
     assert not lease.publish(old, scheduled_jobs=7)
-    lease.release(old)
+    lease.release(old, now=NOON)
     assert SchedulerLease.objects.values_list("holder", "scheduled_jobs").get() == ("b", 0)
 
 
@@ -72,7 +72,7 @@ def test_of_two_standbys_that_saw_the_same_one_wins():
 
 
 def test_after_a_hand_over_nobody_has_to_wait():
-    lease.release(take_over("a"))
+    lease.release(take_over("a"), now=NOON)
     assert take_over("b", uptime=1).fence == 2
 
 
@@ -84,7 +84,7 @@ def test_a_holder_that_could_not_renew_in_time_leads_again_at_once():
 
 
 def test_a_holder_that_comes_back_under_its_own_name_gets_a_new_fence():
-    lease.release(take_over("a"))
+    lease.release(take_over("a"), now=NOON)
     assert take_over("a").fence == 2
 
 
