@@ -89,11 +89,12 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One event. Defaults: everybody sees it in the application, nothing leaves the house.
+    """One event. Defaults: everybody sees it in the application, nothing is sent.
 
     `and_admins` adds the active administrators to an audience of accounts. `hold_until` keeps mail and post back
-    (quiet hours). `once` is a key of what must not be said twice: a second message with it is dropped whole. Mails of
-    one `thread` stand together in a mail program; incidents set it.
+    (quiet hours). `dedup_key` is a key of what must not be said twice: a second message with it is dropped whole. Mails
+    of one `thread` stand together in a mail program; incidents set it. Mails of one `share` (a team) wait for each
+    other, not for those of another.
     """
 
     event: str
@@ -110,3 +111,4 @@ class Message:
     hold_until: datetime | None = None
     dedup_key: str | None = None
     thread: UUID | None = None
+    share: UUID | None = None

@@ -222,6 +222,8 @@ class Delivery(models.Model):
     summary = models.CharField(max_length=300)
     payload = models.JSONField(default=dict)
     thread = models.UUIDField(null=True, blank=True)
+    # Who shares the way with it (a team): the deliveries of one share wait for each other, not for those of others.
+    share = models.UUIDField(null=True, blank=True, editable=False)
     status = models.CharField(max_length=10, choices=DeliveryStatus, default=DeliveryStatus.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)
     # Not sent before this: the next attempt, or the end of a team's quiet hours.
@@ -256,6 +258,8 @@ class Delivery(models.Model):
             models.Index(fields=["status", "channel", "not_before", "id"], name="deliveries_due"),
             models.Index(fields=["claim"], name="deliveries_claimed"),
             models.Index(fields=["-created_at", "-id"], name="deliveries_newest"),
+            # How many a job had within the hour.
+            models.Index(fields=["related_job", "finished_at"], name="deliveries_of_job"),
         ]
 
     def __str__(self) -> str:

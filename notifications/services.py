@@ -18,6 +18,7 @@ from cronsched.lib.db import batches, limits
 from cronsched.lib.db.batches import Column, Kind, Row
 from cronsched.lib.db.effects import Effects, Lost
 from cronsched.lib.ids import uuid7
+from cronsched.lib.input.addresses import may_be_mailed
 from notifications import incidents
 from notifications.message import EVERYONE, NOBODY, Mail, Message, SlackPost
 from notifications.models import (
@@ -34,6 +35,9 @@ from notifications.models import (
 # What the accounts behind addresses (in lower case) chose; None where an account never chose.
 Preferences: TypeAlias = Mapping[str, NotificationPreferences | None]
 
+# Of these, what is said again in the same words within so long, and nothing else in between, is one notice.
+REPEATED = frozenset({"job_updated"})
+REPEATED_WITHIN = timedelta(seconds=30)
 SUMMARY_LENGTH = 300
 # What an administrator is shown of something that could not be stored.
 LOSS_LENGTH = 1000
@@ -170,6 +174,7 @@ NOTICE_COLUMNS = (
 
 
 def _write_notices(batch: Sequence[Message], now: datetime) -> int:
+    batch = _without_repeats(batch, now)
     admins = _active_admins() if any(message.and_admins for message in batch) else ()
     rows: list[Row] = []
     to_everyone = 0
@@ -187,6 +192,28 @@ def _write_notices(batch: Sequence[Message], now: datetime) -> int:
         hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         HourlyCount.objects.create(hour=hour, notices=to_everyone)
     return len(rows)
+
+
+def _without_repeats(batch: Sequence[Message], now: datetime) -> Sequence[Message]:
+    """Return `batch` without what has just been said of the same job in the same words, and was the last said of it.
+
+    Somebody who saves a form ten times, or a script that does so, makes one notice.
+    """
+    jobs = {message.job_id for message in batch if message.event in REPEATED}
+    if not jobs:
+        return batch
+    lately = Notification.objects.filter(user=None, created_at__gt=now - REPEATED_WITHIN, related_job__in=jobs)
+    last = {job: (event, text) for job, event, text in lately.order_by("created_at", "id").values_list(*_SAID)}
+    kept = []
+    for message in batch:
+        if message.event in REPEATED and last.get(message.job_id) == (message.event, message.text):
+            continue
+        last[message.job_id] = (message.event, message.text)
+        kept.append(message)
+    return kept
+
+
+_SAID = ("related_job", "event", "message")
 
 
 def _accounts(message: Message, admins: Sequence[UUID]) -> Iterable[UUID]:
@@ -230,6 +257,7 @@ DELIVERY_COLUMNS = (
     Column("summary", Kind.TEXT),
     Column("payload", Kind.JSON),
     Column("thread", Kind.UUID),
+    Column("share", Kind.UUID),
     Column("not_before", Kind.INSTANT),
     Column("give_up_at", Kind.INSTANT),
     Column("related_job_id", Kind.UUID),
@@ -307,6 +335,7 @@ def _delivery(
         summary[:SUMMARY_LENGTH],
         payload,
         message.thread,
+        message.share,
         starts_at,
         starts_at + GIVE_UP_AFTER,
         message.job_id,
@@ -322,11 +351,11 @@ def _preferences(batch: Sequence[Message]) -> Preferences:
 
 
 def _addresses(mail: Mail, preferences: Preferences) -> Iterable[str]:
-    """Return the recipients, each once, less those whose own preference says no."""
+    """Return the recipients, each once, less those whose own preference, or the operator's list of domains, says no."""
     chosen: dict[str, str] = {}
     for address in mail.recipients:
         key = address.lower()
-        if _wants(mail, key, preferences):
+        if may_be_mailed(key) and _wants(mail, key, preferences):
             chosen.setdefault(key, address)
     return chosen.values()
 

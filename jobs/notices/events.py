@@ -52,7 +52,13 @@ def pause_ran_out(job: Job) -> Message:
 def job_disabled(job: Job, actor: User | None) -> Message:
     text = f'Job "{job.name}" was disabled by {_name(actor)}.'
     return Message(
-        "job_disabled", "Job Disabled", text, Level.WARNING, job_id=job.pk, mail=_disabled_mail(job, because=text)
+        "job_disabled",
+        "Job Disabled",
+        text,
+        Level.WARNING,
+        job_id=job.pk,
+        mail=_disabled_mail(job, because=text),
+        share=job.pic_team_id,
     )
 
 
@@ -100,6 +106,7 @@ def _succeeded(job: Job, execution: JobExecution, now: datetime) -> Message:
             recovered=partial(_recovered, job, execution, now),
         ),
         hold_until=quiet_until(job.pic_team, now),
+        share=job.pic_team_id,
     )
 
 
@@ -117,6 +124,7 @@ def _failed(job: Job, execution: JobExecution, now: datetime) -> Message:
         slack=_post(job, "x", "Job failed: ", f": {escape(error[:SLACK_ERROR_LENGTH])}", _run_facts(job, execution)),
         alarm=_failing(job),
         hold_until=quiet_until(job.pic_team, now),
+        share=job.pic_team_id,
     )
 
 
@@ -134,6 +142,7 @@ def unknown(job: Job, execution: JobExecution, *, now: datetime) -> Message:
         slack=_post(job, "grey_question", "Job outcome unknown: ", f": {escape(reason)}", _run_facts(job, execution)),
         alarm=_failing(job),
         hold_until=quiet_until(job.pic_team, now),
+        share=job.pic_team_id,
     )
 
 
@@ -161,6 +170,7 @@ def missed(
         mail=mail,
         slack=_post(job, "warning", f"Job missed {runs}: ", f" ({escape(when)}): {escape(reason)}"),
         hold_until=quiet_until(job.pic_team, now),
+        share=job.pic_team_id,
     )
 
 
@@ -195,6 +205,7 @@ def run_concluded(
         if succeeded
         else _failing(job),
         hold_until=quiet_until(job.pic_team, now),
+        share=job.pic_team_id,
     )
 
 
@@ -209,6 +220,7 @@ def run_lost(job: Job, execution: JobExecution, *, reason: str, now: datetime) -
         execution_id=execution.pk,
         slack=_post(job, "grey_question", "GitHub run lost: ", f": {escape(reason)}", _run_facts(job, execution)),
         hold_until=quiet_until(job.pic_team, now),
+        share=job.pic_team_id,
     )
 
 
@@ -224,6 +236,7 @@ def target_check(job: Job, *, finding: str, now: datetime) -> Message:
         and_admins=True,
         slack=_post(job, "warning", "Job target problem: ", f": {escape(finding[:SLACK_ERROR_LENGTH])}"),
         hold_until=quiet_until(job.pic_team, now),
+        share=job.pic_team_id,
     )
 
 
@@ -241,6 +254,7 @@ def paused_after_failures(job: Job, *, failures: int, now: datetime) -> Message:
         mail=_disabled_mail(job, because=text),
         slack=_post(job, "warning", f"Job paused after {failures} failures: ", ""),
         hold_until=quiet_until(job.pic_team, now),
+        share=job.pic_team_id,
     )
 
 
@@ -272,6 +286,7 @@ def _recovered(job: Job, execution: JobExecution, now: datetime, recovery: Recov
         mail=mail,
         slack=_post(job, "white_check_mark", "Job recovered: ", f" after {failures} (failing since {since})"),
         hold_until=quiet_until(job.pic_team, now),
+        share=job.pic_team_id,
     )
 
 
@@ -292,6 +307,7 @@ def auto_paused(job: Job, *, now: datetime, with_team: bool = False) -> Message:
         mail=_disabled_mail(job, because=text),
         slack=_post(job, "warning", "Job auto-paused (end date passed): ", f" (end_date {job.end_date} JST)"),
         hold_until=quiet_until(job.pic_team, now),
+        share=job.pic_team_id,
     )
 
 
@@ -307,6 +323,7 @@ def ending_soon(job: Job, days: int, *, now: datetime) -> Message:
         and_admins=True,
         slack=_post(job, "warning", f"Job ending soon ({days}d): ", f" (end_date {job.end_date} JST)"),
         hold_until=quiet_until(job.pic_team, now),
+        share=job.pic_team_id,
     )
 
 
@@ -324,6 +341,7 @@ def end_date_reminder(job: Job, days: int, *, due: int, to: str, renew_url: str,
             "job_ending", f"Job Ending {when}: {job.name}", (to,), _job_context(job) | {"when": when, "url": renew_url}
         ),
         hold_until=quiet_until(job.pic_team, now),
+        share=job.pic_team_id,
         dedup_key=f"ending/{job.pk}/{job.end_date}/{due}/{_digest(to)}",
     )
 

@@ -78,6 +78,7 @@ def use_mail_server(settings: Any, port: int) -> None:
     settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
     settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
     settings.DEFAULT_FROM_EMAIL = SENDER
+    settings.NOTIFICATION_MAILS_PER_SECOND = 0
 
 
 @pytest.fixture
@@ -90,5 +91,5 @@ def slack(db: None, server_tls: ssl.SSLContext, clock: Clock) -> Iterator[SlackL
 @pytest.fixture
 def deliverer(clock: Clock, http_client: HTTPClient, monkeypatch: pytest.MonkeyPatch) -> Deliverer:
     """Delivers in the test's own thread, by the test's clock: a turn at Slack comes by itself."""
-    monkeypatch.setattr("notifications.delivery.SLACK_PACE", timedelta(0))
+    monkeypatch.setattr("notifications.delivery.slack_worker.SLACK_PACE", timedelta(0))
     return Deliverer(clock=clock, client=lambda: http_client)

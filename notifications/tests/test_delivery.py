@@ -10,7 +10,9 @@ import pytest
 
 from cronsched.lib.tests.servers import target
 from notifications.channels.base import DeliveryError
-from notifications.delivery import CLAIM, Deliverer, EmailWorker
+from notifications.delivery import Deliverer
+from notifications.delivery.channel_worker import CLAIM
+from notifications.delivery.email_worker import EmailWorker
 from notifications.message import NOBODY, Mail, SlackPost
 from notifications.models import Delivery, DeliveryStatus, SlackSettings
 from notifications.services import GIVE_UP_AFTER, notify

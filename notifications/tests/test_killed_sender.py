@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from cronsched.lib.tests.servers import target
-from notifications.delivery import CLAIM
+from notifications.delivery.channel_worker import CLAIM
 from notifications.message import NOBODY, Mail
 from notifications.models import Delivery
 from notifications.services import notify

@@ -9,9 +9,8 @@ from cronsched.lib.tests.servers import target
 from jobs.models import Status
 from jobs.notices import events
 from jobs.tests.factories import make_execution, make_job
-from notifications import summaries
 from notifications.channels.slack import body, cut
-from notifications.delivery import Deliverer
+from notifications.delivery import Deliverer, slack_backlog
 from notifications.message import NOBODY, SlackPost
 from notifications.models import Delivery, Notification, SlackSettings
 from notifications.services import notify
@@ -261,7 +260,7 @@ def test_an_answer_with_control_characters_becomes_one_line_that_can_be_stored(s
 
 
 def test_up_to_twenty_posts_are_posted_one_by_one(slack, deliverer):
-    for number in range(summaries.MOST_WAITING):
+    for number in range(slack_backlog.MOST_WAITING):
         post(f"post {number}")
     deliverer.run_once(NOON)
     assert len(slack.texts) == 20
@@ -325,7 +324,7 @@ def test_a_long_outage_of_slack_ends_in_one_summary(slack, deliverer, clock):
 @pytest.mark.database
 def test_the_pace_is_kept_whoever_posts(transactional_db, server_tls, http_client, monkeypatch):
     pace = timedelta(seconds=0.2)
-    monkeypatch.setattr("notifications.delivery.SLACK_PACE", pace)
+    monkeypatch.setattr("notifications.delivery.slack_worker.SLACK_PACE", pace)
     with slack_like(server_tls) as slack:
         SlackSettings.objects.create(is_enabled=True, webhook_url=slack.url)
         for number in range(6):

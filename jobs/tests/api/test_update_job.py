@@ -306,3 +306,38 @@ def test_a_doubtful_expression_is_stored_with_its_doubt(client, job):
     (doubt,) = put(client, job, cron_expression="0 9 1-7 * 1").json()["warnings"]
     assert doubt.endswith("write: 0 9 * * 1#1")
     assert put(client, job, cron_expression="0 2 * * *").json()["warnings"] == []
+
+
+# --- Notices ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_script_that_saves_again_and_again_makes_one_notice(alice):
+    """1,895 calls in ten seconds made as many unread notices in every inbox."""
+    client, job = api_client(alice), make_job(created_by=alice)
+    for number in range(20):
+        assert client.put(f"/api/v2/jobs/{job.pk}", {"metadata": {"n": number}}).status_code == 200
+    assert Notification.objects.filter(event="job_updated").count() == 1
+
+
+def test_what_another_says_in_between_and_other_jobs_have_notices_of_their_own(alice, admin):
+    mine, other = (make_job(created_by=alice) for _ in range(2))
+    calls = [
+        (alice, mine, {"metadata": {"n": 1}}),
+        (admin, mine, {"metadata": {"n": 2}}),
+        (alice, mine, {"metadata": {}}),
+    ]
+    calls += [(alice, other, {"metadata": {"n": 3}}), (alice, mine, {"is_active": False})]
+    calls += [(alice, mine, {"metadata": {"n": 4}})]
+    for user, job, body in calls:
+        assert api_client(user).put(f"/api/v2/jobs/{job.pk}", body).status_code == 200
+    events = list(Notification.objects.order_by("created_at", "id").values_list("event", flat=True))
+    assert events == 4 * ["job_updated"] + ["job_disabled", "job_updated"]
+
+
+def test_half_a_minute_later_it_is_news_again(alice, time_machine):
+    client, job = api_client(alice), make_job(created_by=alice)
+    time_machine.move_to("2026-01-15T12:00:00Z", tick=False)
+    client.put(f"/api/v2/jobs/{job.pk}", {"metadata": {"n": 1}})
+    time_machine.move_to("2026-01-15T12:00:31Z", tick=False)
+    client.put(f"/api/v2/jobs/{job.pk}", {"metadata": {"n": 2}})
+    assert Notification.objects.filter(event="job_updated").count() == 2

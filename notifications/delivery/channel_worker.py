@@ -1,21 +1,4 @@
-"""Bring what waits in the delivery table to where it goes. Runs beside the jobs and never changes one.
-
-A delivery is claimed by a conditional UPDATE with a token and a deadline, sent with no transaction open, and recorded
-under the same token. So:
-
-- two processes that both believe they lead do not send the same row: only one of the updates finds it waiting;
-- a process that stops orderly gives back what it has not begun, so a restart loses and repeats nothing;
-- a process that is killed leaves its claims behind; they fall due again when their time is over. Of those at most one
-  per connection was really under way, and whether the other side took it nobody can know. It is sent again: an alert
-  that is lost is worse than one that comes twice, and a mail carries the same Message-ID both times;
-- a sender that was frozen beyond its deadline finds its token gone and records nothing.
-
-Failures are retried with growing delay until `give_up_at`; what the other side refuses for good is given up at once,
-with its words as the reason. Trouble with the way itself (no connection, a bad login, Slack's 429) holds the whole
-channel back for a while instead of trying a thousand rows in turn; when the way is free again, all of them leave. Each
-channel has threads of its own, so neither slows the other, and they use the database only for the length of a
-statement.
-"""
+"""What every channel does: claim what is due, send it, record what became of it, hold back while the way is blocked."""
 
 import logging
 import threading
@@ -23,25 +6,18 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
+from uuid import UUID
 
 from django.db import DatabaseError, connection
-from django.db.models import F, Q
-from django.utils import timezone
+from django.db.models import F
 
-from cronsched.http_client import http_client
 from cronsched.lib import backoff
-from cronsched.lib.http import HTTPClient
-from notifications import slack_status, summaries
 from notifications.channels.base import DeliveryError, OutgoingMessage, Session
-from notifications.channels.email import LONGEST_SECONDS, MailSession
-from notifications.channels.slack import SlackSession
-from notifications.models import Channel, Delivery, DeliveryStatus, SlackSettings
-from notifications.services import mail_is_configured
+from notifications.channels.email import LONGEST_SECONDS
+from notifications.models import Channel, Delivery, DeliveryStatus
 
 logger = logging.getLogger(__name__)
 
-MAIL_THREADS = 3
-MAIL_PORTION = 20
 # One portion is claimed for so long. Nothing is begun that might not end within it.
 CLAIM = timedelta(minutes=3)
 LONGEST_SEND = timedelta(seconds=LONGEST_SECONDS)
@@ -51,8 +27,6 @@ LONGEST_RETRY = timedelta(minutes=30)
 # How long a channel holds back when the way is blocked.
 FIRST_HOLD = timedelta(seconds=5)
 LONGEST_HOLD = timedelta(minutes=5)
-# Slack takes one post a second for each hook.
-SLACK_PACE = timedelta(seconds=1)
 # A record that the database does not take is tried again so often.
 RECORD_PAUSE_SECONDS = 1.0
 
@@ -65,6 +39,7 @@ class ChannelWorker:
     channel: Channel
     width = 1
     portion = 1
+    longest_hold = LONGEST_HOLD
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -132,7 +107,7 @@ class ChannelWorker:
 
     def _hold(self, wait: timedelta | None) -> None:
         self._blocked += 1
-        pause = wait or backoff.delay(self._blocked, first=FIRST_HOLD, longest=LONGEST_HOLD, key=self.channel)
+        pause = wait or backoff.delay(self._blocked, first=FIRST_HOLD, longest=self.longest_hold, key=self.channel)
         self._held_until = self._clock() + pause
 
     # --- One portion ---
@@ -140,11 +115,19 @@ class ChannelWorker:
     def _claim(self) -> list[Delivery]:
         now = self._clock()
         token = uuid.uuid4()
-        due = list(Delivery.objects.due(self.channel, now).values_list("pk", flat=True)[: self.portion])
+        due = self._next_due(now)
         Delivery.objects.filter(pk__in=due, status=DeliveryStatus.WAITING).update(
             status=DeliveryStatus.SENDING, claim=token, claimed_until=now + CLAIM, attempts=F("attempts") + 1
         )
-        return list(Delivery.objects.filter(claim=token).order_by("not_before", "id"))
+        claimed = {row.pk: row for row in Delivery.objects.filter(claim=token)}
+        return [claimed[pk] for pk in due if pk in claimed]
+
+    def _next_due(self, now: datetime) -> list[UUID]:
+        """Return what is to be claimed next."""
+        return list(Delivery.objects.due(self.channel, now).values_list("pk", flat=True)[: self.portion])
+
+    def _before_each(self) -> None:
+        """Wait until the next message may leave."""
 
     def _send_each(self, session: Session, rows: Sequence[Delivery]) -> None:
         for number, row in enumerate(rows):
@@ -152,6 +135,7 @@ class ChannelWorker:
             if not self._goes_on() or self._clock() + LONGEST_SEND > row.claimed_until:
                 self._give_back(rows[number:])
                 return
+            self._before_each()
             self._send(session, row)
 
     def _send(self, session: Session, row: Delivery) -> None:
@@ -219,134 +203,3 @@ class ChannelWorker:
             claimed_until=None,
             reason="The process that was sending it died; sent again.",
         )
-
-
-class EmailWorker(ChannelWorker):
-    channel = Channel.EMAIL
-    width = MAIL_THREADS
-    portion = MAIL_PORTION
-
-    def _work(self) -> None:
-        if not mail_is_configured():
-            self._give_up_all("Mail was switched off.")
-            return
-        with MailSession() as session:
-            while self._goes_on() and (rows := self._claim()):
-                self._send_each(session, rows)
-
-
-class SlackWorker(ChannelWorker):
-    """One post at a time. The pace is kept in the database, because several processes may post to the one hook."""
-
-    channel = Channel.SLACK
-
-    def __init__(self, clock: Clock, client: Callable[[], HTTPClient]) -> None:
-        super().__init__(clock)
-        self._client = client
-
-    def _work(self) -> None:
-        while self._goes_on():
-            now = self._clock()
-            settings = SlackSettings.objects.first()
-            if settings is None or not settings.posts:
-                self._give_up_all("Slack was switched off.")
-                return
-            summaries.collapse_backlog(now=now)
-            if not Delivery.objects.due(self.channel, now).exists():
-                return
-            if not self._takes_turn(now):
-                if not self._waits_for_its_turn(settings, now):
-                    return
-                continue
-            with self._session(settings, now) as session:
-                self._send_each(session, self._claim())
-
-    def _session(self, settings: SlackSettings, now: datetime) -> SlackSession:
-        assert settings.webhook_url is not None
-        return SlackSession(self._client(), url=settings.webhook_url, channel=settings.channel, now=now)
-
-    def _takes_turn(self, now: datetime) -> bool:
-        free = Q(next_post_at__isnull=True) | Q(next_post_at__lte=now)
-        return bool(SlackSettings.objects.filter(free).update(next_post_at=now + SLACK_PACE))
-
-    def _waits_for_its_turn(self, settings: SlackSettings, now: datetime) -> bool:
-        """Wait for the next turn; False where it is too far away to keep a thread for it."""
-        pause = (settings.next_post_at or now) - now
-        if pause > 2 * SLACK_PACE:
-            return False
-        self._stopping.wait(max(pause.total_seconds(), SLACK_PACE.total_seconds() / 20))
-        return True
-
-    def _hold(self, wait: timedelta | None) -> None:
-        super()._hold(wait)
-        SlackSettings.objects.update(next_post_at=self._held_until)
-
-    def _sent(self, row: Delivery) -> None:
-        super()._sent(row)
-        slack_status.record_success(now=self._clock())
-
-    def _failed(self, row: Delivery, error: DeliveryError) -> None:
-        super()._failed(row, error)
-        slack_status.record_failure(error.reason, for_good=error.permanent, now=self._clock())
-
-
-class Deliverer:
-    """The workers of one process."""
-
-    def __init__(self, *, clock: Clock = timezone.now, client: Callable[[], HTTPClient] = http_client) -> None:
-        self._workers: tuple[ChannelWorker, ...] = (EmailWorker(clock), SlackWorker(clock, client))
-
-    def start(self, now: datetime) -> None:
-        """Start what is due by now. Returns at once."""
-        for worker in self._workers:
-            worker.start(now)
-
-    def run_once(self, now: datetime) -> None:
-        """Deliver what is due in the calling thread, and return when nothing is left to do now."""
-        for worker in self._workers:
-            worker.run_once(now)
-
-    def join(self, *, timeout: float) -> bool:
-        """Wait until nothing is under way; return whether that came in time."""
-        ended = [worker.join(timeout=timeout) for worker in self._workers]
-        return all(ended)
-
-    def stop(self, *, timeout: float) -> bool:
-        """Give back what has not begun and wait for the rest; return whether all of it ended in time."""
-        for worker in self._workers:
-            worker.stop(timeout=0)
-        return self.join(timeout=timeout)
-
-
-class FollowingClock:
-    """Runs on from the last time it was told: what is due is the database's clock, not the host's."""
-
-    def __init__(self) -> None:
-        self._ahead = timedelta(0)
-
-    def __call__(self) -> datetime:
-        return timezone.now() + self._ahead
-
-    def follow(self, now: datetime) -> None:
-        self._ahead = now - timezone.now()
-
-
-_clock = FollowingClock()
-_deliverer = Deliverer(clock=_clock)
-
-
-def deliver_due(*, now: datetime) -> None:
-    """Start the deliveries that are due, in threads of this process. The leader's chore, each second."""
-    _clock.follow(now)
-    _deliverer.start(now)
-
-
-def deliver_now(*, now: datetime) -> None:
-    """Deliver what is due in the calling thread: for a process that makes one pass and ends."""
-    _clock.follow(now)
-    _deliverer.run_once(now)
-
-
-def stop(*, timeout: float) -> bool:
-    """Stop delivering in this process, for good; return whether all under way ended within `timeout` seconds."""
-    return _deliverer.stop(timeout=timeout)
