@@ -4,6 +4,7 @@ Errors stop every command; warnings of the deployment kind appear with `manage.p
 itself never gets this far: `cronsched.lib.config.env` stops the boot.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from django.db import connections
 
 from cronsched.lib import time_zones
 from cronsched.lib.config import env
+from cronsched.lib.db import older_service
 
 TAG = "cronsched"
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "[::1]"}
@@ -88,6 +90,19 @@ def check_older_variables(**_: Any) -> Messages:
 
 
 @register(TAG)
+def check_variables_of_others(**_: Any) -> Messages:
+    """Name what the environment sets for the service this one replaces, which is not read here."""
+    left = sorted(name for name in os.environ if name.startswith("FASTAPI_") or name == "TESTING")
+    return _say(
+        any(env.text(name) for name in left),
+        Warning,
+        "W008",
+        f"{', '.join(left)} has no effect here.",
+        "The names that have one are in .env.example: DATABASE_URL, LOG_LEVEL and others. Remove it.",
+    )
+
+
+@register(TAG)
 def check_scheduler_switch(**_: Any) -> Messages:
     """Name a value that looks as if it switched the scheduler off."""
     value = env.text("SCHEDULER_ENABLED", "true")
@@ -135,6 +150,14 @@ def check_time_zones(**_: Any) -> Messages:
     """Say by which rules fire times are computed."""
     text = f"Time zones follow tzdata {time_zones.version()}, on every host that has the same requirements."
     return _say(True, Info, "I021", text, "pip install -r requirements.txt brings the locked release.")
+
+
+@register(Tags.database)
+def refuse_older_service(databases: Iterable[str] | None = None, **_: Any) -> Messages:
+    """Keep `migrate` from writing into the database of the older service: ends the process with one line."""
+    for alias in databases or ():
+        older_service.refuse(connections[alias])
+    return []
 
 
 @register(Tags.database)

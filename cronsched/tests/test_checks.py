@@ -46,6 +46,14 @@ def test_variables_of_the_older_lock_are_named_as_ignored(name, monkeypatch):
     assert found() == ["W007"]
 
 
+@pytest.mark.parametrize("name", ["FASTAPI_LOG_FILE", "FASTAPI_DATABASE_URL", "TESTING"])
+def test_variables_of_the_older_service_are_named_as_ignored(name, monkeypatch):
+    monkeypatch.setenv(name, "1")
+    assert found() == ["W008"]
+    (said,) = [message for message in run_checks(tags=[checks.TAG]) if message.id == "cronsched.W008"]
+    assert said.msg == f"{name} has no effect here."
+
+
 def test_development_may_stop_faster_than_a_manual_run():
     assert "W004" not in found(DEBUG=True, MANUAL_RUN_WAIT_SECONDS=20, DRAIN_TIMEOUT_SECONDS=3)
 

@@ -337,7 +337,7 @@ class Guarded:
             self._act()
         except UNREACHABLE as error:
             if not self._is_away:
-                logger.warning("%s: the database cannot be reached: %s", self._name, first_line(error))
+                logger.warning("%s: the database cannot be used: %s", self._name, first_line(error))
             self._is_away = True
             connection.close()
         else:

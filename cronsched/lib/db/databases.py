@@ -8,6 +8,7 @@ MariaDB      PyMySQL, READ COMMITTED (no gap locks between claimers), `utf8mb4_b
              It ends forgotten transactions as well; MySQL cannot.
 """
 
+import re
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,12 @@ from typing import Any
 import environ
 
 from cronsched.lib.config.env import BadSetting, integer
+from cronsched.lib.db import older_service
 from cronsched.lib.db.postgresql.pools import keep_trying
+
+# Addresses as SQLAlchemy has them name the driver, too: mysql+pymysql://, postgresql+psycopg2://, sqlite+aiosqlite://.
+SQLALCHEMY_DRIVER = re.compile(r"^([a-z]+)(\+[a-z0-9_]+)?(?=://)")
+DIALECTS = {"mariadb": "mysql", "postgres": "postgresql"}
 
 BUSY_TIMEOUT_SECONDS = 20
 STATEMENT_TIMEOUT_MS = 30_000
@@ -41,6 +47,7 @@ SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_
 
 def from_url(url: str, *, sqlite_file: Path) -> dict[str, Any]:
     """Return the `DATABASES["default"]` for `url`; blank selects SQLite in `sqlite_file`."""
+    url = SQLALCHEMY_DRIVER.sub(lambda found: DIALECTS.get(found[1], found[1]), url)
     try:
         with warnings.catch_warnings():
             # It would print what it understood, the password among it; the refusal below says what is wrong.
@@ -65,6 +72,7 @@ def _require(driver: str) -> None:
 
 
 def _sqlite(config: dict[str, Any]) -> dict[str, Any]:
+    older_service.refuse_file(Path(config["NAME"]))
     config["ENGINE"] = "cronsched.lib.db.sqlite3"
     config["OPTIONS"] = {
         "timeout": BUSY_TIMEOUT_SECONDS,

@@ -1,14 +1,16 @@
 """Say in one line why the processes could not start, before they try."""
 
 from argparse import ArgumentParser
-from contextlib import closing
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
+from cronsched import startup
+from cronsched.lib.db import older_service
+from cronsched.lib.db.writing import try_to_write
 from cronsched.serving.listener import CannotListen, listen
 
 
@@ -35,18 +37,14 @@ def check_port(address: str, port: str) -> None:
 
 
 def check_database() -> None:
-    """Raise CommandError unless a row could be written to the database now."""
-    probe = connection.copy()
-    # The pool would go on trying in the background and log each failure.
-    probe.settings_dict["OPTIONS"].pop("pool", None)
-    try:
-        with closing(probe), probe.cursor() as cursor:
-            if probe.vendor == "sqlite":
-                # Taking the write lock is not enough: SQLite grants it on a read-only file, too.
-                cursor.execute("BEGIN IMMEDIATE")
-                cursor.execute("CREATE TABLE preflight_probe (id INTEGER)")
-                cursor.execute("ROLLBACK")
-    except (DatabaseError, ImproperlyConfigured) as error:
-        reason = str(error).strip().splitlines()[0]
-        database = probe.settings_dict["NAME"]
-        raise CommandError(f"The database {database} cannot be used: {reason}. See DATABASE_URL.") from None
+    """Raise CommandError unless a row could be written to the database now, and it is not somebody else's."""
+    with startup.own_connection() as own:
+        try:
+            older_service.refuse(own)
+            own.ensure_connection()
+            if own.vendor == "sqlite":
+                try_to_write(own)
+        except (DatabaseError, ImproperlyConfigured) as error:
+            reason = str(error).strip().splitlines()[0]
+            database = own.settings_dict["NAME"]
+            raise CommandError(f"The database {database} cannot be used: {reason}. See DATABASE_URL.") from None

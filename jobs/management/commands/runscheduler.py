@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from cronsched import startup
 from cronsched.lib.clock import uptime
 from cronsched.lib.db.outages import UNREACHABLE, first_line
 from cronsched.lib.memory import freeze_gc
@@ -36,6 +37,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, once: bool, drain_timeout: float | None, instance: str | None, **options: Any) -> None:
         if drain_timeout is not None and drain_timeout < 0:
             raise CommandError("--drain-timeout must not be negative")
+        startup.look()
         freeze_gc()
         workers = None if once else Workers()
         runner = Runner(instance=instance, drain_timeout=drain_timeout, workers=workers)
@@ -43,7 +45,7 @@ class Command(BaseCommand):
             try:
                 runner.once()
             except UNREACHABLE as error:
-                raise CommandError(f"The database cannot be reached: {first_line(error)}") from error
+                raise CommandError(f"The database cannot be used: {first_line(error)}") from error
         else:
             runner.run(_stop_on_signals(workers))
         delivery.stop(timeout=CLOSING_SECONDS)

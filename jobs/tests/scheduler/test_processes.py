@@ -151,7 +151,7 @@ def test_g12_with_a_full_disk_nothing_is_sent_results_are_kept_and_the_process_g
         unlimited = resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         make_job_due_now(sink.url("/not-yet"))
         behaviour.answer.set()
-        process.wait_for("claim: the database cannot be reached")
+        process.wait_for("claim: the database cannot be used")
         process.wait_for("1 results wait for the database")
         assert behaviour.paths == {"/kept": 1}
         assert only_row().status == "running"

@@ -44,6 +44,23 @@ def test_a_server_s_address_is_read_whole(url, engine):
     assert (config["USER"], config["PASSWORD"]) == ("u", "p@ss")
 
 
+@pytest.mark.parametrize(
+    ("url", "engine"),
+    [
+        ("mysql+pymysql://u:p@db.example.com/jobs", "django.db.backends.mysql"),
+        ("mariadb+mariadbconnector://u:p@db.example.com/jobs", "django.db.backends.mysql"),
+        ("mariadb://u:p@db.example.com/jobs", "django.db.backends.mysql"),
+        ("postgresql+psycopg2://u:p@db.example.com/jobs", "cronsched.lib.db.postgresql"),
+        ("postgres://u:p@db.example.com/jobs", "cronsched.lib.db.postgresql"),
+        ("postgresql+asyncpg://u:p@db.example.com/jobs", "cronsched.lib.db.postgresql"),
+        ("sqlite+aiosqlite:////srv/jobs", "cronsched.lib.db.sqlite3"),
+    ],
+)
+def test_an_address_as_sqlalchemy_has_it_means_the_same(url, engine):
+    config = databases.from_url(url, sqlite_file=FILE)
+    assert (config["ENGINE"], config["NAME"].rpartition("/")[2]) == (engine, "jobs")
+
+
 def ask(question: str) -> object:
     with connection.cursor() as cursor:
         cursor.execute(question)
