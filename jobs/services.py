@@ -223,6 +223,26 @@ def restore_job(job_id: UUID, number: int, *, by: User, now: datetime, reason: s
 
 
 @retried
+def hand_over(job_id: UUID, to: User, *, by: User, now: datetime, reason: str = "") -> Acted:
+    """Give a job another owner, who may then change it. Raises `DomainError`."""
+    if not (to.is_active and to.can_write):
+        raise DomainError(
+            "Invalid owner", f"{to.username} cannot own jobs: not active, or only a viewer.", field="owner"
+        )
+    with transaction.atomic():
+        job = _locked(job_id)
+        check_may(by, job, "update")
+        if job.created_by_id == to.pk:
+            return Acted(job, changed=False)
+        before = revisions.definition_of(job)
+        job.created_by = to
+        _record(job, "updated", before, by=by, now=now, reason=reason)
+        _save(job, error_texts.UPDATE)
+        notify([events.job_updated(job, by)], now=now)
+    return Acted(job, changed=True)
+
+
+@retried
 def auto_pause(job_id: UUID, *, now: datetime, with_team: bool = False) -> bool:
     """Pause a job whose end date has passed, and warn its owner and the admins. False where there was nothing to do.
 
@@ -387,15 +407,16 @@ def run_now(job: Job, sent: Mapping[str, Any], *, by: User, now: datetime) -> Jo
         raise job_not_found(str(job.pk)) from None
 
 
-def queue_run(job_id: UUID, *, by: User, now: datetime) -> JobExecution:
-    """Queue one run of a job for the leader: for whoever starts many at once. Raises `DomainError`."""
+def queue_run(job_id: UUID, sent: Mapping[str, Any] | None = None, *, by: User, now: datetime) -> JobExecution:
+    """Queue one run of a job, with the overrides in `sent`, for the leader. Raises `DomainError`."""
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
         raise job_not_found(str(job_id))
     check_may(by, job, "execute")
     refuse_expired(job, now=now)
+    overrides = read_overrides(job, sent) if sent else None
     try:
-        return dispatch.queue_run(job, now=now)
+        return dispatch.queue_run(job, overrides=overrides, now=now)
     except Job.DoesNotExist:
         raise job_not_found(str(job_id)) from None
 

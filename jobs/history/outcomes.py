@@ -75,7 +75,7 @@ def where(outcomes: Iterable[str]) -> Q:
 def latest(jobs: Collection[UUID], number: int) -> Mapping[UUID, list[JobExecution]]:
     """Return the newest `number` executions of each job, the newest first, by two statements.
 
-    The first finds where each job's share begins, in the index over (job, time); its cost does not grow with the history.
+    The first finds where each job's share begins, in the index over (job, time): a long history costs nothing.
     """
     if not jobs:
         return {}

@@ -32,6 +32,7 @@ class SchedulerStatus(NamedTuple):
     scheduled_jobs: int
     last_reconcile_at: datetime | None
     last_reconcile: dict[str, Any]
+    renewed_at: datetime | None = None
 
 
 class NoScheduler(Conflict):
@@ -58,6 +59,7 @@ def read_status(*, now: datetime) -> SchedulerStatus:
         scheduled_jobs=lease.scheduled_jobs,
         last_reconcile_at=lease.last_reconcile_at,
         last_reconcile=lease.last_reconcile,
+        renewed_at=lease.renewed_at,
     )
 
 

@@ -1,0 +1,119 @@
+"""Jobs in the console: the list, the page of one, its form, and what is done to one or many by hand."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+
+from accounts.console import OpenToAllRoles, account
+from cronsched.lib.clock import database_now
+from cronsched.lib.errors import DomainError
+from cronsched.lib.ids import known_id
+from jobs import services
+from jobs.admin.jobs import layout
+from jobs.admin.jobs.actions import JobActions
+from jobs.admin.jobs.bulk import JobBulk
+from jobs.admin.jobs.forms import JobForm
+from jobs.admin.jobs.listing import JobList
+from jobs.admin.jobs.overview import JobOverview
+from jobs.admin.jobs.words import preview_schedule
+from jobs.definitions.validation import read_date
+from jobs.models import Job
+
+# What a clone does not take over.
+OWN = ("id", "name", "created_by", "created_at", "updated_at", "is_active", "end_date")
+
+
+@admin.register(Job)
+class JobAdmin(OpenToAllRoles, JobList, JobOverview, JobActions, JobBulk):
+    form = JobForm
+    warn_unsaved_form = True
+    autocomplete_fields = ()
+    readonly_fields = JobOverview.overview_fields
+
+    class Media:
+        js = ("jobs/schedule-preview.js",)
+
+    # --- Who may ---
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return account(request).can_write
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, obj)
+
+    def _may(self, request: HttpRequest, obj: Any) -> bool:
+        if obj is None:
+            return account(request).can_write
+        # Actions on one job's page hand over the id from the address.
+        job = obj if isinstance(obj, Job) else self.get_object(request, str(obj))
+        return job is not None and job.may_be_changed_by(account(request))
+
+    # --- The form ---
+
+    def get_fieldsets(self, request: HttpRequest, obj: Job | None = None) -> Any:
+        """A job that does not exist yet has no history; who only reads sees what was chosen instead of its fields."""
+        if obj is None:
+            return layout.NEW
+        shown = (layout.OVERVIEW, *layout.DEFINITION, layout.HISTORY)
+        return shown if self.has_change_permission(request, obj) else layout.to_read(shown)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Fill a new job in like the one that is cloned, if any; nothing else in the address fills in anything."""
+        like = Job.objects.filter(pk=known_id(request.GET.get("like", ""))).first()
+        if like is None:
+            return {}
+        fields = {
+            name: getattr(like, name) for name in self.form.base_fields if hasattr(like, name) and name not in OWN
+        }
+        return {**fields, "name": f"Copy of {like.name}"[:255], "like": like}
+
+    def get_urls(self) -> list[URLPattern]:
+        preview = path("preview/", self.admin_site.admin_view(self.preview_view), name="jobs_job_preview")
+        return [preview, *super().get_urls()]
+
+    def preview_view(self, request: HttpRequest) -> JsonResponse:
+        """Answer what an expression means, for the script beside the form."""
+        expression, zone = request.GET.get("expression", ""), request.GET.get("timezone", "").strip()
+        zone = zone or settings.SCHEDULER_TIMEZONE
+        last_day = read_date(request.GET.get("end_date", ""))
+        return JsonResponse(preview_schedule(expression, zone, timezone.now(), last_day=last_day))
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except DomainError as error:
+            # The form was fine when it was judged; since then somebody took the name or deleted the job.
+            self.message_user(request, str(error), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def save_model(self, request: HttpRequest, obj: Job, form: Any, change: bool) -> None:
+        if change and not form.sent:
+            return
+        now = database_now()
+        if change:
+            services.update_job(obj.pk, form.sent, by=account(request), now=now)
+        else:
+            obj.pk = services.create_job(form.sent, by=account(request), now=now).pk
+
+    # --- Deleting ---
+
+    def delete_model(self, request: HttpRequest, obj: Job) -> None:
+        services.delete_job(obj.pk, by=account(request), now=database_now())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        for job in queryset:
+            services.delete_job(job.pk, by=account(request), now=database_now())
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Name the jobs only: their executions may be many thousands, and go with them."""
+        jobs = list(objs)
+        forbidden = {str(Job._meta.verbose_name) for job in jobs if not job.may_be_changed_by(account(request))}
+        return [f"{job.name}, with all its executions" for job in jobs], {"jobs": len(jobs)}, forbidden, []

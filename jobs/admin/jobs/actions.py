@@ -1,0 +1,196 @@
+"""What is done to one job by the buttons of its page."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.forms import CharField, ChoiceField, JSONField, SplitDateTimeField
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from unfold.dataclasses import ActionDialog
+from unfold.decorators import action
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextareaWidget
+
+from accounts.console import account
+from accounts.models import User
+from cronsched.console import ConsoleAdmin
+from cronsched.console.answers import redirected
+from cronsched.lib.clock import database_now
+from cronsched.lib.errors import DomainError
+from jobs import services
+from jobs.admin.jobs.forms import RenewalForm
+from jobs.definitions import request_options
+from jobs.end_dates import renewal
+from jobs.models import OnResume
+from jobs.schedule.pauses import Terms
+
+MAX_REASON = 500
+
+
+class PauseForm(BaseDialogForm):
+    """Why a job is paused and until when."""
+
+    reason = CharField(max_length=MAX_REASON, required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
+    until = SplitDateTimeField(
+        required=False,
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text="It resumes by itself then. Blank: when somebody resumes it.",
+    )
+    on_resume = ChoiceField(
+        label="Then, of the runs kept back",
+        choices=OnResume.choices,
+        initial=OnResume.SKIP,
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+
+    @property
+    def terms(self) -> Terms:
+        values = self.cleaned_data
+        return Terms(values["reason"], values["until"], values["on_resume"])
+
+
+class RunForm(BaseDialogForm):
+    """The inputs of one run."""
+
+    metadata = JSONField(
+        label="Inputs",
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 5, "spellcheck": "false"}),
+        help_text="A JSON object sent instead of the job's metadata. Blank: as the job has it.",
+    )
+
+
+def confirmation(title: str, description: str, button: str, form: type[BaseDialogForm] | None = None) -> ActionDialog:
+    """Return the question asked before an action. Its answer is a POST: no link and no prefetch starts anything."""
+    return ActionDialog(title=title, description=description, form_class=form, form_submit_text=button)
+
+
+class JobActions(ConsoleAdmin):
+    # All of them side by side would leave the title above them no room.
+    actions_detail = (
+        *("run_job", "pause_job", "resume_job", "renew_job"),
+        {"title": "More", "items": ["clone_job", "check_target", "renew_signing_secret", "drop_signing_secret"]},
+    )
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Offer to pause what is active and to resume what is not."""
+        job = self.get_object(request, str(object_id))
+        useless = {"resume_job" if job and job.is_active else "pause_job"}
+        secrets = request_options.shown(job.request_options)["signing_secrets"] if job else 0
+        if secrets < request_options.MAX_SIGNING_SECRETS:
+            useless.add("drop_signing_secret")
+        offered = super().get_actions_detail(request, object_id)
+        return [item for item in offered if not any(name in item.action_name for name in useless)]
+
+    def _get_actions_navigation(self, *args: Any) -> list[Any]:
+        """Let the keyboard open the menu, too: the theme's is a link without an address, which it passes over."""
+        navigation: list[Any] = super()._get_actions_navigation(*args)
+        for menu in (entry for entry in navigation if "items" in entry):
+            menu["attrs"] = {"role": "button", "tabindex": "0", "x-on:keydown.enter": "$el.click()"}
+        return navigation
+
+    @action(
+        description="Run now",
+        permissions=["change"],
+        icon="play_arrow",
+        dialog=confirmation(
+            "Run this job now?", "It is queued and started within seconds, also while paused.", "Run", RunForm
+        ),
+    )
+    def run_job(self, request: HttpRequest, form: RunForm, object_id: str) -> HttpResponse:
+        metadata = form.cleaned_data["metadata"]
+        sent = None if metadata is None else {"metadata": metadata}
+
+        def run(job_id: UUID, *, by: User, now: datetime) -> None:
+            services.queue_run(job_id, sent, by=by, now=now)
+
+        return self._one(request, object_id, run, "queued; the scheduler starts it within seconds")
+
+    @action(
+        description="Pause",
+        permissions=["change"],
+        icon="pause",
+        dialog=confirmation("Pause this job?", "It does not fire again until it is resumed.", "Pause", PauseForm),
+    )
+    def pause_job(self, request: HttpRequest, form: PauseForm, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, partial(services.pause_job, terms=form.terms), "paused")
+
+    @action(
+        description="Resume",
+        permissions=["change"],
+        icon="resume",
+        dialog=confirmation("Resume this job?", "It fires again from its next fire time on.", "Resume"),
+    )
+    def resume_job(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, services.resume_job, "resumed")
+
+    @action(
+        description="Renew",
+        permissions=["change"],
+        icon="event_repeat",
+        dialog=confirmation(
+            "Renew this job?", "Its end date moves on, from today where it has passed.", "Renew", RenewalForm
+        ),
+    )
+    def renew_job(self, request: HttpRequest, form: RenewalForm, object_id: str) -> HttpResponse:
+        verb = partial(renewal.renew, days=form.cleaned_data["days"], reason=form.cleaned_data["reason"])
+        return self._one(request, object_id, verb, "renewed")
+
+    @action(description="Clone", permissions=["add"], icon="content_copy", url_path="clone")
+    def clone_job(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead to the form of a new job that is filled in like this one, without its secrets."""
+        job = self.row_or_404(request, object_id)
+        return HttpResponse(status=302, headers={"Location": f"{reverse('admin:jobs_job_add')}?like={job.pk}"})
+
+    @action(
+        description="Check target",
+        permissions=["change"],
+        icon="network_check",
+        dialog=confirmation(
+            "Check the target of this job?", "Nothing is started; what would keep it from running is found.", "Check"
+        ),
+    )
+    def check_target(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, services.check_target, "checked; see below what was found")
+
+    @action(
+        description="New signing secret",
+        permissions=["change"],
+        icon="key",
+        dialog=confirmation(
+            "Make a new signing secret?",
+            "It is shown once. Calls are signed by the present one as well, until that is dropped.",
+            "Make",
+        ),
+    )
+    def renew_signing_secret(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        def renew(job_id: UUID, *, by: User, now: datetime) -> None:
+            secret = services.renew_signing_secret(job_id, keep_previous=True, by=by, now=now)
+            self.message_user(request, f"Signing secret, shown this once: {secret}", messages.WARNING)
+
+        return self._one(request, object_id, renew, "has a new signing secret")
+
+    @action(
+        description="Drop previous secret",
+        permissions=["change"],
+        icon="key_off",
+        dialog=confirmation(
+            "Stop signing by the previous secret?", "All receivers have to know the new one by now.", "Drop"
+        ),
+    )
+    def drop_signing_secret(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        verb = services.drop_previous_signing_secret
+        return self._one(request, object_id, verb, "is signed by its newest secret alone")
+
+    def _one(self, request: HttpRequest, object_id: str, verb: Callable[..., Any], done: str) -> HttpResponse:
+        job = self.row_or_404(request, object_id)
+        try:
+            verb(job.pk, by=account(request), now=database_now())
+            self.message_user(request, f"{job.name} {done}.", messages.SUCCESS)
+        except DomainError as refusal:
+            self.message_user(request, f"{job.name}: {refusal}", messages.ERROR)
+        return redirected(reverse("admin:jobs_job_change", args=[job.pk]))

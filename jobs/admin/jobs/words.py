@@ -1,0 +1,126 @@
+"""A job in words: its state, its schedule, its target."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from cronsched.console.texts import local_text
+from jobs import cron
+from jobs.admin.texts import relative
+from jobs.definitions.validation import local_date
+from jobs.models import Job
+from jobs.schedule import pauses
+
+PREVIEWED_RUNS = 10
+STATE_COLOURS = {"Active": "success", "Paused": "warning", "Ended": "info", "Cannot be scheduled": "danger"}
+
+
+def state(job: Job) -> str:
+    if job.is_active:
+        return "Cannot be scheduled" if job.next_fire_at is None and job.schedule_error else "Active"
+    return "Ended" if job.has_expired(local_date(timezone.now())) else "Paused"
+
+
+def state_sentence(job: Job, now: datetime) -> SafeString:
+    """Say how a job is doing: whether it fires, why not, since when it fails."""
+    name = state(job)
+    failing = f" It failed {_times(job.consecutive_failures)} in a row." if job.consecutive_failures else ""
+    told = {"Active": _active, "Paused": _paused, "Ended": _ended, "Cannot be scheduled": _broken}[name](job, now)
+    colour = "danger" if failing and name == "Active" else STATE_COLOURS[name]
+    return format_html('<p class="verdict verdict-{}"><strong>{}.</strong> {}{}</p>', colour, name, told, failing)
+
+
+def _active(job: Job, now: datetime) -> SafeString:
+    if job.next_fire_at is None:
+        return format_html("{}", "It does not fire again before its end.")
+    return format_html("Fires {} ({}).", relative(job.next_fire_at, now), local_text(job.next_fire_at))
+
+
+def _paused(job: Job, now: datetime) -> SafeString:
+    pause = pauses.current(job)
+    if pause is None:
+        return format_html("{}", "It does not fire until it is resumed.")
+    until = f"until {local_text(pause.until)}" if pause.until else "until somebody resumes it"
+    because = f" because: {pause.reason.rstrip('.')}" if pause.reason else ""
+    return format_html("By {} at {}, {}{}.", pause.by_name, local_text(pause.began_at), until, because)
+
+
+def _ended(job: Job, now: datetime) -> SafeString:
+    return format_html("Its last day was {}. Renew it to let it fire again.", job.end_date)
+
+
+def _broken(job: Job, now: datetime) -> SafeString:
+    return format_html("{}", job.schedule_error)
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+def in_words(expression: str) -> str:
+    try:
+        return cron.describe(expression)
+    except cron.CronError as error:
+        return error.message
+
+
+def target_text(job: Job) -> str:
+    if job.is_github:
+        return f"{job.github_owner}/{job.github_repo}/{job.github_workflow_name}"
+    return job.target_url or "no target"
+
+
+def preview_schedule(expression: str, zone: str, now: datetime, *, last_day: Any = None) -> dict[str, Any]:
+    """Return description, warnings and next runs of an expression, or `error` and `hint` for one that is refused.
+
+    Nothing is named after `last_day`, a date in the zone of the scheduler.
+    """
+    try:
+        schedule = cron.parse(expression)
+        runs = list(cron.fire_times_between(schedule, zone, after=now, until=None, limit=PREVIEWED_RUNS))
+    except cron.CronError as error:
+        return {"error": error.message, "hint": error.hint}
+    except cron.ZoneError as error:
+        return {"error": str(error), "hint": None}
+    kept = [run for run in runs if last_day is None or local_date(run) <= last_day]
+    warnings = [*schedule.warnings]
+    if len(kept) < len(runs):
+        warnings.append(f"It ends on {last_day}; it would not fire after that day.")
+    local = [run.astimezone(cron.zone(zone)) for run in kept]
+    return {
+        "description": cron.describe(schedule),
+        "warnings": warnings,
+        "next_runs": [run.strftime("%a %Y-%m-%d %H:%M %Z") for run in local],
+    }
+
+
+def next_runs(job: Job, now: datetime) -> SafeString:
+    """Show when the stored schedule fires next; the page's script shows the same for what is being typed.
+
+    A job that is paused or has ended would fire then, and does not: that is said, and shown in grey.
+    """
+    preview: dict[str, Any] = {}
+    idle = ""
+    if not job._state.adding:
+        name = state(job)
+        idle = {"Paused": "Paused: would fire", "Ended": "Ended: would fire"}.get(name, "")
+        last_day = None if name == "Ended" else job.end_date
+        preview = preview_schedule(job.cron_expression, job.zone_name, now, last_day=last_day)
+    told = preview.get("description") or preview.get("error") or "Type an expression to see when it fires."
+    return format_html(
+        '<div id="schedule-preview" data-url="{}" data-idle="{}"><div>{}</div><ol class="{}">{}</ol></div>',
+        reverse("admin:jobs_job_preview"),
+        idle,
+        _paragraphs(filter(None, [told, *preview.get("warnings", []), idle])),
+        "idle" if idle else "",
+        format_html_join("", "<li>{}</li>", ((run,) for run in preview.get("next_runs", []))),
+    )
+
+
+def _paragraphs(texts: Iterable[str]) -> SafeString:
+    return format_html_join("", "<p>{}</p>", ((text,) for text in texts))

@@ -1,0 +1,114 @@
+"""The console's first page: what is wrong, what comes next, how it went lately."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Avg, Case, Count, IntegerField, Value, When
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.console import account
+from accounts.models import User
+from cronsched.console.texts import local_text
+from cronsched.lib.clock import database_now
+from jobs.admin import pulse
+from jobs.admin.jobs.filters import failing, list_of
+from jobs.admin.now.charts import per_day, per_hour
+from jobs.admin.now.counters import counters
+from jobs.admin.texts import cut_line, page_link, relative, seconds, strip, why
+from jobs.history import outcomes
+from jobs.models import NEVER_SENT_STATUSES, Job, JobExecution, JobQuerySet, Status, TriggerType
+
+UPCOMING, LISTED, SLOWEST = 20, 12, 5
+STRIP = 10
+# How many executions back the beginning of a row of failures is looked for.
+LOOKED_BACK = 30
+LATELY = timedelta(hours=24)
+# Lateness is told of so many executions at most.
+MEASURED = 2000
+
+
+def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add what the template of the first page shows."""
+    now = timezone.now()
+    has_jobs = Job.objects.exists()
+    return {
+        **context,
+        "title": "Now",
+        "has_jobs": has_jobs,
+        "may_add": account(request).can_write,
+        "counters": counters(request, now),
+        "trouble": _trouble(account(request), now),
+        "failing_link": list_of(state="failing"),
+        "upcoming": _upcoming(now),
+        "charts": [per_hour(now), per_day(now)] if has_jobs else [],
+        "lateness": _lateness(now),
+        "slowest": _slowest(now),
+        "alarm": _alarm(),
+    }
+
+
+def _alarm() -> pulse.Pulse | None:
+    found = pulse.read(database_now())
+    return found if found.colour == "danger" else None
+
+
+def _own_first(jobs: JobQuerySet, user: User) -> JobQuerySet:
+    own = Case(When(created_by=user, then=Value(0)), default=Value(1), output_field=IntegerField())
+    return jobs.order_by(own, "-consecutive_failures", "name")
+
+
+def _trouble(user: User, now: datetime) -> dict[str, Any]:
+    """One row for each failing job, one's own first."""
+    jobs = list(_own_first(Job.objects.filter(failing()), user).select_related("pic_team")[:LISTED])
+    found = outcomes.latest([job.pk for job in jobs], LOOKED_BACK)
+    headers = ["Job", "Failing since", "Times in a row", "Last reason", "Lately", "PIC team"]
+    return {"headers": headers, "rows": [_failing_job(job, found[job.pk], now) for job in jobs]}
+
+
+def _failing_job(job: Job, rows: list[JobExecution], now: datetime) -> list[Any]:
+    failed = outcomes.streak(rows)
+    since = relative(failed[-1].started_at, now) if failed else None
+    told = cut_line(why(failed[0]) or outcomes.of(failed[0]).label) if failed else "-"
+    reason = page_link("jobs_jobexecution_change", failed[0].pk, told) if failed else told
+    name = page_link("jobs_job_change", job.pk, job.name)
+    return [name, since or "-", job.consecutive_failures, reason, strip(rows[:STRIP], job.name), job.pic_team.name]
+
+
+def _upcoming(now: datetime) -> dict[str, Any]:
+    jobs = Job.objects.scheduled().order_by("next_fire_at", "id").select_related("pic_team")[:UPCOMING]
+    rows = [
+        [page_link("jobs_job_change", job.pk, job.name), relative(job.next_fire_at, now), _at(job), job.pic_team.name]
+        for job in jobs
+    ]
+    return {"headers": ["Job", "Fires", "At", "PIC team"], "rows": rows}
+
+
+def _at(job: Job) -> str:
+    return local_text(job.next_fire_at) if job.next_fire_at else "-"
+
+
+def _lateness(now: datetime) -> dict[str, str] | None:
+    """Return the lateness in the middle and at the 99th of a hundred, of the latest scheduled executions."""
+    sent = JobExecution.objects.filter(trigger_type=TriggerType.SCHEDULED, started_at__gte=now - LATELY)
+    sent = sent.exclude(status__in=(*NEVER_SENT_STATUSES, Status.QUEUED)).exclude(scheduled_for=None).newest_first()
+    pairs = sent.values_list("scheduled_for", "started_at")[:MEASURED]
+    late = sorted((started - due).total_seconds() for due, started in pairs if due)
+    if not late:
+        return None
+    return {
+        "p50": seconds(late[len(late) // 2]) or "",
+        "p99": seconds(late[min(len(late) - 1, len(late) * 99 // 100)]) or "",
+        "number": str(len(late)),
+    }
+
+
+def _slowest(now: datetime) -> dict[str, Any]:
+    lately = JobExecution.objects.filter(started_at__gte=now - LATELY, duration_seconds__isnull=False).order_by()
+    found = lately.values_list("job_id", "job__name").annotate(mean=Avg("duration_seconds"), number=Count("pk"))
+    rows = [
+        [page_link("jobs_job_change", key, name), seconds(mean), number]
+        for key, name, mean, number in found.order_by("-mean")[:SLOWEST]
+    ]
+    return {"headers": ["Job", "Mean duration", "Executions"], "rows": rows}
+
