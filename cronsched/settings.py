@@ -254,6 +254,10 @@ def _styles(request: HttpRequest) -> str:
     return static("cronsched/console.css")
 
 
+def _scripts(request: HttpRequest) -> str:
+    return static("cronsched/console.js")
+
+
 _ADMINS_ONLY = {"permission": "accounts.console.is_admin"}
 
 UNFOLD: dict[str, Any] = {
@@ -266,28 +270,31 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "accounts.forms.SignInForm"},
-    "DASHBOARD_CALLBACK": "jobs.admin.dashboard.fill",
+    "DASHBOARD_CALLBACK": "jobs.admin.now.fill",
+    "GLOBAL_CALLBACK": "jobs.admin.pulse.context",
     "COMMAND": {"search_callback": "jobs.admin.search.find"},
+    "TABS": "jobs.admin.jobs.filters.tabs",
+    "SCRIPTS": [_scripts],
     "SIDEBAR": {
         "show_search": True,
         "navigation": [
             {
                 "items": [
-                    _page("Overview", "dashboard", "index"),
+                    _page("Now", "monitor_heart", "index"),
                     _page("Jobs", "schedule", "jobs_job_changelist"),
                     _page("Executions", "history", "jobs_jobexecution_changelist"),
-                    _page("Notifications", "notifications", "notifications_notification_changelist", **_ADMINS_ONLY),
-                    _page("Deliveries", "outgoing_mail", "notifications_delivery_changelist", **_ADMINS_ONLY),
                 ]
             },
             {
-                "title": "Settings",
+                "title": "Set-up",
                 "separator": True,
                 "items": [
+                    _page("Teams", "groups", "taxonomy_picteam_changelist"),
                     _page("Categories", "category", "taxonomy_jobcategory_changelist"),
-                    _page("PIC teams", "groups", "taxonomy_picteam_changelist"),
                     _page("Slack", "forum", "notifications_slacksettings_changelist", **_ADMINS_ONLY),
-                    _page("Users", "person", "accounts_user_changelist"),
+                    _page("Deliveries", "outgoing_mail", "notifications_delivery_changelist", **_ADMINS_ONLY),
+                    _page("People", "person", "accounts_user_changelist"),
+                    _page("Scheduler", "timer", "jobs_schedulerlease_changelist", **_ADMINS_ONLY),
                 ],
             },
         ],

@@ -2,5 +2,6 @@
 
 from jobs.admin.executions import ExecutionAdmin
 from jobs.admin.jobs import JobAdmin
+from jobs.admin.scheduler import SchedulerAdmin
 
-__all__ = ["ExecutionAdmin", "JobAdmin"]
+__all__ = ["ExecutionAdmin", "JobAdmin", "SchedulerAdmin"]

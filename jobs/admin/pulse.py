@@ -35,7 +35,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
 
 def read(now: datetime) -> Pulse:
     status = leadership.read_status(now=now)
-    link = reverse("admin:scheduler")
+    link = reverse("admin:jobs_schedulerlease_changelist")
     if not status.running:
         return Pulse("danger", "Nobody leads", "Nothing fires. Start manage.py runscheduler.", link)
     seen = (now - status.renewed_at).total_seconds() if status.renewed_at else 0.0

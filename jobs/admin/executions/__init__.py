@@ -19,7 +19,7 @@ from accounts.console import NeverEdited, OpenToAllRoles, account
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
 from cronsched.console.filters import PeriodFilter
-from cronsched.console.texts import moment
+from cronsched.console.texts import local_text, moment
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from jobs import services
@@ -104,7 +104,7 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
             "attempts_before": not obj.earlier_attempts,
         }
         shown = [
-            (title, {"fields": tuple(name for name in section["fields"] if not empty.get(name, False))})
+            (title, {"fields": tuple(name for name in section["fields"] if not empty.get(str(name), False))})
             for title, section in self.fieldsets
             if title != "GitHub" or obj.github_run is not None
         ]
@@ -121,6 +121,12 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return super().changelist_view(request, {"title": "Executions", **(extra_context or {})})
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Say in the title how it ended, its GitHub run included."""
+        row = context["original"]
+        named = f"{row.job} at {local_text(row.scheduled_for or row.queued_at)}: {outcomes.of(row).label}"
+        return super().render_change_form(request, {**context, "title": named, "subtitle": None}, *args, **kwargs)
 
     # --- The list ---
 

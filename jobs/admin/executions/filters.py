@@ -84,7 +84,8 @@ class JobFilter(ChoiceFilter):
         text = request.GET.get(self.parameter_name, "")
         if not text:
             return [("", "Choose it on the page of the job")]
-        job = Job.objects.filter(pk=known_id(text)).first()
+        key = known_id(text)
+        job = Job.objects.filter(pk=key).first() if key else None
         if job is None:
             raise IncorrectLookupParameters
         return [(text, job.name)]

@@ -21,6 +21,7 @@ from jobs.admin.jobs.forms import JobForm
 from jobs.admin.jobs.listing import JobList
 from jobs.admin.jobs.overview import JobOverview
 from jobs.admin.jobs.words import preview_schedule
+from jobs.definitions import scheduling_options
 from jobs.definitions.validation import read_date
 from jobs.models import Job
 
@@ -40,7 +41,7 @@ class JobAdmin(OpenToAllRoles, JobList, JobOverview, JobActions, JobBulk):
 
     # --- Who may ---
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return account(request).can_write
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -67,7 +68,8 @@ class JobAdmin(OpenToAllRoles, JobList, JobOverview, JobActions, JobBulk):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Fill a new job in like the one that is cloned, if any; nothing else in the address fills in anything."""
-        like = Job.objects.filter(pk=known_id(request.GET.get("like", ""))).first()
+        key = known_id(request.GET.get("like", ""))
+        like = Job.objects.filter(pk=key).first() if key else None
         if like is None:
             return {}
         fields = {
@@ -102,6 +104,9 @@ class JobAdmin(OpenToAllRoles, JobList, JobOverview, JobActions, JobBulk):
             services.update_job(obj.pk, form.sent, by=account(request), now=now)
         else:
             obj.pk = services.create_job(form.sent, by=account(request), now=now).pk
+        if expression := form.sent.get("cron_expression"):
+            for doubt in scheduling_options.warnings_of(expression):
+                self.message_user(request, doubt, messages.WARNING)
 
     # --- Deleting ---
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.forms import CharField, ChoiceField, JSONField, SplitDateTimeField
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.dataclasses import ActionDialog
 from unfold.decorators import action
@@ -144,7 +144,7 @@ class JobActions(ConsoleAdmin):
     def clone_job(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the form of a new job that is filled in like this one, without its secrets."""
         job = self.row_or_404(request, object_id)
-        return HttpResponse(status=302, headers={"Location": f"{reverse('admin:jobs_job_add')}?like={job.pk}"})
+        return HttpResponseRedirect(f"{reverse('admin:jobs_job_add')}?like={job.pk}")
 
     @action(
         description="Check target",

@@ -39,7 +39,7 @@ class BulkPauseForm(PauseForm):
     _form_submitted = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(None, None, *args, **kwargs)  # type: ignore[arg-type]  # of no use outside a dialog
+        super().__init__(None, None, *args, **kwargs)
 
 
 class BulkResumeForm(Form):

@@ -126,14 +126,18 @@ class JobForm(SnapshotForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        chosen = request_options.shown(self.instance.request_options)
+        # A clone is shown what the job it is made from has, but for its secrets.
+        like = self.initial.pop("like", None)
+        chosen = {**request_options.shown((like or self.instance).request_options)}
+        if like is not None:
+            chosen["secret_headers"] = {}
         # A viewer's form has no fields.
         for name in set(REQUEST_FIELDS) & set(self.fields):
             self.fields[name].initial = chosen[name]
         for name in set(DECIDED_ELSEWHERE) & set(self.fields):
             widget = self.fields[name].widget
             widget.choices = [("unknown", DECIDED_ELSEWHERE[name]), *widget.choices[1:]]
-        if "category" in self.fields and self.instance._state.adding:
+        if "category" in self.fields and self.instance._state.adding and like is None:
             self.fields["category"].initial = JobCategory.objects.filter(slug=GENERAL_SLUG).first()
 
     def clean(self) -> dict[str, Any]:

@@ -26,6 +26,8 @@ SOON_DAYS = 30
 class JobChangeList(ConsoleChangeList):
     """Reads the latest executions of the jobs that the page shows, and of no others."""
 
+    result_list: Any
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         jobs = list(self.result_list)

@@ -111,4 +111,3 @@ def _slowest(now: datetime) -> dict[str, Any]:
         for key, name, mean, number in found.order_by("-mean")[:SLOWEST]
     ]
     return {"headers": ["Job", "Mean duration", "Executions"], "rows": rows}
-

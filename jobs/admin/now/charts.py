@@ -3,15 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from django.db.models import Count, Sum
-from django.db.models.functions import TruncHour
+from django.db.models.functions import TruncDate, TruncHour
 from django.utils import timezone
 
-from jobs.history.daily_counts import ALL_JOBS
 from jobs.history import outcomes
+from jobs.history.daily_counts import ALL_JOBS
 from jobs.history.outcomes import Outcome
 from jobs.models import DailyCount, JobExecution, Status
 
@@ -59,12 +59,14 @@ def per_day(now: datetime) -> Chart:
 
 def _move_failed_runs(found: Counter[tuple[str, date]], since: datetime, first: date) -> None:
     """Take the dispatches whose GitHub run failed from the successes."""
-    runs = JobExecution.objects.filter(outcomes.where([Outcome.RUN_FAILED]), started_at__gte=since, status=Status.SUCCESS)
-    for started_at in runs.values_list("started_at", flat=True):
-        day = started_at.date()
+    runs = JobExecution.objects.filter(
+        outcomes.where([Outcome.RUN_FAILED]), started_at__gte=since, status=Status.SUCCESS
+    )
+    by_day = runs.annotate(day=TruncDate("started_at", tzinfo=UTC)).order_by().values_list("day")
+    for day, number in by_day.annotate(Count("pk")):
         if day >= first:
-            found["Succeeded", day] -= 1
-            found["Went wrong", day] += 1
+            found["Succeeded", day] -= number
+            found["Went wrong", day] += number
 
 
 def _group(status: str) -> str:
@@ -84,4 +86,6 @@ def _chart(title: str, labels: Sequence[str], counted: Mapping[str, Sequence[int
     ]
     options = {"scales": {"x": {"stacked": True}, "y": {"stacked": True, "beginAtZero": True}}}
     told = ", ".join(f"{name.lower()} {sum(numbers)}" for name, numbers in counted.items())
-    return Chart(title, json.dumps({"labels": list(labels), "datasets": sets}), json.dumps(options), f"{title}: {told}.")
+    return Chart(
+        title, json.dumps({"labels": list(labels), "datasets": sets}), json.dumps(options), f"{title}: {told}."
+    )

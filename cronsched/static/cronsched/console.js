@@ -1,0 +1,57 @@
+// What the theme's pages lack for the keyboard and for screen readers.
+"use strict";
+
+document.addEventListener("DOMContentLoaded", () => {
+  // Names of icons are drawn as pictures; read aloud they are words that mean nothing.
+  const hideIcons = (root) => {
+    for (const icon of root.querySelectorAll(".material-symbols-outlined:not([aria-hidden])")) {
+      icon.setAttribute("aria-hidden", "true");
+    }
+  };
+  hideIcons(document);
+
+  const content = document.getElementById("modal-content");
+  const page = document.getElementById("page");
+  if (!content || !page) return;
+  let opener = null;
+
+  const opened = () => {
+    hideIcons(content);
+    content.setAttribute("role", "dialog");
+    content.setAttribute("aria-modal", "true");
+    const title = content.querySelector("h1");
+    if (title) {
+      title.id = "dialog-title";
+      content.setAttribute("aria-labelledby", title.id);
+    }
+    const close = content.querySelector(".text-icon-action");
+    if (close) {
+      close.setAttribute("role", "button");
+      close.setAttribute("tabindex", "0");
+      close.setAttribute("aria-label", "Close");
+      close.addEventListener("keydown", (event) => {
+        if (event.key === "Enter" || event.key === " ") close.click();
+      });
+    }
+    page.inert = true;
+    const first = content.querySelector("input:not([type=hidden]), textarea, select, button[type=submit]");
+    first?.focus();
+  };
+
+  const closed = () => {
+    page.inert = false;
+    opener?.focus();
+    opener = null;
+  };
+
+  document.addEventListener("click", (event) => {
+    if (page.contains(event.target)) opener = event.target.closest("a, button, [role=button]") ?? opener;
+  });
+  // The theme shows and hides the dialog by its style; what it holds comes later.
+  const frame = content.parentElement;
+  new MutationObserver(() => {
+    const isOpen = getComputedStyle(frame).display !== "none" && content.querySelector("#dialog") !== null;
+    if (isOpen && !page.inert) opened();
+    else if (!isOpen && page.inert) closed();
+  }).observe(frame, { attributes: true, attributeFilter: ["style"], childList: true, subtree: true });
+});
