@@ -110,7 +110,8 @@ def unanswered(
         status="failed",
         execution_type=execution_type,
         target=storable(target, MAX_TARGET_LENGTH),
-        response_status=error.status,
+        # An answer that was not there in time is none (contract, section 15).
+        response_status=None if error.kind is Kind.TIMEOUT else error.status,
         error_message=f"Request failed: {storable(error.reason)}",
         failure=Failure.INVALID if error.kind is Kind.BAD_REQUEST else Failure.NO_ANSWER,
         reason=storable(error.reason),

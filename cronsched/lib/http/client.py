@@ -61,13 +61,13 @@ class HTTPClient:
         self._lock = threading.Lock()
         self._dispatcher: Dispatcher | None = None
         self._resolver = Resolver(self._resolve)
-        self._in_flight = 0
         self.limiter = HostLimiter(self._policy.per_host)
 
     @property
     def in_flight(self) -> int:
         """Requests that were handed over and have no result yet."""
-        return self._in_flight
+        dispatcher = self._dispatcher
+        return 0 if dispatcher is None else dispatcher.in_flight
 
     def has_room(self, url: str) -> bool:
         """Whether a request to `url` would start at once. A URL that cannot be parsed waits for nothing."""
@@ -116,22 +116,10 @@ class HTTPClient:
             dispatcher.close(timeout)
 
     def _hand_over(self, call: Call, error: RequestError | None = None) -> None:
-        done = call.done
-
-        def counted(result: Response | RequestError) -> None:
-            with self._lock:
-                self._in_flight -= 1
-            done(result)
-
-        call.done = counted
         with self._lock:
-            self._in_flight += 1
             if self._dispatcher is None:
                 self._dispatcher = self._new_dispatcher()
-            if error is None:
-                self._dispatcher.hand_over(call)
-            else:
-                self._dispatcher.refuse(call, error)
+            self._dispatcher.hand_over(call, error)
 
     def _new_dispatcher(self) -> Dispatcher:
         return Dispatcher(

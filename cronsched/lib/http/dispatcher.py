@@ -56,6 +56,7 @@ class Dispatcher:
         self._numbers = itertools.count()
         self._closing_soon: dict[Origin, None] = {}
         self._calls: set[Call] = set()
+        self._handed_over = self._answered = 0
         self._ends_at: float | None = None
         self._loop = CurlLoop(finished=self._finished, idle_connections=idle_connections, delay=delay)
         self._loop.run(self._look_at_timers)
@@ -64,11 +65,14 @@ class Dispatcher:
     def is_own_thread(self) -> bool:
         return self._loop.is_own_thread
 
-    def hand_over(self, call: Call) -> None:
-        self._loop.call(partial(self._admit, call))
+    @property
+    def in_flight(self) -> int:
+        return self._handed_over - self._answered
 
-    def refuse(self, call: Call, error: RequestError) -> None:
-        self._loop.call(partial(self._answer, call, error))
+    def hand_over(self, call: Call, error: RequestError | None = None) -> None:
+        """Take on a call, or answer it with an `error` at once. One thread at a time."""
+        self._handed_over += 1
+        self._loop.call(partial(self._admit, call) if error is None else partial(self._answer, call, error))
 
     def close(self, timeout: float) -> None:
         """End the thread when nothing is in flight, after `timeout` seconds at the latest."""
@@ -80,11 +84,10 @@ class Dispatcher:
 
     def _admit(self, call: Call) -> None:
         self._calls.add(call)
-        origin = call.location.origin
-        if not self._waiting.get(origin) and self._limiter.take(origin):
+        if not self._waiting.get(call.origin) and self._limiter.take(call.origin):
             self._begin(call)
             return
-        self._waiting.setdefault(origin, deque()).append(call)
+        self._waiting.setdefault(call.origin, deque()).append(call)
         asked = call.request.start_within
         patience = LONGEST_WAIT_SECONDS if asked is None else asked
         self._set_timer(call.submitted_at + patience, call, self._give_up_waiting)
@@ -92,10 +95,10 @@ class Dispatcher:
     def _give_up_waiting(self, call: Call) -> None:
         if call.started_at:
             return
-        waiting = self._waiting[call.location.origin]
+        waiting = self._waiting[call.origin]
         waiting.remove(call)
         if not waiting:
-            del self._waiting[call.location.origin]
+            del self._waiting[call.origin]
         self._answer(call, RequestError(Kind.BUSY, "too many requests to this host are under way"))
 
     def _give_place_back(self, origin: Origin) -> None:
@@ -152,7 +155,7 @@ class Dispatcher:
 
     def _send(self, call: Call, addresses: Addresses, *, fresh: bool = False) -> None:
         transfer = self._free.pop() if self._free else Transfer(ca_file=self._ca_file, kept=self._kept)
-        keep = not call.is_probe and call.location.origin not in self._closing_soon
+        keep = not call.is_probe and call.origin not in self._closing_soon
         transfer.prepare(call, addresses, fresh=fresh or not keep, keep=keep)
         self._active.add(transfer)
         self._loop.start(transfer)
@@ -163,7 +166,7 @@ class Dispatcher:
         result = None if transfer.is_stale else transfer.result(code, message)
         is_lost = transfer.is_on_kept_connection and isinstance(result, RequestError) and result.kind is Kind.LOST
         if transfer.is_stale or transfer.answer.closes_soon or is_lost:
-            self._remember_closing(call.location.origin)
+            self._remember_closing(call.origin)
         self._put_back(transfer)
         if result is None:
             # Nothing has left yet.
@@ -190,11 +193,12 @@ class Dispatcher:
 
     def _end(self, call: Call, result: Response | RequestError) -> None:
         self._answer(call, result)
-        self._give_place_back(call.location.origin)
+        self._give_place_back(call.origin)
 
     def _answer(self, call: Call, result: Response | RequestError) -> None:
         call.is_over = True
         self._calls.discard(call)
+        self._answered += 1
         try:
             call.done(result)
         except Exception:
@@ -236,4 +240,4 @@ class Dispatcher:
         self._waiting.clear()
         self._answer(call, RequestError(Kind.STOPPED, reason, request_sent=request_sent))
         if call.started_at:
-            self._limiter.give_back(call.location.origin)
+            self._limiter.give_back(call.origin)

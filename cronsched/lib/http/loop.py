@@ -17,9 +17,9 @@ from cronsched.lib.http.transfer import Transfer
 
 logger = logging.getLogger(__name__)
 
-MAX_EVENTS = 256
-# What other threads have handed over is taken up in portions, so that answers are read in between.
-PORTION = 64
+MAX_EVENTS = 64
+# For so long a turn takes up what other threads have handed over; then answers are read again.
+PORTION_SECONDS = 0.005
 # Without anything in flight for so long, the connections kept are closed.
 QUIET_SECONDS = 2.0
 # After an error in the loop itself, which must not turn into a busy one.
@@ -47,8 +47,9 @@ class CurlLoop:
         self._finished = finished
         self._idle_connections = idle_connections
         self._delay = delay
-        self._tasks: deque[tuple[float, Task]] = deque()
-        self._is_woken = False
+        self._tasks: deque[Task] = deque()
+        # When another thread has woken this one, which has not come to it yet.
+        self._woken_at: float | None = None
         self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         # Not before the last who might call has let go of the loop: the number may be another file's by then.
         weakref.finalize(self, os.close, self._wakeup)
@@ -75,9 +76,9 @@ class CurlLoop:
 
     def call(self, task: Task) -> None:
         """Have `task` called in the loop's thread."""
-        self._tasks.append((time.monotonic(), task))
-        if not self._is_woken:
-            self._is_woken = True
+        self._tasks.append(task)
+        if self._woken_at is None:
+            self._woken_at = time.monotonic()
             os.eventfd_write(self._wakeup, 1)
 
     def end(self) -> None:
@@ -117,25 +118,20 @@ class CurlLoop:
         for fd, ready in events:
             if fd == self._wakeup:
                 os.eventfd_read(fd)
-                self._is_woken = False
+                began, self._woken_at = min(began, self._woken_at or began), None
             elif fd in self._masks:
                 self._multi.socket_action(fd, _bits(ready))
         if self._timer_at is not None and self._timer_at <= time.monotonic():
             self._timer_at = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         self._collect()
-        waited = self._take_tasks(began)
-        if events or waited:
-            self._delay.record(max(waited, time.monotonic() - began))
-
-    def _take_tasks(self, began: float) -> float:
-        """Call a portion of what was handed over; return how long the first of it had waited."""
-        if not self._tasks:
-            return 0.0
-        waited = began - self._tasks[0][0]
-        for _ in range(min(PORTION, len(self._tasks))):
-            self._tasks.popleft()[1]()
-        return max(waited, 0.0)
+        ends_at = time.monotonic() + PORTION_SECONDS
+        while self._tasks:
+            self._tasks.popleft()()
+            if time.monotonic() > ends_at:
+                break
+        # From being woken, or from the first of these events, until all of them are dealt with.
+        self._delay.record(time.monotonic() - began)
 
     def _patience(self) -> float | None:
         """Return for how long nothing has to be done, in seconds; None: until something happens."""

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
+from typing import NamedTuple
 
 from cronsched.lib.http import charsets
 from cronsched.lib.http.errors import Kind, RequestError
@@ -33,8 +34,7 @@ _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _NOT_SENT = (b"Expect:", b"TE:")
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingRequest:
+class OutgoingRequest(NamedTuple):
     """A request to send, once.
 
     `timeout` (seconds) bounds all of it, from the name's resolution to the last byte of the answer. It starts when
@@ -47,7 +47,7 @@ class OutgoingRequest:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     body: bytes | None = None
     timeout: float = 10.0
     max_body: int | None = None

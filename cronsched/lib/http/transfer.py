@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -23,6 +24,9 @@ MAX_ADDRESSES = 8
 MAX_IDLE_SECONDS = 1
 
 
+_address = lru_cache(maxsize=4096)(ip_address)
+
+
 class Call:
     """A request with all that is needed to send it. `ends_at` is on `time.monotonic()`, set when the request starts."""
 
@@ -35,6 +39,7 @@ class Call:
         "lines",
         "location",
         "max_body",
+        "origin",
         "request",
         "started_at",
         "submitted_at",
@@ -45,6 +50,7 @@ class Call:
     ) -> None:
         self.request = request
         self.location = location
+        self.origin = location.origin
         self.lines = lines
         self.max_body = max_body
         self.done = done
@@ -75,6 +81,9 @@ class Transfer:
     def __init__(self, *, ca_file: str, kept: KeptConnections) -> None:
         self._kept = kept
         self._opened: list[int] = []
+        # What the handle is set to already.
+        self._connection: tuple[bool, bool, bool] | None = None
+        self._method: tuple[str, bool] | None = None
         self.answer = AnswerReader()
         self.call: Call | None = None
         self.addresses: tuple[Address, ...] = ()
@@ -108,30 +117,34 @@ class Transfer:
         set_option = self.handle.setopt
         set_option(pycurl.URL, call.location.plain)
         set_option(pycurl.HTTPHEADER, call.lines)
-        set_option(pycurl.RESOLVE, self._pinned(call.location))
         set_option(pycurl.TIMEOUT_MS, max(1, round((call.ends_at - time.monotonic()) * 1000)))
-        set_option(pycurl.FRESH_CONNECT, fresh)
-        set_option(pycurl.FORBID_REUSE, not keep)
-        set_option(pycurl.CONNECT_ONLY, call.is_probe)
+        if call.location.literal is None:
+            set_option(pycurl.RESOLVE, self._pinned(call.location))
+        if self._connection != (fresh, keep, call.is_probe):
+            self._connection = fresh, keep, call.is_probe
+            set_option(pycurl.FRESH_CONNECT, fresh)
+            set_option(pycurl.FORBID_REUSE, not keep)
+            set_option(pycurl.CONNECT_ONLY, call.is_probe)
         self._set_method(request.method, request.content)
 
     def _pinned(self, location: Location) -> list[str]:
-        if location.literal is not None:
-            return []
         addresses = ",".join(map(str, self.addresses[:MAX_ADDRESSES]))
-        # With the plus libcurl forgets the entry after a while.
+        # With the plus libcurl forgets the entry after a while. It reads the list once.
         return [f"+{location.host.rstrip('.')}:{location.port}:{addresses}"]
 
     def _set_method(self, method: str, content: bytes | None) -> None:
         set_option = self.handle.setopt
+        if self._method != (method, content is not None):
+            self._method = method, content is not None
+            if content is not None:
+                set_option(pycurl.POST, 1)
+            elif method == "HEAD":
+                set_option(pycurl.NOBODY, 1)
+            else:
+                set_option(pycurl.HTTPGET, 1)
+            set_option(pycurl.CUSTOMREQUEST, method)
         if content is not None:
-            set_option(pycurl.POST, 1)
             set_option(pycurl.POSTFIELDSIZE_LARGE, len(content))
-        elif method == "HEAD":
-            set_option(pycurl.NOBODY, 1)
-        else:
-            set_option(pycurl.HTTPGET, 1)
-        set_option(pycurl.CUSTOMREQUEST, method)
         self._body = memoryview(content or b"")
         self._position = 0
 
@@ -154,9 +167,8 @@ class Transfer:
     def release(self) -> None:
         """Let go of the call's data; the handle is ready for the next."""
         self.call = None
-        self.addresses = ()
         self._body = memoryview(b"")
-        self.answer.start(0)
+        self.answer.body = bytearray()
 
     def close(self) -> None:
         self.handle.close()
@@ -196,7 +208,7 @@ class Transfer:
         return pycurl.SOCKOPT_OK
 
     def _is_vetted(self, text: str) -> bool:
-        return ip_address(text) in self.addresses
+        return _address(text) in self.addresses
 
 
 _FIXED: tuple[tuple[int, Any], ...] = (

@@ -2,9 +2,9 @@
 
 import base64
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import NamedTuple
 from unicodedata import category
 from urllib.parse import unquote, urlsplit
 
@@ -23,11 +23,15 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?!.{{255}}){_LABEL}(?:\.{_LABEL})*\.?")
 _IPV6 = re.compile(r"\[[0-9a-f:.]+\]")
 
+# Nothing to quote, no dot segment, no user, no fragment: all of it stays as it is written.
+_SERVER = r"https?://[a-zA-Z0-9._:\[\]-]+"
+_PAGE = r"(?:/(?!\.)[\w~!$&'()*+,;=:@.-]*)+(?:\?[\w~!$&'()*+,;=:@.?/-]*)?"
+_PLAIN = re.compile(f"({_SERVER})({_PAGE})", re.ASCII)
+
 Origin = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """A parsed URL. `host` is what is resolved and what a certificate must name, without brackets."""
 
     scheme: str
@@ -50,9 +54,18 @@ class Location:
         return f"{self.scheme}://{host}:{self.port}{self.path}"
 
 
-@lru_cache(maxsize=4096)
 def parse(url: str) -> Location:
     """Parse an http(s) URL strictly. Raises RequestError, which does not repeat the URL: that may hold a secret."""
+    plain = _PLAIN.fullmatch(url)
+    if plain is None or len(url) > MAX_URL_LENGTH:
+        return parse_any(url)
+    # A herd has many pages of few hosts.
+    return parse_any(plain[1])._replace(path=plain[2])
+
+
+@lru_cache(maxsize=4096)
+def parse_any(url: str) -> Location:
+    """Parse a URL of whatever form, with the library's quoting."""
     if len(url) > MAX_URL_LENGTH:
         raise _bad("it is too long")
     if url != url.strip() or _CONTROL.search(url):

@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from ipaddress import ip_network
+from queue import SimpleQueue
+from typing import Any
 
 import pytest
 import trustme
@@ -24,6 +26,7 @@ from cronsched.lib.http import (
     Kind,
     OutgoingRequest,
     RequestError,
+    Response,
     loop,
     transfer,
 )
@@ -553,6 +556,179 @@ def test_many_threads_share_the_client(client):
     assert statuses == [200] * 1000
     assert len(server.requests) == 1000
     assert server.connections <= 50
+
+
+METHODS = {"GET": None, "HEAD": None, "OPTIONS": None, "DELETE": None, "POST": b"x", "PUT": b"x", "PATCH": b"x"}
+EMPTY = dict.fromkeys(("POST", "PUT", "PATCH", "DELETE"), b"")
+
+
+def works_and_dies(visit: Visit) -> None:
+    """Answer the first request of a connection; take the second, work, and close without an answer."""
+    head = visit.read_request()
+    visit.send(HEAD + b"Content-Length: 0\r\n\r\n")
+    if head:
+        visit.read_request()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("method, body", [*METHODS.items(), *EMPTY.items(), ("DELETE", b"x")])
+def test_no_request_is_sent_twice_when_a_kept_connection_dies(authority, ca_file, scheme, method, body):
+    client = client_to_loopback({"hooks.test": ["127.0.0.1"]}, ca_file=ca_file)
+    tls = server_side(authority.issue_cert("hooks.test")) if scheme == "https" else None
+    with target(works_and_dies, tls) as server:
+        url = server.url(host="hooks.test")
+        assert client.send(OutgoingRequest(method, url, body=body)).status == 200
+        failure = failure_of(client, url, method=method, body=body, timeout=10.0)
+        arrived, connections = len(server.requests), server.connections
+        # The client has learnt that this target closes: each request has a connection of its own from now on.
+        assert client.send(OutgoingRequest(method, url, body=body)).status == 200
+    assert (failure.kind, failure.request_sent) == (Kind.LOST, True)
+    assert failure.reason == "the target closed the connection without an answer"
+    assert (arrived, len(server.requests)) == (2, 3)
+    # libcurl may connect once more; nothing is sent there.
+    assert connections <= 2
+    client.close()
+
+
+def test_a_target_that_closes_every_connection_without_a_word_loses_no_request(client):
+    closed = threading.Semaphore(0)
+
+    def behave(visit: Visit) -> None:
+        visit.read_request()
+        visit.send(OK)
+        visit.sock.shutdown(socket.SHUT_RDWR)
+        closed.release()
+
+    with target(behave) as server:
+        for method in ("GET", "POST", "GET", "DELETE", "HEAD"):
+            assert client.send(OutgoingRequest(method, server.url())).status == 200
+            assert closed.acquire(timeout=10)
+    assert (server.connections, len(server.requests)) == (5, 5)
+
+
+def test_a_kept_connection_to_an_address_the_name_had_before_is_not_used(monkeypatch):
+    monkeypatch.setattr(resolver_module, "REMEMBER_SECONDS", 0.0)
+    answers = iter([["127.0.0.1"], ["127.0.0.2"]])
+    client = HTTPClient(ClientPolicy(LOOPBACK), resolve=lambda host: next(answers))
+    with target(answering(OK)) as one, socket.create_server(("127.0.0.2", one.port)) as two:
+        client.send(OutgoingRequest("GET", one.url(host="moves.test")))
+        client.submit(OutgoingRequest("GET", one.url(host="moves.test")), lambda result: None)
+        two.settimeout(10)
+        moved, _ = two.accept()
+        assert b"Host: moves.test" in moved.recv(1000)
+        moved.close()
+    assert len(one.requests) == 1
+    client.close()
+
+
+# --- The thread
+
+
+def test_results_come_in_the_clients_own_thread_also_for_what_cannot_be_sent(client):
+    results: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+
+    def done(result: object) -> None:
+        results.put((threading.current_thread().name, result))
+
+    with target(answering(OK)) as server:
+        client.submit(OutgoingRequest("GET", server.url()), done)
+        name, answer = results.get(timeout=10)
+        assert (name, answer.status) == ("http client", 200)
+        client.submit(OutgoingRequest("GET", "not a url"), done)
+        name, error = results.get(timeout=10)
+        assert (name, error.kind) == ("http client", Kind.BAD_REQUEST)
+    assert client.in_flight == 0
+    assert client.loop_delay.worst >= client.loop_delay.p99 > 0
+
+
+def test_a_result_that_is_not_taken_harms_no_other_request(client, caplog):
+    def done(result: object) -> None:
+        raise ValueError("taken badly")
+
+    with target(answering(OK)) as server:
+        client.submit(OutgoingRequest("GET", server.url()), done)
+        assert client.send(OutgoingRequest("GET", server.url())).status == 200
+    assert "taken badly" in caplog.text
+
+
+def test_waiting_for_an_answer_in_the_clients_own_thread_is_refused(client):
+    results: SimpleQueue[str] = SimpleQueue()
+
+    def done(result: object) -> None:
+        try:
+            client.send(OutgoingRequest("GET", "http://127.0.0.1/"))
+        except RuntimeError as error:
+            results.put(str(error))
+
+    client.submit(OutgoingRequest("GET", "not a url"), done)
+    assert "cannot wait" in results.get(timeout=10)
+
+
+def test_closing_ends_what_is_in_flight_and_the_client_starts_anew():
+    client = client_to_loopback()
+    results: SimpleQueue[Any] = SimpleQueue()
+    asked = threading.Event()
+
+    def behave(visit: Visit) -> None:
+        visit.read_request()
+        asked.set()
+        visit.stall()
+
+    with target(behave) as silent, target(answering(OK)) as server:
+        client.submit(OutgoingRequest("GET", silent.url(), timeout=60.0), results.put)
+        assert asked.wait(10)
+        client.close(timeout=0.1)
+        error = results.get(timeout=0)
+        assert (error.kind, error.request_sent, error.retryable) == (Kind.STOPPED, True, True)
+        assert client.send(OutgoingRequest("GET", server.url())).status == 200
+    client.close()
+
+
+def test_closing_waits_for_what_may_still_end():
+    client = client_to_loopback()
+    results: SimpleQueue[Response] = SimpleQueue()
+    asked, answer_now = threading.Event(), threading.Event()
+
+    def behave(visit: Visit) -> None:
+        visit.read_request()
+        asked.set()
+        answer_now.wait(10)
+        visit.send(OK)
+
+    with target(behave) as server:
+        client.submit(OutgoingRequest("GET", server.url()), results.put)
+        assert asked.wait(10)
+        closing = threading.Thread(target=client.close, kwargs={"timeout": 30.0})
+        closing.start()
+        answer_now.set()
+        closing.join(20)
+        assert results.get(timeout=0).status == 200
+
+
+FORKING = """
+import os, sys
+from cronsched.lib.http import AddressRules, ClientPolicy, HTTPClient, OutgoingRequest
+
+client = HTTPClient(ClientPolicy(AddressRules(allow_private=True)))
+request = OutgoingRequest("POST", sys.argv[1], body=b"x")
+assert client.send(request).status == 200
+child = os.fork()
+assert client.send(request).status == 200
+if not child:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert client.send(request).status == 200
+"""
+
+
+def test_a_forked_process_has_connections_of_its_own():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with target(answering(OK)) as server:
+        command = [sys.executable, "-c", FORKING, server.url()]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert len(server.requests) == 4
+    assert server.connections >= 2
 
 
 # --- Names
