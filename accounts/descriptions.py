@@ -4,6 +4,7 @@ from typing import Any
 
 from accounts import serializers, services
 from cronsched.api import openapi
+from cronsched.api.examples import example_of
 from cronsched.api.openapi import Answer, Body, Refusal, operation, path_id, schema_refusal
 from cronsched.lib.errors import Problem
 
@@ -12,36 +13,9 @@ USERS = "Users"
 PREFERENCES = "Preferences"
 
 USER_ID = path_id("user_id", "account")
-USER: dict[str, Any] = {
-    "id": "7d0f2c1e-6d0b-4d6e-9a53-2f1f0b6c9d11",
-    "username": "john",
-    "email": "john@example.com",
-    "role": "user",
-    "is_active": True,
-    "created_at": "2026-01-15T10:30:00.000Z",
-    "updated_at": "2026-01-15T10:30:00.000Z",
-}
+USER: dict[str, Any] = example_of(serializers.UserSerializer)
 ACCESS, REFRESH_TOKEN = "eyJhbGciOi…access", "eyJhbGciOi…refresh"
-SIGNED_IN = {
-    "success": True,
-    "message": "Login successful",
-    "token_type": "bearer",
-    "access_token": ACCESS,
-    "refresh_token": REFRESH_TOKEN,
-    "user": USER,
-}
-NOTIFICATION_PREFERENCES = {
-    "id": "0f4c1f6b-0f0e-4a43-8a55-0a5a0c1d2e3f",
-    "user_id": USER["id"],
-    "email_on_job_success": True,
-    "email_on_job_failure": True,
-    "email_on_job_disabled": False,
-    "browser_notifications": False,
-    "daily_digest": False,
-    "weekly_report": False,
-    "created_at": "2026-01-15T10:30:00.000Z",
-    "updated_at": "2026-01-15T10:30:00.000Z",
-}
+SIGNED_IN = {"success": True, "message": "Login successful", "access_token": ACCESS, "refresh_token": REFRESH_TOKEN}
 COLUMNS = {
     "pic_team": True,
     "end_date": True,
@@ -110,12 +84,7 @@ REFRESH = operation(
         unreadable=(),
         required=False,
     ),
-    answers={
-        200: Answer(
-            serializers.TokenPairSerializer,
-            {"access_token": ACCESS, "refresh_token": REFRESH_TOKEN, "token_type": "bearer", "expires_in": 3600},
-        )
-    },
+    answers={200: Answer(serializers.TokenPairSerializer, {"access_token": ACCESS, "refresh_token": REFRESH_TOKEN})},
     refusals=openapi.UNAUTHORIZED,
 )
 
@@ -123,25 +92,14 @@ ME = operation(
     "get_own_account",
     tag=SIGN_IN,
     summary="Show the caller's account",
-    answers={200: Answer(serializers.UserSerializer, USER)},
+    answers={200: Answer(serializers.UserSerializer)},
 )
 
 VERIFY = operation(
     "verify_token",
     tag=SIGN_IN,
     summary="Check the access token",
-    answers={
-        200: Answer(
-            serializers.VerifySerializer,
-            {
-                "valid": True,
-                "user_id": USER["id"],
-                "username": "john",
-                "role": "user",
-                "message": "Token is valid",
-            },
-        )
-    },
+    answers={200: Answer(serializers.VerifySerializer, {"valid": True, "message": "Token is valid"})},
 )
 
 LOGOUT = operation(
@@ -174,7 +132,7 @@ REGISTER = operation(
     answers={
         201: Answer(
             serializers.RegisteredSerializer,
-            {"success": True, "message": "User registered successfully", "user": USER},
+            {"success": True, "message": "User registered successfully"},
             "Created.",
             leads_to=openapi.leads_to(
                 "get_user",
@@ -202,7 +160,7 @@ LIST_USERS = operation(
     summary="List all accounts",
     description="Oldest first.",
     access=openapi.ADMIN,
-    answers={200: Answer(serializers.UserListSerializer, {"count": 1, "users": [USER]})},
+    answers={200: Answer(serializers.UserListSerializer)},
 )
 
 GET_USER = operation(
@@ -211,7 +169,7 @@ GET_USER = operation(
     summary="Show an account",
     description="The caller's own; admins see any.",
     path=[USER_ID],
-    answers={200: Answer(serializers.UserAnswerSerializer, {"user": USER})},
+    answers={200: Answer(serializers.UserAnswerSerializer)},
     refusals=[Refusal(403, "Forbidden. You can only view your own profile."), UNKNOWN],
 )
 
@@ -234,7 +192,7 @@ UPDATE_USER = operation(
             {
                 "message": "User updated successfully",
                 "updated_fields": ["email"],
-                "user": {**USER, "email": "john@example.org"},
+                "user": {"email": "john@example.org"},
             },
         )
     },
@@ -260,15 +218,7 @@ DELETE_USER = operation(
     description="Its preferences and notifications go with it; its jobs stay, and only admins may change them.",
     access=openapi.ADMIN,
     path=[USER_ID],
-    answers={
-        200: Answer(
-            serializers.UserDeletedSerializer,
-            {
-                "message": "User deleted successfully",
-                "deleted_user": {"id": USER["id"], "username": "john"},
-            },
-        )
-    },
+    answers={200: Answer(serializers.UserDeletedSerializer, {"message": "User deleted successfully"})},
     refusals=[Refusal(400, "Cannot delete your own account"), LAST_ADMIN, UNKNOWN],
 )
 
@@ -282,11 +232,7 @@ GET_PREFERENCES = operation(
     path=[USER_ID],
     answers={
         200: Answer(
-            serializers.PreferencesAnswerSerializer,
-            {
-                "message": "Notification preferences retrieved successfully",
-                "preferences": NOTIFICATION_PREFERENCES,
-            },
+            serializers.PreferencesAnswerSerializer, {"message": "Notification preferences retrieved successfully"}
         )
     },
     refusals=NOT_READABLE,
@@ -304,7 +250,7 @@ UPDATE_PREFERENCES = operation(
             serializers.PreferencesAnswerSerializer,
             {
                 "message": "Notification preferences updated successfully",
-                "preferences": {**NOTIFICATION_PREFERENCES, "daily_digest": True},
+                "preferences": {"daily_digest": True},
             },
         )
     },

@@ -19,19 +19,6 @@ from notifications import inbox, serializers, slack_settings
 LARGEST_PAGE = 100
 TAG = "Notifications"
 
-EXAMPLE = {
-    "id": "0198f2a4-7c1e-7d3a-9b52-3f1c0a6d8e11",
-    "user_id": "5d0f7a52-3c0e-4f6c-8a55-61a3a2a7c001",
-    "title": "Job Failed",
-    "message": 'Job "Daily backup" failed: Webhook returned status 500',
-    "type": "error",
-    "related_job_id": "8a1f6f0e-19c3-4f2e-a1a5-5b7d3c9e2f44",
-    "related_execution_id": "0198f2a4-7b90-7c11-8f02-6a4e1d2c3b55",
-    "is_read": False,
-    "read_at": None,
-    "created_at": "2026-01-15T12:00:10.123Z",
-}
-NO_RANGE = {"from": None, "to": None}
 UNKNOWN = Refusal(404, inbox.UNKNOWN)
 NOTIFICATION_ID = openapi.path_id("notification_id", "notification")
 
@@ -56,14 +43,6 @@ class NotificationViewSet(APIViewSet):
         answers={
             200: Answer(
                 serializers.NotificationListSerializer,
-                {
-                    "notifications": [EXAMPLE],
-                    "total": 45,
-                    "page": 1,
-                    "per_page": 20,
-                    "total_pages": 3,
-                    "range": NO_RANGE,
-                },
                 leads_to=openapi.leads_to(
                     "read_notification", "delete_notification", notification_id="notifications/0/id"
                 ),
@@ -106,7 +85,7 @@ class NotificationViewSet(APIViewSet):
         tag=TAG,
         summary="Count unread notifications",
         query=[openapi.FROM, openapi.TO],
-        answers={200: Answer(serializers.UnreadCountSerializer, {"unread_count": 12, "range": NO_RANGE})},
+        answers={200: Answer(serializers.UnreadCountSerializer)},
         refusals=openapi.BAD_RANGE,
     )
     def unread_count(self, request: Request) -> Response:
@@ -125,7 +104,7 @@ class NotificationViewSet(APIViewSet):
                 serializers.NotificationAnswerSerializer,
                 {
                     "message": "Notification marked as read",
-                    "notification": {**EXAMPLE, "is_read": True, "read_at": "2026-01-15T12:05:00.000Z"},
+                    "notification": {"is_read": True, "read_at": "2026-01-15T12:05:00.000Z"},
                 },
             )
         },
@@ -178,15 +157,7 @@ class NotificationViewSet(APIViewSet):
 
 
 SLACK_TAG = "Settings"
-SLACK_EXAMPLE: dict[str, Any] = {
-    "id": "0d6f2c9a-4f5e-4b8e-9c61-2a1b7e5d3f90",
-    "is_enabled": True,
-    "webhook_url": "https://hooks.slack.com/services/T000/B000/XXXX",
-    "channel": None,
-    "post_every": 1,
-    "created_at": "2026-01-15T10:30:00.000Z",
-    "updated_at": "2026-01-15T10:30:00.000Z",
-}
+SLACK_URL = "https://hooks.slack.com/services/T000/B000/XXXX"
 
 
 class SlackSettingsViewSet(APIViewSet):
@@ -199,7 +170,9 @@ class SlackSettingsViewSet(APIViewSet):
         tag=SLACK_TAG,
         summary="Get the Slack settings",
         access=openapi.ADMIN,
-        answers={200: Answer(serializers.SlackSettingsAnswerSerializer, {"slack_settings": SLACK_EXAMPLE})},
+        answers={
+            200: Answer(serializers.SlackSettingsAnswerSerializer, {"slack_settings": {"webhook_url": SLACK_URL}})
+        },
     )
     def retrieve(self, request: Request) -> Response:
         return Response({"slack_settings": _shown(slack_settings.current())})
@@ -214,14 +187,14 @@ class SlackSettingsViewSet(APIViewSet):
         body=Body(
             serializers.ChangedSlackSettingsSerializer,
             {
-                "Enable": {"is_enabled": True, "webhook_url": SLACK_EXAMPLE["webhook_url"], "channel": "#ops"},
+                "Enable": {"is_enabled": True, "webhook_url": SLACK_URL, "channel": "#ops"},
                 "Disable": {"is_enabled": False},
             },
         ),
         answers={
             200: Answer(
                 serializers.SlackSettingsChangeSerializer,
-                {"message": "Slack settings updated", "slack_settings": SLACK_EXAMPLE},
+                {"message": "Slack settings updated", "slack_settings": {"webhook_url": SLACK_URL}},
             )
         },
         refusals=[

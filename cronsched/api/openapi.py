@@ -16,6 +16,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
+from cronsched.api.examples import example_of, merged
 from cronsched.lib.errors import Problem, SchemaError
 from cronsched.lib.input.query import MAX_SEARCH
 
@@ -166,15 +167,21 @@ def path_id(name: str, what: str) -> OpenApiParameter:
 class Answer:
     """What comes back when the request is accepted: form, example, and a text where the status does not say it.
 
-    `leads_to` names operations that can go on from here: which of their parameters is where in the answer
+    The example is derived from the form; `example` says only what it should show else, key by key. `leads_to` names
+    operations that can go on from here: which of their parameters is where in the answer
     (`{"get_job": {"job_id": "job/id"}}`).
     """
 
     form: Any
-    example: Any
+    example: Any = field(default_factory=dict)
     text: str = "Done."
     leads_to: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     media_type: str = JSON
+
+    @property
+    def shown(self) -> Any:
+        """The example in full."""
+        return merged(example_of(self.form), self.example)
 
 
 def leads_to(*operations: str, **places: str) -> dict[str, dict[str, str]]:
@@ -231,7 +238,9 @@ def operation(
         request = {body.media_type: OpenApiRequest(body.form, examples=shown)}
     responses: dict[Any, OpenApiResponse] = {
         (status, answer.media_type): OpenApiResponse(
-            answer.form, answer.text, [OpenApiExample("Example", answer.example, response_only=True)]
+            answer.form,
+            answer.text,
+            [OpenApiExample("Example", merged(example_of(answer.form), answer.example), response_only=True)],
         )
         for status, answer in answers.items()
     }

@@ -6,6 +6,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
 from cronsched.api import openapi
+from cronsched.api.examples import example_of
 from cronsched.api.openapi import ACCOUNT, WRITER, Answer, Body, Refusal, operation, path_id
 from jobs.api import serializers
 from jobs.api.listing import MAX_LIMIT, ORDERS
@@ -21,76 +22,17 @@ CRON = "Cron expressions"
 
 JOB_ID = path_id("job_id", "job")
 JOB: dict[str, Any] = {
-    "id": "0b6d0c1e-4f0a-4c0e-9d53-6f1f0b6c9d22",
-    "name": "Daily backup",
-    "cron_expression": "0 2 * * *",
+    **example_of(serializers.JobSerializer),
     "target_url": None,
     "github_owner": "myorg",
     "github_repo": "myrepo",
     "github_workflow_name": "backup.yml",
     "metadata": {"env": "production"},
-    "category": "maintenance",
-    "pic_team": "devops",
-    "end_date": "2026-12-31",
-    "enable_email_notifications": True,
-    "notification_emails": ["ops@example.com"],
-    "notify_on_success": False,
-    "created_by": "7d0f2c1e-6d0b-4d6e-9a53-2f1f0b6c9d11",
-    "is_active": True,
-    "created_at": "2026-01-10T10:30:00.000Z",
-    "updated_at": "2026-01-10T10:30:00.000Z",
-    "last_execution_at": "2026-01-15T17:00:00.123Z",
     "next_execution_at": "2026-01-17T02:00:00+09:00",
-    "timezone": None,
-    "misfire_grace_seconds": 3600,
-    "catch_up": "latest",
-    "overlap": "allow",
-    "timeout_seconds": 10,
-    "max_attempts": 1,
-    "backoff_seconds": 30,
-    "spread_seconds": 0,
-    "pause_after_failures": None,
-    "track_run": None,
-    "notify_after_failures": None,
-    "remind_every_hours": None,
-    "notify_on_recovery": None,
-    "webhook_method": None,
-    "webhook_headers": {},
-    "webhook_body": None,
-    "success_statuses": None,
-    "success_contains": None,
-    "retry_on": "temporary",
-    "retry_max_age_seconds": 86400,
-    "secret_headers": {},
-    "signing_secrets": 0,
-    "consecutive_failures": 0,
-    "target_check": {"checked_at": "2026-01-15T18:30:00.000Z", "ok": True, "findings": []},
-    "paused": None,
 }
-PAUSED_JOB = {
-    **JOB,
-    "is_active": False,
-    "next_execution_at": None,
-    "paused": {
-        "by": "john",
-        "at": "2026-01-16T09:00:00.000Z",
-        "reason": "Target is moved",
-        "until": "2026-01-23T08:00:00.000Z",
-        "on_resume": "skip",
-        "batch_id": None,
-    },
-}
-NEW_GITHUB_JOB = {
-    "name": "Daily backup",
-    "cron_expression": "0 2 * * *",
-    "github_owner": "myorg",
-    "github_repo": "myrepo",
-    "github_workflow_name": "backup.yml",
-    "metadata": {"env": "production"},
-    "category": "maintenance",
-    "pic_team": "devops",
-    "end_date": "2026-12-31",
-}
+PAUSED_JOB = {**JOB, "is_active": False, "next_execution_at": None, "paused": example_of(serializers.PausedSerializer)}
+SENT = ("name", "cron_expression", "github_owner", "github_repo", "github_workflow_name", "metadata", "category")
+NEW_GITHUB_JOB = {name: JOB[name] for name in (*SENT, "pic_team", "end_date")}
 NEW_WEBHOOK_JOB = {
     "name": "Ping the shop",
     "cron_expression": "*/5 * * * *",
@@ -108,74 +50,41 @@ NEW_WEBHOOK_JOB = {
     "pause_after_failures": 10,
 }
 EXECUTION = {
-    "id": "01933f5e-7c1a-7b0e-8d53-6f1f0b6c9d33",
+    **example_of(serializers.ExecutionSerializer),
     "job_id": JOB["id"],
-    "status": "success",
     "trigger_type": "manual",
-    "started_at": "2026-01-15T12:00:00.000Z",
-    "completed_at": "2026-01-15T12:00:10.000Z",
-    "duration_seconds": 10.0,
     "execution_type": "github_actions",
     "target": "myorg/myrepo/backup.yml",
     "response_status": 204,
-    "error_message": None,
-    "output": "Workflow triggered successfully on branch master",
-    "scheduled_for": None,
-    "queued_at": "2026-01-15T12:00:00.000Z",
-    "attempt": 1,
-    "lateness_seconds": None,
-    "reason": None,
-    "details": {},
-    "missed_from": None,
-    "missed_count": None,
-    "planned_at": None,
     "run": {
+        **example_of(serializers.GitHubRunSerializer),
         "id": 9876543210,
         "url": "https://github.com/myorg/myrepo/actions/runs/9876543210",
         "status": "in_progress",
-        "conclusion": None,
-        "attempt": 1,
-        "failed_job": None,
-        "failed_step": None,
         "tracking": "followed",
-        "checked_at": "2026-01-15T12:00:16.000Z",
-        "concluded_at": None,
     },
 }
+BAD_CRON = Refusal(
+    400,
+    "Invalid cron expression",
+    "Cron expression must have exactly 5 fields (minute hour day month day-of-week).",
+)
 UPLOAD = {
+    **example_of(serializers.UploadAnswerSerializer),
     "message": "Bulk upload processed",
-    "dry_run": False,
-    "stats": {
-        "original_column_count": 9,
-        "original_row_count": 12,
-        "removed_column_count": 0,
-        "removed_empty_row_count": 1,
-    },
     "created_count": 10,
-    "error_count": 1,
     "created": 10,
-    "updated": 0,
-    "changed": 0,
+    "error_count": 1,
     "failed": 1,
     "summary": ['invalid cron expression "* * *": 1 row'],
-    "ignored_columns": ["Retry Count"],
-    "undecodable_bytes": {"count": 0, "rows": []},
-    "created_teams": [],
-    "warnings": [],
     "errors": [
         {
             "row": 7,
             "job_name": "Bad job",
             "name": "Bad job",
             "error": "Invalid cron expression",
-            "message": "Cron expression must have exactly 5 fields (minute hour day month day-of-week).",
-            "faults": [
-                {
-                    "field": "cron_expression",
-                    "error": "Invalid cron expression",
-                    "message": "Cron expression must have exactly 5 fields (minute hour day month day-of-week).",
-                }
-            ],
+            "message": BAD_CRON.message,
+            "faults": [{"field": "cron_expression", "error": BAD_CRON.error, "message": BAD_CRON.message}],
         }
     ],
     "jobs": [{"id": JOB["id"], "name": "Daily backup", "is_active": True}],
@@ -189,11 +98,6 @@ REFUSED_UPLOAD = {
     "jobs": [],
 }
 
-BAD_CRON = Refusal(
-    400,
-    "Invalid cron expression",
-    "Cron expression must have exactly 5 fields (minute hour day month day-of-week).",
-)
 # What is refused alike in new and in changed jobs.
 BAD_FIELDS = (
     Refusal(400, "Job name cannot be empty"),
@@ -330,7 +234,7 @@ CREATE_JOB = operation(
     answers={
         201: Answer(
             serializers.JobWrittenSerializer,
-            {"message": "Job created successfully", "job": JOB, "warnings": []},
+            {"message": "Job created successfully", "job": JOB},
             "Created.",
             leads_to=openapi.leads_to(
                 "get_job",
@@ -362,11 +266,7 @@ UPDATE_JOB = operation(
         serializers.ChangedJobSerializer,
         {"Pause": {"is_active": False}, "Reschedule": {"cron_expression": "30 4 * * 1-5", "end_date": "2027-06-30"}},
     ),
-    answers={
-        200: Answer(
-            serializers.JobWrittenSerializer, {"message": "Job updated successfully", "job": JOB, "warnings": []}
-        )
-    },
+    answers={200: Answer(serializers.JobWrittenSerializer, {"message": "Job updated successfully", "job": JOB})},
     refusals=[
         Refusal(400, "Duplicate job name", error_texts.UPDATE.duplicate_name.format("Daily backup")),
         *BAD_FIELDS,

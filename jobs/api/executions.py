@@ -138,35 +138,6 @@ class JobStatisticsAnswerSerializer(Form):
     statistics = JobStatisticsSerializer()
 
 
-EXAMPLE = {
-    "id": "0199c2a4-5f40-7c3e-9a55-0c5d3b6a2f10",
-    "job_id": "2b0d3c1a-0f52-4a0e-8f0c-7f6f0e1d9c11",
-    "status": "success",
-    "trigger_type": "scheduled",
-    "started_at": "2026-01-15T12:00:00.000Z",
-    "completed_at": "2026-01-15T12:00:10.000Z",
-    "duration_seconds": 10.0,
-    "execution_type": "webhook",
-    "target": "https://hooks.example.com/backup",
-    "response_status": 200,
-    "error_message": None,
-    "output": "OK",
-    "scheduled_for": "2026-01-15T12:00:00.000Z",
-    "queued_at": "2026-01-15T12:00:00.000Z",
-    "attempt": 1,
-    "lateness_seconds": 0.4,
-    "reason": None,
-    "details": {},
-    "missed_from": None,
-    "missed_count": None,
-    "planned_at": "2026-01-15T12:00:00.000Z",
-    "run": None,
-}
-LISTED_EXAMPLE = {**EXAMPLE, "job_name": "Daily backup", "github_repo": None}
-DETAIL_EXAMPLE = {
-    "request": {"method": "POST", "url": "https://hooks.example.com/backup"},
-    "earlier_attempts": [],
-}
 EXECUTION_NOT_FOUND = Refusal(404, "Execution not found", f"No execution found with ID: {UNKNOWN_ID}")
 JOB_ID = openapi.path_id("job_id", "job")
 EXECUTION_ID = openapi.path_id("execution_id", "execution")
@@ -193,12 +164,7 @@ class ExecutionViewSet(APIViewSet):
             filters.SEARCH,
             openapi.ordering(*ORDERINGS),
         ],
-        answers={
-            200: Answer(
-                ExecutionPageSerializer,
-                {"executions": [LISTED_EXAMPLE], "total": 1250, "page": 1, "limit": 20, "total_pages": 63},
-            )
-        },
+        answers={200: Answer(ExecutionPageSerializer)},
         refusals=[*BAD_RANGE, openapi.BAD_SEARCH, openapi.bad_ordering(*ORDERINGS), openapi.bad_number("page")],
     )
     def list(self, request: Request) -> Response:
@@ -227,7 +193,7 @@ class ExecutionViewSet(APIViewSet):
         tag=TAG,
         summary="Read an execution",
         path=[EXECUTION_ID],
-        answers={200: Answer(ExecutionAnswerSerializer, {"execution": {**LISTED_EXAMPLE, **DETAIL_EXAMPLE}})},
+        answers={200: Answer(ExecutionAnswerSerializer)},
         refusals=[EXECUTION_NOT_FOUND],
     )
     def retrieve(self, request: Request, execution_id: str) -> Response:
@@ -242,23 +208,7 @@ class ExecutionViewSet(APIViewSet):
         summary="Count executions",
         description="Missed, skipped and unknown ones have counts of their own and are not part of total and rate.",
         query=[filters.JOB_ID, FROM, TO],
-        answers={
-            200: Answer(
-                StatisticsSerializer,
-                {
-                    "total_executions": 1250,
-                    "successful_executions": 1180,
-                    "failed_executions": 65,
-                    "running_executions": 5,
-                    "success_rate": 94.4,
-                    "average_duration_seconds": 12.5,
-                    "missed_executions": 2,
-                    "skipped_executions": 0,
-                    "unknown_executions": 0,
-                    "range": {"from": "2026-01-01T00:00:00Z", "to": None},
-                },
-            )
-        },
+        answers={200: Answer(StatisticsSerializer)},
         refusals=BAD_RANGE,
     )
     def statistics(self, request: Request) -> Response:
@@ -287,17 +237,7 @@ class JobExecutionViewSet(APIViewSet):
         description="Newest first. Blank filters are ignored, unknown values match nothing.",
         path=[JOB_ID],
         query=[LIMIT, *filters.COMMON],
-        answers={
-            200: Answer(
-                JobExecutionsSerializer,
-                {
-                    "job_id": EXAMPLE["job_id"],
-                    "job_name": "Daily backup",
-                    "total_executions": 1,
-                    "executions": [EXAMPLE],
-                },
-            )
-        },
+        answers={200: Answer(JobExecutionsSerializer)},
         refusals=[*BAD_RANGE, JOB_NOT_FOUND, openapi.bad_number("limit")],
     )
     def list(self, request: Request, job_id: str) -> Response:
@@ -318,21 +258,13 @@ class JobExecutionViewSet(APIViewSet):
         tag=TAG,
         summary="Read an execution of a job",
         path=[JOB_ID, EXECUTION_ID],
-        answers={
-            200: Answer(
-                JobExecutionSerializer,
-                {
-                    "job": {"id": EXAMPLE["job_id"], "name": "Daily backup"},
-                    "execution": {**EXAMPLE, **DETAIL_EXAMPLE},
-                },
-            )
-        },
+        answers={200: Answer(JobExecutionSerializer)},
         refusals=[
             JOB_NOT_FOUND,
             Refusal(
                 404,
                 "Execution not found",
-                f"No execution found with ID: {UNKNOWN_ID} for job: {EXAMPLE['job_id']}",
+                f"No execution found with ID: {UNKNOWN_ID} for job: {UNKNOWN_ID}",
             ),
         ],
     )
@@ -351,27 +283,7 @@ class JobExecutionViewSet(APIViewSet):
         summary="Count the executions of a job",
         description="Missed, skipped and unknown ones have counts of their own and are not part of total and rate.",
         path=[JOB_ID],
-        answers={
-            200: Answer(
-                JobStatisticsAnswerSerializer,
-                {
-                    "job_id": EXAMPLE["job_id"],
-                    "job_name": "Daily backup",
-                    "latest_execution": EXAMPLE,
-                    "statistics": {
-                        "total_executions": 10,
-                        "success_count": 8,
-                        "failed_count": 2,
-                        "running_count": 0,
-                        "success_rate": 80.0,
-                        "average_duration_seconds": 12.34,
-                        "missed_count": 0,
-                        "skipped_count": 0,
-                        "unknown_count": 0,
-                    },
-                },
-            )
-        },
+        answers={200: Answer(JobStatisticsAnswerSerializer)},
         refusals=[JOB_NOT_FOUND],
     )
     def stats(self, request: Request, job_id: str) -> Response:

@@ -120,16 +120,7 @@ class HealthViewSet(APIViewSet):
         answers={
             200: Answer(
                 HealthSerializer,
-                {
-                    "status": "healthy",
-                    "service": "Cron Job Scheduler",
-                    "version": "2.0.0",
-                    "timestamp": "2026-01-15T10:30:00.000Z",
-                    "api": "v2",
-                    "scheduler_running": True,
-                    "scheduled_jobs_count": 12,
-                    "docs_url": "/docs",
-                },
+                {"status": "healthy", "service": "Cron Job Scheduler", "api": "v2", "docs_url": "/docs"},
             )
         },
     )
