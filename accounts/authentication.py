@@ -7,7 +7,9 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts.models import LoginSession, User
+from accounts import api_tokens
+from accounts.models import ApiToken, LoginSession, User
+from accounts.throttle import reported_address
 from accounts.tokens import AccessToken, SessionToken
 from cronsched.lib.db.prepared import Param, PreparedQuery
 from cronsched.lib.errors import Unauthorized
@@ -47,12 +49,16 @@ def open_session(text: str, kind: type[SessionToken], *, now: datetime) -> Login
 
 
 class SessionTokenAuthentication(BaseAuthentication):
-    """Accept access tokens. `request.auth` is the `LoginSession`, `request.user` its account."""
+    """Accept access tokens and API tokens. `request.auth` is the session or the token, `request.user` its account."""
 
-    def authenticate(self, request: Request) -> tuple[User, LoginSession] | None:
+    def authenticate(self, request: Request) -> tuple[User, LoginSession | ApiToken] | None:
         text = bearer_token(request)
         if text is None:
             return None
+        if api_tokens.is_api_token(text):
+            address = reported_address(request._request)
+            token = api_tokens.authenticate(text, address=address, now=timezone.now())
+            return token.owner, token
         session = open_session(text, AccessToken, now=timezone.now())
         return session.user, session
 

@@ -108,6 +108,7 @@ class User(AbstractBaseUser):
             if not self.is_active:
                 # A token must not come to life again with the account.
                 self.login_sessions.all().delete()
+                self.api_tokens.all().delete()
             elif password_changed:
                 self.login_sessions.exclude(id__in=[self._kept_session] if self._kept_session else []).delete()
 
@@ -166,6 +167,36 @@ class LoginSession(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class ApiToken(models.Model):
+    """A token that a script signs in with: it acts as its owner, with less. Only a digest of its secret is stored.
+
+    `prefix` is the part of the secret that is shown, by which the row is found.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12, unique=True, editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(default=list)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    # Networks (CIDR) it may be used from; none: from everywhere.
+    allowed_ips = models.JSONField(default=list, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # To the minute: a script that calls each second must not write a row each second.
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_ip = models.CharField(max_length=45, blank=True, default="", editable=False)
+    last_refused_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        db_table = "api_tokens"
+        ordering = ["-created_at", "-id"]
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return f"{self.name} (cron_{self.prefix})"
 
 
 class FailedSignIns(models.Model):

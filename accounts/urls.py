@@ -2,6 +2,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from accounts.views.preferences import PreferencesViewSet, UiPreferencesViewSet
 from accounts.views.sign_in import SessionViewSet, SignInViewSet
+from accounts.views.tokens import TokenViewSet
 from accounts.views.users import UserViewSet
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -12,6 +13,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("auth/verify", SessionViewSet.as_view({"get": "verify"})),
     path("auth/logout", SessionViewSet.as_view({"post": "logout"})),
     path("auth/register", UserViewSet.as_view({"post": "register"})),
+    path("tokens", TokenViewSet.as_view({"get": "list", "post": "create"})),
+    path("tokens/<str:token_id>", TokenViewSet.as_view({"delete": "destroy"})),
     path("auth/users", UserViewSet.as_view({"get": "list"})),
     path("auth/users/<str:user_id>", UserViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
     path("auth/users/<str:user_id>/preferences", PreferencesViewSet.as_view({"get": "retrieve", "put": "update"})),

@@ -26,6 +26,14 @@ NOTIFICATION_ID = openapi.path_id("notification_id", "notification")
 class NotificationViewSet(APIViewSet):
     """The caller's own notices; admins too see only theirs."""
 
+    token_scopes = {
+        "list": "read",
+        "unread_count": "read",
+        "read": "write",
+        "read_all": "write",
+        "destroy": "write",
+        "delete_read": "write",
+    }
     permission_classes = [IsAuthenticated]
 
     @operation(

@@ -28,6 +28,8 @@ ORDERINGS = ("name", "created_at")
 class LabelViewSet(APIViewSet):
     """What both kinds do. Reading is for every account, changing for admins."""
 
+    token_scopes = {"list": "read", "create": "write", "update": "write", "destroy": "write"}
+
     model: ClassVar[type[JobCategory] | type[PicTeam]]
     serializer: ClassVar[type[BaseSerializer[Any]]]
     key: ClassVar[str]

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts.api_tokens import SCOPES, NewToken, create
 from accounts.models import LoginSession, Role, User
 from accounts.services import start_session
 from accounts.tokens import AccessToken
@@ -44,4 +45,17 @@ def api_client(user: User | None = None) -> JSONClient:
     client = JSONClient()
     if user is not None:
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {token_for(user)}")
+    return client
+
+
+def make_token(owner: User, *scopes: str, **fields: Any) -> NewToken:
+    """Return an API token of `owner`, with its secret; without `scopes` it has all."""
+    sent = {"name": "a script", "scopes": list(scopes or SCOPES), **fields}
+    return create(sent, owner=owner, by=owner, now=timezone.now())
+
+
+def token_client(secret: str, **extra: Any) -> JSONClient:
+    """Return a client that sends an API token."""
+    client = JSONClient(**extra)
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
     return client

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import User
-from accounts.tests.factories import PASSWORD, api_client, make_session, make_user
+from accounts.tests.factories import PASSWORD, api_client, make_session, make_token, make_user, token_client
 from accounts.tokens import issue_pair
 from cronsched.api.documents import description
 from jobs.tests.factories import job_body, make_execution, make_job
@@ -105,6 +105,9 @@ TABLE = [
     Row("PUT", "auth/users/{user_id}/preferences", own_account(WRITE_PREFERENCES), {"daily_digest": True}),
     Row("GET", "auth/users/{user_id}/ui-preferences", own_account(READ_PREFERENCES)),
     Row("PUT", "auth/users/{user_id}/ui-preferences", own_account(WRITE_PREFERENCES), {"jobs_table_columns": {}}),
+    Row("GET", "tokens", accounts_only(200)),
+    Row("POST", "tokens", accounts_only(201), {"name": "ci", "scopes": ["read"]}),
+    Row("DELETE", "tokens/{token_id}", (NO, 404, 404, 200, 200)),
     Row("GET", "jobs", accounts_only(200)),
     Row("POST", "jobs", writers(201), job_body(name="A new one")),
     Row("GET", "jobs/{job_id}", accounts_only(200)),
@@ -186,6 +189,7 @@ class World:
             "category_id": make_category().id,
             "team_id": make_team().id,
             "number": 1,
+            "token_id": make_token(mine).token.pk,
             "refresh_token": issue_pair(make_session(mine), now=mine.created_at).refresh,
         }
 
@@ -288,3 +292,58 @@ def endpoints(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Ite
             # The view of the description is no view set.
             actions = getattr(pattern.callback, "actions", {"get": ""})
             yield from ((method.upper(), shape(path)) for method in actions if method != "head")
+
+
+# --- API tokens ------------------------------------------------------------------------------------------------------
+
+# What a token needs for each endpoint; what is not named is closed to all tokens.
+SCOPES: dict[str, set[tuple[str, str]]] = {
+    "read": {
+        *(("GET", path) for path in ("jobs", "jobs/export", "jobs/{job_id}", "executions", "executions/statistics")),
+        *(("GET", path) for path in ("executions/{execution_id}", "jobs/{job_id}/executions")),
+        *(("GET", path) for path in ("jobs/{job_id}/executions/stats", "jobs/{job_id}/executions/{execution_id}")),
+        *(("GET", path) for path in ("jobs/{job_id}/renewals", "jobs/{job_id}/revisions", "audit", "audit.csv")),
+        *(("GET", path) for path in ("notifications", "notifications/unread-count", "job-categories", "pic-teams")),
+        ("GET", "scheduler/status"),
+    },
+    "write": {
+        *(("POST", path) for path in ("jobs", "jobs/bulk-upload", "jobs/{job_id}/renew", "jobs/{job_id}/pause")),
+        *(("POST", path) for path in ("jobs/{job_id}/resume", "jobs/{job_id}/revisions/{number}/restore")),
+        *(("POST", path) for path in ("jobs/{job_id}/signing-secret", "job-categories", "pic-teams")),
+        *(("PUT", path) for path in ("jobs/{job_id}", "job-categories/{category_id}", "pic-teams/{team_id}")),
+        *(("PUT", path) for path in ("notifications/{notification_id}/read", "notifications/read-all")),
+        *(("DELETE", path) for path in ("jobs/{job_id}", "jobs/{job_id}/signing-secret/previous")),
+        *(("DELETE", path) for path in ("job-categories/{category_id}", "pic-teams/{team_id}")),
+        *(("DELETE", path) for path in ("notifications/{notification_id}", "notifications/delete-read")),
+        ("POST", "scheduler/resync"),
+    },
+    "run": {
+        *(("POST", path) for path in ("jobs/{job_id}/execute", "jobs/{job_id}/check-target", "jobs/test-run")),
+    },
+    "any": {("POST", "jobs/validate-cron"), ("POST", "jobs/cron-preview")},
+}
+UNASKED = {"auth/login", "auth/login/form", "auth/refresh", "health", "openapi.json", "github/webhook"}
+ASKING = [row for row in TABLE if row.path not in UNASKED]
+FOR_SOME = [row for row in ASKING if row.cells[1] in (WRITER, ADMIN_ONLY)]
+
+
+def test_every_scope_names_endpoints_there_are():
+    named = {endpoint for endpoints in SCOPES.values() for endpoint in endpoints}
+    assert named <= {(row.method, row.path) for row in ASKING}
+
+
+@pytest.mark.parametrize("row", ASKING, ids=str)
+def test_a_token_may_what_its_scope_says_and_never_more(world, row):
+    # Tokens of an administrator: nothing but the scope can keep them out.
+    needed = {scope for scope, endpoints in SCOPES.items() if (row.method, row.path) in endpoints}
+    for scope in ("read", "write", "run"):
+        world.clients["token"] = token_client(make_token(world.users[ADMIN], scope).secret)
+        answer = world.ask(row, "token", body={} if row.form == "multipart" else [])
+        is_refused = answer.status_code == 403 and answer.json()["error"] == "Insufficient scope"
+        assert is_refused is not bool(needed & {scope, "any"}), scope
+
+
+@pytest.mark.parametrize("row", FOR_SOME, ids=str)
+def test_a_token_may_no_more_than_the_role_of_its_owner(world, row):
+    world.clients["token"] = token_client(make_token(world.users[VIEWER]).secret)
+    assert world.ask(row, "token").status_code == 403

@@ -133,6 +133,8 @@ class RestoreSerializer(serializers.Serializer[Any]):
 class AuditViewSet(APIViewSet):
     """Administrators see all of the trail, everybody else their own acts and what happened to their jobs."""
 
+    token_scopes = {"list": "read", "export": "read"}
+
     permission_classes = [IsAuthenticated]
 
     @operation(
@@ -177,6 +179,8 @@ class AuditViewSet(APIViewSet):
 
 class RevisionViewSet(APIViewSet):
     """The definitions a job has had, and the way back to one."""
+
+    token_scopes = {"list": "read", "restore": "write"}
 
     def get_permissions(self) -> list[BasePermission]:
         return [IsAuthenticated() if self.action == "list" else IsWriter()]

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cronsched.api.errors import json_object
-from cronsched.api.viewsets import APIViewSet
+from cronsched.api.viewsets import ANY_SCOPE, APIViewSet
 from cronsched.lib.errors import DomainError
 from cronsched.lib.input import payload
 from jobs import cron
@@ -27,6 +27,8 @@ NOTED_AHEAD = timedelta(days=366)
 
 class CronToolsViewSet(APIViewSet):
     """For every account: whoever reads a schedule may ask what it means."""
+
+    token_scopes = {"validate": ANY_SCOPE, "preview": ANY_SCOPE}
 
     @describe.VALIDATE_CRON
     def validate(self, request: Request) -> Response:

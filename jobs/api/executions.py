@@ -150,6 +150,8 @@ LIMIT = openapi.whole_number("limit", default=50, low=1, high=MAX_PAGE, text="Ro
 class ExecutionViewSet(APIViewSet):
     """The history of all jobs."""
 
+    token_scopes = {"list": "read", "retrieve": "read", "statistics": "read"}
+
     @operation(
         "list_executions",
         tag=TAG,
@@ -229,6 +231,8 @@ class ExecutionViewSet(APIViewSet):
 
 class JobExecutionViewSet(APIViewSet):
     """The history of one job."""
+
+    token_scopes = {"list": "read", "retrieve": "read", "stats": "read"}
 
     @operation(
         "list_executions_of_job",

@@ -45,6 +45,21 @@ class JobViewSet(APIViewSet):
     host need not agree with it.
     """
 
+    token_scopes = {
+        "list": "read",
+        "retrieve": "read",
+        "export": "read",
+        "create": "write",
+        "update": "write",
+        "destroy": "write",
+        "execute": "run",
+        "check_target": "run",
+        "renew_signing_secret": "write",
+        "drop_previous_signing_secret": "write",
+        "test_run": "run",
+        "bulk_upload": "write",
+    }
+
     def get_permissions(self) -> Sequence[BasePermission]:
         return [IsAuthenticated() if self.action in READING else IsWriter()]
 

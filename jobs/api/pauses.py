@@ -46,6 +46,8 @@ class ResumeSerializer(serializers.Serializer[Any]):
 class PauseViewSet(APIViewSet):
     """Users pause their own jobs, admins all. What changes nothing writes nothing."""
 
+    token_scopes = {"pause": "write", "resume": "write"}
+
     permission_classes = [IsWriter]
 
     @operation(

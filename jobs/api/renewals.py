@@ -52,6 +52,8 @@ class RenewalListSerializer(serializers.Serializer[Any]):
 class RenewalViewSet(APIViewSet):
     """Looking is for every account; users renew their own jobs, admins all."""
 
+    token_scopes = {"list": "read", "create": "write"}
+
     def get_permissions(self) -> Sequence[BasePermission]:
         return [IsAuthenticated() if self.action == "list" else IsWriter()]
 

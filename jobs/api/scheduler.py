@@ -38,6 +38,8 @@ class ResyncSerializer(serializers.Serializer[Any]):
 
 
 class SchedulerViewSet(APIViewSet):
+    token_scopes = {"status": "read", "resync": "write"}
+
     permission_classes = [IsAdmin]
 
     @operation(
