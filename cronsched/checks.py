@@ -229,11 +229,11 @@ def check_addresses(**_: Any) -> Messages:
             "Set ALLOWED_HOSTS to the names people reach it by.",
         ),
         *_say(
-            _only_local([urlsplit(settings.FRONTEND_BASE_URL).hostname or ""]),
+            _only_local([urlsplit(settings.FRONTEND_BASE_URL or settings.PUBLIC_BASE_URL).hostname or ""]),
             Warning,
             "W015",
             "Links in mails and Slack messages would lead to the reader's own machine.",
-            "Set FRONTEND_BASE_URL to the address of your frontend.",
+            "Set PUBLIC_BASE_URL to the address of this service, or FRONTEND_BASE_URL to that of your frontend.",
         ),
     ]
 

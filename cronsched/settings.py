@@ -59,7 +59,8 @@ WEB_CONNECTIONS_PER_ADDRESS = env.integer("WEB_CONNECTIONS_PER_ADDRESS", 500)
 WEB_CLIENT_SECONDS = env.integer("WEB_CLIENT_SECONDS", 20, at_least=1, at_most=600)
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
-FRONTEND_BASE_URL = env.http_url("FRONTEND_BASE_URL", "http://localhost:5173")
+# Where messages link to the pages of a job; empty: to the console.
+FRONTEND_BASE_URL = env.http_url("FRONTEND_BASE_URL", "")
 # Where this service itself is reached: mails link to its admin site and to pages that act by a signed link.
 PUBLIC_BASE_URL = env.http_url("PUBLIC_BASE_URL", "http://localhost:5001")
 

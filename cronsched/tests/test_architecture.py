@@ -24,7 +24,7 @@ MAY_IMPORT = {
 # Inside jobs a room imports from lines above its own or from its own line, and no imports go round in a circle.
 # `package.module` is a room of its own where it stands on another line than its package.
 JOBS_ORDER = (
-    {"cron", "executors", "models"},
+    {"calendar", "cron", "executors", "models"},
     {"definitions", "github", "history", "notices", "schedule"},
     {"dispatch", "github.tracking", "scheduler.claim", "targets"},
     {"end_dates", "importing", "services"},

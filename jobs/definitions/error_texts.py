@@ -37,6 +37,17 @@ ROW = ErrorTexts(
 )
 
 
+# What the contract's texts call a page, and what the console does.
+_CONSOLE_LABELS = {"in Settings → PIC Teams": "under PIC teams", "in Settings → Categories": "under Categories"}
+
+
+def in_console(text: str) -> str:
+    """Return a text of the contract with the labels that a reader of the console sees."""
+    for label, shown in _CONSOLE_LABELS.items():
+        text = text.replace(label, shown)
+    return text
+
+
 def duplicate_name(name: str, texts: ErrorTexts) -> DomainError:
     return DomainError("Duplicate job name", texts.duplicate_name.format(name), field="name")
 

@@ -21,6 +21,7 @@ from cronsched.lib.errors import DomainError
 from cronsched.lib.http import RequestError
 from cronsched.lib.http import urls as target_urls
 from cronsched.lib.input import addresses, payload
+from jobs.calendar import zone_label
 from jobs.definitions import request_options
 from jobs.definitions.error_texts import CREATE, UPDATE, ErrorTexts, duplicate_name
 from jobs.definitions.github_names import GITHUB_FIELDS, check_github_name, read_shorthand
@@ -239,7 +240,8 @@ class JobValidator:
         if end_date is None:
             raise DomainError("Invalid end_date", "Invalid end_date. Use YYYY-MM-DD.", field="end_date")
         if end_date < self.rules.today and not self.accepts_past_end:
-            raise DomainError("Invalid end_date", "end_date must be today or in the future (JST).", field="end_date")
+            message = f"end_date must be today or in the future ({zone_label(self.rules.today)})."
+            raise DomainError("Invalid end_date", message, field="end_date")
         self.values["end_date"] = end_date
 
     def check_team(self) -> None:

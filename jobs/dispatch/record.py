@@ -26,7 +26,7 @@ from cronsched.lib.db.effects import Effects
 from cronsched.lib.db.outages import piecewise
 from jobs.dispatch import github
 from jobs.dispatch.attempt import Result
-from jobs.dispatch.retries import is_last, next_attempt, with_attempt
+from jobs.dispatch.retries import JOB_STOPPED, TOLD_LATE, NextAttempt, NoFurther, is_last, next_attempt, with_attempt
 from jobs.executors.base import storable
 from jobs.history import daily_counts
 from jobs.history.daily_counts import Counted
@@ -173,7 +173,10 @@ class _Recorded(NamedTuple):
 
 def _recorded(result: Result, before: _Running, jobs: Mapping[UUID, _Locked], now: datetime) -> _Recorded:
     prepared, outcome, completed_at = result
-    again = next_attempt(result, first_at=before.started_at) if _may_go_on(result, before, jobs, now) else None
+    decision = next_attempt(result, first_at=before.started_at)
+    if isinstance(decision, NextAttempt) and (obstacle := _obstacle(result, before, jobs, now)):
+        decision = NoFurther(obstacle)
+    again = decision if isinstance(decision, NextAttempt) else None
     final = again is None
     return _Recorded(
         id=prepared.execution_id,
@@ -185,7 +188,7 @@ def _recorded(result: Result, before: _Running, jobs: Mapping[UUID, _Locked], no
         response_status=outcome.response_status,
         error_message=_storable(outcome.error_message),
         output=_storable(outcome.output),
-        reason=None,
+        reason=decision.reason if isinstance(decision, NoFurther) else None,
         attempt=prepared.attempt if again is None else again.attempt,
         earlier_attempts=before.earlier_attempts if final else with_attempt(before.earlier_attempts, result),
         details=dict(outcome.details),
@@ -198,13 +201,15 @@ def _recorded(result: Result, before: _Running, jobs: Mapping[UUID, _Locked], no
     )
 
 
-def _may_go_on(result: Result, before: _Running, jobs: Mapping[UUID, _Locked], now: datetime) -> bool:
+def _obstacle(result: Result, before: _Running, jobs: Mapping[UUID, _Locked], now: datetime) -> str | None:
+    """Return why there is no further attempt though the job asks for one."""
     if before.status != Status.RUNNING:
         # An outcome that came after the row was called unknown corrects it, no more.
-        return False
+        return TOLD_LATE
     # Whoever paused the job settled what was queued then; nobody would settle what is queued now.
     job = jobs[result.prepared.job.id]
-    return before.trigger_type != TriggerType.SCHEDULED or not job.was_stopped(now)
+    is_stopped = before.trigger_type == TriggerType.SCHEDULED and job.was_stopped(now)
+    return JOB_STOPPED if is_stopped else None
 
 
 def _storable(text: str | None) -> str | None:

@@ -12,6 +12,15 @@ from jobs.github import GitHubRequest
 from jobs.github.api import RATE_LIMIT_WAIT
 from jobs.models import RetryOn
 
+# By `retry_on`: why a failure is the last one.
+NOT_AGAIN = {
+    RetryOn.TEMPORARY.value: "Not tried again: this failure is not temporary (retry_on is temporary).",
+    RetryOn.UNSENT.value: "Not tried again: the request may have reached the target (retry_on is unsent).",
+    RetryOn.ANY.value: "Not tried again: no further attempt could succeed.",
+}
+JOB_STOPPED = "Not tried again: the job was paused meanwhile."
+TOLD_LATE = "Not tried again: the outcome came after it had been called unknown."
+
 
 class NextAttempt(NamedTuple):
     """The next attempt: when, and its number."""
@@ -20,25 +29,45 @@ class NextAttempt(NamedTuple):
     attempt: int
 
 
-def next_attempt(result: Result, *, first_at: datetime) -> NextAttempt | None:
-    """Return when to try again, None where this attempt was the last. `first_at` is when the first one left."""
+class NoFurther(NamedTuple):
+    """There is no further attempt. `reason` is what people are told, None where nothing was to be decided."""
+
+    reason: str | None = None
+
+
+def next_attempt(result: Result, *, first_at: datetime) -> NextAttempt | NoFurther:
+    """Return when to try again, or why this attempt was the last. `first_at` is when the first one left."""
     prepared, outcome, completed_at = result
-    job = prepared.job
+    job, number = prepared.job, prepared.attempt
     if outcome.succeeded:
-        return None
-    number = prepared.attempt
+        return NoFurther()
     if _was_turned_away(result):
         # It certainly did nothing, so that sending it again makes no second run; it is not even another attempt.
         wait = max(outcome.retry_after or RATE_LIMIT_WAIT, timedelta(seconds=1))
-    elif number < job.max_attempts and _may_try_again(outcome, retry_on(job.request_options)):
+    elif job.max_attempts == 1:
+        return NoFurther()
+    elif number >= job.max_attempts:
+        return NoFurther(f"All {number} attempts failed.")
+    elif not _may_try_again(outcome, wish := retry_on(job.request_options)):
+        return NoFurther(NOT_AGAIN[wish])
+    else:
         key = f"{job.id}/{prepared.fire_time or prepared.execution_id}"
         curve = backoff.delay(number, first=timedelta(seconds=job.backoff_seconds), key=key)
         wait = max(curve, outcome.retry_after or timedelta())
         number += 1
-    else:
-        return None
     at = completed_at + wait
-    return NextAttempt(at, number) if at - first_at <= retry_max_age(job.request_options) else None
+    longest = retry_max_age(job.request_options)
+    if at - first_at > longest:
+        return NoFurther(_too_late(outcome, at - first_at, longest))
+    return NextAttempt(at, number)
+
+
+def _too_late(outcome: Outcome, age: timedelta, longest: timedelta) -> str:
+    asked = f"the target asked to wait {outcome.retry_after.total_seconds():.0f} s; " if outcome.retry_after else ""
+    return (
+        f"Not tried again: {asked}the next attempt would begin {age.total_seconds():.0f} s after the first,"
+        f" and retry_max_age_seconds allows {longest.total_seconds():.0f} s."
+    )
 
 
 def _was_turned_away(result: Result) -> bool:

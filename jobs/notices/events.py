@@ -17,6 +17,7 @@ from django.conf import settings
 
 from accounts.models import User
 from jobs import cron
+from jobs.calendar import zone_label
 from jobs.models import GOOD_CONCLUSIONS, Job, JobExecution, Status, TriggerType
 from notifications.message import NOBODY, Alarm, Audience, Mail, Message, Recovery, SlackPost
 from notifications.models import Level
@@ -67,12 +68,16 @@ def job_deleted(name: str, actor: User | None) -> Message:
 
 
 def job_renewed(job: Job, *, by: str, old_end_date: date, reason: str) -> Message:
-    text = f'Job "{job.name}" now ends on {job.end_date} JST (before: {old_end_date}). Renewed by {by}: {reason}'
+    text = f'Job "{job.name}" now ends on {_end_date(job)} (before: {old_end_date}). Renewed by {by}: {reason}'
     return Message("job_renewed", "Job Renewed", text, Level.INFO, job_id=job.pk)
 
 
 def _edited(job: Job, actor: User | None, event: str, title: str, done: str) -> Message:
     return Message(event, title, f'Job "{job.name}" was {done} by {_name(actor)}.', Level.INFO, job_id=job.pk)
+
+
+def _end_date(job: Job) -> str:
+    return f"{job.end_date} {zone_label(job.end_date)}"
 
 
 def _name(actor: User | None) -> str:
@@ -295,7 +300,7 @@ def _recovered(job: Job, execution: JobExecution, now: datetime, recovery: Recov
 
 def auto_paused(job: Job, *, now: datetime, with_team: bool = False) -> Message:
     """Word the pause of a job whose end date has passed. The weekly task names the team."""
-    text = f'Job "{job.name}" passed its end_date ({job.end_date} JST) and was auto-paused.'
+    text = f'Job "{job.name}" passed its end_date ({_end_date(job)}) and was auto-paused.'
     return Message(
         "job_auto_paused",
         "Job auto-paused (end date passed)",
@@ -305,7 +310,7 @@ def auto_paused(job: Job, *, now: datetime, with_team: bool = False) -> Message:
         audience=_owner(job),
         and_admins=True,
         mail=_disabled_mail(job, because=text),
-        slack=_post(job, "warning", "Job auto-paused (end date passed): ", f" (end_date {job.end_date} JST)"),
+        slack=_post(job, "warning", "Job auto-paused (end date passed): ", f" (end_date {_end_date(job)})"),
         hold_until=quiet_until(job.pic_team, now),
         share=job.pic_team_id,
     )
@@ -316,12 +321,12 @@ def ending_soon(job: Job, days: int, *, now: datetime) -> Message:
     return Message(
         "job_ending_soon",
         "Job ending soon",
-        f'Job "{job.name}" ends on {job.end_date} JST ({days} day(s) left). PIC Team: {_slug(job)}',
+        f'Job "{job.name}" ends on {_end_date(job)} ({days} day(s) left). PIC Team: {_slug(job)}',
         Level.WARNING,
         job_id=job.pk,
         audience=_owner(job),
         and_admins=True,
-        slack=_post(job, "warning", f"Job ending soon ({days}d): ", f" (end_date {job.end_date} JST)"),
+        slack=_post(job, "warning", f"Job ending soon ({days}d): ", f" (end_date {_end_date(job)})"),
         hold_until=quiet_until(job.pic_team, now),
         share=job.pic_team_id,
     )
@@ -333,7 +338,7 @@ def end_date_reminder(job: Job, days: int, *, due: int, to: str, renew_url: str,
     return Message(
         "end_date_reminder",
         "Job ending soon",
-        f'Job "{job.name}" ends on {job.end_date} JST ({when}).',
+        f'Job "{job.name}" ends on {_end_date(job)} ({when}).',
         Level.WARNING,
         job_id=job.pk,
         audience=NOBODY,
@@ -502,10 +507,12 @@ def _zone(name: str) -> tzinfo:
 
 
 def job_url(job: Job) -> str:
-    """Return where the web frontend shows the job."""
-    return f"{settings.FRONTEND_BASE_URL.rstrip('/')}/jobs/{job.pk}/edit"
+    """Return where the job is shown and changed: in the web frontend, or where there is none, in the console."""
+    if settings.FRONTEND_BASE_URL:
+        return f"{settings.FRONTEND_BASE_URL.rstrip('/')}/jobs/{job.pk}/edit"
+    return f"{settings.PUBLIC_BASE_URL.rstrip('/')}/admin/jobs/job/{job.pk}/change/"
 
 
 def execution_url(execution_id: UUID) -> str:
-    """Return where the execution is shown: the admin site, since the web frontend has no page of one execution."""
+    """Return where the execution is shown: the console, since the web frontend has no page of one execution."""
     return f"{settings.PUBLIC_BASE_URL.rstrip('/')}/admin/jobs/jobexecution/{quote(str(execution_id))}/change/"

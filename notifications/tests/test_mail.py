@@ -77,7 +77,7 @@ def test_a_failure_is_mailed_with_what_one_needs_to_act(db, mailbox, deliverer):
             "12.34s",
             "stack trace",
             f"http://localhost:5001/admin/jobs/jobexecution/{execution.pk}/change/",
-            f"http://localhost:5173/jobs/{job.pk}/edit",
+            f"http://localhost:5001/admin/jobs/job/{job.pk}/change/",
         ):
             assert wanted in body, wanted
 

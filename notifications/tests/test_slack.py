@@ -41,7 +41,7 @@ def test_a_failure_is_posted_in_the_documented_words(slack, deliverer):
     job = make_job(name="Backup", pic_team=make_team(name="SRE", slack_handle="@sre"))
     fail(job)
     deliverer.run_once(NOON)
-    link = f"<http://localhost:5173/jobs/{job.pk}/edit|Backup>"
+    link = f"<http://localhost:5001/admin/jobs/job/{job.pk}/change/|Backup>"
     assert slack.texts == [f":x: @sre Job failed: {link}: Webhook returned status 500"]
     assert "channel" not in slack.posts[0]
     assert slack.posts[0]["blocks"][0]["text"]["text"] == slack.texts[0]

@@ -115,8 +115,10 @@ def is_local(host: str) -> bool:
 
 
 def http_url(name: str, default: str) -> str:
-    """Return an http(s) address without its trailing slash."""
+    """Return an http(s) address without its trailing slash; blank only where that is the default."""
     value = text(name, default)
+    if not value and not default:
+        return ""
     try:
         parts = urlsplit(value)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname)

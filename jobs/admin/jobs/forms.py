@@ -17,7 +17,7 @@ from cronsched.console import SnapshotForm
 from cronsched.console.forms import AddressListField
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
-from jobs.definitions import request_options, validation
+from jobs.definitions import error_texts, request_options, validation
 from jobs.definitions.github_names import GITHUB_FIELDS
 from jobs.definitions.scheduling_options import OPTION_FIELDS
 from jobs.end_dates import renewal
@@ -160,7 +160,7 @@ class JobForm(SnapshotForm):
 
     def _show(self, error: DomainError) -> None:
         text = " ".join(filter(None, (error.message or error.error, error.extra.get("hint"))))
-        self.add_error(error.field if error.field in self.fields else None, text)
+        self.add_error(error.field if error.field in self.fields else None, error_texts.in_console(text))
 
     def validate_unique(self) -> None:
         """Leave the name to the definition rules: they word a duplicate as the API does."""

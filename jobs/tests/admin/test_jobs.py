@@ -133,6 +133,12 @@ def test_form_refuses_what_the_api_refuses(console, admin, changes, field, text)
     assert not Job.objects.exists()
 
 
+def test_form_names_the_pages_of_the_console(console, admin):
+    team = make_team(name="Gone", is_active=False)
+    response = console(admin).post(ADD, form_data(pic_team=str(team.pk)))
+    assert errors_of(response)["pic_team"] == ["PIC team is disabled. Enable it under PIC teams or choose another."]
+
+
 def test_form_says_all_that_is_wrong_at_once_and_each_field_once(console, admin):
     wrong = {
         "cron_expression": "nonsense",

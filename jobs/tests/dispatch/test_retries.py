@@ -75,6 +75,63 @@ def test_each_attempt_is_kept_with_what_became_of_it():
     assert [(past["attempt"], past["response_status"]) for past in row.earlier_attempts] == [(1, 503), (2, None)]
 
 
+ASKED = failure(response_status=429, failure=Failure.BAD_ANSWER, retryable=True, retry_after=timedelta(seconds=300))
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome", "reason"),
+    [
+        ({}, SERVER_ERROR, None),
+        ({"max_attempts": 2}, success(), None),
+        ({"max_attempts": 2}, REFUSED, "Not tried again: this failure is not temporary (retry_on is temporary)."),
+        (
+            {"max_attempts": 2, "request_options": {"retry_on": "unsent"}},
+            TIMED_OUT,
+            "Not tried again: the request may have reached the target (retry_on is unsent).",
+        ),
+        (
+            {"max_attempts": 2, "request_options": {"retry_on": "any"}},
+            INVALID,
+            "Not tried again: no further attempt could succeed.",
+        ),
+        (
+            {"max_attempts": 3, "request_options": {"retry_max_age_seconds": 60}},
+            ASKED,
+            "Not tried again: the target asked to wait 300 s; the next attempt would begin 301 s after the first,"
+            " and retry_max_age_seconds allows 60 s.",
+        ),
+    ],
+)
+def test_a_decision_not_to_try_again_has_its_reason(fields, outcome, reason):
+    make_due_job(**fields)
+    record(claim().prepared, outcome, at=NOON + SECOND)
+    assert only_row().status in {"failed", "success"}
+    assert only_row().reason == reason
+
+
+def test_the_last_of_several_attempts_says_that_it_was():
+    make_retrying_job(max_attempts=2)
+    record(claim().prepared, SERVER_ERROR, at=NOON + SECOND)
+    assert only_row().reason is None
+    second_at = only_row().not_before
+    record(start(only_row(), now=second_at), SERVER_ERROR, at=second_at + SECOND)
+    assert (only_row().status, only_row().reason) == ("failed", "All 2 attempts failed.")
+
+
+def test_a_job_that_was_paused_meanwhile_and_an_outcome_that_came_late_say_so():
+    job = make_retrying_job()
+    paused = claim().prepared
+    Job.objects.filter(pk=job.pk).update(is_active=False, next_fire_at=None, updated_at=NOON)
+    record(paused, SERVER_ERROR, at=NOON + SECOND)
+    assert only_row().reason == "Not tried again: the job was paused meanwhile."
+    JobExecution.objects.all().delete()
+    make_retrying_job()
+    late = claim().prepared
+    JobExecution.objects.update(status="unknown")
+    record(late, SERVER_ERROR, at=NOON + SECOND)
+    assert only_row().reason == "Not tried again: the outcome came after it had been called unknown."
+
+
 def test_a_target_that_asks_for_more_time_gets_it():
     make_retrying_job()
     record(claim().prepared, failure(retryable=True, retry_after=timedelta(minutes=30)), at=NOON)

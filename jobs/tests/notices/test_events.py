@@ -86,7 +86,7 @@ def test_a_failure(job):
 
 
 def slack_text(message):
-    link = f"<http://localhost:5173/jobs/{message.job_id}/edit|Daily backup>"
+    link = f"<http://localhost:5001/admin/jobs/job/{message.job_id}/change/|Daily backup>"
     return message.slack.text.replace(link, "LINK")
 
 
@@ -219,3 +219,41 @@ def test_alerts_of_a_sleeping_team_wait_and_notices_do_not(job):
     run = make_execution(job, status=Status.FAILED, error_message="x")
     message = events.run_finished(job, run, now=MIDNIGHT_IN_TOKYO)
     assert message.hold_until == datetime(2026, 3, 2, 22, 0, tzinfo=UTC)
+
+
+# --- The zone, and where links lead ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "label"),
+    [
+        ("Asia/Tokyo", date(2026, 3, 9), "JST"),
+        ("Europe/Berlin", date(2026, 3, 9), "CET"),
+        ("Europe/Berlin", date(2026, 7, 1), "CEST"),
+        ("America/New_York", date(2026, 7, 1), "EDT"),
+        ("UTC", date(2026, 7, 1), "UTC"),
+        # Only a number for an abbreviation.
+        ("America/Sao_Paulo", date(2026, 7, 1), "America/Sao_Paulo"),
+        ("Asia/Dubai", date(9999, 12, 31), "Asia/Dubai"),
+    ],
+)
+def test_end_dates_name_the_scheduler_s_zone_as_it_is_called_on_that_day(job, settings, zone, day, label):
+    settings.SCHEDULER_TIMEZONE = zone
+    job.end_date = day
+    shown = f"{day} {label}"
+    told = [
+        events.auto_paused(job, now=NOON),
+        events.ending_soon(job, 3, now=NOON),
+        events.end_date_reminder(job, 3, due=7, to="a@example.com", renew_url="https://cron.example/", now=NOON),
+        events.job_renewed(job, by="a@example.com", old_end_date=day, reason="needed"),
+    ]
+    for message in told:
+        assert shown in message.text
+        assert message.slack is None or shown in message.slack.text
+
+
+def test_links_lead_to_the_frontend_where_there_is_one_and_to_the_console_otherwise(job, settings):
+    settings.PUBLIC_BASE_URL = "https://cron.example.com"
+    assert events.job_url(job) == f"https://cron.example.com/admin/jobs/job/{job.pk}/change/"
+    settings.FRONTEND_BASE_URL = "https://app.example.com"
+    assert events.job_url(job) == f"https://app.example.com/jobs/{job.pk}/edit"
