@@ -10,11 +10,10 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from cronsched.lib.http import Kind, RequestError, Response
+from jobs.executors.masking import masked
 
 MAX_TARGET_LENGTH = 500
 MAX_OUTPUT_LENGTH = 1000
-# What is shorter is no secret, and may stand in any text.
-MIN_SECRET_LENGTH = 4
 DEFAULT_TIMEOUT = timedelta(seconds=10)
 
 # 425 and 429 ask for a later try, 408 says the target never got the request whole.
@@ -150,12 +149,3 @@ def output_of(answer: Response, *, secrets: Iterable[str] = ()) -> str:
     # Stripping comes before cutting, so that padding with NUL does not hide the text behind it.
     text = answer.text().replace("\x00", "")
     return storable(masked(text, secrets), MAX_OUTPUT_LENGTH)
-
-
-def masked(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` without `secrets`, and without what follows a scheme in one (`Bearer ...`)."""
-    for secret in secrets:
-        for part in (secret, secret.rpartition(" ")[2]):
-            if len(part) >= MIN_SECRET_LENGTH:
-                text = text.replace(part, "***")
-    return text

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPMethod
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from cronsched.lib.backoff import retry_after
 from cronsched.lib.http import HTTPClient, Kind, OutgoingRequest, RequestError, Response
@@ -18,12 +18,12 @@ from jobs.executors.base import (
     Outcome,
     Run,
     invalid,
-    masked,
     output_of,
     shown_url,
     unanswered,
     utc_now,
 )
+from jobs.executors.masking import masked
 from jobs.executors.rules import ANY_2XX, BODYLESS_METHODS, SuccessRule
 from jobs.executors.signing import signature
 from jobs.executors.template import fire_time_text, render
@@ -107,7 +107,7 @@ class WebhookExecutor:
 
     def _outcome(self, request: WebhookRequest, answer: Response) -> Outcome:
         complaint = _complaint(request.success, answer)
-        secrets = request.secret_headers.values()
+        secrets = [*request.secret_headers.values(), *request.signing_secrets, *_credentials(request.url)]
         return Outcome(
             status="failed" if complaint else "success",
             execution_type=EXECUTION_TYPE,
@@ -161,6 +161,12 @@ def _body(request: WebhookRequest) -> tuple[bytes | None, str | None]:
         return json.dumps(dict(request.metadata), allow_nan=False).encode(), JSON_TYPE
     except ValueError:
         raise ValueError("the metadata holds a number that JSON cannot carry") from None
+
+
+def _credentials(url: str) -> list[str]:
+    """Return what the URL says of a user: the target gets it as a header."""
+    user, colon, password = url.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")
+    return [f"{unquote(user)}:{unquote(password)}", unquote(password)] if colon else []
 
 
 def _merged(*layers: Mapping[str, str]) -> dict[str, str]:

@@ -196,7 +196,7 @@ class GitHubExecutor:
     def _outcome(self, request: GitHubRequest, answer: Response) -> Outcome:
         if answer.status in ACCEPTED:
             return _accepted(request, answer.status, _run_details(answer))
-        text = output_of(answer)
+        text = output_of(answer, secrets=[request.token] if request.token else [])
         wait = rate_limit_wait(answer, now=self._clock())
         moved = " (repository renamed or moved)" if answer.status in MOVED else ""
         return Outcome(

@@ -112,6 +112,13 @@ def _timeout(value: Any) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def _redirected(outcome: Outcome) -> str:
+    """Return where a redirect led, which nobody went to."""
+    location = None if outcome.succeeded else outcome.details.get("location")
+    status = outcome.response_status
+    return f": answered {status}: moved to {location}, redirects are not followed" if location else ""
+
+
 def describe(outcome: Outcome, *, kind: str) -> dict[str, Any]:
     """Return the body that tells what came back. `kind` is the contract's word for the target."""
     headline = {"ok": outcome.succeeded, "type": kind}
@@ -122,7 +129,7 @@ def describe(outcome: Outcome, *, kind: str) -> dict[str, Any]:
         reason = outcome.reason if settings.EXPOSE_ERROR_DETAILS else None
         return {**headline, "error": "Request failed", "message": reason or "Request failed"}
     if kind == "webhook":
-        message = f"Webhook test run {'succeeded' if outcome.succeeded else 'failed'}."
+        message = f"Webhook test run {'succeeded' if outcome.succeeded else 'failed'}{_redirected(outcome)}."
     else:
         message = f"GitHub workflow dispatch {'triggered' if outcome.succeeded else 'failed'}."
     return {**headline, "status_code": outcome.response_status, "message": message}

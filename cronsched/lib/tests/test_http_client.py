@@ -26,7 +26,6 @@ from cronsched.lib.http import (
     Kind,
     OutgoingRequest,
     RequestError,
-    Response,
     loop,
     transfer,
 )
@@ -686,7 +685,7 @@ def test_closing_ends_what_is_in_flight_and_the_client_starts_anew():
 
 def test_closing_waits_for_what_may_still_end():
     client = client_to_loopback()
-    results: SimpleQueue[Response] = SimpleQueue()
+    results: SimpleQueue[Any] = SimpleQueue()
     asked, answer_now = threading.Event(), threading.Event()
 
     def behave(visit: Visit) -> None:

@@ -48,7 +48,16 @@ def test_a_webhook_that_answers_is_a_success(client, httpserver):
     assert (request.json, request.headers["Content-Type"]) == ({}, "application/json")
 
 
-@pytest.mark.parametrize("status", [302, 404, 500])
+def test_a_redirect_says_where_to_and_is_not_followed(client, httpserver):
+    other = httpserver.url_for("/other")
+    httpserver.expect_request("/hook").respond_with_data("", status=302, headers={"Location": other})
+    answer = try_target(client, target_url=httpserver.url_for("/hook"))
+    message = f"Webhook test run failed: answered 302: moved to {other}, redirects are not followed."
+    assert answer == {"ok": False, "type": "webhook", "status_code": 302, "message": message}
+    assert len(httpserver.log) == 1
+
+
+@pytest.mark.parametrize("status", [404, 500])
 def test_a_webhook_that_answers_otherwise_is_a_failure(client, httpserver, status):
     httpserver.expect_request("/hook").respond_with_data("", status=status, headers={"Location": "/other"})
     answer = try_target(client, target_url=httpserver.url_for("/hook"), metadata={"a": 1})

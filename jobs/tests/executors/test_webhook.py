@@ -372,6 +372,15 @@ def test_a_target_that_repeats_what_it_was_sent_does_not_give_a_secret_header_aw
     assert "s3c" not in str(outcome)
 
 
+def test_a_target_that_repeats_the_credentials_of_the_url_does_not_give_them_away(server, run):
+    def echo(request: Received) -> Response:
+        return Response(f"{request.headers['Authorization']} is {request.authorization.password}", 401)
+
+    server.expect_request("/hook").respond_with_handler(echo)
+    outcome = run(WebhookRequest(server.url_for("/hook").replace("//", "//user:p%40ss-w0rd@")))
+    assert outcome.output == "Basic *** is ***"
+
+
 def test_no_secret_is_shown_by_a_request_or_its_snapshot():
     request = WebhookRequest(
         "https://user:pa55@hooks.test/x",

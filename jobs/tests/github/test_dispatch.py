@@ -97,6 +97,16 @@ def test_an_override_token_is_used_instead_of_the_configured_one(fake, shop, htt
     assert GitHubExecutor(github).run(dispatch(token=fake.token)).succeeded
 
 
+def test_a_github_that_repeats_a_runs_own_token_does_not_give_it_away(http_client):
+    token = "ghp_0nly/for+this=run"
+    said = json.dumps({"message": "Bad credentials", "header": f"Bearer {token}"}).encode()
+    with target(answering(b"HTTP/1.1 403 No\r\nContent-Length: %d\r\n\r\n" % len(said) + said)) as server:
+        github = GitHub(Transport(http_client, server.url("")), StaticToken(""))
+        outcome = GitHubExecutor(github).run(dispatch(token=token))
+    assert "Bad credentials" in outcome.output
+    assert "0nly" not in str(outcome)
+
+
 @pytest.mark.parametrize(
     "metadata, of_run, of_test_run",
     [
