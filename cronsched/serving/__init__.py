@@ -8,6 +8,7 @@ import socket
 from django.conf import settings
 
 from cronsched.lib.config import env
+from cronsched.lib.db.databases import share_page_cache
 from cronsched.lib.memory import bound_arenas, freeze_gc
 from cronsched.serving.limits import Limits
 from cronsched.serving.listener import CannotListen, listen
@@ -26,6 +27,7 @@ def serve() -> int:
     """Serve as the settings say until a signal ends it; return the exit code. Raises `CannotListen`."""
     listener = listen(settings.BIND_ADDRESS, settings.PORT)
     bound_arenas()
+    share_page_cache(settings.DATABASES["default"], threads=settings.WEB_THREADS)
     # Loaded before the processes part, so that they share it.
     importlib.import_module("cronsched.wsgi")
     importlib.import_module(settings.ROOT_URLCONF)

@@ -241,6 +241,9 @@ def free_port() -> str:
         ({"DEBUG": "true", "LOG_LEVEL": "loud"}, "Configuration error: LOG_LEVEL: "),
         ({"DEBUG": "true", "WEB_WORKERS": "many"}, "Configuration error: WEB_WORKERS: "),
         ({"DEBUG": "true", "PORT": "70000"}, "Configuration error: PORT: "),
+        ({"DEBUG": "true", "BIND_ADDRESS": "0.0.0.0"}, "Configuration error: DEBUG: "),
+        ({"DEBUG": "true", "BIND_ADDRESS": "[::]"}, "Configuration error: DEBUG: "),
+        ({"DEBUG": "true", "TRUSTED_PROXIES": "here"}, "Configuration error: TRUSTED_PROXIES: "),
     ],
 )
 def test_a_wrong_setting_stops_the_web_process_with_one_line(environment, line):

@@ -1,8 +1,9 @@
 """Extend a job's end date before it surprises anyone: reminders by mail, and the renewal they lead to.
 
 A reminder's link is signed, names one job, one end date and the address it was mailed to, and asks for no sign-in: who
-reads the team's mail may keep the team's job alive. It works once, since a renewal changes the end date it names. The
-page behind it only shows; what acts is its button, because mail scanners open links.
+reads the team's mail may keep the team's job alive. It works once: an end date that a renewal has left before, which
+was then set again, cannot be left by a link. The page behind it only shows; what acts is its button, because mail
+scanners open links.
 """
 
 import logging
@@ -75,7 +76,7 @@ def renew(
             raise NotFound("Job not found", f"No job found with ID: {job_id}")
         if by is not None and not job.may_be_changed_by(by):
             raise error_texts.not_yours("update")
-        if link_for not in (None, job.end_date):
+        if link_for is not None and _is_used(job, link_for):
             # Looked at again now that the row is held: a button may be pressed twice at once.
             raise NotFound(USED_LINK)
         old, new = job.end_date, _new_end_date(job, _checked_days(days), now)
@@ -167,9 +168,14 @@ def open_link(token: str) -> Invitation:
     job = Job.objects.select_related("category", "pic_team").filter(pk=job_id).first()
     if job is None:
         raise NotFound(GONE)
-    if str(job.end_date) != end_date:
+    if _is_used(job, date.fromisoformat(end_date)):
         raise NotFound(USED_LINK)
     return Invitation(job, address)
+
+
+def _is_used(job: Job, end_date: date) -> bool:
+    """Return whether a link that names `end_date` has done its work: also where that date was set again since."""
+    return job.end_date != end_date or job.renewals.filter(old_end_date=end_date).exists()
 
 
 # --- Reminders -------------------------------------------------------------------------------------------------------

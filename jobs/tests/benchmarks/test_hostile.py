@@ -65,7 +65,7 @@ def test_connections_that_do_not_behave(tmp_path: Path) -> None:
     environment = production(PORT=str(port), WEB_WORKERS="1")
     address = f"http://127.0.0.1:{port}"
     with process(["manage.py", "serve"], tmp_path / "web.log", environment) as pid, closing(Web(address, token)) as web:
-        _wait_for(address)
+        wait_for(address)
         alone, before = measured(web, paths, pid, 10)
         with crowd(port) as others:
             beside, during = measured(web, paths, pid, SECONDS)
@@ -90,7 +90,7 @@ def test_connections_that_do_not_behave(tmp_path: Path) -> None:
     figures.publish()
 
 
-def _wait_for(address: str) -> None:
+def wait_for(address: str) -> None:
     until = time.monotonic() + 30
     while time.monotonic() < until:
         try:

@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.models import Role
 from accounts.tests.factories import api_client, make_user
-from cronsched.lib.errors import DomainError
+from cronsched.lib.errors import DomainError, NotFound
 from cronsched.tests.browser import opened_page
 from jobs.definitions.validation import local_date
 from jobs.end_dates import renewal
@@ -265,6 +265,18 @@ def test_a_link_works_once(path):
     assert (answer.status_code, renewal.USED_LINK in answer.content.decode()) == (404, True)
     assert Client().post(path, {"days": "30", "reason": "x"}).status_code == 404
     assert JobRenewal.objects.count() == 1
+
+
+def test_a_link_works_once_though_the_date_is_set_back(path, job):
+    invitation, now = renewal.open_link(path.rpartition("/")[2]), datetime.now(UTC)
+    press(path, days="30", reason="x")
+    Job.objects.update(end_date=job.end_date)
+    assert Client().get(path).status_code == 404
+    with pytest.raises(NotFound, match="has done its work"):
+        renewal.renew(job.pk, days=30, reason="x", now=now, address="ops@example.com", link_for=invitation.job.end_date)
+    assert JobRenewal.objects.count() == 1
+    # In the application it can be renewed as ever.
+    renewal.renew(job.pk, days=30, reason="x", now=now, by=job.created_by)
 
 
 def test_a_button_pressed_twice_at_once_renews_once(path, job, monkeypatch):

@@ -11,6 +11,7 @@ file, and before that no new one can be opened. So whoever notices closes the id
 import os
 import sqlite3
 import weakref
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
@@ -58,6 +59,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        if not self.is_in_memory_db():
+            _make_private(str(self.settings_dict["NAME"]))
         connection = super().get_new_connection(conn_params)
         # A thread that ends takes its connection with it, and Python wants to be told that nobody needs it any more.
         self._finalizer = weakref.finalize(self, connection.close)
@@ -100,6 +103,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _files(self) -> tuple[Identity, Identity]:
         name = str(self.settings_dict["NAME"])
         return _identity(name), _identity(name + LOG_SUFFIX)
+
+
+def _make_private(path: str) -> None:
+    """Make the file where there is none, for its owner alone. SQLite gives the files beside it the same rights."""
+    # What keeps it from being made, SQLite finds as well, and says.
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _identity(path: str) -> Identity:

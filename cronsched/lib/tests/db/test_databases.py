@@ -2,12 +2,14 @@
 
 import os
 import socket
+import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.db.utils import ConnectionHandler
 
 from cronsched.lib.config.env import BadSetting
 from cronsched.lib.db import databases
@@ -123,3 +125,39 @@ def test_names_are_case_sensitive():
 @pytest.mark.skipif("sqlite" not in settings.DATABASES["default"]["ENGINE"], reason="is about SQLite")
 def test_transactions_take_the_write_lock_when_they_begin():
     assert settings.DATABASES["default"]["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+
+
+def test_the_files_of_sqlite_are_their_owners_alone(db, tmp_path):
+    """It holds secrets, though encrypted, and everybody's password hash."""
+    connections = ConnectionHandler(
+        {"default": databases.from_url(f"sqlite:///{tmp_path}/new.sqlite3", sqlite_file=FILE)}
+    )
+    before = os.umask(0o022)
+    try:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("CREATE TABLE things (id INTEGER)")
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+        connections.close_all()
+    assert modes == dict.fromkeys(["new.sqlite3", "new.sqlite3-wal", "new.sqlite3-shm"], 0o600)
+
+
+def test_a_file_that_is_there_keeps_its_rights(db, tmp_path):
+    path = tmp_path / "shared.sqlite3"
+    path.touch()
+    path.chmod(0o640)
+    connections = ConnectionHandler({"default": databases.from_url(f"sqlite:///{path}", sqlite_file=FILE)})
+    connections["default"].ensure_connection()
+    connections.close_all()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_many_threads_share_one_page_cache(db, tmp_path):
+    config = databases.from_url(f"sqlite:///{tmp_path}/new.sqlite3", sqlite_file=FILE)
+    databases.share_page_cache(config, threads=16)
+    connections = ConnectionHandler({"default": config})
+    with connections["default"].cursor() as cursor:
+        assert cursor.execute("PRAGMA cache_size").fetchone() == (-4096,)
+        assert cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connections.close_all()
