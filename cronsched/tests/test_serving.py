@@ -493,6 +493,31 @@ def test_clients_that_stop_keep_nobody_else_from_being_answered(address, sent):
         assert requests.get(f"http://127.0.0.1:{address[1]}/healthz", timeout=PATIENCE).status_code == 200
 
 
+def test_many_sign_ins_at_once_leave_room_for_others(tmp_path, migrated_file):
+    file = tmp_path / "web.sqlite3"
+    file.write_bytes(migrated_file.read_bytes())
+    statuses: list[int] = []
+
+    def sign_in(url: str, number: int) -> None:
+        person = {"username": f"nobody{number}", "password": "wrong password"}
+        statuses.append(requests.post(f"{url}{LOGIN}", json=person, timeout=60).status_code)
+
+    with web_process(tmp_path / "web.log", DATABASE_URL=f"sqlite:///{file}") as url:
+        threads = [threading.Thread(target=sign_in, args=(url, number)) for number in range(64)]
+        for thread in threads:
+            thread.start()
+        answered_meanwhile = 0
+        while any(thread.is_alive() for thread in threads):
+            assert requests.get(f"{url}/api/v2/health", timeout=PATIENCE).status_code == 200
+            answered_meanwhile += 1
+        for thread in threads:
+            thread.join()
+    assert answered_meanwhile > 1
+    assert set(statuses) == {401, 429}
+    # Two hash and four wait; hashing takes long enough for the others to come meanwhile.
+    assert statuses.count(401) < 32
+
+
 def test_a_body_in_chunks_arrives(address):
     connection = HTTPConnection(address[0], address[1], timeout=PATIENCE)
     sent = [b'{"username": "admin", ', b'"password": "short"}']

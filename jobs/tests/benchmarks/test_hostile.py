@@ -1,9 +1,12 @@
 """How the web process answers while it holds connections that do not behave."""
 
+import itertools
 import statistics
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -25,6 +28,8 @@ SILENT, SLOW, UNREAD = size("BENCH_HOSTILE", "400,350,350")
 (SECONDS,) = size("BENCH_HOSTILE_SECONDS", "60")
 BAR_MILLISECONDS = 250
 BAR_MEGABYTES = 40
+SIGN_INS = 64
+BAR_MEDIAN = 20
 
 
 @contextmanager
@@ -87,6 +92,44 @@ def test_connections_that_do_not_behave(tmp_path: Path) -> None:
         at_most(late - early, BAR_MEGABYTES),
     )
     figures.add("connections opened again", "", again.strip(), "", "")
+    figures.publish()
+
+
+def sign_in(address: str, ended: threading.Event, statuses: "Counter[int]") -> None:
+    with requests.Session() as session:
+        for number in itertools.count():
+            if ended.is_set():
+                return
+            person = {"username": f"nobody{threading.get_ident()}{number}", "password": "wrong password"}
+            answer = session.post(f"{address}/api/v2/auth/login", json=person, timeout=60)
+            statuses[answer.status_code] += 1
+            # As a client that heeds what it is told, more or less.
+            ended.wait(0.5)
+
+
+def test_many_sign_ins_at_once(tmp_path: Path) -> None:
+    title = f"{SIGN_INS} clients that sign in by invented names all the time; one web process on SQLite, milliseconds"
+    figures = Figures("sign-ins", title, ("what", "alone", "beside them", "bar", ""))
+    job, token, port = make_job(), token_for(make_user(role="admin")), free_port()
+    paths = ("health", f"jobs/{job.id}")
+    # Without the limit of their address, so that they go on for as long as it is measured.
+    environment = production(PORT=str(port), WEB_WORKERS="1", SIGN_IN_ATTEMPTS_PER_ADDRESS="1000000")
+    address, ended, statuses = f"http://127.0.0.1:{port}", threading.Event(), Counter[int]()
+    with process(["manage.py", "serve"], tmp_path / "web.log", environment) as pid, closing(Web(address, token)) as web:
+        wait_for(address)
+        alone, _ = measured(web, paths, pid, 5)
+        threads = [threading.Thread(target=sign_in, args=(address, ended, statuses)) for _ in range(SIGN_INS)]
+        for thread in threads:
+            thread.start()
+        beside, _ = measured(web, paths, pid, 15)
+        ended.set()
+        for thread in threads:
+            thread.join()
+    for name, quiet, loud in zip(("health", "job detail"), alone, beside, strict=True):
+        usual, slow = statistics.median(quiet), statistics.median(loud)
+        figures.add(f"{name}, p50", f"{usual:.1f}", f"{slow:.1f}", f"{BAR_MEDIAN}", at_most(slow, BAR_MEDIAN))
+    answers = ", ".join(f"{count} times {status}" for status, count in sorted(statuses.items()))
+    figures.add("sign-ins", "", answers, "", "")
     figures.publish()
 
 
