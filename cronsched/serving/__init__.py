@@ -15,7 +15,7 @@ from cronsched.serving.listener import CannotListen, listen
 from cronsched.serving.server import Server, adjustments, beat_of, end_at_signal
 from cronsched.serving.supervisor import SIGNALS, Supervisor
 
-__all__ = ["CannotListen", "serve"]
+__all__ = ["CannotListen", "listen", "serve"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +23,8 @@ logger = logging.getLogger(__name__)
 FORM_BYTES = 64 * 1024
 
 
-def serve() -> int:
-    """Serve as the settings say until a signal ends it; return the exit code. Raises `CannotListen`."""
-    listener = listen(settings.BIND_ADDRESS, settings.PORT)
+def serve(listener: socket.socket) -> int:
+    """Serve on `listener` as the settings say until a signal ends it; return the exit code."""
     bound_arenas()
     share_page_cache(settings.DATABASES["default"], threads=settings.WEB_THREADS)
     # Loaded before the processes part, so that they share it.
