@@ -15,12 +15,12 @@ class Command(BaseCommand):
     help = "Serve the API and the console at BIND_ADDRESS and PORT. SIGTERM lets requests in flight end."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        startup.look()
-        startup.look_for_static_files()
         try:
             listener = serving.listen(settings.BIND_ADDRESS, settings.PORT)
         except serving.CannotListen as error:
             raise CommandError(str(error)) from None
         self.check()
+        startup.look()
+        startup.look_for_static_files()
         if code := serving.serve(listener):
             sys.exit(code)
