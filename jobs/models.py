@@ -7,7 +7,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Case, F, OuterRef, Q, Subquery, Value, When
+from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
 from accounts.models import User
@@ -69,19 +69,13 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(next_fire_at__lte=now).order_by("next_fire_at", "id")
 
     def with_last_execution(self, **columns: str) -> Self:
-        """Add columns of the newest execution that left the house: `last_status="status"`.
+        """Add columns of the newest execution that was sent: `last_status="status"`.
 
         Walks the index over (job, started_at), so its cost does not grow with the history.
         """
         sent = JobExecution.objects.filter(job=OuterRef("pk")).exclude(status__in=NEVER_SENT_STATUSES)
         newest = sent.newest_first()
         return self.annotate(**{name: Subquery(newest.values(column)[:1]) for name, column in columns.items()})
-
-    def with_last_status(self) -> Self:
-        """Add `last_status`: the newest execution's, or "failed" where the GitHub run that it started ended badly."""
-        jobs = self.with_last_execution(last_dispatch="status", last_conclusion="run__conclusion")
-        ended_badly = Q(last_conclusion__gt="") & ~Q(last_conclusion__in=(*GOOD_CONCLUSIONS, "action_required"))
-        return jobs.annotate(last_status=Case(When(ended_badly, then=Value("failed")), default=F("last_dispatch")))
 
 
 class Job(models.Model):
@@ -294,7 +288,7 @@ class Status(models.TextChoices):
 
 
 OPEN_STATUSES = (Status.QUEUED, Status.RUNNING)
-# These never left the house, so they are no "last execution" of a job.
+# These were never sent, so they are no "last execution" of a job.
 NEVER_SENT_STATUSES = (Status.MISSED, Status.SKIPPED)
 
 

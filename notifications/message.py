@@ -1,6 +1,6 @@
 """What a sender hands over: one event, worded, with everybody it is for. Plain values only, no job in sight.
 
-    Message    the in-app notice; `mail` and `slack` say what leaves the house besides
+    Message    the in-app notice; `mail` and `slack` say what is sent besides
     Mail       one mail to each address, less the accounts whose preference vetoes it
     SlackPost  one post to the Slack hook
     Alarm      what the event means for an incident: it failed again, or it is well again
@@ -26,7 +26,7 @@ class Everyone:
 
 
 EVERYONE: Final = Everyone()
-# Nobody in the application: the message only leaves the house.
+# Nobody in the application: the message is only sent out.
 NOBODY: Final[tuple[UUID, ...]] = ()
 
 Audience: TypeAlias = Everyone | tuple[UUID, ...]

@@ -1,4 +1,4 @@
-"""In-app notices, what each account did with them, and what leaves the house. Jobs are referred to by string only.
+"""In-app notices, what each account did with them, and what is sent out. Jobs are referred to by string only.
 
 A notice to everybody is one row (`user` null), however many accounts there are. What a row means to an account is
 worked out by `notifications.inbox` from the account's own few rows: a watermark for "read all", the spans it cleared,

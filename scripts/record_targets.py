@@ -82,7 +82,7 @@ def recorded_run() -> str:
         recording = Recording(github)
         body = job_body(name="Deploy the shop", target_url="acme/shop/deploy.yml")
         job = recording.client.post("/api/v2/jobs", body).json()["job"]
-        recording.tell("**1. The dispatch.** A job is run by hand; GitHub accepts, and names the run.")
+        recording.tell("**1. The dispatch.** A job is run manually; GitHub accepts, and names the run.")
         run = recording.ask("POST", f"/jobs/{job['id']}/execute", {}, keep=("execution",))["execution"]
         recording.asked_github()
         recording.tell("**2. Six seconds later** the leader looks, and finds it under way.")

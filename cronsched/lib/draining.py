@@ -1,6 +1,6 @@
 """What a stopping process waits for beside its requests.
 
-Work that outlives the request that began it (a run by hand whose caller has gone) registers a function here. The web
+Work that outlives the request that began it (a manual run whose caller has gone) registers a function here. The web
 process calls each of them when its last request has been answered, and ends after the last one.
 """
 

@@ -302,7 +302,7 @@ EXECUTE_JOB = operation(
     tag=JOBS,
     summary="Run a job now",
     description="Waits for the run, up to a limit after which the execution is shown as it is then. A run that fails "
-    "is an answer like any other. Inactive jobs can be run by hand. What is sent holds for this run only; the body "
+    "is an answer like any other. Inactive jobs can be run manually. What is sent holds for this run only; the body "
     "may be empty.",
     access=WRITER,
     path=[JOB_ID],

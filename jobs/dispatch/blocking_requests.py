@@ -13,7 +13,7 @@ BRIEF_SECONDS = 0.5
 # What a caller is told to wait where not even one more can be taken.
 BUSY_SECONDS = 10
 
-# Half of the threads, for runs by hand, test runs and checks of targets together.
+# Half of the threads, for manual runs, test runs and checks of targets together.
 slots = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
 

@@ -114,7 +114,7 @@ def _held_facts(job_id: UUID) -> ScheduledJob:
 
 
 class _ManualRun:
-    """One run by hand. Whoever is there when the outcome comes records it: the caller who waits, else the thread.
+    """One manual run. Whoever is there when the outcome comes records it: the caller who waits, else the thread.
 
     Where the database refuses it to the caller, the thread goes on trying. `now` is the time at which the run is made,
     by the clock that all its times are to be of.
@@ -146,7 +146,7 @@ class _ManualRun:
             threading.Thread(target=self._run, name="manual run", daemon=True).start()
         except RuntimeError as error:
             self._give_back_slot()
-            logger.warning("A run by hand found no thread: %s", error)
+            logger.warning("A manual run found no thread: %s", error)
             return False
         return True
 

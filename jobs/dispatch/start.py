@@ -140,7 +140,7 @@ def _write_queued(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> N
 def out_of_turn(rows: Iterable[tuple[UUID, str, UUID, str]]) -> set[UUID]:
     """Return which of `rows` (execution, trigger, job, overlap) have to wait for an earlier execution of their job.
 
-    Those are scheduled runs of jobs that queue: one goes at a time, the oldest first. Runs by hand wait for nobody.
+    Those are scheduled runs of jobs that queue: one goes at a time, the oldest first. Manual runs wait for nobody.
     """
     queueing = {
         execution_id: job_id

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any, Protocol, TypeVar
+from typing import Any
 from uuid import UUID
 
 from cronsched.lib.http import Kind, RequestError, Response
@@ -90,15 +90,6 @@ class Finding:
     code: str
     message: str
     conclusive: bool = True
-
-
-Request_contra = TypeVar("Request_contra", contravariant=True)
-
-
-class Executor(Protocol[Request_contra]):
-    """Knows one kind of target. Never raises for what a target or the network does: that is an Outcome."""
-
-    def run(self, request: Request_contra) -> Outcome: ...
 
 
 def unanswered(

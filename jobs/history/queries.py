@@ -351,5 +351,5 @@ _LATEST = PreparedQuery(
 
 
 def latest_of(job: Job) -> JobExecution | None:
-    """Return the newest execution of `job` that left the house."""
+    """Return the newest execution of `job` that was sent."""
     return next(iter(_LATEST.slice(0, 1, job=job.pk)), None)

@@ -523,7 +523,7 @@ def may_be_skipped(record: Record, job: JobLog, row: RowState) -> bool:
         return True
     if not any(definition.overlap != "allow" for definition, _, _ in job.spans()):
         return False
-    # Runs by hand give way to nobody, but others give way to them.
+    # Manual runs give way to nobody, but others give way to them.
     return any(
         history[0].job_id == job.id
         and history[0].id != row.id

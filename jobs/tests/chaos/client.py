@@ -1,6 +1,6 @@
 """Changes jobs over the API as people do, one call after the other, and keeps account of what is due of each job.
 
-Runs by hand and resyncs are asked for by a second person, so that they meet changes that are under way.
+Manual runs and resyncs are asked for by a second person, so that they meet changes that are under way.
 
 A call whose answer does not come, or is an error of the server, may have taken effect or not. The client then asks
 until it knows; up to that moment both are possible, and the account says so.
@@ -118,7 +118,7 @@ class Client:
         job.changes.append(Change(None, asked_at, datetime.now(UTC)))
 
     def execute(self, job: JobLog) -> None:
-        """Run a job by hand. A run that fails is an answer like any other, and the job may just be going."""
+        """Run a job manually. A run that fails is an answer like any other, and the job may just be going."""
         self._try("POST", f"/jobs/{job.id}/execute", {}, session=self._second, missing_is_none=True)
 
     def resync(self) -> None:

@@ -156,7 +156,7 @@ class Arrival:
     seen: Seen | None = None
 
     def __str__(self) -> str:
-        fire_time = f"{self.fire_time:%H:%M}" if self.fire_time else "by hand"
+        fire_time = f"{self.fire_time:%H:%M}" if self.fire_time else "manual"
         return f"request of {self.execution_id} ({fire_time}, attempt {self.attempt}) at {self.at:%H:%M:%S.%f}"
 
 

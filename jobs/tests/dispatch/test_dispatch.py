@@ -1,4 +1,4 @@
-"""One execution from queued to settled: start, execute, record; and runs by hand."""
+"""One execution from queued to settled: start, execute, record; and manual runs."""
 
 import threading
 from datetime import date, timedelta
@@ -427,7 +427,7 @@ def test_a_run_by_hand_ends_by_the_clock_it_started_by(hook):
 
 @pytest.fixture
 def one_slot(monkeypatch):
-    """Let one run by hand be out at a time."""
+    """Let one manual run be out at a time."""
     slot = threading.BoundedSemaphore(1)
     monkeypatch.setattr(manual, "_slots", slot)
     return slot

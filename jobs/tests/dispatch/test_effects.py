@@ -243,7 +243,7 @@ def test_an_unknown_outcome_is_called_so_whatever_becomes_of_its_mail(admin):
     assert list(Delivery.objects.values_list("related_job", flat=True)) == [good.pk]
 
 
-# --- Runs by hand, and what is said of it ----------------------------------------------------------------------------
+# --- Manual runs, and what is said of them ---------------------------------------------------------------------------
 
 
 def test_the_outcome_of_a_run_by_hand_is_kept_without_its_mail(admin, httpserver, settings):

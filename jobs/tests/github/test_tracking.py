@@ -362,17 +362,6 @@ def test_an_event_about_a_run_of_another_repository_is_about_nobody(job, shop):
 # --- What is shown ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "conclusion, last", [("", "success"), ("success", "success"), ("skipped", "success"), ("failure", "failed")]
-)
-def test_the_last_outcome_of_a_job_is_its_runs(conclusion, last):
-    job = make_job()
-    followed_execution(job)
-    GitHubRun.objects.update(conclusion=conclusion)
-    found: Any = Job.objects.with_last_status().get()
-    assert found.last_status == last
-
-
 def test_the_first_page_of_the_console_names_runs_that_failed(job, shop, client, admin):
     run_job(job)
     shop.runs[0].finish("failure")
@@ -724,7 +713,7 @@ def test_a_look_for_a_lost_dispatch_does_not_overwrite_a_newer_truth(job, shop):
     now = datetime.now(UTC)
     (one,) = polling._take(now)
     result = poll_run(one, now)
-    JobExecution.objects.update(status=Status.FAILED, error_message="by hand")
+    JobExecution.objects.update(status=Status.FAILED, error_message="manual")
     polling._apply_result(one, result, now)
     execution.refresh_from_db()
-    assert (execution.status, execution.error_message) == ("failed", "by hand")
+    assert (execution.status, execution.error_message) == ("failed", "manual")

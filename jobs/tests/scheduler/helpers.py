@@ -63,7 +63,7 @@ def rows(job: Job | None = None) -> list[tuple[str, str]]:
     found = JobExecution.objects.order_by("scheduled_for", "queued_at", "id")
     if job is not None:
         found = found.filter(job=job)
-    return [(row.status, f"{row.scheduled_for:%H:%M}" if row.scheduled_for else "by hand") for row in found]
+    return [(row.status, f"{row.scheduled_for:%H:%M}" if row.scheduled_for else "manual") for row in found]
 
 
 def only_row() -> Any:
