@@ -14,9 +14,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.db import connections
 
-from cronsched.lib import time_zones
+from cronsched.lib import crypto, time_zones
 from cronsched.lib.config import env
 from cronsched.lib.db import older_service
+from cronsched.lib.db.encrypted_columns import encrypted_fields, survey
 
 TAG = "cronsched"
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "[::1]"}
@@ -179,6 +180,35 @@ def check_collation(databases: Iterable[str] | None = None, **_: Any) -> Message
             f"ALTER DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, before its tables are made.",
         )
     return found
+
+
+@register(Tags.database)
+def check_keys_of_secrets(databases: Iterable[str] | None = None, **_: Any) -> Messages:
+    """Count the stored secrets that are not under the first key, where there is more than one."""
+    if "default" not in (databases or ()) or len(crypto.keys()) == 1:
+        return []
+    # Before the first `migrate` there is nothing to count.
+    tables = set(connections["default"].introspection.table_names())
+    if not {column.model._meta.db_table for column in encrypted_fields()} <= tables:
+        return []
+    surveys = survey()
+    old, lost = sum(one.old for one in surveys), sum(len(one.unreadable) for one in surveys)
+    return [
+        *_say(
+            old > 0,
+            Warning,
+            "W031",
+            f"{old} stored secrets are under an older key.",
+            "Run manage.py rotate_secrets before the older key is removed from the settings.",
+        ),
+        *_say(
+            lost > 0,
+            Warning,
+            "W032",
+            f"{lost} stored secrets cannot be read by any key of the settings.",
+            "Add the key they were written with to SECRETS_KEY_FALLBACKS, or save them anew.",
+        ),
+    ]
 
 
 # --- For a deployment ------------------------------------------------------------------------------------------------

@@ -30,6 +30,11 @@ SECRET_KEY = env.text("SECRET_KEY", DEVELOPMENT_SECRET if DEBUG else "")
 JWT_SECRET_KEY = env.text("JWT_SECRET_KEY", SECRET_KEY)
 # Keys that still decrypt stored secrets after SECRET_KEY was changed.
 SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")
+# A key of its own for stored secrets, so that SECRET_KEY can be changed without touching them. Blank: SECRET_KEY.
+SECRETS_KEY = env.text("SECRETS_KEY")
+SECRETS_KEY_FALLBACKS = env.names("SECRETS_KEY_FALLBACKS")
+if SECRETS_KEY and len(SECRETS_KEY) < MINIMUM_SECRET_LENGTH:
+    raise env.BadSetting("SECRETS_KEY", f"needs a random value of at least {MINIMUM_SECRET_LENGTH} characters.")
 
 if not DEBUG:
     for _name, _secret in (("SECRET_KEY", SECRET_KEY), ("JWT_SECRET_KEY", JWT_SECRET_KEY)):

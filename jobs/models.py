@@ -181,6 +181,9 @@ class Job(models.Model):
     # Counts the changes of the definition: the newest revision in the audit trail, and the entity tag of the API.
     revision = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
+    # For whoever changes the key of all stored secrets.
+    encrypted_columns = ("sealed_secrets",)
+
     objects = JobQuerySet.as_manager()
 
     class Meta:

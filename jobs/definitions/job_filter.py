@@ -8,6 +8,7 @@ from datetime import date
 from uuid import UUID
 
 from django.db.models import Q
+from django.db.models.functions import Lower
 
 from accounts.models import User
 from cronsched.lib.config.env import FALSE_WORDS, TRUE_WORDS
@@ -78,11 +79,11 @@ def _by_repository(jobs: JobQuerySet, text: str, by: User | None, today: date) -
     first, slash, second = text.partition("/")
     if "\x00" in text or "/" in second or (slash and not (first and second)):
         raise _wrong("repo", "repo must be owner/repository or the name of a repository.")
-    return (
-        jobs.filter(github_owner__iexact=first, github_repo__iexact=second)
-        if slash
-        else (jobs.filter(github_repo__iexact=first))
-    )
+    # Compared in lower case, as GitHub does; MariaDB's collation would see two names.
+    jobs = jobs.alias(lower_owner=Lower("github_owner"), lower_repo=Lower("github_repo"))
+    if slash:
+        return jobs.filter(lower_owner=first.lower(), lower_repo=second.lower())
+    return jobs.filter(lower_repo=first.lower())
 
 
 def _by_end(jobs: JobQuerySet, text: str, by: User | None, today: date) -> JobQuerySet:

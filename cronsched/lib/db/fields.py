@@ -27,5 +27,5 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
         try:
             return crypto.decrypt(value)
         except crypto.Undecipherable:
-            logger.error("%s cannot be decrypted: was SECRET_KEY changed without SECRET_KEY_FALLBACKS?", self)
+            logger.error("%s cannot be decrypted: its key is neither the present one nor listed as a fallback.", self)
             return None

@@ -1,0 +1,124 @@
+"""Walk through the encrypted columns of all models: what is under an old key, and putting it under the first one."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.apps import apps
+from django.db import connection, models, transaction
+
+from cronsched.lib import crypto
+from cronsched.lib.db.fields import EncryptedTextField
+
+BATCH = 500
+
+
+@dataclass
+class Survey:
+    """What one column holds: how much under the first key, under an older one, and what no key reads."""
+
+    table: str
+    column: str
+    current: int = 0
+    old: int = 0
+    rotated: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+def encrypted_fields() -> list["models.Field[Any, Any]"]:
+    """Return the fields that hold tokens: those that encrypt by themselves, and those a model names in
+    `encrypted_columns` because it opens them when they are needed only."""
+    found: list[models.Field[Any, Any]] = []
+    for model in apps.get_models():
+        named = getattr(model, "encrypted_columns", ())
+        found += [
+            column
+            for column in model._meta.concrete_fields
+            if isinstance(column, EncryptedTextField) or column.name in named
+        ]
+    return found
+
+
+def survey() -> list[Survey]:
+    """Count the tokens of every encrypted column by their key. Reads only."""
+    return [_walk(column, _look) for column in encrypted_fields()]
+
+
+def rotate(on_batch: Callable[[int], None] = lambda _: None) -> list[Survey]:
+    """Encrypt anew what is under an older key, a batch to a transaction; return what was done.
+
+    Begun again after an end in the middle it goes on: what is under the first key is left alone. A value that changes
+    meanwhile is left to the one who changes it.
+    """
+    surveys = []
+    for column in encrypted_fields():
+        done = _walk(column, _rotate)
+        on_batch(done.rotated)
+        surveys.append(done)
+    return surveys
+
+
+Row = tuple[Any, str]
+
+
+def _walk(column: "models.Field[Any, Any]", act: Callable[[Survey, "models.Field[Any, Any]", Row], None]) -> Survey:
+    done = Survey(column.model._meta.db_table, str(column.column))
+    for rows in _batches(column):
+        with transaction.atomic():
+            for row in rows:
+                act(done, column, row)
+    return done
+
+
+def _look(done: Survey, column: "models.Field[Any, Any]", row: Row) -> None:
+    key, token = row
+    if crypto.is_current(token):
+        done.current += 1
+        return
+    try:
+        crypto.decrypt(token)
+        done.old += 1
+    except crypto.Undecipherable:
+        done.unreadable.append(str(key))
+
+
+def _rotate(done: Survey, column: "models.Field[Any, Any]", row: Row) -> None:
+    key, token = row
+    before = done.old
+    _look(done, column, row)
+    if done.old == before:
+        return
+    table, name, primary = _names(column)
+    with connection.cursor() as cursor:
+        # Only if nobody has written it meanwhile.
+        cursor.execute(
+            f"UPDATE {table} SET {name} = %s WHERE {primary} = %s AND {name} = %s",  # noqa: S608 our own names
+            [crypto.encrypt(crypto.decrypt(token)), key, token],
+        )
+        done.rotated += cursor.rowcount
+
+
+def _batches(column: "models.Field[Any, Any]") -> Iterator[Sequence[Row]]:
+    """Yield key and token of every row that has one, as the database holds them, in the order of the keys."""
+    table, name, primary = _names(column)
+    last: Any = None
+    while True:
+        after = "" if last is None else f" AND {primary} > %s"
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {primary}, {name} FROM {table} WHERE {name} IS NOT NULL AND {name} <> ''{after}"  # noqa: S608
+                f" ORDER BY {primary} LIMIT {BATCH}",
+                [] if last is None else [last],
+            )
+            rows = cursor.fetchall()
+        if not rows:
+            return
+        yield rows
+        last = rows[-1][0]
+
+
+def _names(column: "models.Field[Any, Any]") -> tuple[str, str, str]:
+    quote = connection.ops.quote_name
+    primary = column.model._meta.pk
+    assert primary is not None
+    return quote(column.model._meta.db_table), quote(str(column.column)), quote(str(primary.column))
