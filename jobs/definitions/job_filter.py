@@ -82,8 +82,8 @@ def _by_repository(jobs: JobQuerySet, text: str, by: User | None, today: date) -
     # Compared in lower case, as GitHub does; MariaDB's collation would see two names.
     jobs = jobs.alias(lower_owner=Lower("github_owner"), lower_repo=Lower("github_repo"))
     if slash:
-        return jobs.filter(lower_owner=first.lower(), lower_repo=second.lower())
-    return jobs.filter(lower_repo=first.lower())
+        return jobs.filter(Q(lower_owner=first.lower()) & Q(lower_repo=second.lower()))
+    return jobs.filter(Q(lower_repo=first.lower()))
 
 
 def _by_end(jobs: JobQuerySet, text: str, by: User | None, today: date) -> JobQuerySet:

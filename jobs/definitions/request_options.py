@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from cronsched.lib import crypto
 from cronsched.lib.errors import DomainError
+from jobs.definitions.url_credentials import UrlCredentials
 from jobs.executors import rules
 from jobs.models import RetryOn
 
@@ -64,10 +65,11 @@ def retry_max_age(options: Mapping[str, Any]) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What must never be shown: values of headers, and the keys that sign, the newest first."""
+    """What must never be shown: values of headers, the keys that sign, the newest first, and what the URL gave away."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     signing: tuple[str, ...] = field(default=(), repr=False)
+    url: UrlCredentials | None = field(default=None, repr=False)
 
     @classmethod
     def opened(cls, sealed: str | None) -> Self:
@@ -75,13 +77,14 @@ class Secrets:
         if not sealed:
             return cls()
         content = json.loads(crypto.decrypt(sealed))
-        return cls(content["headers"], tuple(content["signing"]))
+        url = content.get("url")
+        return cls(content["headers"], tuple(content["signing"]), UrlCredentials(*url) if url else None)
 
     def sealed(self) -> str | None:
         """Return the secrets encrypted, None where there are none."""
-        if not self.headers and not self.signing:
+        if not self.headers and not self.signing and not self.url:
             return None
-        return crypto.encrypt(json.dumps({"headers": dict(self.headers), "signing": self.signing}))
+        return crypto.encrypt(json.dumps({"headers": dict(self.headers), "signing": self.signing, "url": self.url}))
 
     @property
     def described(self) -> dict[str, Any]:
@@ -92,20 +95,30 @@ class Secrets:
 # --- What may be stored ----------------------------------------------------------------------------------------------
 
 
-def changed(sent: Mapping[str, Any], *, stored: Mapping[str, Any], sealed: str | None) -> dict[str, Any]:
+def changed(
+    sent: Mapping[str, Any],
+    *,
+    stored: Mapping[str, Any],
+    sealed: str | None,
+    url: UrlCredentials | None = None,
+    url_changed: bool = False,
+) -> dict[str, Any]:
     """Return the job's columns that `sent` decides, none where it says nothing of options.
 
-    `stored` and `sealed` are what the job has. Null and blank mean the default. Raises `DomainError`.
+    `stored` and `sealed` are what the job has; with `url_changed` the credentials of its URL become `url`. Null and
+    blank mean the default. Raises `DomainError`.
     """
-    if not any(name in sent for name in (*PLAIN_FIELDS, *SECRET_FIELDS)):
+    if not url_changed and not any(name in sent for name in (*PLAIN_FIELDS, *SECRET_FIELDS)):
         return {}
     options = {**DEFAULTS, **stored}
     for name in PLAIN_FIELDS:
         if name in sent:
             options[name] = _checked(name, sent[name])
     columns: dict[str, Any] = {}
-    if any(name in sent for name in SECRET_FIELDS):
+    if url_changed or any(name in sent for name in SECRET_FIELDS):
         secrets = _changed_secrets(sent, sealed)
+        if url_changed:
+            secrets = replace(secrets, url=url)
         options |= secrets.described
         columns["sealed_secrets"] = secrets.sealed()
     _check_together(options)

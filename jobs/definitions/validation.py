@@ -26,6 +26,7 @@ from jobs.definitions import request_options
 from jobs.definitions.error_texts import CREATE, UPDATE, ErrorTexts, duplicate_name
 from jobs.definitions.github_names import GITHUB_FIELDS, check_github_name, read_shorthand
 from jobs.definitions.scheduling_options import OPTION_FIELDS, check_cron, read_option
+from jobs.definitions.url_credentials import UrlCredentials, is_marked, is_same_account, marked
 from jobs.github import input_problems
 from jobs.models import Job
 from taxonomy.lookup import LabelIndex
@@ -116,6 +117,9 @@ class JobValidator:
     rules: Rules
     job: Job | None = None
     values: Values = field(default_factory=dict)
+    # What the URL gave away, to be kept among the secrets; and whether that is decided anew.
+    url_credentials: UrlCredentials | None = None
+    url_changed: bool = False
     # For a row that is disabled; enabling the job later asks for a new date.
     accepts_past_end: bool = False
 
@@ -164,7 +168,20 @@ class JobValidator:
             return
         if text:
             self._check_url(text)
-        self.values["target_url"] = text
+        self.values["target_url"] = self._without_credentials(text)
+
+    def _without_credentials(self, text: str | None) -> str | None:
+        """Return the URL as it is stored, its credentials set apart. The mark means those that are kept already."""
+        stored = self.job.target_url if self.job else None
+        if is_marked(text):
+            assert text
+            if not is_same_account(text, stored):
+                message = "target_url must give the password: none is stored for this user and host."
+                raise _bad_target_url(message)
+            return text
+        self.url_credentials = UrlCredentials.of(text) if text else None
+        self.url_changed = self.url_credentials is not None or is_marked(stored)
+        return marked(text) if text and self.url_credentials else text
 
     def _check_url(self, text: str) -> None:
         if not _has_scheme_and_host(text):
@@ -290,7 +307,9 @@ class JobValidator:
                 self.values[name] = read_option(self.sent, name)
         stored = self.job.request_options if self.job else {}
         sealed = self.job.sealed_secrets if self.job else None
-        self.values |= request_options.changed(self.sent, stored=stored, sealed=sealed)
+        self.values |= request_options.changed(
+            self.sent, stored=stored, sealed=sealed, url=self.url_credentials, url_changed=self.url_changed
+        )
 
     def forget_findings(self) -> None:
         """Take back what a check found about a target that is another one now."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from cronsched.lib import crypto
 from jobs.definitions.request_options import Secrets
+from jobs.definitions.url_credentials import is_marked, origin_of
 from jobs.dispatch import executors
 from jobs.dispatch.executors import NoTarget, Request, Unsendable
 from jobs.executors.base import Outcome, Run, shown_url
@@ -72,7 +73,7 @@ def _request(job: ScheduledJob, run: Run, token: str | None) -> Request:
     if not job.target_url:
         return NoTarget(job.name)
     plain = WebhookRequest(url=job.target_url, metadata=job.metadata, timeout=timeout, run=run)
-    return _with_options(plain, job) if job.request_options else plain
+    return _with_options(plain, job) if job.request_options or is_marked(job.target_url) else plain
 
 
 def _with_options(request: WebhookRequest, job: ScheduledJob) -> Request:
@@ -83,11 +84,19 @@ def _with_options(request: WebhookRequest, job: ScheduledJob) -> Request:
         # Without them it would be another request: unsigned, or without its credentials.
         reason = "the job's secrets cannot be decrypted; set its secret headers and signing secret anew"
         return Unsendable("webhook", shown_url(request.url), reason)
+    headers = dict(secrets.headers)
+    if is_marked(request.url):
+        if secrets.url is None or secrets.url.origin != origin_of(request.url):
+            reason = "the URL's password is not stored for this host; set target_url anew"
+            return Unsendable("webhook", shown_url(request.url), reason)
+        # A header of the job's own wins, as it does over a URL.
+        if "authorization" not in {name.lower() for name in (*headers, *(options.get("webhook_headers") or {}))}:
+            headers["Authorization"] = secrets.url.authorization
     return replace(
         request,
         method=options.get("webhook_method") or "",
         headers=options.get("webhook_headers") or {},
-        secret_headers=secrets.headers,
+        secret_headers=headers,
         body=options.get("webhook_body") or "",
         success=SuccessRule.of(options.get("success_statuses") or "", options.get("success_contains") or ""),
         signing_secrets=secrets.signing,

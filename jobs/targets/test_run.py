@@ -13,6 +13,7 @@ from django.db import transaction
 from cronsched.lib.errors import DomainError, TooManyRequests
 from cronsched.lib.input import payload
 from jobs.definitions.github_names import GITHUB_FIELDS, check_github_name
+from jobs.definitions.url_credentials import MARK, is_marked
 from jobs.definitions.validation import check_metadata_size
 from jobs.dispatch import blocking_requests, executors
 from jobs.executors.base import Failure, Outcome
@@ -75,6 +76,9 @@ def read_request(sent: Mapping[str, Any]) -> WebhookRequest | GitHubRequest:
     if url:
         if not url.lower().startswith(("http://", "https://")):
             message = "Webhook URL must start with http:// or https://"
+            raise DomainError("Invalid target_url", message, field="target_url")
+        if is_marked(url):
+            message = f"The password behind {MARK} is not known here. Type it for the test run."
             raise DomainError("Invalid target_url", message, field="target_url")
         return WebhookRequest(url=url, metadata=metadata, method=HTTPMethod.POST, timeout=timeout)
     assert owner

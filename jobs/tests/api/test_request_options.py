@@ -301,7 +301,7 @@ WORKFLOW = {"target_url": None, "github_owner": "acme", "github_repo": "shop", "
     "metadata, message",
     [
         ({f"input{n}": 1 for n in range(26)}, "GitHub takes at most 25 inputs; these are 26."),
-        ({"text": "x" * 70_000}, "GitHub takes inputs of at most 65535 characters in all; these are 70011."),
+        ({"text": "x" * 65_525}, "GitHub takes inputs of at most 65535 characters in all; these are 65536."),
     ],
 )
 def test_inputs_beyond_githubs_limits_are_refused_when_they_are_written(client, metadata, message):
