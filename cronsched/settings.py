@@ -264,6 +264,19 @@ def _scripts(request: HttpRequest) -> str:
     return static("cronsched/console.js")
 
 
+_PRIMARY = {
+    "50": "#eff6ff",
+    "100": "#dbeafe",
+    "200": "#bfdbfe",
+    "300": "#93c5fd",
+    "400": "#93c5fd",
+    "500": "#60a5fa",
+    "600": "#1d4ed8",
+    "700": "#1e40af",
+    "800": "#1e3a8a",
+    "900": "#1e3a8a",
+    "950": "#172554",
+}
 _ADMINS_ONLY = {"permission": "accounts.console.is_admin"}
 
 UNFOLD: dict[str, Any] = {
@@ -277,6 +290,8 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "accounts.forms.SignInForm"},
     "DASHBOARD_CALLBACK": "jobs.admin.now.fill",
+    # Blue with enough contrast as text on the theme's backgrounds: 600 in the light, 500 in the dark.
+    "COLORS": {"primary": _PRIMARY},
     "GLOBAL_CALLBACK": "jobs.admin.pulse.context",
     "COMMAND": {"search_callback": "jobs.admin.search.find"},
     "TABS": "jobs.admin.jobs.filters.tabs",

@@ -379,7 +379,7 @@ class JobExecution(models.Model):
     def __str__(self) -> str:
         # Written into logs and titles: not worth a query.
         job = self.job if JobExecution.job.is_cached(self) else self.job_id
-        return f"{job} at {timezone.localtime(self.scheduled_for or self.queued_at):%Y-%m-%d %H:%M:%S}: {self.status}"
+        return f"{job} at {timezone.localtime(self.scheduled_for or self.queued_at):%Y-%m-%d %H:%M:%S}"
 
     @property
     def is_open(self) -> bool:

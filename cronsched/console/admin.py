@@ -8,6 +8,7 @@ from django.contrib.admin.utils import flatten, unquote
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
 from cronsched.console.changelist import BadAddress, ConsoleChangeList
@@ -36,8 +37,9 @@ class ConsoleAdmin(ModelAdmin):
         return True
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        context = {"title": capfirst(self.opts.verbose_name_plural), **(extra_context or {})}
         try:
-            return super().changelist_view(request, extra_context)
+            return super().changelist_view(request, context)
         except BadAddress as refusal:
             self.message_user(request, str(refusal), messages.WARNING)
             return HttpResponseRedirect(f"{request.path}?{refusal.query}" if refusal.query else request.path)

@@ -1,6 +1,7 @@
 """Values as the pages show them."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from django.utils.text import Truncator
 from cronsched.console.texts import local_text
 from jobs.history import outcomes
 from jobs.history.outcomes import Outcome
-from jobs.models import NEVER_SENT_STATUSES, JobExecution
+from jobs.models import NEVER_SENT_STATUSES, Job, JobExecution
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -125,6 +126,28 @@ def strip(executions: Iterable[JobExecution], name: str) -> SafeString | None:
     return format_html(
         '<span class="outcomes" role="group" aria-label="Latest executions of {}">{}</span>', name, letters
     )
+
+
+def compact_strip(executions: Iterable[JobExecution], link_to: str) -> SafeString | None:
+    """Show outcomes as one link: in a list of many rows each letter would be one more stop for the keyboard."""
+    told = [outcomes.of(row) for row in reversed(list(executions))]
+    if not told:
+        return None
+    cells = format_html_join("", '<span class="outcome outcome-{}">{}</span>', ((o, LETTERS[o]) for o in told))
+    counted = ", ".join(f"{number} {outcome.label.lower()}" for outcome, number in Counter(told).most_common())
+    summary = f"Latest {len(told)}: {counted}"
+    return format_html(
+        '<a class="outcomes" href="{0}" title="{1}"><span aria-hidden="true">{2}</span>'
+        '<span class="sr-only">{1}</span></a>',
+        link_to,
+        summary,
+        cells,
+    )
+
+
+def executions_of(job: Job) -> str:
+    """Return the address of the list of a job's executions."""
+    return f"{reverse('admin:jobs_jobexecution_changelist')}?job={job.pk}"
 
 
 def cut_line(text: str, shown: str | None = None) -> SafeString:

@@ -10,6 +10,19 @@ document.addEventListener("DOMContentLoaded", () => {
   };
   hideIcons(document);
 
+  // Links and buttons that are a picture only.
+  const names = new Map([
+    ["searchbar-submit", "Search"],
+    ["command-submit", "Search"],
+  ]);
+  const home = document.querySelector("#nav-sidebar-inner a");
+  home?.setAttribute("aria-label", "To the first page");
+  for (const [id, name] of names) document.getElementById(id)?.setAttribute("aria-label", name);
+  for (const link of document.querySelectorAll("a, button")) {
+    const text = [...link.childNodes].filter((node) => node.ariaHidden !== "true").map((node) => node.textContent);
+    if (!text.join("").trim() && !link.hasAttribute("aria-label")) link.setAttribute("aria-label", link.title || "More");
+  }
+
   const content = document.getElementById("modal-content");
   const page = document.getElementById("page");
   if (!content || !page) return;

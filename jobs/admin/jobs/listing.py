@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -14,7 +14,7 @@ from cronsched.console import ConsoleAdmin
 from cronsched.console.changelist import ConsoleChangeList
 from jobs.admin.jobs.filters import OwnerFilter, RepositoryFilter, StateFilter, TargetFilter, ZoneFilter
 from jobs.admin.jobs.words import STATE_COLOURS, in_words, state, target_text
-from jobs.admin.texts import cut_line, relative, strip
+from jobs.admin.texts import compact_strip, cut_line, executions_of, relative
 from jobs.definitions.validation import local_date
 from jobs.history import outcomes
 from jobs.models import Job
@@ -38,10 +38,7 @@ class JobChangeList(ConsoleChangeList):
 
 
 class JobList(ConsoleAdmin):
-    list_display = (
-        *("listed_name", "state", "lately", "next_run", "schedule", "team", "end"),
-        "owner",
-    )
+    list_display = (*("listed_name", "state", "lately", "next_run", "schedule", "team_and_owner", "end"),)
     list_display_links = ("listed_name",)
     list_filter = (
         StateFilter,
@@ -68,9 +65,6 @@ class JobList(ConsoleAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConsoleChangeList]:
         return JobChangeList
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Jobs", **(extra_context or {})})
-
     @display(description="Job", ordering="name")
     def listed_name(self, job: Job) -> SafeString:
         target = target_text(job)
@@ -87,7 +81,7 @@ class JobList(ConsoleAdmin):
 
     @display(description="Lately", empty_value="Never ran")
     def lately(self, job: Any) -> SafeString | None:
-        return strip(job.latest_executions, job.name)
+        return compact_strip(job.latest_executions, executions_of(job))
 
     @display(description="Next run", ordering="next_fire_at")
     def next_run(self, job: Job) -> SafeString | None:
@@ -101,9 +95,10 @@ class JobList(ConsoleAdmin):
         words = in_words(job.cron_expression) + zone
         return cut_line(f"{words}: {job.cron_expression}", words)
 
-    @display(description="PIC team", ordering="pic_team__name")
-    def team(self, job: Job) -> SafeString:
-        return cut_line(f"{job.pic_team.name}, {job.category.name}", job.pic_team.name)
+    @display(description="PIC team, owner", ordering="pic_team__name")
+    def team_and_owner(self, job: Job) -> SafeString:
+        team = cut_line(f"{job.pic_team.name}, {job.category.name}", job.pic_team.name)
+        return format_html('{}<span class="one-line job-target" title="Owner">{}</span>', team, _owner(job))
 
     @display(description="Ends", ordering="end_date")
     def end(self, job: Job) -> SafeString:
@@ -113,12 +108,11 @@ class JobList(ConsoleAdmin):
             '<span class="whitespace-nowrap {}" title="{} days left">{}</span>', near, left, job.end_date
         )
 
-    @display(description="Owner", ordering="created_by__username", empty_value="Nobody")
-    def owner(self, job: Job) -> SafeString | None:
-        if job.created_by is None:
-            return None
-        gone = "" if job.created_by.is_active else " (deactivated)"
-        return cut_line(f"{job.created_by.username}{gone}")
+
+def _owner(job: Job) -> str:
+    if job.created_by is None:
+        return "nobody"
+    return job.created_by.username + ("" if job.created_by.is_active else " (deactivated)")
 
 
 def _short_target(target: str) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -14,7 +13,17 @@ from unfold.decorators import display
 from cronsched.console import ConsoleAdmin
 from cronsched.console.texts import local_text
 from jobs.admin.jobs import words
-from jobs.admin.texts import OUTCOME_COLOURS, as_json, cut_line, happened, page_link, relative, strip, why
+from jobs.admin.texts import (
+    OUTCOME_COLOURS,
+    as_json,
+    cut_line,
+    executions_of,
+    happened,
+    page_link,
+    relative,
+    strip,
+    why,
+)
 from jobs.definitions import request_options
 from jobs.history import outcomes
 from jobs.models import Job, JobExecution
@@ -38,13 +47,12 @@ class JobOverview(ConsoleAdmin):
         rows = self._latest(job)
         if not rows:
             return None
-        everything = f"{reverse('admin:jobs_jobexecution_changelist')}?job={job.pk}"
         lines = format_html_join("", "<li>{} {} {} {}</li>", (_line(row) for row in rows[:LISTED]))
         return format_html(
             '{}<ul class="console-list">{}</ul><a class="console-link" href="{}">All executions of this job</a>',
             strip(rows, job.name),
             lines,
-            everything,
+            executions_of(job),
         )
 
     @display(description="Durations and lateness")
@@ -60,10 +68,10 @@ class JobOverview(ConsoleAdmin):
     def owner_name(self, job: Job) -> SafeString | None:
         return cut_line(job.created_by.username) if job.created_by else None
 
-    @display(description="Last check", empty_value="Not checked yet")
-    def findings(self, job: Job) -> SafeString | None:
+    @display(description="Last check")
+    def findings(self, job: Job) -> SafeString:
         if job.target_findings is None or job.target_checked_at is None:
-            return None
+            return format_html("{}", "Not checked yet")
         found = [finding["message"] for finding in job.target_findings] or ["Nothing stands in its way."]
         lines = format_html_join("", "<li>{}</li>", ((text,) for text in found))
         return format_html("<ul>{}</ul>{}", lines, local_text(job.target_checked_at))
@@ -100,7 +108,7 @@ def _line(row: JobExecution) -> tuple[SafeString, str, SafeString | None, str]:
 
 def _chart(rows: Sequence[JobExecution]) -> SafeString:
     data = {
-        "labels": [local_text(row.started_at) for row in rows],
+        "labels": [f"{timezone.localtime(row.started_at):%d. %H:%M}" for row in rows],
         "datasets": [
             {"label": "Duration (s)", "data": [row.duration_seconds for row in rows], "borderColor": "#2563eb"},
             {"label": "Late by (s)", "data": [row.lateness_seconds for row in rows], "borderColor": "#b45309"},

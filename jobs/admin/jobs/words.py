@@ -1,5 +1,6 @@
 """A job in words: its state, its schedule, its target."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from jobs.models import Job
 from jobs.schedule import pauses
 
 PREVIEWED_RUNS = 10
+HALF_DAY_CLOCK = re.compile(r"\b(\d\d):(\d\d) (AM|PM)\b")
 STATE_COLOURS = {"Active": "success", "Paused": "warning", "Ended": "info", "Cannot be scheduled": "danger"}
 
 
@@ -64,9 +66,14 @@ def _times(number: int) -> str:
 
 def in_words(expression: str) -> str:
     try:
-        return cron.describe(expression)
+        return in_24_hours(cron.describe(expression))
     except cron.CronError as error:
         return error.message
+
+
+def in_24_hours(words: str) -> str:
+    """Write the hours in a schedule's words as all other times of the console; the API's are fixed by its contract."""
+    return HALF_DAY_CLOCK.sub(lambda found: f"{int(found[1]) % 12 + 12 * (found[3] == 'PM'):02}:{found[2]}", words)
 
 
 def target_text(job: Job) -> str:
@@ -93,7 +100,7 @@ def preview_schedule(expression: str, zone: str, now: datetime, *, last_day: Any
         warnings.append(f"It ends on {last_day}; it would not fire after that day.")
     local = [run.astimezone(cron.zone(zone)) for run in kept]
     return {
-        "description": cron.describe(schedule),
+        "description": in_24_hours(cron.describe(schedule)),
         "warnings": warnings,
         "next_runs": [run.strftime("%a %Y-%m-%d %H:%M %Z") for run in local],
     }

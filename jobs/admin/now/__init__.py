@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from accounts.console import account
 from accounts.models import User
-from cronsched.console.texts import local_text
 from cronsched.lib.clock import database_now
 from jobs.admin import pulse
 from jobs.admin.jobs.filters import failing, list_of
@@ -85,7 +84,7 @@ def _upcoming(now: datetime) -> dict[str, Any]:
 
 
 def _at(job: Job) -> str:
-    return local_text(job.next_fire_at) if job.next_fire_at else "-"
+    return f"{timezone.localtime(job.next_fire_at):%m-%d %H:%M}" if job.next_fire_at else "-"
 
 
 def _lateness(now: datetime) -> dict[str, str] | None:

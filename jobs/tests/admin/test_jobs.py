@@ -69,7 +69,7 @@ def test_every_role_sees_the_list_with_words_and_last_outcome(console, request, 
     make_execution(job, status=Status.FAILED)
     page = console(request.getfixturevalue(role)).get(LIST).content.decode()
     assert "Every 5 minutes" in page
-    assert "Failed" in page
+    assert "Latest 1: 1 failed" in page
 
 
 def test_list_takes_as_many_queries_for_many_jobs_as_for_few(console, admin, django_assert_max_num_queries):

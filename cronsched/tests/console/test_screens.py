@@ -1,0 +1,130 @@
+"""The console's screens in a real browser: no error, no request to anywhere else, nothing for axe to find."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from playwright.sync_api import Page
+
+from accounts.tests.factories import make_user
+from cronsched.tests.browser import opened_page
+from jobs.models import ExecutionType, GitHubRun, Job, JobExecution, SchedulerLease, Status, Tracking
+from jobs.tests.factories import make_execution, make_job
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(400)]
+
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+
+
+@pytest.fixture
+def world(transactional_db):
+    """Jobs of several states with a history, and somebody of each role."""
+    now = timezone.now()
+    users = {role: make_user(f"{role}.of-the-screens", role=role) for role in ("admin", "user", "viewer")}
+    SchedulerLease.objects.update_or_create(pk=1, defaults={"holder": "host-1", "renewed_at": now})
+    names = ("verify-invoices-of-all-customers-in-all-regions-and-all-currencies", "b", "c")
+    jobs = [make_job(name=name, created_by=users["user"], next_fire_at=now + timedelta(hours=1)) for name in names]
+    Job.objects.filter(pk=jobs[0].pk).update(consecutive_failures=2)
+    make_job(name="paused", is_active=False)
+    make_job(name="broken", schedule_error="Unknown time zone: Mars/Olympus")
+    for number in range(12):
+        status = list(Status.values)[number % 7]
+        make_execution(jobs[0], status=status, started_at=now - timedelta(minutes=number), duration_seconds=1.5)
+    run = make_execution(jobs[1], execution_type=ExecutionType.GITHUB_ACTIONS, started_at=now)
+    JobExecution.objects.filter(pk=run.pk).update(request_snapshot={"owner": "a"}, output="x" * 400)
+    GitHubRun.objects.create(
+        execution=run, repository="a/b", conclusion="failure", tracking=Tracking.CONCLUDED, created_at=now
+    )
+    return {"users": users, "job": jobs[0], "execution": run}
+
+
+def screens(world, role: str) -> list[str]:
+    shown = [
+        reverse("admin:index"),
+        reverse("admin:jobs_job_changelist"),
+        reverse("admin:jobs_job_change", args=[world["job"].pk]),
+        reverse("admin:jobs_jobexecution_changelist"),
+        reverse("admin:jobs_jobexecution_change", args=[world["execution"].pk]),
+        reverse("admin:taxonomy_picteam_changelist"),
+        reverse("admin:accounts_user_changelist"),
+    ]
+    more = [reverse("admin:jobs_schedulerlease_changelist"), reverse("admin:notifications_delivery_changelist")]
+    return [*shown, *(more if role == "admin" else [])]
+
+
+@contextmanager
+def signed_in(server, user, *, width: int = 1400, mode: str = "light") -> Iterator[tuple[Page, list[str]]]:
+    """Open a browser as `user`; the list holds what went wrong in it."""
+    client = Client()
+    client.force_login(user)
+    cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": server.url}
+    with opened_page() as page:
+        wrong: list[str] = []
+        page.context.add_cookies([cookie])  # type: ignore[list-item]
+        page.emulate_media(color_scheme=mode)  # type: ignore[arg-type]
+        # High enough for the bar in the foot to cover nothing.
+        page.set_viewport_size({"width": width, "height": 2800})
+        page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        inside = (server.url, "data:", "blob:")
+        page.on("request", lambda asked: None if asked.url.startswith(inside) else wrong.append(asked.url))
+        yield page, wrong
+
+
+@pytest.mark.parametrize(
+    "role, width, mode",
+    [("admin", 1400, "light"), ("user", 390, "dark"), ("viewer", 1400, "dark"), ("admin", 390, "light")],
+)
+def test_every_screen_is_sound(live_server, world, role, width, mode):
+    addresses = screens(world, role)
+    found: dict[str, object] = {}
+    with signed_in(live_server, world["users"][role], width=width, mode=mode) as (page, wrong):
+        for address in addresses:
+            wrong.clear()
+            answer = page.goto(live_server.url + address)
+            page.wait_for_load_state("networkidle")
+            violations = Axe().run(page, options=RULES).response["violations"]
+            told = [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in violations]
+            too_wide = page.evaluate("document.documentElement.scrollWidth") > width
+            if answer.status != 200 or told or wrong or too_wide:
+                found[address] = (answer.status, told, list(wrong), too_wide)
+    assert found == {}
+
+
+def test_a_dialog_holds_the_focus_and_gives_it_back(live_server, world):
+    address = live_server.url + reverse("admin:jobs_job_change", args=[world["job"].pk])
+    with signed_in(live_server, world["users"]["admin"]) as (page, wrong):
+        page.goto(address)
+        page.get_by_role("link", name="Pause").click()
+        page.wait_for_selector("#modal-content[role=dialog] textarea[name=reason]")
+        page.wait_for_function("document.activeElement.name === 'reason'")
+        assert page.evaluate("document.getElementById('page').inert")
+        page.keyboard.press("Escape")
+        page.wait_for_function("!document.getElementById('page').inert")
+        assert wrong == []
+
+
+def test_the_palette_opens_by_keyboard_and_leads_to_a_job(live_server, world):
+    with signed_in(live_server, world["users"]["viewer"]) as (page, wrong):
+        page.goto(live_server.url + reverse("admin:index"))
+        page.keyboard.press("Control+k")
+        page.locator("#search-input-command").press_sequentially("INVOICES")
+        page.locator("#command-results-list a").first.click()
+        page.wait_for_url("**/jobs/job/*/change/")
+        assert wrong == []
+
+
+def test_an_error_in_a_closed_section_opens_it_and_is_named_at_the_top(live_server, world):
+    with signed_in(live_server, world["users"]["admin"]) as (page, _):
+        page.goto(live_server.url + reverse("admin:jobs_job_change", args=[world["job"].pk]))
+        page.get_by_text("Request", exact=True).click()
+        page.locator("#id_webhook_headers").fill("{oops")
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.wait_for_selector("#errornote a")
+        assert page.locator("#errornote a").inner_text() == "Headers"
+        assert page.locator("#id_webhook_headers").is_visible()
