@@ -19,6 +19,7 @@ from cronsched.lib.http.client import ClientPolicy, HTTPClient
 from cronsched.lib.http.errors import Kind, RequestError, TargetRefused
 from cronsched.lib.http.limiter import HostLimiter
 from cronsched.lib.http.messages import RESERVED_HEADERS, OutgoingRequest, Response
+from cronsched.lib.http.urls import origin_of
 
 __all__ = [
     "RESERVED_HEADERS",
@@ -32,4 +33,5 @@ __all__ = [
     "RequestError",
     "Response",
     "TargetRefused",
+    "origin_of",
 ]

@@ -71,10 +71,8 @@ class HTTPClient:
 
     def has_room(self, url: str) -> bool:
         """Whether a request to `url` would start at once. A URL that cannot be parsed waits for nothing."""
-        try:
-            return self.limiter.has_room(urls.parse(url).origin)
-        except RequestError:
-            return True
+        origin = urls.origin_of(url)
+        return origin is None or self.limiter.has_room(origin)
 
     def submit(self, request: OutgoingRequest, done: Done) -> None:
         """Send `request` once and call `done` with the answer or the error.

@@ -63,6 +63,14 @@ def parse(url: str) -> Location:
     return parse_any(plain[1])._replace(path=plain[2])
 
 
+def origin_of(url: str) -> Origin | None:
+    """Return host and port, by which requests are counted; None for what cannot be requested."""
+    try:
+        return parse(url).origin
+    except RequestError:
+        return None
+
+
 @lru_cache(maxsize=4096)
 def parse_any(url: str) -> Location:
     """Parse a URL of whatever form, with the library's quoting."""

@@ -857,6 +857,29 @@ def test_a_trusted_url_is_not_vetted():
     client.close()
 
 
+def test_an_address_that_was_not_vetted_is_not_connected_to(client, monkeypatch):
+    """Whatever libcurl may come to believe: the address is compared once more when the socket is opened."""
+    monkeypatch.setattr(
+        transfer.Transfer, "_pinned", lambda self, location: [f"{location.host}:{location.port}:127.0.0.1"]
+    )
+    client = client_to_loopback({"hooks.test": ["127.0.0.2"]})
+    with target(answering(OK)) as server:
+        failure = failure_of(client, server.url(host="hooks.test"))
+    assert (failure.kind, failure.request_sent) == (Kind.CONNECT, False)
+    assert server.connections == 0
+    client.close()
+
+
+def test_a_name_with_a_thousand_addresses_is_vetted_whole_and_tried_in_part():
+    many = [f"127.0.{number // 250}.{number % 250 + 1}" for number in range(1000)]
+    client = client_to_loopback({"many.test": many, "one-bad.test": [*many, "10.0.0.1"]})
+    with target(answering(OK)) as server:
+        assert client.send(OutgoingRequest("GET", server.url(host="many.test"))).status == 200
+        assert failure_of(client, server.url(host="one-bad.test")).kind is Kind.REFUSED
+    assert len(server.requests) == 1
+    client.close()
+
+
 # --- TLS
 
 
@@ -986,6 +1009,27 @@ def test_a_herd_on_one_host_does_not_time_out_in_our_own_queue():
     assert [answer.status for answer in answers] == [200] * 12
     assert server.connections == 1
     client.close()
+
+
+def test_what_finds_no_place_in_time_is_never_sent():
+    client = client_to_loopback(per_host=1)
+    results: SimpleQueue[Any] = SimpleQueue()
+    asked = threading.Event()
+
+    def behave(visit: Visit) -> None:
+        visit.read_request()
+        asked.set()
+        visit.stall()
+
+    with target(behave) as server:
+        client.submit(OutgoingRequest("GET", server.url(), timeout=60.0), results.put)
+        assert asked.wait(10)
+        failure = failure_of(client, server.url("/late"), start_within=0.05, timeout=60.0)
+        assert (failure.kind, failure.request_sent, failure.retryable) == (Kind.BUSY, False, True)
+        assert failure.reason == "too many requests to this host are under way"
+        client.close()
+        assert results.get(timeout=0).kind is Kind.STOPPED
+    assert len(server.requests) == 1
 
 
 def test_no_limit_per_host_unless_asked_for(client):

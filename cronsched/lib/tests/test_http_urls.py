@@ -1,7 +1,7 @@
 import pytest
 
 from cronsched.lib.http import RequestError
-from cronsched.lib.http.urls import parse
+from cronsched.lib.http.urls import origin_of, parse, parse_any
 
 
 @pytest.mark.parametrize("url", ["http://localhost:0/", "https://example.com:0", "http://[::1]:00/"])
@@ -20,3 +20,43 @@ def test_characters_that_cannot_be_seen_are_refused_by_their_number(url, sign):
 @pytest.mark.parametrize("url", ["http://b\u00fccher.example/", "http://example.com/\u65e5\u672c"])
 def test_letters_of_other_scripts_are_fine(url):
     assert parse(url).port == 80
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/",
+        "https://example.com:8443/a/b.c?d=e&f=g/h?i",
+        "http://example.com//a//b/",
+        "http://example.com/a/..b/c..",
+        "http://example.com/a/./b/../c",
+        "http://example.com/a b%20c?d=%2F",
+        "http://example.com/a?b#c",
+        "http://example.com",
+        "http://example.com?a",
+        "http://user:p%40ss@example.com/a",
+        "http://[::1]:8080/a?b",
+        "http://EXAMPLE.com:80/A",
+        "http://example.com./a",
+        "http://example.com/;a=b,c'(d)*!$~",
+    ],
+)
+def test_the_short_way_of_plain_urls_leads_to_the_same(url):
+    assert parse(url) == parse_any(url)
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ("https://h.test/", "https://h.test:443/x"),
+        ("http://h.test/", "http://H.TEST:80/"),
+        ("http://h.test./", "http://user:secret@h.test/"),
+        ("http://h.test:443/", "https://h.test/"),
+    ],
+)
+def test_requests_to_one_host_are_counted_together(one, other):
+    assert origin_of(one) == origin_of(other) is not None
+
+
+def test_what_cannot_be_requested_is_counted_nowhere():
+    assert origin_of("not a url") is None
