@@ -199,6 +199,25 @@ class ApiToken(models.Model):
         return f"{self.name} (cron_{self.prefix})"
 
 
+class IdempotentAnswer(models.Model):
+    """The first answer to a request that its sender may repeat, for a day. `status` is null until there is one."""
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    # Digests: keys and bodies may be of any length, and bodies hold secrets.
+    key = models.CharField(max_length=64)
+    sent = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    body = models.JSONField(null=True)
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "idempotent_answers"
+        constraints = [models.UniqueConstraint(fields=["owner", "key"], name="idempotent_answers_one_per_key")]
+
+    def __str__(self) -> str:
+        return f"{self.status or 'no answer yet'} at {self.created_at}"
+
+
 class FailedSignIns(models.Model):
     """How often was tried in vain what `accounts.throttle` counts together. Forgotten at `expires_at`."""
 

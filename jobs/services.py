@@ -6,7 +6,7 @@ comes after a deletion finds nothing.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from audit.services import record
 from cronsched.lib import crypto
 from cronsched.lib.db import batches
 from cronsched.lib.db.deadlocks import retried
-from cronsched.lib.errors import Conflict, DomainError, NotFound
+from cronsched.lib.errors import Conflict, DomainError, NotFound, PreconditionFailed
 from cronsched.lib.input import payload
 from jobs import dispatch
 from jobs.definitions import error_texts, github_names, request_options, revisions, validation
@@ -88,11 +88,18 @@ def create_job(sent: Mapping[str, Any], *, by: User, now: datetime) -> Job:
 
 
 @retried
-def update_job(job_id: UUID, sent: Mapping[str, Any], *, by: User, now: datetime) -> Job:
-    """Apply the keys in `sent` to a job. Raises `DomainError`, changing nothing."""
+def update_job(
+    job_id: UUID, sent: Mapping[str, Any], *, by: User, now: datetime, seen: Collection[int] | None = None
+) -> Job:
+    """Apply the keys in `sent` to a job. Raises `DomainError`, changing nothing.
+
+    `seen` are the revisions that the caller knows; another one is `PreconditionFailed`. None asks for nothing.
+    """
     with transaction.atomic():
         job = _locked(job_id)
         check_may(by, job, "update")
+        if seen is not None and job.revision not in seen:
+            raise PreconditionFailed("Precondition failed", revisions.last_change(job))
         _change(job, sent, by=by, now=now)
     return job
 
@@ -219,6 +226,19 @@ def restore_job(job_id: UUID, number: int, *, by: User, now: datetime, reason: s
         if not sent:
             return Acted(job, changed=False)
         _change(job, sent, by=by, now=now, reason=reason or f"Restored as in revision {number}")
+    return Acted(job, changed=True)
+
+
+@retried
+def move_job(job_id: UUID, place: Mapping[str, Any], *, by: User, now: datetime, reason: str = "") -> Acted:
+    """Give a job another category or team. What is there already is left alone. Raises `DomainError`."""
+    with transaction.atomic():
+        job = _locked(job_id)
+        check_may(by, job, "update")
+        values = validation.for_update(job, place, now=now)
+        if all(getattr(job, name) == value for name, value in values.items()):
+            return Acted(job, changed=False)
+        _change(job, place, by=by, now=now, reason=reason)
     return Acted(job, changed=True)
 
 

@@ -32,6 +32,18 @@ class Forbidden(DomainError):
     status = HTTPStatus.FORBIDDEN
 
 
+class PreconditionFailed(DomainError):
+    """What the caller had seen has changed meanwhile (RFC 9110, section 13.1.1)."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
+class UnprocessableRepeat(DomainError):
+    """A key of a repeatable request came with another request."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
 class NotFound(DomainError):
     status = HTTPStatus.NOT_FOUND
 

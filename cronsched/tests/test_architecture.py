@@ -27,7 +27,7 @@ JOBS_ORDER = (
     {"calendar", "cron", "executors", "models"},
     {"definitions", "github", "history", "notices", "schedule"},
     {"dispatch", "github.tracking", "scheduler.claim", "targets"},
-    {"end_dates", "importing", "services"},
+    {"bulk_acts", "end_dates", "importing", "services"},
     {"chores", "scheduler"},
     {"admin", "api", "management"},
 )

@@ -110,6 +110,8 @@ TABLE = [
     Row("DELETE", "tokens/{token_id}", (NO, 404, 404, 200, 200)),
     Row("GET", "jobs", accounts_only(200)),
     Row("POST", "jobs", writers(201), job_body(name="A new one")),
+    # A filter that finds nothing: the act is judged, and no job is touched.
+    Row("POST", "jobs/bulk", writers(200), {"action": "run", "filter": {"repo": "nobody/has-it"}}),
     Row("GET", "jobs/{job_id}", accounts_only(200)),
     Row("PUT", "jobs/{job_id}", owner(200, "update"), {"name": "Renamed"}),
     Row("DELETE", "jobs/{job_id}", owner(200, "delete")),
@@ -307,7 +309,10 @@ SCOPES: dict[str, set[tuple[str, str]]] = {
         ("GET", "scheduler/status"),
     },
     "write": {
-        *(("POST", path) for path in ("jobs", "jobs/bulk-upload", "jobs/{job_id}/renew", "jobs/{job_id}/pause")),
+        *(
+            ("POST", path)
+            for path in ("jobs", "jobs/bulk", "jobs/bulk-upload", "jobs/{job_id}/renew", "jobs/{job_id}/pause")
+        ),
         *(("POST", path) for path in ("jobs/{job_id}/resume", "jobs/{job_id}/revisions/{number}/restore")),
         *(("POST", path) for path in ("jobs/{job_id}/signing-secret", "job-categories", "pic-teams")),
         *(("PUT", path) for path in ("jobs/{job_id}", "job-categories/{category_id}", "pic-teams/{team_id}")),

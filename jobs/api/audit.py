@@ -27,9 +27,10 @@ from cronsched.lib.input import query, ranges
 from jobs import services
 from jobs.api.descriptions import JOB, JOB_ID, JOBS
 from jobs.api.lookup import JOB_NOT_FOUND, find_job, shown_job
-from jobs.api.pauses import BAD_REASON, NOT_YOURS, read_reason
+from jobs.api.pauses import BAD_REASON, NOT_YOURS
 from jobs.api.serializers import ActedSerializer
 from jobs.definitions import revisions
+from jobs.schedule.pauses import read_reason
 
 TAG = "Audit"
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500

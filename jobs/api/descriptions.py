@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
+from accounts.idempotency import KEY_REFUSALS
 from cronsched.api import openapi
 from cronsched.api.examples import example_of
 from cronsched.api.openapi import ACCOUNT, WRITER, Answer, Body, Refusal, operation, path_id
@@ -248,6 +249,7 @@ CREATE_JOB = operation(
         )
     },
     refusals=[
+        *KEY_REFUSALS,
         Refusal(400, "Missing required fields", None, {"missing_fields": ["name", "end_date"]}),
         Refusal(400, "Duplicate job name", error_texts.CREATE.duplicate_name.format("Daily backup")),
         *BAD_FIELDS,
@@ -268,6 +270,7 @@ UPDATE_JOB = operation(
     ),
     answers={200: Answer(serializers.JobWrittenSerializer, {"message": "Job updated successfully", "job": JOB})},
     refusals=[
+        Refusal(412, "Precondition failed", "john changed the job at 2026-01-15 12:00:00Z: cron_expression."),
         Refusal(400, "Duplicate job name", error_texts.UPDATE.duplicate_name.format("Daily backup")),
         *BAD_FIELDS,
         Refusal(
@@ -322,6 +325,7 @@ EXECUTE_JOB = operation(
         )
     },
     refusals=[
+        *KEY_REFUSALS,
         Refusal(400, validation.JOB_EXPIRED, "This job has passed its end_date and was auto-paused."),
         Refusal(400, "Invalid payload", '"metadata" must be a JSON object.'),
         Refusal(400, "Invalid payload", github_names.BAD_DISPATCH_URL),

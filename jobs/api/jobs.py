@@ -1,5 +1,6 @@
 """Endpoints of jobs (contract, sections 6 and 8 to 10)."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authentication import caller
+from accounts.idempotency import idempotent
 from accounts.models import User
 from accounts.permissions import IsWriter
 from cronsched.api.errors import json_object, with_etag
@@ -33,6 +35,8 @@ from jobs.models import Job
 from jobs.targets import test_run
 
 READING = {"list", "export", "retrieve"}
+# As this API writes them.
+ENTITY_TAG = re.compile(r'"[0-9]{1,9}"')
 TRUE_WORDS = frozenset({"1", "true", "yes", "y", "on"})
 # What a multipart body holds besides the file: boundaries, headers, the other fields.
 MULTIPART_ALLOWANCE = 64 * 1024
@@ -74,21 +78,23 @@ class JobViewSet(APIViewSet):
 
     @describe.GET_JOB
     def retrieve(self, request: Request, job_id: str) -> Response:
-        return Response({"job": shown_job(job_id, timezone.now())})
+        return _tagged({"job": shown_job(job_id, timezone.now())})
 
     @describe.CREATE_JOB
+    @idempotent
     def create(self, request: Request) -> Response:
         now = database_now()
         job = services.create_job(json_object(request), by=caller(request), now=now)
-        return Response(_written("Job created successfully", job, now), status=201)
+        return _tagged(_written("Job created successfully", job, now), status=201)
 
     @describe.UPDATE_JOB
     def update(self, request: Request, job_id: str) -> Response:
         now = database_now()
         job = find_job(job_id)
         services.check_may(caller(request), job, "update")
-        job = services.update_job(job.pk, json_object(request), by=caller(request), now=now)
-        return Response(_written("Job updated successfully", job, now))
+        seen = _seen_revisions(request)
+        job = services.update_job(job.pk, json_object(request), by=caller(request), now=now, seen=seen)
+        return _tagged(_written("Job updated successfully", job, now))
 
     @describe.DELETE_JOB
     def destroy(self, request: Request, job_id: str) -> Response:
@@ -97,6 +103,7 @@ class JobViewSet(APIViewSet):
         return Response({"message": "Job deleted successfully", "deleted_job": deleted})
 
     @describe.EXECUTE_JOB
+    @idempotent
     def execute(self, request: Request, job_id: str) -> Response:
         now = database_now()
         job = find_job(job_id)
@@ -151,6 +158,22 @@ def _written(message: str, job: Job, now: datetime) -> dict[str, Any]:
     """Return the answer to a write: the job as it is stored now, and the doubts about its expression."""
     warnings = scheduling_options.warnings_of(job.cron_expression)
     return {"message": message, "job": shown_job(str(job.pk), now), "warnings": warnings}
+
+
+def _tagged(body: dict[str, Any], *, status: int = 200) -> Response:
+    """Return an answer with a job whose entity tag is the revision of its definition."""
+    return Response(body, status=status, headers={"ETag": f'"{body["job"]["revision"]}"'})
+
+
+def _seen_revisions(request: Request) -> set[int] | None:
+    """Return the revisions named in `If-Match`, None where every one will do (RFC 9110, section 13.1.1).
+
+    Weak tags and what is no tag of ours match nothing.
+    """
+    header = request.headers.get("If-Match")
+    if header is None or header.strip() == "*":
+        return None
+    return {int(tag[1:-1]) for part in header.split(",") if ENTITY_TAG.fullmatch(tag := part.strip())}
 
 
 def _uploaded_file(request: Request) -> "UploadedFile[bytes]":

@@ -1,6 +1,5 @@
 """Endpoints that pause and resume one job, with a reason (beyond the contract)."""
 
-from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers
@@ -14,8 +13,6 @@ from cronsched.api.errors import json_object
 from cronsched.api.openapi import Answer, Body, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.clock import database_now
-from cronsched.lib.errors import DomainError
-from cronsched.lib.input import payload, ranges
 from jobs import services
 from jobs.api import descriptions
 from jobs.api.descriptions import JOB, JOB_ID, JOBS
@@ -23,11 +20,10 @@ from jobs.api.lookup import JOB_NOT_FOUND, find_job, shown_job
 from jobs.api.serializers import ActedSerializer
 from jobs.models import OnResume
 from jobs.schedule import pauses
-from jobs.schedule.pauses import Terms
+from jobs.schedule.pauses import MAX_REASON, read_reason, read_terms
 
-MAX_REASON = 500
 NOT_YOURS = Refusal(403, "Insufficient permissions", "You can only update your own jobs")
-BAD_REASON = Refusal(400, "Invalid reason", f"reason must be at most {MAX_REASON} characters.")
+BAD_REASON = Refusal(400, "Invalid reason", pauses.REASON_TOO_LONG)
 
 
 class PauseSerializer(serializers.Serializer[Any]):
@@ -101,22 +97,3 @@ class PauseViewSet(APIViewSet):
         acted = services.resume_job(job.pk, by=caller(request), now=now, reason=read_reason(sent), missed=missed)
         message = "Job resumed" if acted.changed else "Job was active already"
         return Response({"message": message, "job": shown_job(job_id, now)})
-
-
-def read_reason(sent: dict[str, Any]) -> str:
-    """Return the reason in a body, blank for none. Raises `DomainError`."""
-    reason = payload.text(sent, "reason") or ""
-    if len(reason) > MAX_REASON:
-        raise DomainError("Invalid reason", BAD_REASON.message, field="reason")
-    return reason
-
-
-def read_terms(sent: dict[str, Any]) -> Terms:
-    """Return the terms of a pause in a body. Raises `DomainError`."""
-    on_resume = pauses.read_choice(sent.get("on_resume"), "on_resume", OnResume.SKIP)
-    return Terms(read_reason(sent), _until(sent), on_resume)
-
-
-def _until(sent: dict[str, Any]) -> datetime | None:
-    text = payload.text(sent, "until")
-    return None if text is None else ranges.read_instant(text, "until")

@@ -60,6 +60,7 @@ COLUMNS = (
     *OPTION_FIELDS,
     "request_options",
     "consecutive_failures",
+    "revision",
     "target_findings",
     "target_checked_at",
     "end_date",
@@ -146,6 +147,7 @@ def _job_object(
         "consecutive_failures": row["consecutive_failures"],
         "target_check": target_check(row["target_findings"], row["target_checked_at"]),
         "paused": paused,
+        "revision": row["revision"],
     }
 
 
@@ -407,6 +409,7 @@ class JobSerializer(Form):
     consecutive_failures = serializers.IntegerField(help_text="Runs that failed in a row, up to now.")
     target_check = TargetCheckSerializer(allow_null=True, help_text="What the last check of the target came to.")
     paused = PausedSerializer(allow_null=True, help_text="The pause the job is in; null where none is on record.")
+    revision = serializers.IntegerField(help_text="Counts the changes of the definition; the entity tag of the job.")
 
 
 class JobAnswerSerializer(Form):

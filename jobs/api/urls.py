@@ -2,6 +2,7 @@ from django.urls import URLPattern, URLResolver, path
 from rest_framework.parsers import MultiPartParser
 
 from jobs.api.audit import AuditViewSet, RevisionViewSet
+from jobs.api.bulk import BulkViewSet
 from jobs.api.cron_tools import CronToolsViewSet
 from jobs.api.executions import ExecutionViewSet, JobExecutionViewSet
 from jobs.api.github import GitHubWebhookViewSet
@@ -17,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/cron-preview", CronToolsViewSet.as_view({"post": "preview"})),
     path("jobs/test-run", JobViewSet.as_view({"post": "test_run"})),
     path("jobs/bulk-upload", JobViewSet.as_view({"post": "bulk_upload"}, parser_classes=[MultiPartParser])),
+    path("jobs/bulk", BulkViewSet.as_view({"post": "act"})),
     path("jobs/<str:job_id>", JobViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"})),
     path("jobs/<str:job_id>/execute", JobViewSet.as_view({"post": "execute"})),
     path("jobs/<str:job_id>/check-target", JobViewSet.as_view({"post": "check_target"})),

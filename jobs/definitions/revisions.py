@@ -151,3 +151,11 @@ def _undone(newest_first: Iterable[AuditEntry]) -> dict[str, Any]:
     for row in newest_first:
         values |= {name: before for name, (before, _) in row.changes.items()}
     return values
+
+
+def last_change(job: Job) -> str:
+    """Say who changed the job last and when."""
+    row = next(iter(of_job(job.pk)), None)
+    if row is None:
+        return f"The job was changed at {job.updated_at:%Y-%m-%d %H:%M:%S}Z."
+    return f"{row.actor_name} changed the job at {row.at:%Y-%m-%d %H:%M:%S}Z: {', '.join(row.changes)}."

@@ -1,6 +1,6 @@
 """Pauses: who paused a job, why and until when, and which of the runs it kept back are made up for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -9,6 +9,7 @@ from accounts.models import User
 from audit import origin
 from cronsched.lib.errors import DomainError
 from cronsched.lib.ids import known_id
+from cronsched.lib.input import payload, ranges
 from jobs import cron
 from jobs.models import Job, JobPause, OnResume
 from jobs.schedule import due
@@ -18,6 +19,8 @@ from jobs.schedule.scheduled_job import ScheduledJob
 # Runs that one resume may make up for. More of them are a burst that nobody wants.
 MAX_MADE_UP = 1000
 TOO_MANY = f'More than {MAX_MADE_UP} runs were kept back. Resume with "last" or "skip".'
+MAX_REASON = 500
+REASON_TOO_LONG = f"reason must be at most {MAX_REASON} characters."
 SYSTEM = "scheduler"
 
 
@@ -113,3 +116,19 @@ def read_batch(value: Any) -> UUID | None:
     if batch_id is None:
         raise DomainError("Invalid batch_id", "batch_id must be the id that a bulk pause returned.", field="batch_id")
     return batch_id
+
+
+def read_reason(sent: Mapping[str, Any]) -> str:
+    """Return the reason in a body, blank for none. Raises `DomainError`."""
+    reason = payload.text(sent, "reason") or ""
+    if len(reason) > MAX_REASON:
+        raise DomainError("Invalid reason", REASON_TOO_LONG, field="reason")
+    return reason
+
+
+def read_terms(sent: Mapping[str, Any]) -> Terms:
+    """Return the terms of a pause in a body. Raises `DomainError`."""
+    on_resume = read_choice(sent.get("on_resume"), "on_resume", OnResume.SKIP)
+    text = payload.text(sent, "until")
+    until = None if text is None else ranges.read_instant(text, "until")
+    return Terms(read_reason(sent), until, on_resume)
