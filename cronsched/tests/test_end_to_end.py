@@ -119,7 +119,11 @@ def service(tmp_path: Path, first_file: Path) -> Iterator[Service]:
 @pytest.fixture
 def newcomer(service: Service, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Somebody who types in the README's tour as printed, beside the test: both wait for the same minute."""
-    script = tour().replace("the password that was printed", ADMIN_PASSWORD).replace("localhost:5001", service.host)
+    script = (
+        tour()
+        .replace("the password that was printed", ADMIN_PASSWORD)
+        .replace("PORT=5001", f"PORT={service.host.rpartition(':')[2]}")
+    )
     script = script.replace(".venv/bin/python manage.py", f"{sys.executable} {ROOT}/manage.py")
     # Here a refusal ends the tour; a reader sees it on the screen.
     strict = 'set -euo pipefail; curl() { command curl --fail-with-body "$@"; }\n'
