@@ -1,7 +1,10 @@
 """What every test stands on: a known environment, a database as in production, seeded rows that survive a flush."""
 
+import atexit
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,9 @@ TEST_ENVIRONMENT = {
     "SECRET_KEY": "a-secret-for-tests-only-0123456789-abcdefghij",
     "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1,[::1]",
     "SCHEDULER_TIMEZONE": "Asia/Tokyo",
+    "JOURNAL_DIR": tempfile.mkdtemp(prefix="journals-"),
 }
+atexit.register(shutil.rmtree, TEST_ENVIRONMENT["JOURNAL_DIR"], ignore_errors=True)
 for variable in {*DOCUMENTED_VARIABLES} - {"DATABASE_URL"}:
     os.environ.pop(variable, None)
 os.environ.update(TEST_ENVIRONMENT)

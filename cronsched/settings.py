@@ -183,6 +183,9 @@ WEB_WORKERS = env.integer("WEB_WORKERS", 1 if DATABASES["default"]["ENGINE"].end
 # MariaDB and MySQL make no index with a condition; each of ours only saves time where it is made.
 SILENCED_SYSTEM_CHECKS = ["models.W037"] if DATABASES["default"]["ENGINE"].endswith("mysql") else []
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# Where each sending process keeps a journal of its own. systemd names the first folder.
+_STATE = env.text("STATE_DIRECTORY").partition(":")[0] or databases.sqlite_folder(DATABASES["default"]) or BASE_DIR
+JOURNAL_DIR = env.text("JOURNAL_DIR", str(Path(_STATE) / "cronsched-journal"))
 
 # --- Accounts and API ------------------------------------------------------------------------------------------------
 
@@ -328,11 +331,8 @@ UNFOLD: dict[str, Any] = {
 SCHEDULER_ENABLED = env.text("SCHEDULER_ENABLED", "true").lower() != "false"
 SCHEDULER_TIMEZONE = env.time_zone("SCHEDULER_TIMEZONE", "Asia/Tokyo")
 SCHEDULER_POLL_SECONDS = env.clamped("SCHEDULER_POLL_SECONDS", 60, low=10, high=300)
-MAX_IN_FLIGHT = env.integer("MAX_IN_FLIGHT", 1000, at_least=1, at_most=10000)
+MAX_IN_FLIGHT = env.integer("MAX_IN_FLIGHT", 2000, at_least=1, at_most=10000)
 PER_HOST_IN_FLIGHT = env.integer("PER_HOST_IN_FLIGHT", 0)
-# Each process needs room for one request at least, in all and to each host.
-_ROOM = min(MAX_IN_FLIGHT, PER_HOST_IN_FLIGHT or MAX_IN_FLIGHT)
-SEND_PROCESSES = min(_ROOM, env.integer("SEND_PROCESSES", min(2, env.processors()), at_least=1, at_most=64))
 DRAIN_TIMEOUT_SECONDS = env.integer("DRAIN_TIMEOUT_SECONDS", 30)
 MANUAL_RUN_WAIT_SECONDS = env.integer("MANUAL_RUN_WAIT_SECONDS", 20, at_least=1, at_most=28)
 # 0 keeps the history for ever.

@@ -12,11 +12,8 @@ from django.db.models import Q, QuerySet
 from cronsched.lib.chores import MayAct
 from cronsched.lib.db import batches
 from cronsched.lib.db.outages import piecewise
-from jobs.github import tracking
-from jobs.history import daily_counts
-from jobs.models import Job, JobExecution, Status
-from jobs.notices import events
-from notifications.services import notify
+from jobs.dispatch.unknown import call_unknown, write_unknown
+from jobs.models import JobExecution, Status
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +22,7 @@ BATCH = 500
 SWEEP_MARGIN = timedelta(seconds=30)
 # A running row without a deadline was written by hand.
 NO_DEADLINE = timedelta(hours=2)
-SENDER_GONE = "The sender died or lost the database while the request was out."
+SENDER_GONE = "The sender died or lost the database, and left no word on whether the request had left."
 
 
 def sweep(*, now: datetime, may_act: MayAct) -> int:
@@ -59,30 +56,15 @@ def _overdue(now: datetime) -> QuerySet[JobExecution]:
 
 
 def _sweep(ids: Sequence[UUID], *, now: datetime) -> int:
-    with transaction.atomic():
-        rows = _overdue(now).filter(pk__in=ids).select_related("job").order_by("id")
-        executions = list(batches.locked(rows))
-        for execution in executions:
-            execution.status, execution.reason, execution.completed_at = Status.UNKNOWN, SENDER_GONE, now
-        _call_unknown([execution.pk for execution in executions], now=now)
-        tracking.start_run_lookup(executions, now=now)
-        jobs = Job.objects.select_related("category", "pic_team").in_bulk({row.job_id for row in executions})
-        notify([events.unknown(jobs[row.job_id], row, now=now) for row in executions], now=now)
-    return len(executions)
+    return call_unknown(_overdue(now).filter(pk__in=ids), reason=SENDER_GONE, now=now)
 
 
 def _sweep_silently(ids: Sequence[UUID], *, now: datetime) -> int:
     """Call runs unknown without a word about them, where their job cannot be read: the row says it all the same."""
     with transaction.atomic():
         held = list(batches.locked(_overdue(now).filter(pk__in=ids)).values_list("pk", flat=True))
-        _call_unknown(held, now=now)
+        write_unknown(held, reason=SENDER_GONE, now=now)
     return len(held)
-
-
-def _call_unknown(ids: Sequence[UUID], *, now: datetime) -> None:
-    running = JobExecution.objects.filter(pk__in=ids, status=Status.RUNNING)
-    running.update(status=Status.UNKNOWN, reason=SENDER_GONE, completed_at=now)
-    daily_counts.add(daily_counts.of(JobExecution.objects.filter(pk__in=ids)))
 
 
 def _left_running(execution_id: UUID, error: Exception) -> int:

@@ -10,6 +10,7 @@ MariaDB      PyMySQL, READ COMMITTED (no gap locks between claimers), `utf8mb4_b
 
 import re
 import warnings
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,13 @@ def share_page_cache(config: dict[str, Any], *, threads: int) -> None:
     if config["ENGINE"].endswith("sqlite3"):
         share = max(LEAST_CACHE_KIB, SHARED_CACHE_KIB // threads)
         config["OPTIONS"]["init_command"] += f" PRAGMA cache_size=-{share};"
+
+
+def sqlite_folder(config: Mapping[str, Any]) -> str:
+    """Return the folder of a database file; blank for a server's database, or one in memory."""
+    name = str(config["NAME"])
+    is_file = config["ENGINE"].endswith("sqlite3") and name and ":memory:" not in name
+    return str(Path(name).absolute().parent) if is_file else ""
 
 
 def _require(driver: str) -> None:
