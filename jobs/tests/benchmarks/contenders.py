@@ -3,11 +3,12 @@
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ from django.db import connection
 from cronsched.tests.processes import ROOT, free_port
 from jobs.models import OPEN_STATUSES, Job, JobExecution, Status
 from jobs.tests.benchmarks.herd import Herd
-from jobs.tests.benchmarks.processes import process, scheduler
+from jobs.tests.benchmarks.processes import process, production, scheduler
 from jobs.tests.benchmarks.target import Target
 from jobs.tests.benchmarks.usage import processor_seconds
 from jobs.tests.factories import make_job
@@ -32,6 +33,22 @@ SCHEDULER_LIMIT_SECONDS = 120.0
 CELERY_LIMIT_SECONDS = 240.0
 CELERY = "jobs.tests.benchmarks.celery_side"
 CELERY_THREADS = 64
+
+# What sent before there was one loop: threads that grow, in two processes.
+EARLIER = "cbfbbe6"
+# In the earlier checkout: make the tables and the jobs.
+FILL = """
+import os, sys
+from datetime import datetime
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cronsched.settings")
+import django
+django.setup()
+from django.core.management import call_command
+from jobs.tests.benchmarks.contenders import insert_jobs
+call_command("migrate", verbosity=0)
+size, url, due = int(sys.argv[1]), sys.argv[2], datetime.fromisoformat(sys.argv[3])
+insert_jobs([f"{url}{number}" for number in range(size)], due_at=due)
+"""
 
 Contender = Callable[[int], Herd]
 
@@ -93,15 +110,28 @@ class Race:
         assert ended_well == size, (self._folder / "scheduler.log").read_text()
         return herd
 
+    def before(self, size: int) -> Herd:
+        """Let the scheduler of an earlier commit send, on a database of its own."""
+        database = self._folder / f"before-{time.time_ns()}.sqlite3"
+        due = next_minute(lead=20 + size / 1000)
+        root = unpacked(EARLIER, self._folder / "before")
+        environment = {**production(MAX_IN_FLIGHT="1000"), "DATABASE_URL": f"sqlite:///{database}"}
+        fill = [sys.executable, "-c", FILL, str(size), self._target.url("now", ""), due.isoformat()]
+        subprocess.run(fill, cwd=root, env=environment, check=True)
+        with process(["manage.py", "runscheduler"], self._folder / "before.log", environment, root=root) as pid:
+            herd = self._watch("before", size, due.timestamp(), [pid], SCHEDULER_LIMIT_SECONDS)
+            wait_for_rows(database, size, until=time.time() + 30)
+        return herd
+
     def pool(self, kind: str, width: int) -> Contender:
-        """Return a bare pool of `width` threads: through our own `client`, or through a `session` of requests."""
+        """Return a bare client with `width` requests out: our own, `requests`' session in threads, or aiohttp's."""
 
         def run(size: int) -> Herd:
             start = time.time() + 4
             arguments = [kind, str(width), str(size), self._target.url("now", ""), str(start)]
             command = [sys.executable, "-m", "jobs.tests.benchmarks.pools", *arguments]
             pool = subprocess.Popen(command, cwd=ROOT)
-            name = f"{kind}, {width} threads"
+            name = f"{kind}, {width}"
             herd = self._watch(name, size, start, [pool.pid], POOL_LIMIT_SECONDS)
             assert pool.wait() == 0
             return herd
@@ -147,6 +177,30 @@ class Race:
         used = sum(processor_seconds(pid) for pid in pids) - before
         time.sleep(AFTERMATH_SECONDS)
         return Herd(name, size, due_at, tuple(self._target.take()), used)
+
+
+def unpacked(commit: str, folder: Path) -> Path:
+    """Return a folder with the files of `commit`, out of this repository's history."""
+    if not folder.exists():
+        folder.mkdir()
+        archive = subprocess.run(["git", "-C", str(ROOT), "archive", commit], check=True, capture_output=True)
+        subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    return folder
+
+
+def has_commit(commit: str) -> bool:
+    """Whether this is a checkout with enough history."""
+    found = subprocess.run(["git", "-C", str(ROOT), "cat-file", "-e", f"{commit}^{{commit}}"], capture_output=True)
+    return found.returncode == 0
+
+
+def wait_for_rows(database: Path, number: int, *, until: float) -> None:
+    """Wait until so many executions in the SQLite file have succeeded."""
+    with closing(sqlite3.connect(database)) as found:
+        done = "SELECT COUNT(*) FROM job_executions WHERE status = 'success'"
+        while found.execute(done).fetchone()[0] < number:
+            assert time.time() < until, "the earlier scheduler did not record all"
+            time.sleep(0.2)
 
 
 @contextmanager

@@ -29,12 +29,12 @@ def production(**settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def process(command: Sequence[str], log: Path, environment: dict[str, str]) -> Iterator[int]:
+def process(command: Sequence[str], log: Path, environment: dict[str, str], *, root: Path = ROOT) -> Iterator[int]:
     """Run a Python module's `command` in the background, write its output to `log`, and yield its process id."""
     with log.open("ab") as output:
         started = subprocess.Popen(
             [sys.executable, *command],
-            cwd=ROOT,
+            cwd=root,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -1,21 +1,22 @@
-"""Thousands of webhooks due in the same minute: our scheduler beside bare pools and django-celery-beat, in one run.
+"""Thousands of webhooks due in the same minute: our scheduler beside its earlier self, bare clients and
+django-celery-beat, in one run.
 
 BENCH_SIZES   how many, default 1000,10000
 BENCH_ROUNDS  how often each contender runs, an odd number, default 3; the order turns round each time
-BENCH_AGAINST whom our scheduler runs against, default client,session,celery
+BENCH_AGAINST whom our scheduler runs against, default before,aiohttp,client,session,celery
 """
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
-from jobs.tests.benchmarks.contenders import Contender, Race
+from jobs.tests.benchmarks.contenders import EARLIER, Contender, Race, has_commit
 from jobs.tests.benchmarks.herd import Herd, middle, ratio
 from jobs.tests.benchmarks.lateness import draw
-from jobs.tests.benchmarks.report import WRITE, Figures, at_least, picture, size, verdict
+from jobs.tests.benchmarks.report import WRITE, Figures, at_least, at_most, picture, size, verdict
 from jobs.tests.benchmarks.target import Target
 from jobs.tests.benchmarks.usage import processor_seconds
 
@@ -23,25 +24,35 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.django_db(transaction=True)]
 
 ROUNDS = size("BENCH_ROUNDS", "3")[0]
 assert ROUNDS % 2, "an even number of rounds has no run in the middle"
-AGAINST = os.environ.get("BENCH_AGAINST", "client,session,celery").split(",")
-WIDTH = settings.MAX_IN_FLIGHT
-# While targets answer at once a bare pool is quickest with few threads.
-NARROW = 32
+AGAINST = os.environ.get("BENCH_AGAINST", "before,aiohttp,client,session,celery").split(",")
+WIDTH = 64
 DRAWN = 10_000
 
 # Contender -> how many times as fast as it the scheduler is to be.
 BARS = {
-    f"client, {WIDTH} threads": 0.9,
-    f"client, {NARROW} threads": 0.9,
-    f"session, {WIDTH} threads": 0.65,
-    f"session, {NARROW} threads": 0.65,
+    "before": 2.0,
+    f"aiohttp, {WIDTH}": 0.7,
+    f"client, {WIDTH}": 0.65,
+    f"session, {WIDTH}": 0.9,
     "celery": 4.0,
 }
+# Microseconds of a processor that a request may cost, with all that is recorded about it.
+PROCESSOR_EACH = 150
 
 
 def contenders(race: Race) -> list[Contender]:
-    pools = [race.pool(kind, width) for kind in ("client", "session") if kind in AGAINST for width in (WIDTH, NARROW)]
-    return [race.scheduler, *pools, *([race.celery] if "celery" in AGAINST and shutil.which("redis-server") else [])]
+    found = {
+        "before": race.before if has_commit(EARLIER) else None,
+        "aiohttp": race.pool("aiohttp", WIDTH) if has_aiohttp() else None,
+        "client": race.pool("client", WIDTH),
+        "session": race.pool("session", WIDTH),
+        "celery": race.celery if shutil.which("redis-server") else None,
+    }
+    return [race.scheduler, *(found[name] for name in AGAINST if found[name])]
+
+
+def has_aiohttp() -> bool:
+    return all(find_spec(name) for name in ("aiohttp", "uvloop"))
 
 
 @pytest.mark.parametrize("herd_size", size("BENCH_SIZES", "1000,10000"))
@@ -80,6 +91,8 @@ def test_a_herd_in_one_minute(herd_size: int, target: Target, tmp_path: Path) ->
         times = ratio(ours, rounds[name])
         figures.add(*row(rounds[name]), f"{times:.2f}x", f"{bar}x", at_least(times, bar))
     figures.publish()
+    each = middle(ours).processor_seconds / herd_size * 1e6
+    print(f"A request cost {each:.0f} us of a processor: {at_most(each, PROCESSOR_EACH)} ({PROCESSOR_EACH}).")
     requests = sum(len(herd.arrivals) for herds in [ours, *rounds.values()] for herd in herds)
     used = (processor_seconds(target.pid) - before) / requests
     print(f"The target used {used * 1e6:.0f} us of a processor per request.")
