@@ -91,6 +91,18 @@ def check_older_variables(**_: Any) -> Messages:
 
 
 @register(TAG)
+def check_send_processes(**_: Any) -> Messages:
+    """Name what the environment still sets for the worker processes that a scheduler used to have."""
+    return _say(
+        bool(env.text("SEND_PROCESSES")),
+        Warning,
+        "W009",
+        "SEND_PROCESSES no longer has an effect: a scheduler is one process, which sends everything on one loop.",
+        "Remove it from the environment. MAX_IN_FLIGHT says how much may be out at the same time.",
+    )
+
+
+@register(TAG)
 def check_variables_of_others(**_: Any) -> Messages:
     """Name what the environment sets for the service this one replaces, which is not read here."""
     left = sorted(name for name in os.environ if name.startswith("FASTAPI_") or name == "TESTING")

@@ -13,7 +13,6 @@ _SETTINGS = frozenset(
         "EXTRA_CA_FILE",
         "MAX_IN_FLIGHT",
         "MAX_RESPONSE_BYTES",
-        "PER_HOST_IN_FLIGHT",
         "WEBHOOK_ALLOWED_CIDRS",
         "WEBHOOK_ALLOW_PRIVATE_NETWORKS",
     }
@@ -29,7 +28,6 @@ def http_client() -> HTTPClient:
     policy = ClientPolicy(
         addresses=rules,
         max_body=settings.MAX_RESPONSE_BYTES,
-        per_host=settings.PER_HOST_IN_FLIGHT,
         idle_connections=settings.MAX_IN_FLIGHT,
         user_agent=f"cronsched/{settings.VERSION}",
         ca_file=settings.EXTRA_CA_FILE or None,

@@ -25,7 +25,7 @@ MAY_IMPORT = {
 # `package.module` is a room of its own where it stands on another line than its package.
 JOBS_ORDER = (
     {"calendar", "cron", "executors", "models"},
-    {"definitions", "github", "history", "notices", "schedule"},
+    {"definitions", "github", "history", "notices", "schedule", "targets.limits"},
     {"dispatch", "github.tracking", "scheduler.claim", "targets"},
     {"bulk_acts", "end_dates", "importing", "services"},
     {"chores", "scheduler"},

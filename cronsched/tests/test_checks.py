@@ -46,6 +46,11 @@ def test_variables_of_the_older_lock_are_named_as_ignored(name, monkeypatch):
     assert found() == ["W007"]
 
 
+def test_the_number_of_worker_processes_is_named_as_ignored(monkeypatch):
+    monkeypatch.setenv("SEND_PROCESSES", "2")
+    assert found() == ["W009"]
+
+
 @pytest.mark.parametrize("name", ["FASTAPI_LOG_FILE", "FASTAPI_DATABASE_URL", "TESTING"])
 def test_variables_of_the_older_service_are_named_as_ignored(name, monkeypatch):
     monkeypatch.setenv(name, "1")

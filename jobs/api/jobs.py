@@ -32,6 +32,7 @@ from jobs.importing.csv_file import read_table
 from jobs.importing.file_options import FileOptions, read_options
 from jobs.importing.writer import import_jobs
 from jobs.models import Job
+from jobs.schedule.scheduled_job import owner_key
 from jobs.targets import test_run
 
 READING = {"list", "export", "retrieve"}
@@ -143,7 +144,7 @@ class JobViewSet(APIViewSet):
 
     @describe.TEST_RUN
     def test_run(self, request: Request) -> Response:
-        return Response(test_run.try_target(json_object(request), now=timezone.now()))
+        return Response(test_run.try_target(json_object(request), owner=owner_key(request.user.pk), now=timezone.now()))
 
     @describe.BULK_UPLOAD
     def bulk_upload(self, request: Request) -> Response:

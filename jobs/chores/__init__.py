@@ -5,6 +5,7 @@ what they are about, and are only named.
 from cronsched.lib.chores import CronChore, IntervalChore
 from jobs import services
 from jobs.chores import prune_history, sweep
+from jobs.dispatch import replay
 from jobs.end_dates import renewal
 from jobs.end_dates.reminders import maintain_end_dates
 from jobs.github import rate_limits, tracking
@@ -14,6 +15,7 @@ from jobs.targets import checks
 
 CHORES = [
     IntervalChore("sweep", 10, lambda now, may_act: sweep.sweep(now=now, may_act=may_act), at_once=True),
+    IntervalChore("replay", 2, lambda now, may_act: replay.replay_dead_senders(now=now), at_once=True),
     # How often runs at GitHub are looked through for those due to be polled, and targets for those still unchecked.
     IntervalChore("follow", 2, lambda now, may_act: tracking.follow(now=now, may_act=may_act), executor="targets"),
     IntervalChore(

@@ -9,7 +9,7 @@ A row belongs to the sender whose token it carries: only that one may say what b
 the one-row case is a manual run.
 """
 
-from jobs.dispatch.attempt import Prepared, Result, execute, prepare
+from jobs.dispatch.attempt import Prepared, Result, execute, prepare, submit
 from jobs.dispatch.manual import queue_run, run_manually
 from jobs.dispatch.record import record, record_each
 from jobs.dispatch.start import acquire_dispatch_slots, fail_unsent, out_of_turn, planned_row, running_row, start
@@ -29,4 +29,5 @@ __all__ = [
     "run_manually",
     "running_row",
     "start",
+    "submit",
 ]

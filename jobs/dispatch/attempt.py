@@ -1,8 +1,11 @@
 """One attempt: the request it sends, put together from a job's definition, and what became of it."""
 
 import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,11 +16,14 @@ from jobs.dispatch import executors
 from jobs.dispatch.executors import NoTarget, Request, Unsendable
 from jobs.executors.base import Outcome, Run, shown_url
 from jobs.executors.rules import SuccessRule
-from jobs.executors.webhook import WebhookRequest
+from jobs.executors.webhook import Send, WebhookRequest
 from jobs.github import GitHubRequest, ref_of_run
 from jobs.schedule.scheduled_job import Overrides, ScheduledJob
 
 logger = logging.getLogger(__name__)
+
+# Dispatches leave about once a second, and may look for their runs for some seconds.
+THREADS = 8
 
 
 class Prepared(NamedTuple):
@@ -104,12 +110,42 @@ def _with_options(request: WebhookRequest, job: ScheduledJob) -> Request:
 
 
 def execute(prepared: Prepared) -> Outcome:
-    """Call out once. Never raises: whatever goes wrong is an outcome, or the row would wait for it for ever."""
+    """Call out once and wait for what comes of it. Never raises: whatever goes wrong is an outcome."""
+    return _outcome(prepared, lambda: executors.run(prepared.request))
+
+
+def submit(prepared: Prepared, done: Callable[[Outcome], None]) -> None:
+    """Call out once and have `done` told what came of it, in another thread. Never raises.
+
+    Webhooks share the one loop of the HTTP client. What has to wait in between, as a dispatch that looks for its run
+    may, has a thread; so has what cannot even be put together.
+    """
+    request = prepared.request
+    send: Send | None = None
+    if isinstance(request, WebhookRequest):
+        try:
+            send = executors.webhook_sender(request)
+        except Exception:
+            # It fails again in the thread, where that becomes an outcome.
+            logger.debug("Execution %s cannot be put together", prepared.execution_id, exc_info=True)
+    if send is None:
+        _threads().submit(lambda: done(execute(prepared)))
+    else:
+        send(lambda find: done(_outcome(prepared, find)))
+
+
+def _outcome(prepared: Prepared, find: Callable[[], Outcome]) -> Outcome:
+    """Return what `find` says. Our own error is an outcome as well, or the row would wait for one for ever."""
     try:
-        return executors.run(prepared.request)
+        return find()
     except Exception:
-        # An executor's own bug. The traceback belongs to the log, the row says that it was not the target.
+        # The traceback belongs to the log, the row says that it was not the target.
         logger.exception("Execution %s ended in an internal error", prepared.execution_id)
         job = prepared.job
         message = "Request failed: internal error"
         return Outcome("failed", job.execution_type, job.target, error_message=message, request_sent=True)
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="dispatch")

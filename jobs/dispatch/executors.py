@@ -12,7 +12,7 @@ from typing import Any
 from cronsched.http_client import http_client
 from jobs.executors import webhook
 from jobs.executors.base import Failure, Finding, Outcome, Run, invalid, shown_url
-from jobs.executors.webhook import WebhookExecutor, WebhookRequest
+from jobs.executors.webhook import Send, WebhookExecutor, WebhookRequest
 from jobs.github import GitHubCheck, GitHubExecutor, GitHubRequest, ref_of_run, ref_of_test_run
 from jobs.github.configured import github, has_github_credential
 from jobs.github.dispatch import snapshot as github_snapshot
@@ -70,6 +70,11 @@ def run(request: Request) -> Outcome:
             return Outcome("failed", None, None, error_message=message, failure=Failure.NO_TARGET, reason=message)
         case Unsendable():
             return invalid(request.reason, execution_type=request.execution_type, target=request.target)
+
+
+def webhook_sender(request: WebhookRequest) -> Send:
+    """Return what sends `request` without waiting. Raises ValueError where it cannot be put together."""
+    return WebhookExecutor(http_client()).sender(request)
 
 
 def check(request: Request, *, now: datetime, timeout: timedelta) -> list[Finding]:

@@ -5,25 +5,30 @@ import math
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
 
+from cronsched.lib import failpoints
 from cronsched.lib.clock import uptime
 from cronsched.lib.db import batches
 from cronsched.lib.db.deadlocks import retried
 from cronsched.lib.db.outages import KEEP_SECONDS, RETRY_SECONDS, UNREACHABLE, first_line
+from cronsched.lib.draining import on_drain
 from cronsched.lib.errors import TooManyRequests
 from cronsched.lib.ids import uuid7
 from jobs.dispatch import blocking_requests
 from jobs.dispatch.attempt import Prepared, Result, execute, prepare
+from jobs.dispatch.journal import Journal
 from jobs.dispatch.record import record_each
 from jobs.dispatch.start import acquire_dispatch_slots, running_row
 from jobs.github import rate_limits
 from jobs.models import Job, JobExecution, Status, TriggerType
 from jobs.schedule.due import NewExecution, insert_executions
 from jobs.schedule.scheduled_job import Overrides, ScheduledJob
+from jobs.targets.limits import Wanted, limiter, origin_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +38,51 @@ IN_FLIGHT = 64
 _slots = threading.BoundedSemaphore(IN_FLIGHT)
 
 
+class _Sender:
+    """What the manual runs of a process share: their token, its journal, and how many of them are not over."""
+
+    def __init__(self) -> None:
+        self.token = uuid4()
+        self.journal = Journal(self.token)
+        self._changed = threading.Condition()
+        self._running = 0
+
+    def begin(self) -> None:
+        with self._changed:
+            self._running += 1
+
+    def end(self) -> None:
+        with self._changed:
+            self._running -= 1
+            self._changed.notify_all()
+
+    def drain(self, seconds: float) -> None:
+        """Wait until all are over and written. What is not then stands in the journal, for a scheduler of this host."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._running, seconds):
+                logger.warning("%d manual runs are not over at the end", self._running)
+        self.journal.close()
+
+
+@lru_cache(maxsize=1)
+def _sender() -> _Sender:
+    return _Sender()
+
+
+@on_drain
+def drain(seconds: float) -> None:
+    """Let the manual runs of this process finish for so many seconds."""
+    if _sender.cache_info().currsize:
+        _sender().drain(seconds)
+
+
 def run_manually(job: Job, *, overrides: Overrides | None, now: datetime) -> JobExecution:
     """Run `job` in this process and return its execution: final, or as it is when the bounded wait ends.
 
     Works without a scheduler. After the wait the run goes on and is recorded by its own thread. Where this process
-    has too many such runs out, no thread for one more, or its turn at GitHub is too far away, the run is queued for the
-    leader instead; one with a token of its own waits here for its turn, because the token is stored nowhere.
+    has too many such runs out, no place in flight for its owner or host, no thread for one more, or its turn at GitHub
+    is too far away, the run is queued for the leader instead; one with a token of its own waits here for its turn,
+    because the token is stored nowhere.
 
     Raises `Job.DoesNotExist` for a job that is gone meanwhile, `TooManyRequests` where the run can neither leave nor be
     queued.
@@ -56,7 +100,7 @@ def _run(job: Job, overrides: Overrides | None, *, now: datetime, patience: floa
     has_token = overrides is not None and overrides.github_token is not None
     has_slot = _slots.acquire(timeout=patience if has_token else 0)
     run = _ManualRun(job.pk, overrides, now=now, give_back_slot=_slots.release)
-    if not (has_slot and run.starts()):
+    if not (has_slot and run.starts() and run.has_place(job, within=patience / 2)):
         if has_token:
             raise TooManyRequests(
                 "Too many runs are out at the moment. Try again.", retry_after=blocking_requests.BUSY_SECONDS
@@ -126,7 +170,7 @@ class _ManualRun:
         self.execution_id = uuid7()
         self._job_id = job_id
         self._overrides = overrides
-        self._sender = uuid4()
+        self._sender = _sender()
         self._made = now, uptime()
         self._give_back_slot = give_back_slot
         self._prepared: Prepared | None = None
@@ -142,13 +186,25 @@ class _ManualRun:
 
         Before the row is written: a row that says it is running would have nobody to run it.
         """
+        self._sender.begin()
         try:
             threading.Thread(target=self._run, name="manual run", daemon=True).start()
         except RuntimeError as error:
+            self._sender.end()
             self._give_back_slot()
             logger.warning("A manual run found no thread: %s", error)
             return False
         return True
+
+    def has_place(self, job: Job, *, within: float) -> bool:
+        """Take a place in flight; where there is none in so many seconds, let the thread end."""
+        definition = ScheduledJob(**{name: getattr(job, name) for name in ScheduledJob._fields})
+        target = definition.overridden(self._overrides).target if self._overrides else definition.target
+        wanted = Wanted(definition.owner, origin_of(target))
+        if limiter().take_within(within, self.execution_id, wanted):
+            return True
+        self.go(has_row=False)
+        return False
 
     def go(self, *, has_row: bool) -> None:
         """Let the thread call out, or end where there is no row that may leave."""
@@ -167,7 +223,9 @@ class _ManualRun:
             prepared = prepare(self.execution_id, facts, fire_time=None, overrides=self._overrides)
             leaving, turns = acquire_dispatch_slots([prepared], now=now)
             for self._prepared in leaving:
-                row = running_row(self._prepared, sender=self._sender, now=now, overrides=stored)
+                has_token = self._overrides is not None and self._overrides.github_token is not None
+                self._sender.journal.taken([self.execution_id], lone=has_token)
+                row = running_row(self._prepared, sender=self._sender.token, now=now, overrides=stored)
                 insert_executions([row], trigger=TriggerType.MANUAL, now=now)
         return turns.get(self.execution_id)
 
@@ -178,16 +236,27 @@ class _ManualRun:
                 self._execute()
         finally:
             connection.close()
+            limiter().leave([self.execution_id])
             self._give_back_slot()
+            self._sender.end()
 
     def _execute(self) -> None:
         """Call out, and record what the caller has not."""
         assert self._prepared
-        self._result = Result(self._prepared, execute(self._prepared), self._now())
+        journal = self._sender.journal
+        journal.sent([self.execution_id])
+        failpoints.reach("before-send")
+        outcome = execute(self._prepared)
+        failpoints.reach("after-send")
+        result = Result(self._prepared, outcome, self._now())
+        journal.answered(result)
+        journal.flush()
+        limiter().leave([self.execution_id])
+        self._result = result
         self._arrived.set()
         self._caller_left.wait()
         if not self._is_recorded:
-            self._record_in_the_end(self._result)
+            self._record_in_the_end(result)
 
     def wait(self, seconds: float) -> None:
         """Wait for the outcome and record it; after `seconds`, or if it is refused, leave that to the thread."""
@@ -218,7 +287,8 @@ class _ManualRun:
 
     @retried
     def _record(self, result: Result) -> None:
-        record_each([result], sender=self._sender, now=result.completed_at)
+        record_each([result], sender=self._sender.token, now=result.completed_at)
+        self._sender.journal.settled([self.execution_id])
 
     def _warn(self, error: Exception) -> None:
         logger.warning("The outcome of execution %s waits for the database: %s", self.execution_id, first_line(error))

@@ -1,9 +1,9 @@
 """Queued to running: rows are taken for a sender, and only what is committed may leave."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -13,7 +13,7 @@ from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Column, IdIn, Kind
 from jobs.dispatch import executors
 from jobs.dispatch.attempt import Prepared, prepare
-from jobs.dispatch.executors import snapshot, target_of
+from jobs.dispatch.executors import NoTarget, Unsendable, snapshot, target_of
 from jobs.executors.base import storable
 from jobs.github import GitHubRequest, rate_limits, tracking
 from jobs.history import daily_counts
@@ -33,6 +33,8 @@ STARTED = (
     Column("status", Kind.TEXT),
     Column("sender", Kind.UUID),
 )
+# What a run may wait for a place at least, however little lateness its job allows.
+SHORTEST_WAIT = timedelta(minutes=1)
 PLANNED = (Column("id", Kind.UUID), Column("not_before", Kind.INSTANT))
 
 
@@ -43,6 +45,7 @@ class _Queued(NamedTuple):
     attempt: int
     trigger_type: str
     scheduled_for: datetime | None
+    queued_at: datetime
     started_at: datetime
     earlier_attempts: list[Any]
     overrides: dict[str, Any] | None
@@ -64,11 +67,18 @@ class _Queued(NamedTuple):
         return self.status == Status.QUEUED and (self.not_before is None or self.not_before <= now)
 
 
-def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list[Prepared]:
+def start(
+    execution_ids: Iterable[UUID],
+    *,
+    sender: UUID,
+    now: datetime,
+    taking: Callable[[list[UUID]], None] = lambda ids: None,
+) -> list[Prepared]:
     """Take the queued ones of `execution_ids` for `sender` and return what may be sent.
 
-    Rows that another took, that wait for their time or whose row or job somebody holds at the moment are left out
-    without a word. Scheduled runs of a paused job are settled instead.
+    `taking` is told which before that is committed. What could not start in time is among them, as a request that
+    fails with that reason: it is never sent. Rows that another took, that wait for their time or whose row or job
+    somebody holds at the moment are left out without a word. Scheduled runs of a paused job are settled instead.
     """
     with transaction.atomic(durable=True):
         rows = _lock_ready(set(execution_ids), now)
@@ -83,8 +93,11 @@ def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list
             item = prepare(
                 row.id, job, fire_time=row.scheduled_for, attempt=row.attempt, overrides=row.stored_overrides
             )
+            if is_too_late(row, overlap=job.overlap, grace_seconds=job.misfire_grace_seconds, now=now):
+                item = _too_late(item)
             ready_now.append((item, row.started_at if row.has_left else now))
         prepared, turns = acquire_dispatch_slots([item for item, _ in ready_now], now=now)
+        taking([item.execution_id for item in prepared])
         updates = [_started(item, at, sender, now) for item, at in ready_now if item.execution_id not in turns]
         _write_queued(STARTED, updates)
         _write_queued(PLANNED, list(turns.items()))
@@ -92,6 +105,38 @@ def start(execution_ids: Iterable[UUID], *, sender: UUID, now: datetime) -> list
         if stopped:
             give_up(JobExecution.objects.filter(id__in=stopped), reason=PAUSED, now=now)
     return prepared
+
+
+class _MayWait(Protocol):
+    @property
+    def trigger_type(self) -> str: ...
+    @property
+    def queued_at(self) -> datetime: ...
+    @property
+    def not_before(self) -> datetime | None: ...
+
+
+def is_too_late(row: _MayWait, *, overlap: str, grace_seconds: int, now: datetime) -> bool:
+    """Whether a queued row has waited for a place for longer than it may, from when it might have started.
+
+    A run that queues behind others of its job waits for them, not for a place.
+    """
+    if overlap == Overlap.QUEUE and row.trigger_type == TriggerType.SCHEDULED:
+        return False
+    return now - max(row.queued_at, row.not_before or row.queued_at) > _start_within(grace_seconds)
+
+
+def _start_within(grace_seconds: int) -> timedelta:
+    return max(timedelta(seconds=grace_seconds), SHORTEST_WAIT)
+
+
+def _too_late(item: Prepared) -> Prepared:
+    if isinstance(item.request, NoTarget):
+        return item
+    kind, target = target_of(item.request)
+    seconds = _start_within(item.job.misfire_grace_seconds).total_seconds()
+    reason = f"it could not be started within {seconds:g} s: there was no place in flight for it, or no scheduler"
+    return item._replace(request=Unsendable(kind or "", target or "", reason))
 
 
 def _lock_ready(ids: Set[UUID], now: datetime) -> list[tuple[_Queued, ScheduledJob]]:

@@ -124,7 +124,10 @@ def invalid(reason: str, *, execution_type: str, target: str) -> Outcome:
 
 def storable(text: str, length: int | None = None) -> str:
     """Return the first `length` characters without what a database refuses: NUL and lone surrogates."""
-    return text[:length].replace("\x00", "").encode("utf-8", "replace").decode()
+    text = text[:length]
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def shown_url(url: str) -> str:

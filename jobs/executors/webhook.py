@@ -57,6 +57,10 @@ class WebhookRequest:
         return self.method or (HTTPMethod.POST if self.metadata or self.body else HTTPMethod.GET)
 
 
+# Sends a request, and calls what it is given in the client's thread with what finds out what came of it.
+Send = Callable[[Callable[[Callable[[], Outcome]], None]], None]
+
+
 class WebhookExecutor:
     """Sends a webhook once. A redirect is no success and is not followed."""
 
@@ -65,6 +69,7 @@ class WebhookExecutor:
         self._clock = clock
 
     def run(self, request: WebhookRequest) -> Outcome:
+        """Send `request` and wait for what comes of it."""
         try:
             out = self._out(request)
         except ValueError as error:
@@ -72,8 +77,13 @@ class WebhookExecutor:
         try:
             answer = self._client.send(out)
         except RequestError as error:
-            return unanswered(error, execution_type=EXECUTION_TYPE, target=shown_url(request.url))
+            return self._outcome(request, error)
         return self._outcome(request, answer)
+
+    def sender(self, request: WebhookRequest) -> Send:
+        """Put `request` together and return what sends it. Raises ValueError where it cannot be put together."""
+        out = self._out(request)
+        return lambda done: self._client.submit(out, lambda result: done(lambda: self._outcome(request, result)))
 
     def _out(self, request: WebhookRequest) -> OutgoingRequest:
         """Raises ValueError where the request cannot be put together."""
@@ -105,7 +115,9 @@ class WebhookExecutor:
             )
         return headers
 
-    def _outcome(self, request: WebhookRequest, answer: Response) -> Outcome:
+    def _outcome(self, request: WebhookRequest, answer: Response | RequestError) -> Outcome:
+        if isinstance(answer, RequestError):
+            return unanswered(answer, execution_type=EXECUTION_TYPE, target=shown_url(request.url))
         complaint = _complaint(request.success, answer)
         secrets = [*request.secret_headers.values(), *request.signing_secrets, *_credentials(request.url)]
         return Outcome(

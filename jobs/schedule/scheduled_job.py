@@ -38,6 +38,11 @@ class Overrides:
         return values or None
 
 
+def owner_key(created_by_id: Any, pic_team_id: Any = None) -> str:
+    """Return by what places in flight are shared out: an account, or the team of a job that belongs to none."""
+    return f"user {created_by_id}" if created_by_id else f"team {pic_team_id}"
+
+
 class ScheduledJob(NamedTuple):
     """A job's definition as it stands in the row, in the order of `ScheduledJob._fields`."""
 
@@ -64,6 +69,8 @@ class ScheduledJob(NamedTuple):
     request_options: dict[str, Any]
     # As stored: opened only when a request is put together.
     sealed_secrets: str | None
+    created_by_id: Any = None
+    pic_team_id: Any = None
 
     @classmethod
     def read(cls, jobs: QuerySet[Job]) -> list[Self]:
@@ -73,6 +80,11 @@ class ScheduledJob(NamedTuple):
     def timing(self) -> tuple[Any, ...]:
         """What jobs that fire together have in common, as a key."""
         return self[1:7]
+
+    @property
+    def owner(self) -> str:
+        """Who shares places in flight with others: the job's owner, or its team where it has none."""
+        return owner_key(self.created_by_id, self.pic_team_id)
 
     @property
     def zone_name(self) -> str:

@@ -14,22 +14,23 @@ The rows are the truth
     So two processes that both believe they lead waste work and do no harm. Nothing else protects the rows, and nothing
     else has to.
 
-One pass (`sender`, `feed`, each whole second)
+One pass (`producer`, each whole second)
     claim    due jobs, by index, in batches: lock, decide (`jobs.schedule.plan`), insert the executions, move the jobs
-             on; one transaction. What finds room in the send pool goes in as `running` at once, the rest as `queued`.
+             on; one transaction. What finds a place in flight goes in as `running` at once, the rest as `queued`.
     start    queued rows whose time has come become `running`, with their definition as it is then. One transaction.
-    send     threads that hold no connection and no model (`send`); they were given only rows that are committed.
-    record   outcomes in batches, with notices and counts; one transaction (`record`).
+    send     the one loop of the HTTP client; it was given only rows that are committed, and knows no database
+             (`pool`). Each request is in the sender's journal before it leaves, and its answer when it is there.
+    record   outcomes in batches, with notices and counts; one transaction (`recorder`).
 
     The first pass after a change of leader is the catch-up: what is due is due, whoever was away. There is no other
     mechanism, no list in memory that has to be rebuilt, and no second copy of the schedule that could differ.
 
-Who helps (`workers`)
-    Python computes on one processor per process. Where a pass finds more than one batch it calls the scheduler's
-    worker processes, which make passes of the same kind as long as the leader's term is trusted. Each has a token, a
-    pool and a recorder of its own; the statements on the rows keep them apart. Each claims no more than it sends soon,
-    so that none holds what another could be sending. A process between, the nursery, forks them and replaces those that
-    die.
+Who may send how much (`jobs.targets.limits`)
+    Places in flight are shared out among owners and origins. A hanging target fills its owner's share and no more.
+
+Where it is sent (`backends`)
+    A backend takes rows that are committed as `queued`. The local one is this process: one thread with the loop, one
+    that claims, one that records. Another `runscheduler` on the host stands by.
 
 Who leads (`lease`, `runner`)
     One row with holder, fence and seq. A standby takes over when the row stood still for 15 s by its own clock that
@@ -38,15 +39,12 @@ Who leads (`lease`, `runner`)
 
 What happens when
     killed before the claim commits     nothing happened; the next leader finds the jobs due.
-    killed after it, before the send    rows are `running` and nobody sent them. They become `unknown`: from the
-                                        outside this cannot be told from a request that left, and sending it again
-                                        could make it two.
-    killed after the send               the same, and for the same reason.
-    killed before the record            the same. At most the last seconds of outcomes are lost (`record`).
-    a worker killed                     what it had sent becomes `unknown`; another takes its place at once, or
-                                        after a growing delay where one after the other dies.
-    the nursery killed                  workers go on, and are not replaced any more until a restart.
-    its scheduler killed                a worker finishes and records what it has sent, claims nothing more, and ends.
+    killed after it, before the send    the journal says that it was taken and not sent: it is queued again, and sent
+                                        by the next.
+    killed while the request was out    unknown: from the outside this cannot be told from a request that arrived, and
+                                        sending it again could make it two. The journal says which these are.
+    killed before the record            the journal has the answer, which is recorded by whoever finds it.
+    its host gone, its journal lost     rows are `running` and nobody can tell more: unknown, after their deadline.
     stopped, then continued             its lease is gone, and it notices before it claims. What it had started it
                                         sends and records: those rows are its own.
     SIGTERM                             claims end, the lease is handed over at once, requests in flight get the drain

@@ -53,11 +53,21 @@ class Claimed(NamedTuple):
 
 NOTHING = Claimed(0, [], 0, [], 0)
 
-# Takes a place for an execution with that target; False where it has to wait.
-Admit = Callable[[UUID, str | None], bool]
+# Takes a place for an execution of a job; False where it has to wait.
+Admit = Callable[[UUID, ScheduledJob], bool]
+# Is told which executions are about to be committed as running.
+Taking = Callable[[list[UUID]], None]
 
 
-def claim_due(*, now: datetime, limit: int, admit: Admit, sender: UUID, among: Sequence[UUID] | None = None) -> Claimed:
+def claim_due(
+    *,
+    now: datetime,
+    limit: int,
+    admit: Admit,
+    sender: UUID,
+    taking: Taking = lambda ids: None,
+    among: Sequence[UUID] | None = None,
+) -> Claimed:
     """Claim up to `limit` due jobs, oldest first; with `among`, only of these.
 
     Fewer than `limit` means that nothing more is due, or that somebody else is at the rest. Rows that `admit` lets in
@@ -66,7 +76,7 @@ def claim_due(*, now: datetime, limit: int, admit: Admit, sender: UUID, among: S
     due = Job.objects.due(now) if among is None else Job.objects.due(now).filter(IdIn("id", among))
     with transaction.atomic(durable=True):
         facts = ScheduledJob.read(batches.locked(due)[:limit])
-        return _claim(facts, now=now, admit=admit, sender=sender)
+        return _claim(facts, now=now, admit=admit, sender=sender, taking=taking)
 
 
 def claim_piecewise(claim: Callable[[Sequence[UUID]], Claimed], *, now: datetime, limit: int) -> Claimed:
@@ -99,14 +109,14 @@ def can_be_rescheduled(job_id: UUID, *, now: datetime) -> bool:
             jobs = ScheduledJob.read(Job.objects.filter(id__in=ids))
             batch = plan_due_jobs((job._replace(next_fire_at=now) for job in jobs), now=now)
             batch.runs = [PlannedRun(job, now, None, can_start=True) for job in jobs]
-            _carry_out(batch, now=now, admit=lambda *_: True, sender=uuid7())
+            _carry_out(batch, now=now, admit=lambda *_: True, sender=uuid7(), taking=lambda ids: None)
             transaction.set_rollback(True)
         return True
 
     return all(piecewise([job_id], claim, lambda *_: False))
 
 
-def rehearse() -> None:
+def warm_up() -> None:
     """Go through what a claim does with a job, without the database.
 
     The first time takes as long as some hundred others: zones are read from the disk, and all that is made when it is
@@ -141,20 +151,21 @@ def rehearse() -> None:
         running_row(prepare(uuid7(), job, fire_time=run.fire_time), sender=uuid7(), now=now)
 
 
-def _claim(due: Sequence[ScheduledJob], *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
-    return _carry_out(plan_due_jobs(due, now=now), now=now, admit=admit, sender=sender)
+def _claim(due: Sequence[ScheduledJob], *, now: datetime, admit: Admit, sender: UUID, taking: Taking) -> Claimed:
+    return _carry_out(plan_due_jobs(due, now=now), now=now, admit=admit, sender=sender, taking=taking)
 
 
-def _carry_out(batch: DueBatch, *, now: datetime, admit: Admit, sender: UUID) -> Claimed:
+def _carry_out(batch: DueBatch, *, now: datetime, admit: Admit, sender: UUID, taking: Taking) -> Claimed:
     prepared, runs, queued = [], [], 0
     for run in batch.runs:
         execution_id = uuid7()
-        if run.can_start and admit(execution_id, run.job.target):
+        if run.can_start and admit(execution_id, run.job):
             prepared.append(prepare(execution_id, run.job, fire_time=run.fire_time))
         else:
             runs.append(queued_row(run))
             queued += run.can_start
     leaving, turns = acquire_dispatch_slots(prepared, now=now)
+    taking([item.execution_id for item in leaving])
     runs += [running_row(item, sender=sender, now=now) for item in leaving]
     runs += [planned_row(item, turns[item.execution_id]) for item in prepared if item.execution_id in turns]
     written = write(batch, runs, now=now)

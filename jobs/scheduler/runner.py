@@ -1,7 +1,7 @@
 """The process: stands by, leads, hands over.
 
-Runner   lives as long as the process: the send pool and the recorder survive a change of leader, because what is
-         in flight has to be recorded whoever leads
+Runner   lives as long as the process: what sends and records survives a change of leader, because what is in flight
+         has to be recorded whoever leads. Standby or not, it settles what dead senders of this host left behind
 Leader   lives as long as a term: owns APScheduler with the chores, and stops when the term is no longer trusted
 """
 
@@ -23,19 +23,21 @@ from django.db.models import F
 
 from cronsched.api.errors import utc_text
 from cronsched.lib.chores import CronChore, IntervalChore, catalogue
-from cronsched.lib.clock import uptime
+from cronsched.lib.clock import DatabaseClock, uptime
 from cronsched.lib.db.outages import UNREACHABLE, first_line
 from jobs.chores.reconcile import Reconciler
 from jobs.chores.sweep import sweep
+from jobs.dispatch.replay import replay_dead_senders
 from jobs.models import HOUR, Job, SchedulerLease
 from jobs.schedule.scheduled_job import DEADLINE_MARGIN
 from jobs.scheduler import lease
-from jobs.scheduler.claim import rehearse
+from jobs.scheduler.backends.local import LocalBackend
+from jobs.scheduler.claim import warm_up
 from jobs.scheduler.entries import Entry, at_times_of, every, every_second, is_due
 from jobs.scheduler.lease import Sighting, Term
-from jobs.scheduler.sender import CLOSING_SECONDS, Sender
-from jobs.scheduler.turns import Turn, write_turn
-from jobs.scheduler.workers import Calls, Workers
+from jobs.scheduler.producer import Producer
+from jobs.scheduler.write_lock import write_lock
+from jobs.targets import limits
 from notifications import delivery
 
 logger = logging.getLogger(__name__)
@@ -47,14 +49,11 @@ CLOCK_JUMP_SECONDS = 2.0
 # and each connection a cache. Chores with a cron expression come one at a time, because each adds to the one list of
 # what was done. What waits for GitHub and for hosts must not keep notices from being delivered.
 THREADS = {"claim": 1, "lease": 1, "reconcile": 1, "chores": 2, "cron": 1, "targets": 2}
-TIDY_SECONDS = 30.0
 # This thread has not spoken to the database since it took the lease. The first word may find the connection gone, after
 # a restart of the server or a night's silence; on a new one it is heard.
 HAND_OVER_ATTEMPTS = 2
 # No job may ask for more.
 LONGEST_REQUEST_SECONDS = HOUR + DEADLINE_MARGIN.total_seconds()
-# What a worker gets at least for its end, when its scheduler is done.
-LAST_SECONDS = 1.0
 
 
 def instance_name() -> str:
@@ -62,26 +61,18 @@ def instance_name() -> str:
 
 
 class Runner:
-    """One scheduler. `instance` is how it is called in the lease and in the log.
+    """One scheduler. `instance` is how it is called in the lease and in the log."""
 
-    With `workers` it has processes of its own to help it: they are made here, so it must be before any thread is.
-    """
-
-    def __init__(
-        self, *, instance: str | None = None, drain_timeout: float | None = None, workers: Workers | None = None
-    ) -> None:
+    def __init__(self, *, instance: str | None = None, drain_timeout: float | None = None) -> None:
         # Two processes of one name must not take each other's lease for their own.
         self._holder = f"{instance or instance_name()} {uuid4().hex[:8]}"
         self._drain_timeout = settings.DRAIN_TIMEOUT_SECONDS if drain_timeout is None else drain_timeout
         # Nobody waits for the end of a single pass but for what it sent.
         self._pass_timeout = LONGEST_REQUEST_SECONDS if drain_timeout is None else drain_timeout
-        self._turn = write_turn()
-        rehearse()
-        self._workers = workers or Workers()
-        processes = settings.SEND_PROCESSES if workers and settings.SCHEDULER_ENABLED else 1
-        self._workers.fork(processes - 1, partial(_help, self._turn, processes, self._drain_timeout))
-        self._sender = Sender(self._turn, processes=processes, call_help=self._workers.call)
-        self._clock = self._sender.clock
+        warm_up()
+        self._clock = DatabaseClock()
+        self._backend = LocalBackend(write_lock(), limiter=limits.limiter(), clock=self._clock)
+        self._producer = Producer(self._backend)
 
     def run(self, stop: Event) -> None:
         """Lead or stand by until `stop` is set, then hand over and let what is in flight finish.
@@ -92,12 +83,12 @@ class Runner:
             logger.info("SCHEDULER_ENABLED is false: waiting idle")
             stop.wait()
             return
-        self._sender.start()
+        self._backend.start()
         logger.info("Scheduler %s stands by", self._holder)
         while not stop.is_set():
             term = self._await_term(stop)
             if term is not None:
-                Leader(term, self._sender, self._turn, self._workers).lead(stop)
+                Leader(term, self._backend, self._producer).lead(stop)
         self._drain(self._drain_timeout)
         connection.close()
 
@@ -109,12 +100,13 @@ class Runner:
         if not settings.SCHEDULER_ENABLED:
             logger.info("SCHEDULER_ENABLED is false: nothing to do")
             return
-        self._sender.start()
+        self._backend.start()
         try:
             now = self._clock.sample()
+            replay_dead_senders(now=now)
             Reconciler().reconcile(now=now, chores=0)
             sweep(now=now, may_act=lambda: True)
-            self._sender.run_pass(lambda: True)
+            self._producer.run_pass(lambda: True)
         finally:
             # What has left is waited for, whatever became of the rest.
             self._drain(self._pass_timeout)
@@ -132,8 +124,10 @@ class Runner:
             term = lease.take_over(seen, holder=self._holder, uptime=asked_at, now=self._clock.sample())
 
         guarded = Guarded("stand by", look)
+        replay = Guarded("replay", lambda: _replay(self._clock))
         while True:
             guarded()
+            replay()
             if term is not None:
                 logger.info("Scheduler %s leads (fence %d)", self._holder, term.fence)
                 return term
@@ -142,47 +136,19 @@ class Runner:
 
     def _drain(self, timeout: float) -> None:
         logger.info("Scheduler %s drains", self._holder)
-        self._workers.dismiss()
-        ends_at = uptime() + timeout + CLOSING_SECONDS
-        self._sender.drain(timeout=timeout)
-        self._workers.join(timeout=max(LAST_SECONDS, ends_at - uptime()))
-
-
-def _help(turn: Turn, processes: int, drain_timeout: float, calls: Calls) -> None:
-    """Do what a worker process does: send along whenever the leader calls, until the scheduler has ended."""
-    sender = Sender(turn, processes=processes)
-    sender.start()
-
-    def run_pass() -> None:
-        sender.clock.sample()
-        sender.run_pass(calls.may_act)
-
-    def tidy() -> None:
-        connection.close_if_unusable_or_obsolete()
-
-    guarded = Guarded("help", run_pass)
-    # Opening a connection takes as long as sending a dozen requests: now nobody waits for it.
-    Guarded("connect", connection.ensure_connection)()
-    try:
-        while calls.wait(tidy, every=TIDY_SECONDS):
-            try:
-                guarded()
-            except Exception:
-                # As in the leader: the next pass may find it mended, and what has been sent is still to be recorded.
-                logger.exception("A pass of a worker failed")
-    finally:
-        sender.drain(timeout=drain_timeout)
+        ends_at = uptime() + timeout
+        self._producer.wait_for_end(timeout=timeout)
+        self._backend.drain(timeout=max(0.0, ends_at - uptime()))
 
 
 class Leader:
     """One term. Everything it does it does in APScheduler's threads; the main thread only watches."""
 
-    def __init__(self, term: Term, sender: Sender, turn: Turn, workers: Workers) -> None:
+    def __init__(self, term: Term, backend: LocalBackend, producer: Producer) -> None:
         self._term: Term | None = term
-        self._sender = sender
-        self._clock = sender.clock
-        self._turn = turn
-        self._workers = workers
+        self._producer = producer
+        self._clock = backend.clock
+        self._write_lock = backend.lock
         self._ended = Event()
         self._reconciler = Reconciler()
         self._scheduler = BackgroundScheduler(
@@ -194,26 +160,18 @@ class Leader:
     def lead(self, stop: Event) -> None:
         """Do the chores until `stop` is set or the term is lost. Hands the lease over at once where it still can."""
         self._add_entries()
-        self._let_workers_act()
         self._scheduler.start()
         try:
             self._watch(stop)
         finally:
             self._ended.set()
-            self._workers.trust(0.0)
             self._hand_over()
             self._scheduler.shutdown(wait=False)
-            # Once more: a renewal that was under way may have let them act again.
-            self._workers.trust(0.0)
 
     def may_act(self) -> bool:
         """Whether this process may claim and start; asked before each batch."""
         term = self._term
         return not self._ended.is_set() and term is not None and term.is_trusted(uptime())
-
-    def _let_workers_act(self) -> None:
-        """Let them act as long as this process may itself."""
-        self._workers.trust(self._term.trusted_until if self._term and not self._ended.is_set() else 0.0)
 
     def _watch(self, stop: Event) -> None:
         before = _clock_offset()
@@ -270,16 +228,15 @@ class Leader:
         return Entry(chore.id, every(chore.seconds), run, executor=chore.executor, at_once=chore.at_once)
 
     def _claim(self) -> None:
-        self._sender.run_pass(self.may_act)
+        self._producer.run_pass(self.may_act)
 
     def _renew(self) -> None:
         term = self._term
         if term is None:
             return
-        with self._turn:
+        with self._write_lock:
             asked_at = uptime()
             self._term = lease.renew(term, uptime=asked_at, now=self._clock.sample())
-        self._let_workers_act()
         if self._term is None:
             logger.warning("Another process took the lease: standing by")
             return
@@ -352,6 +309,10 @@ class Guarded:
 def _chores_done() -> dict[str, str]:
     """Return when each chore with a cron expression was done last, whoever led then."""
     return dict(SchedulerLease.objects.values_list("chores_done", flat=True).get(pk=1))
+
+
+def _replay(clock: DatabaseClock) -> None:
+    replay_dead_senders(now=clock.now())
 
 
 def _clock_offset() -> float:

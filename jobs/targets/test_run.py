@@ -1,7 +1,8 @@
 """Try a target out without a job: nothing is stored, nobody is told (contract, section 8)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from http import HTTPMethod
 from typing import Any
@@ -19,6 +20,7 @@ from jobs.dispatch import blocking_requests, executors
 from jobs.executors.base import Failure, Outcome
 from jobs.executors.webhook import WebhookRequest
 from jobs.github import GitHubRequest, rate_limits
+from jobs.targets.limits import Wanted, limiter, origin_of
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 1.0, 30.0
@@ -26,14 +28,28 @@ MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 1.0, 30.0
 PATIENCE = timedelta(seconds=5)
 
 
-def try_target(sent: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
+def try_target(sent: Mapping[str, Any], *, owner: str, now: datetime) -> dict[str, Any]:
     """Call the target in `sent` once and return the answer's body. Raises `DomainError` for what cannot be called.
 
-    `TooManyRequests` where too many requests wait for targets already.
+    `owner` is who shares places in flight with others. `TooManyRequests` where too many requests wait for targets
+    already, or are out to this host.
     """
     request = read_request(sent)
-    with blocking_requests.slot():
+    with blocking_requests.slot(), _place_in_flight(request, owner):
         return _call(request, now=now)
+
+
+@contextmanager
+def _place_in_flight(request: WebhookRequest | GitHubRequest, owner: str) -> Iterator[None]:
+    target = request.url if isinstance(request, WebhookRequest) else request.target
+    trial_id = uuid4()
+    if not limiter().take_within(blocking_requests.BRIEF_SECONDS, trial_id, Wanted(owner, origin_of(target))):
+        message = "Too many requests to this host, or of yours, are out at the moment. Try again."
+        raise TooManyRequests(message, retry_after=blocking_requests.BUSY_SECONDS)
+    try:
+        yield
+    finally:
+        limiter().leave([trial_id])
 
 
 def _call(request: WebhookRequest | GitHubRequest, *, now: datetime) -> dict[str, Any]:

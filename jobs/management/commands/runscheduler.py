@@ -14,7 +14,6 @@ from cronsched.lib.clock import uptime
 from cronsched.lib.db.outages import UNREACHABLE, first_line
 from cronsched.lib.memory import freeze_gc
 from jobs.scheduler.runner import Runner
-from jobs.scheduler.workers import Workers
 from notifications import delivery
 
 # What mails and posts that are just leaving get, and then what a chore gets that is still at it.
@@ -39,20 +38,19 @@ class Command(BaseCommand):
             raise CommandError("--drain-timeout must not be negative")
         startup.look()
         freeze_gc()
-        workers = None if once else Workers()
-        runner = Runner(instance=instance, drain_timeout=drain_timeout, workers=workers)
-        if workers is None:
+        runner = Runner(instance=instance, drain_timeout=drain_timeout)
+        if once:
             try:
                 runner.once()
             except UNREACHABLE as error:
                 raise CommandError(f"The database cannot be used: {first_line(error)}") from error
         else:
-            runner.run(_stop_on_signals(workers))
+            runner.run(_stop_on_signals())
         delivery.stop(timeout=CLOSING_SECONDS)
         _leave_behind_what_does_not_end()
 
 
-def _stop_on_signals(workers: Workers) -> threading.Event:
+def _stop_on_signals() -> threading.Event:
     """Return an event that SIGTERM or SIGINT sets; a second signal ends the scheduler at once.
 
     A thread waits for them. A handler would run in the middle of whatever the main thread does, and setting the event
@@ -65,7 +63,6 @@ def _stop_on_signals(workers: Workers) -> threading.Event:
         signal.sigwait(STOP_SIGNALS)
         stop.set()
         number = signal.sigwait(STOP_SIGNALS)
-        workers.kill()
         os._exit(128 + number)
 
     threading.Thread(target=listen, name="signals", daemon=True).start()

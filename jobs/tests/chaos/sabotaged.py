@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 from uuid import UUID
 
@@ -40,16 +40,16 @@ def no_lock() -> None:
 
     from jobs.models import Job
     from jobs.schedule.scheduled_job import ScheduledJob
-    from jobs.scheduler import claim, feed
+    from jobs.scheduler import claim, producer
 
-    def claim_due(*, now: Any, limit: int, admit: Any, sender: UUID, **_: Any) -> claim.Claimed:
+    def claim_due(*, now: Any, limit: int, admit: Any, sender: UUID, taking: Any, **_: Any) -> claim.Claimed:
         due = ScheduledJob.read(Job.objects.due(now)[:limit])
         if due:
             time.sleep(PAUSE_SECONDS)
         with transaction.atomic(durable=True):
-            return claim._claim(due, now=now, admit=admit, sender=sender)
+            return claim._claim(due, now=now, admit=admit, sender=sender, taking=taking)
 
-    setattr(feed, "claim_due", claim_due)  # noqa: B010 - an import of theirs
+    setattr(producer, "claim_due", claim_due)  # noqa: B010 - an import of theirs
 
 
 def no_unique() -> None:
@@ -68,7 +68,7 @@ def send_first() -> None:
     """Send what is claimed and commit some time later."""
     from jobs.dispatch import Prepared, execute
     from jobs.executors.base import Outcome
-    from jobs.scheduler import claim, send
+    from jobs.scheduler import claim, pool
 
     outcomes: dict[UUID, Outcome] = {}
     claim_now = claim._claim
@@ -77,34 +77,38 @@ def send_first() -> None:
     def claim_and_send(*arguments: Any, **keywords: Any) -> claim.Claimed:
         claimed = claim_now(*arguments, **keywords)
         if claimed.prepared:
-            with ThreadPoolExecutor(SENDERS) as pool:
-                found = list(pool.map(execute, claimed.prepared))
+            with ThreadPoolExecutor(SENDERS) as threads:
+                found = list(threads.map(execute, claimed.prepared))
             ids = [prepared.execution_id for prepared in claimed.prepared]
             with lock:
                 outcomes.update(zip(ids, found, strict=True))
             time.sleep(PAUSE_SECONDS)
         return claimed
 
-    def outcome_of(prepared: Prepared) -> Outcome:
+    def submit(prepared: Prepared, done: Callable[[Outcome], None]) -> None:
         with lock:
-            return outcomes.pop(prepared.execution_id, None) or execute(prepared)
+            known = outcomes.pop(prepared.execution_id, None)
+        Thread(target=lambda: done(known or execute(prepared))).start()
 
     claim._claim = claim_and_send
-    setattr(send, "execute", outcome_of)  # noqa: B010 - an import of theirs
+    setattr(pool, "submit", submit)  # noqa: B010 - an import of theirs
 
 
 def all_is_well() -> None:
     """Call every outcome a success."""
     from dataclasses import replace
 
-    from jobs.dispatch import Prepared, execute
+    from jobs.dispatch import Prepared, submit
     from jobs.executors.base import Outcome
-    from jobs.scheduler import send
+    from jobs.scheduler import pool
 
-    def success(prepared: Prepared) -> Outcome:
-        return replace(execute(prepared), status="success", error_message=None, retryable=False)
+    def submit_well(prepared: Prepared, done: Callable[[Outcome], None]) -> None:
+        def call_it_a_success(outcome: Outcome) -> None:
+            done(replace(outcome, status="success", error_message=None, retryable=False))
 
-    setattr(send, "execute", success)  # noqa: B010 - an import of theirs
+        submit(prepared, call_it_a_success)
+
+    setattr(pool, "submit", submit_well)  # noqa: B010 - an import of theirs
 
 
 SABOTAGES: dict[str, Callable[[], None]] = {

@@ -10,48 +10,23 @@ import pytest
 
 from cronsched.lib.clock import DatabaseClock
 from cronsched.lib.tests.servers import OK, Visit, answering, target
-from jobs import dispatch
-from jobs.dispatch import Result
 from jobs.models import GitHubRun, Job, JobExecution
-from jobs.scheduler.feed import Feeder
-from jobs.scheduler.send import Lanes, SendPool
-from jobs.scheduler.turns import write_turn
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import make_job
-from jobs.tests.scheduler.helpers import SENDER
+from jobs.tests.scheduler.helpers import WAIT, Bench
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 HOSTILE = 200
 # More than the first claim of a pass takes.
 HERD = 150
-WAIT = 60.0
-
-
-class Bench:
-    """A scheduler's feeder and pool on the real clock; results are written where the test says so."""
-
-    def __init__(self) -> None:
-        self.clock = DatabaseClock()
-        self.results: list[Result] = []
-        self.pool = SendPool(limit=1000, clock=self.clock.now, done=self.results.append)
-        self.feeder = Feeder(self.pool, Lanes(0), clock=self.clock.now, sender=SENDER, turn=write_turn())
-
-    def run_pass(self) -> None:
-        self.clock.sample()
-        self.feeder.run_pass(lambda: True)
-
-    def record(self) -> None:
-        done = [self.results.pop() for _ in range(len(self.results))]
-        if done:
-            dispatch.record(done, sender=SENDER, now=self.clock.now())
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    bench = Bench()
+    bench = Bench(clock=DatabaseClock())
     yield bench
-    assert bench.pool.wait_for_all(timeout=WAIT)
+    bench.close()
 
 
 HERD_IS_DUE = datetime.now(UTC).replace(second=0, microsecond=0)
@@ -73,9 +48,9 @@ def test_a_good_job_leaves_in_time_beside_hostile_ones(bench):
             make_due(target_url=hostile.url(f"/{number}"), timeout_seconds=3)
         make_due(target_url=good.url())
         began = monotonic()
-        bench.run_pass()
+        bench.producer.run_pass(lambda: True)
         while not good.requests and monotonic() - began < WAIT:
-            bench.pool.wait_for_room(1000, timeout=0.01)
+            bench.pool.wait_for_all(timeout=0.01)
         late = monotonic() - began
         assert bench.pool.wait_for_all(timeout=WAIT)
         took = monotonic() - began
@@ -96,7 +71,7 @@ def test_a_herd_at_github_keeps_the_pace_and_loses_nobody(bench, github_fake, se
         make_due(**{**WORKFLOW, "github_workflow_name": f"deploy-{number}.yml"})
     ends_at = monotonic() + WAIT
     while len(github_fake.dispatches) < HERD and monotonic() < ends_at:
-        bench.run_pass()
+        bench.producer.run_pass(lambda: True)
     assert bench.pool.wait_for_all(timeout=WAIT)
     bench.record()
     dispatched = [workflow for _, _, _, workflow, _ in github_fake.dispatches]

@@ -24,7 +24,7 @@ def test_what_a_pass_has_sent_is_recorded_although_the_database_goes_in_between(
         # More is waiting, it says.
         return claim_due(**keywords)._replace(queued=1)
 
-    monkeypatch.setattr("jobs.scheduler.feed.claim_due", claim_once)
+    monkeypatch.setattr("jobs.scheduler.producer.claim_due", claim_once)
     with target(answering(OK)) as sink:
         make_job_due_now(sink.url("/due"))
         with pytest.raises(OperationalError):

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from jobs.dispatch.replay import OUT
 from jobs.models import Job, JobExecution, SchedulerLease, Status
 from jobs.scheduler.leadership import TTL, resync
 from jobs.tests.scheduler.helpers import only_row, statuses
@@ -37,25 +38,65 @@ def test_one_pass_sends_what_is_owed_records_it_and_ends(sink, behaviour):
     assert Notification.objects.get().title == "Job Completed"
 
 
-def test_g3_a_process_killed_in_any_window_never_leads_to_a_second_request(sink, behaviour):
+# Where a process dies, how often its request had arrived by then, and what the next one makes of the run.
+WINDOWS = {
+    "after-claim": (0, "success"),
+    "before-send": (0, "unknown"),
+    "after-send": (1, "unknown"),
+    "before-record": (1, "success"),
+}
+
+
+@pytest.mark.parametrize(("window", "arrived", "outcome"), [(name, *rest) for name, rest in WINDOWS.items()])
+def test_g3_what_a_killed_process_leaves_is_settled_by_the_next_and_sent_once_at_most(
+    window, arrived, outcome, sink, behaviour
+):
+    make_job_due_now(sink.url("/owed"))
+    code, said = run_once(failpoints=f"{window}=kill")
+    assert code == -signal.SIGKILL, said
+    # The row is committed before anything leaves.
+    assert (only_row().status, behaviour.paths["/owed"]) == ("running", arrived)
+    Job.objects.update(next_fire_at=None)
+    code, said = run_once()
+    assert code == 0, said
+    assert only_row().status == outcome, said
+    assert behaviour.paths["/owed"] == (1 if outcome == "success" else arrived)
+    assert Notification.objects.get().title == ("Job Completed" if outcome == "success" else "Job Outcome Unknown")
+    assert only_row().reason == (None if outcome == "success" else OUT)
+
+
+def test_g3_without_its_journal_what_a_killed_process_leaves_is_unknown_after_its_deadline(sink, behaviour, tmp_path):
     windows = {"after-claim": 0, "before-send": 0, "after-send": 1, "before-record": 1}
     sent = {f"/{window}": 1 for window, requests in windows.items() if requests}
     for window, requests in windows.items():
         job = make_job_due_now(sink.url(f"/{window}"))
-        code, _ = run_once(failpoints=f"{window}=kill")
+        code, _ = run_once(failpoints=f"{window}=kill", JOURNAL_DIR=str(tmp_path / window))
         assert code == -signal.SIGKILL, window
-        # The row is committed before anything leaves.
         assert (job.executions.get().status, behaviour.paths[f"/{window}"]) == ("running", requests), window
-    assert +behaviour.paths == sent
-    # What one pass left behind waits for its deadline, whoever comes after.
+    # As on another host.
+    environment = {"JOURNAL_DIR": str(tmp_path / "another")}
+    assert run_once(**environment)[0] == 0
     assert statuses() == ["running"] * len(windows)
     JobExecution.objects.update(deadline_at=timezone.now() - timedelta(minutes=1))
     Job.objects.update(is_active=False, next_fire_at=None)
-    code, said = run_once()
+    code, said = run_once(**environment)
     assert code == 0, said
     assert (statuses(), +behaviour.paths) == (["unknown"] * len(windows), sent)
     assert {row.title for row in Notification.objects.all()} == {"Job Outcome Unknown"}
     assert Notification.objects.count() == len(windows)
+
+
+def test_g6_a_standby_of_the_host_settles_at_once_what_a_killed_leader_left(sink, behaviour):
+    behaviour.hold.set()
+    make_job_due_now(sink.url("/out"))
+    with scheduler("--instance", "first") as first:
+        assert behaviour.wait_for_arrival()
+        with scheduler("--instance", "second") as second:
+            second.wait_for("stands by")
+            first.signal(signal.SIGKILL)
+            row = wait_for_row(Status.UNKNOWN)
+            behaviour.answer.set()
+    assert row.reason == OUT
 
 
 def test_g6_after_sigterm_the_standby_fires_within_5_s_and_what_is_out_is_recorded(sink, behaviour):

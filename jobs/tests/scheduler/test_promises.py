@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -22,11 +21,20 @@ from jobs import cron, services
 from jobs.end_dates.expiry import pause_expired
 from jobs.models import CatchUp, Job, JobExecution, Overlap, Status, TriggerType
 from jobs.schedule.reschedule import reschedule
-from jobs.scheduler.feed import Feeder
-from jobs.scheduler.send import Lanes, SendPool
-from jobs.scheduler.turns import write_turn
 from jobs.tests.factories import NOON, make_execution, make_job
-from jobs.tests.scheduler.helpers import MINUTE, claim, failure, make_due_job, only_row, record, rows, start, success
+from jobs.tests.scheduler.helpers import (
+    MINUTE,
+    Bench,
+    Clock,
+    claim,
+    failure,
+    make_due_job,
+    only_row,
+    record,
+    rows,
+    start,
+    success,
+)
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -93,11 +101,9 @@ def test_g2_when_a_request_arrives_its_row_is_committed_as_running():
 
 
 def run_pass(*, limit: int = 50, now: datetime = NOON) -> list[Any]:
-    results: list[Any] = []
-    pool = SendPool(limit=limit, clock=lambda: now, done=results.append)
-    Feeder(pool, Lanes(0), clock=lambda: now, sender=UUID(int=limit), turn=write_turn()).run_pass(lambda: True)
-    assert pool.wait_for_all(timeout=WAIT)
-    return results
+    bench = Bench(limit=limit, clock=Clock(now))
+    bench.run_pass()
+    return bench.results
 
 
 # --- G4: attempts ----------------------------------------------------------------------------------------------------

@@ -14,16 +14,18 @@ from django.db import DataError, OperationalError, connection
 
 from cronsched.lib.db import batches
 from jobs.dispatch import Result, record_each
+from jobs.dispatch.journal import Journal
 from jobs.models import JobExecution
-from jobs.scheduler import record as record_module
-from jobs.scheduler.record import Recorder
-from jobs.scheduler.turns import write_turn
+from jobs.scheduler import recorder as record_module
+from jobs.scheduler.recorder import Recorder
+from jobs.scheduler.write_lock import write_lock
 from jobs.tests.factories import NOON
 from jobs.tests.scheduler.helpers import SENDER, claim, make_due_job, statuses, success
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 WAIT = 30.0
+EVERYTHING: Any = {"sender": SENDER, "clock": lambda: NOON, "lock": write_lock(), "journal": Journal(SENDER)}
 
 
 class Watched(Recorder):
@@ -41,7 +43,7 @@ class Watched(Recorder):
 
 @pytest.fixture
 def recorder() -> Iterator[Watched]:
-    recorder = Watched(sender=SENDER, clock=lambda: NOON, is_busy=lambda: False, turn=write_turn())
+    recorder = Watched(**EVERYTHING, is_busy=lambda: False)
     recorder.start()
     yield recorder
     recorder.close()
@@ -81,7 +83,7 @@ def test_results_are_written_soon_and_by_one_thread(recorder):
 def test_while_much_is_sent_results_wait_for_company():
     busy = threading.Event()
     busy.set()
-    recorder = Recorder(sender=SENDER, clock=lambda: NOON, is_busy=busy.is_set, turn=write_turn())
+    recorder = Recorder(**EVERYTHING, is_busy=busy.is_set)
     results = results_of(2)
     recorder.start()
     recorder.put(results[0])

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, timedelta
 from urllib.parse import urlsplit
 
@@ -11,42 +11,14 @@ from django.db import OperationalError, ProgrammingError, connection
 
 from cronsched.lib.tests.servers import OK, Target, Visit, target
 from jobs import dispatch
-from jobs.dispatch import Result
 from jobs.models import CatchUp, Job, JobExecution, Overlap, Status, TriggerType
 from jobs.scheduler import claim as claiming
-from jobs.scheduler import feed
-from jobs.scheduler.feed import Feeder
-from jobs.scheduler.send import Lanes, SendPool
-from jobs.scheduler.turns import write_turn
+from jobs.scheduler import producer
+from jobs.scheduler.backends import waiting
 from jobs.tests.factories import NOON, break_by_hand, make_execution, make_job
-from jobs.tests.scheduler.helpers import MINUTE, SENDER, make_due_job, statuses
+from jobs.tests.scheduler.helpers import MINUTE, WAIT, Bench, make_due_job, statuses
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
-
-WAIT = 30.0
-
-
-class Bench:
-    """A feeder with everything it needs; results are written when the test says so."""
-
-    def __init__(self, *, limit: int = 50, per_host: int = 0) -> None:
-        self.now = NOON
-        self.results: list[Result] = []
-        self.lanes = Lanes(per_host)
-        self.pool = SendPool(limit=limit, clock=lambda: self.now, done=self._done)
-        self.feeder = Feeder(self.pool, self.lanes, clock=lambda: self.now, sender=SENDER, turn=write_turn())
-
-    def _done(self, result: Result) -> None:
-        self.lanes.leave(result.prepared.execution_id)
-        self.results.append(result)
-
-    def run_pass(self, may_act: Callable[[], bool] = lambda: True) -> None:
-        self.feeder.run_pass(may_act)
-        assert self.pool.wait_for_all(timeout=WAIT)
-
-    def record(self) -> None:
-        dispatch.record(self.results, sender=SENDER, now=self.now)
-        self.results.clear()
 
 
 class Sink:
@@ -100,10 +72,10 @@ def test_a_herd_wider_than_the_pool_is_sent_whole_and_once(sink):
 def batches_of(herd: int) -> list[int]:
     """What a pass claims of a herd that it has for itself, batch by batch."""
     batches: list[int] = []
-    batch = feed.FIRST_BATCH
+    batch = producer.FIRST_BATCH
     while sum(batches) < herd:
         batches.append(min(batch, herd - sum(batches)))
-        batch = feed.next_batch(batch, taken=sum(batches))
+        batch = producer.next_batch(batch, taken=sum(batches))
     return batches
 
 
@@ -111,7 +83,7 @@ def test_claims_begin_small_and_grow_where_the_herd_is_long():
     assert batches_of(500) == [50, 100, 200, 150]
     long = batches_of(5_000)
     assert long[:3] == [50, 100, 200]
-    assert long[-2] == 400 == max(long)
+    assert long[-2] == producer.LARGEST_BATCH == max(long)
     assert all(batch <= max(200, sum(long[:number]) // 4) for number, batch in enumerate(long)), (
         "what is left at the end is little beside the whole"
     )
@@ -124,7 +96,7 @@ def test_queued_rows_are_sent_whoever_made_them(sink):
     bench = Bench()
     bench.run_pass()
     assert paths(sink) == {"/left-behind": 1}
-    bench.now = NOON + MINUTE
+    bench.clock.at = NOON + MINUTE
     bench.run_pass()
     assert paths(sink) == {"/left-behind": 2}
 
@@ -133,7 +105,7 @@ def test_a_host_gets_no_more_than_its_share_and_the_others_do_not_wait_for_it(si
     with target(Sink()) as other:
         make_due_jobs(sink, 30)
         make_due_job(target_url=other.url("/other"))
-        bench = Bench(per_host=3)
+        bench = Bench(per_origin=3)
         bench.run_pass()
         assert behaviour.most <= 3
         assert len(sink.requests) == 30
@@ -142,7 +114,7 @@ def test_a_host_gets_no_more_than_its_share_and_the_others_do_not_wait_for_it(si
 
 def test_places_are_given_back_when_a_claim_fails(sink):
     make_due_jobs(sink, 5)
-    bench = Bench(per_host=5)
+    bench = Bench(per_origin=5)
 
     def away(execute, sql, params, many, context):
         if sql.startswith("UPDATE") and "schedule_error" in sql:
@@ -161,7 +133,7 @@ def test_a_poisoned_batch_sends_all_others(sink, caplog):
     Job.objects.filter(pk=jobs[2].pk).update(
         metadata=["not", "an", "object"], github_owner="a", github_repo="b", github_workflow_name="c"
     )
-    bench = Bench(per_host=6)
+    bench = Bench(per_origin=6)
     bench.run_pass()
     assert sorted(paths(sink)) == ["/0", "/1", "/3", "/4", "/5"]
     jobs[2].refresh_from_db()
@@ -253,7 +225,7 @@ def test_runs_of_a_queueing_job_never_overlap(sink):
 
 
 def test_rows_that_cannot_go_yet_do_not_keep_others_from_going(sink, monkeypatch):
-    monkeypatch.setattr(feed, "PAGE", 3)
+    monkeypatch.setattr(waiting, "PAGE", 3)
     blocked = make_job(overlap=Overlap.QUEUE)
     make_execution(blocked, status=Status.RUNNING)
     for minute in range(10):
@@ -287,5 +259,5 @@ def test_nothing_is_claimed_without_a_trusted_term(sink):
 
 def test_a_pass_can_be_waited_for():
     bench = Bench()
-    assert bench.feeder.wait_for_end(timeout=0.01)
-    assert not bench.feeder.is_busy
+    assert bench.producer.wait_for_end(timeout=0.01)
+    assert not bench.backend.is_busy

@@ -1,8 +1,9 @@
 """The thread that writes results down, in batches.
 
 A result waits a little for others: while much is being sent, writing it at once would take time from the sending, and
-a batch costs little more than a row. No result waits longer than some seconds, because a process that dies leaves the
-rows it did not write as unknown. Results outlive a database that is away: they are kept and tried again for 15 minutes.
+a batch costs little more than a row. What a process that dies has not written stands in its journal; still no result
+waits longer than some seconds, because people look at rows. Results outlive a database that is away: they are kept and
+tried again for 15 minutes, and stay in the journal for whoever comes after this process.
 """
 
 import logging
@@ -17,7 +18,8 @@ from django.db import connection
 from cronsched.lib.clock import uptime
 from cronsched.lib.db.outages import KEEP_SECONDS, RETRY_SECONDS, UNREACHABLE, first_line
 from jobs.dispatch import Result, record_each
-from jobs.scheduler.turns import Turn
+from jobs.dispatch.journal import Journal
+from jobs.scheduler.write_lock import WriteLock
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +32,19 @@ BUSY_WAIT_SECONDS = 3.0
 class Recorder:
     """Takes results from any thread and writes them from its own. `is_busy` says whether more are about to come."""
 
-    def __init__(self, *, sender: UUID, clock: Callable[[], datetime], is_busy: Callable[[], bool], turn: Turn) -> None:
+    def __init__(
+        self,
+        *,
+        sender: UUID,
+        clock: Callable[[], datetime],
+        is_busy: Callable[[], bool],
+        lock: WriteLock,
+        journal: Journal,
+    ) -> None:
         self._sender = sender
         self._clock = clock
-        self._turn = turn
+        self._lock = lock
+        self._journal = journal
         self._is_busy = is_busy
         self._results: deque[tuple[float, Result]] = deque()
         self._changed = threading.Condition()
@@ -100,12 +111,13 @@ class Recorder:
         """Write the oldest results. They leave the queue only when they are written or given up."""
         batch = [self._results[index] for index in range(min(BATCH, len(self._results)))]
         try:
-            with self._turn:
+            with self._lock:
                 record_each([result for _, result in batch], sender=self._sender, now=self._clock())
         except UNREACHABLE as error:
             connection.close()
             self._keep(error)
             return
+        self._journal.settled(result.prepared.execution_id for _, result in batch)
         self._drop(len(batch))
 
     def _keep(self, error: Exception) -> None:

@@ -1,0 +1,19 @@
+"""Who sends what the leader has claimed.
+
+The rows are the truth, whoever carries the work: a backend takes a row from `queued` to `running` by the conditional
+statement of `jobs.dispatch.start`, so one that is offered twice, late or to two senders is sent once.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+
+class SendBackend(Protocol):
+    """Takes rows that are committed as `queued`. What it cannot take stays queued, and is offered again."""
+
+    def offer(self, execution_ids: Sequence[UUID]) -> None:
+        """Have these executions sent."""
+
+    def drain(self, *, timeout: float) -> None:
+        """Let what was taken finish, for as long as `timeout` seconds allow."""

@@ -1,0 +1,180 @@
+"""Sending from this process: rows are taken for its token, leave through its pool and are written by its recorder."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from cronsched.lib.clock import DatabaseClock, uptime
+from cronsched.lib.db.batches import IdIn
+from cronsched.lib.db.outages import piecewise
+from jobs import dispatch
+from jobs.dispatch import Prepared, Result
+from jobs.dispatch.journal import Journal
+from jobs.models import ExecutionQuerySet, JobExecution
+from jobs.schedule.scheduled_job import ScheduledJob
+from jobs.scheduler.backends.waiting import waiting_rows
+from jobs.scheduler.pool import SendPool
+from jobs.scheduler.recorder import Recorder
+from jobs.scheduler.write_lock import WriteLock
+from jobs.targets.limits import HostLimiter, Wanted, origin_of
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+PAGE = 1000
+# What is left of the drain time for writing results down and closing.
+CLOSING_SECONDS = 5.0
+
+
+class Backlog(NamedTuple):
+    """Why rows were left behind: no place was free, or whoever wants one has its share.
+
+    `until` is when the next row's time comes, if that is within the same second: a turn at GitHub does not wait for
+    the next pass.
+    """
+
+    pool_full: bool
+    host_limited: bool
+    until: datetime | None
+
+
+NOTHING_LEFT = Backlog(pool_full=False, host_limited=False, until=None)
+
+
+class Admission:
+    """Places in flight, taken before a row is and given back where that comes to nothing."""
+
+    def __init__(self, limiter: HostLimiter) -> None:
+        self._limiter = limiter
+        self._admitted: set[UUID] = set()
+
+    @property
+    def is_full(self) -> bool:
+        return not self._limiter.free
+
+    def admit(self, execution_id: UUID, wanted: Wanted) -> bool:
+        if not self._limiter.take(execution_id, wanted):
+            return False
+        self._admitted.add(execution_id)
+        return True
+
+    def admit_job(self, execution_id: UUID, job: ScheduledJob) -> bool:
+        return self.admit(execution_id, Wanted(job.owner, origin_of(job.target)))
+
+    def used_by(self, prepared: Iterable[Prepared]) -> None:
+        """Leave their places to requests that are sent now; they are given back with the results."""
+        self._admitted.difference_update(item.execution_id for item in prepared)
+
+    def give_back(self) -> None:
+        """Give back what nobody used, so that the admission can start anew."""
+        self._limiter.leave(self._admitted)
+        self._admitted.clear()
+
+
+class LocalBackend:
+    """Sends in this process. `lock` is what its writing threads share, `limiter` who may have how much in flight."""
+
+    def __init__(self, lock: WriteLock, *, limiter: HostLimiter, clock: DatabaseClock) -> None:
+        self.token = uuid4()
+        self.clock = clock
+        self.lock = lock
+        self.limiter = limiter
+        self.journal = Journal(self.token)
+        self.pool = SendPool(journal=self.journal, clock=self.clock.now, done=self._done)
+        self.recorder = Recorder(
+            sender=self.token,
+            clock=self.clock.now,
+            is_busy=lambda: self.is_busy,
+            lock=lock,
+            journal=self.journal,
+        )
+        self.is_claiming = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether more results are about to come, so that writing can wait for them."""
+        return self.is_claiming or bool(self.pool.waiting)
+
+    def start(self) -> None:
+        """Begin to write down what comes back; before anything is sent."""
+        self.recorder.start()
+
+    @contextmanager
+    def admission(self) -> Iterator[Admission]:
+        """Let rows be taken while there are places for them."""
+        admission = Admission(self.limiter)
+        try:
+            yield admission
+        finally:
+            admission.give_back()
+
+    def send(self, prepared: Sequence[Prepared], admission: Admission) -> None:
+        """Send what is committed as running for this process's token."""
+        admission.used_by(prepared)
+        self.pool.send(prepared)
+
+    def offer(self, execution_ids: Sequence[UUID]) -> None:
+        """Start those of these queued rows that there are places for, and send them."""
+        self._start_from(JobExecution.objects.filter(IdIn("id", execution_ids)))
+
+    def start_waiting(self) -> Backlog:
+        """Start queued rows while there are places; return what was left behind, and for which reason."""
+        return self._start_from(JobExecution.objects.all())
+
+    def drain(self, *, timeout: float) -> None:
+        """Let requests in flight finish and be recorded, for as long as `timeout` seconds allow.
+
+        What is still open then stands in the journal, for whoever comes next.
+        """
+        ends_at = uptime() + timeout
+        if not self.pool.wait_for_all(timeout=timeout):
+            logger.warning("%d requests are still out after the drain time", self.pool.in_flight)
+        if not self.recorder.flush(timeout=max(CLOSING_SECONDS, ends_at - uptime())):
+            logger.error("%d results could not be written before the end", self.recorder.pending)
+        self.recorder.close()
+        self.journal.close()
+
+    def _done(self, result: Result) -> None:
+        self.limiter.leave([result.prepared.execution_id])
+        self.recorder.put(result)
+
+    # --- What waits
+
+    def _start_from(self, rows: ExecutionQuerySet) -> Backlog:
+        now = self.clock.now()
+        pool_full = host_limited = False
+        until: datetime | None = None
+        with self.admission() as admission:
+            chosen = []
+            for row in waiting_rows(rows, now=now, limiter=self.limiter, unreadable=self._give_up):
+                if row.not_before is not None and row.not_before > now:
+                    until = row.not_before if until is None else min(until, row.not_before)
+                elif row.is_too_late(now):
+                    # It will not be sent, so it needs no place.
+                    chosen.append(row.id)
+                elif admission.is_full:
+                    pool_full = True
+                    break
+                elif admission.admit(row.id, row.wanted):
+                    chosen.append(row.id)
+                else:
+                    host_limited = True
+            for start in range(0, len(chosen), BATCH):
+                self._start(chosen[start : start + BATCH], admission, now)
+        return Backlog(pool_full, host_limited, until)
+
+    def _give_up(self, execution_id: UUID, error: Exception) -> None:
+        logger.error("Execution %s cannot be started", execution_id, exc_info=error)
+        dispatch.fail_unsent(execution_id, f"{type(error).__name__}: {error}", now=self.clock.now())
+
+    def _start(self, ids: Sequence[UUID], admission: Admission, now: datetime) -> None:
+        def start(part: Sequence[UUID]) -> None:
+            with self.lock:
+                prepared = dispatch.start(part, sender=self.token, now=now, taking=self.journal.taken)
+            # At once: of a batch that is taken apart, the next part may find the database gone.
+            self.send(prepared, admission)
+
+        piecewise(ids, start, self._give_up)
