@@ -68,11 +68,11 @@ class Limit(NamedTuple):
     def check_all(self, values: Sequence[Any]) -> None:
         """Raise `ValueRefused` where one of many values is too long or out of range; characters are not looked at."""
         if self.longest is not None:
-            self._check_length(max((len(value) for value in values if value is not None), default=0))
+            self._check_length(max(map(len, filter(None, values)), default=0))
         elif self.range is not None:
-            numbers = [value for value in values if value is not None]
-            if numbers:
-                self._check_range(min(numbers), max(numbers))
+            # Zero is in every range, and none of them is empty.
+            numbers = [0, *filter(None, values)]
+            self._check_range(min(numbers), max(numbers))
 
     def _check_length(self, length: int) -> None:
         if self.longest is not None and length > self.longest:
@@ -143,8 +143,15 @@ def check_instance(instance: models.Model, fields: Iterable[str] | None = None) 
 
 def check_all(instances: Iterable[models.Model]) -> None:
     """Judge what is about to be saved by `bulk_create`, which sends no signal. Raises `ValueRefused`."""
-    for instance in instances:
-        check_instance(instance)
+    batch = list(instances)
+    for field in batch[0]._meta.concrete_fields if batch else ():
+        limit = limit_of(field)
+        values = [getattr(instance, field.attname) for instance in batch]
+        if limit.range is not None:
+            limit.check_all(values)
+        elif isinstance(next(filter(None, values), None), str | float | dict | list):
+            for value in values:
+                limit.check(value)
 
 
 def check_before_save(instance: models.Model, raw: bool, update_fields: frozenset[str] | None, **_: Any) -> None:

@@ -109,3 +109,16 @@ def test_what_only_looks_suspicious_is_stored(db):
     row = team.objects.create(name="Team", slug="team", slack_handle="@team")
     assert batches.update(connection, team._meta.db_table, columns, [[row.pk, text]]) == 1
     assert team.objects.get(pk=row.pk).name == text
+
+
+def test_what_is_saved_in_bulk_is_judged_too():
+    incident = apps.get_model("notifications", "Incident")
+    delivery = apps.get_model("notifications", "Delivery")
+    limits.check_all([incident(failures=1), incident(failures=None), incident(failures=2**31 - 1)])
+    with pytest.raises(ValueRefused, match="failures: 2147483648 is not from 0 to 2147483647"):
+        limits.check_all([incident(failures=0), incident(failures=2**31)])
+    with pytest.raises(ValueRefused, match="recipient: 255 characters, at most 254"):
+        limits.check_all([delivery(recipient=""), delivery(recipient="x" * 255)])
+    with pytest.raises(ValueRefused, match="payload: holds a NUL character"):
+        limits.check_all([delivery(payload={}), delivery(payload={"a": "\x00"})])
+    limits.check_all([])
