@@ -54,6 +54,7 @@ def check_credentials(identifier: str, password: str, *, address: str, now: date
     Raises `Unauthorized`, after as much work for an unknown account as for a wrong password, and `TooManyRequests`
     after too many failures (`accounts.throttle`) or while too many sign in at once.
     """
+    hashing.refuse_when_full()
     attempt = throttle.Attempt(identifier, address)
     attempt.refuse_early(now=now)
     user = find_account(identifier)
@@ -177,9 +178,8 @@ def create_account(
     user.normalize()
     _refuse_taken_username(user)
     refuse_taken_email(user.email, but=user)
-    # No transaction waits for it.
-    with hashing.turn():
-        user.set_password(password)
+    # Hashing takes a good part of a second; no transaction waits for it.
+    user.set_password(password)
     try:
         with transaction.atomic():
             user.save(force_insert=True)

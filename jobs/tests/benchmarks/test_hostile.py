@@ -1,12 +1,10 @@
 """How the web process answers while it holds connections that do not behave."""
 
-import itertools
+import multiprocessing
 import statistics
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,7 +14,7 @@ import requests
 
 from accounts.tests.factories import make_user, token_for
 from cronsched.tests.processes import free_port, manage
-from jobs.tests.benchmarks import hostile, usage
+from jobs.tests.benchmarks import hostile, sign_ins, usage
 from jobs.tests.benchmarks.calls import Web
 from jobs.tests.benchmarks.processes import process, production
 from jobs.tests.benchmarks.report import Figures, at_most, size
@@ -95,18 +93,6 @@ def test_connections_that_do_not_behave(tmp_path: Path) -> None:
     figures.publish()
 
 
-def sign_in(address: str, ended: threading.Event, statuses: "Counter[int]") -> None:
-    with requests.Session() as session:
-        for number in itertools.count():
-            if ended.is_set():
-                return
-            person = {"username": f"nobody{threading.get_ident()}{number}", "password": "wrong password"}
-            answer = session.post(f"{address}/api/v2/auth/login", json=person, timeout=60)
-            statuses[answer.status_code] += 1
-            # As a client that heeds what it is told, more or less.
-            ended.wait(0.5)
-
-
 def test_many_sign_ins_at_once(tmp_path: Path) -> None:
     title = f"{SIGN_INS} clients that sign in by invented names all the time; one web process on SQLite, milliseconds"
     figures = Figures("sign-ins", title, ("what", "alone", "beside them", "bar", ""))
@@ -114,17 +100,20 @@ def test_many_sign_ins_at_once(tmp_path: Path) -> None:
     paths = ("health", f"jobs/{job.id}")
     # Without the limit of their address, so that they go on for as long as it is measured.
     environment = production(PORT=str(port), WEB_WORKERS="1", SIGN_IN_ATTEMPTS_PER_ADDRESS="1000000")
-    address, ended, statuses = f"http://127.0.0.1:{port}", threading.Event(), Counter[int]()
+    address = f"http://127.0.0.1:{port}"
+    # In a process of their own: the threads of this one would wait for each other.
+    spawn = multiprocessing.get_context("spawn")
+    ended, told = spawn.Event(), spawn.Queue()
     with process(["manage.py", "serve"], tmp_path / "web.log", environment) as pid, closing(Web(address, token)) as web:
         wait_for(address)
         alone, _ = measured(web, paths, pid, 5)
-        threads = [threading.Thread(target=sign_in, args=(address, ended, statuses)) for _ in range(SIGN_INS)]
-        for thread in threads:
-            thread.start()
+        crowd = spawn.Process(target=sign_ins.keep_trying, args=(address, SIGN_INS, ended, told))
+        crowd.start()
+        assert told.get() == "begun"
         beside, _ = measured(web, paths, pid, 15)
         ended.set()
-        for thread in threads:
-            thread.join()
+        statuses: dict[int, int] = told.get()
+        crowd.join()
     for name, quiet, loud in zip(("health", "job detail"), alone, beside, strict=True):
         usual, slow = statistics.median(quiet), statistics.median(loud)
         figures.add(f"{name}, p50", f"{usual:.1f}", f"{slow:.1f}", f"{BAR_MEDIAN}", at_most(slow, BAR_MEDIAN))
