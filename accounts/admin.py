@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -48,7 +48,7 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
     form = UserForm
     add_form = NewUserForm
     change_password_form = NewPasswordForm
-    list_display = ["username", "email", "shown_role", "active", "last_login", "created_at"]
+    list_display = ["username", "email", "shown_role", "active", "job_count", "last_login", "created_at"]
     list_filter = ["role", "is_active"]
     list_filter_submit = False
     search_fields = ["username", "email"]
@@ -74,12 +74,17 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
         return user.role, user.get_role_display()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        users = super().get_queryset(request)
+        users = super().get_queryset(request).annotate(number_of_jobs=Count("jobs"))
         return users if _is_admin(request) else users.filter(pk=request.user.pk)
 
     @display(description="State", ordering="is_active", label={"Active": "success", "Deactivated": "warning"})
     def active(self, user: User) -> str:
         return "Active" if user.is_active else "Deactivated"
+
+    @display(description="Jobs", ordering="number_of_jobs")
+    def job_count(self, user: Any) -> str:
+        address = f"{reverse('admin:jobs_job_changelist')}?owner={user.pk}"
+        return format_html('<a class="console-link" href="{}">{}</a>', address, user.number_of_jobs)
 
     @display(description="Mail", empty_value="As by default")
     def wishes(self, user: User) -> str | None:
@@ -171,6 +176,8 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
             services.update_account(user, changes, keep_session=None, by=_account(request), now=timezone.now())
             self.log_change(request, user, [{"changed": {"fields": changes.fields}}])
             self.message_user(request, f"{user} {done}.", messages.SUCCESS)
+            if changes.is_active is False and user.jobs.exists():
+                self.message_user(request, _left_behind(user), messages.WARNING)
         except DomainError as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
         return redirected(reverse("admin:accounts_user_change", args=[user.pk]))
@@ -185,7 +192,7 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """Ask for the accounts only: what belongs to them goes along, whatever the rights to delete it alone."""
         refused = {"own account" for user in objs if not self.has_delete_permission(request, user)}
-        listed = [f"{user}, with preferences and notifications; the jobs stay, without an owner" for user in objs]
+        listed = [f"{user}, with preferences and notifications. {_left_behind(user)}" for user in objs]
         return listed, {"users": len(objs)}, refused, []
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
@@ -223,6 +230,15 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
         except DomainError as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
             return HttpResponseRedirect(reverse("admin:accounts_user_changelist"))
+
+
+def _left_behind(user: User) -> str:
+    """Say how many jobs an account leaves, and how they get another owner."""
+    number = user.jobs.count()
+    if not number:
+        return "It owns no jobs."
+    filtered = f"Jobs, filter Owner: {user.username}"
+    return f"It owns {number} job{'s' if number != 1 else ''}. Hand them over first: {filtered}, action “Hand over”."
 
 
 def _account(request: HttpRequest) -> User:

@@ -12,7 +12,7 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget,
 from accounts.models import NotificationPreferences, Role, User
 from accounts.services import BAD_CREDENTIALS, INACTIVE, AccountChanges, set_preferences, update_account
 from accounts.validators import EMAIL_LENGTH
-from cronsched.console import SnapshotForm
+from audit.console import AuditedForm
 from cronsched.lib.errors import TooManyRequests
 
 
@@ -42,8 +42,10 @@ def _preference(label: str) -> BooleanField:
     return BooleanField(label=label, required=False, widget=UnfoldBooleanSwitchWidget)
 
 
-class UserForm(SnapshotForm):
+class UserForm(AuditedForm):
     """Address and preferences. Role and state are changed by actions of their own, which ask first."""
+
+    audited_as = "user"
 
     preferences = (
         *("email_on_job_success", "email_on_job_failure", "email_on_job_disabled"),

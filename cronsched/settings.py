@@ -307,6 +307,7 @@ UNFOLD: dict[str, Any] = {
                     _page("Now", "monitor_heart", "index"),
                     _page("Jobs", "schedule", "jobs_job_changelist"),
                     _page("Executions", "history", "jobs_jobexecution_changelist"),
+                    _page("Audit", "rule", "audit_auditentry_changelist"),
                 ]
             },
             {

@@ -16,7 +16,8 @@ from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts.console import AdminsOnly, NeverEdited, account
-from cronsched.console import ConsoleAdmin, SnapshotForm
+from audit.console import AuditedForm
+from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
 from cronsched.console.filters import PeriodFilter
 from cronsched.console.texts import moment
@@ -127,8 +128,10 @@ class DeliveryAdmin(NeverEdited, AdminsOnly, ConsoleAdmin):
         self.message_user(request, f"{number} will not be sent.", messages.SUCCESS)
 
 
-class SlackSettingsForm(SnapshotForm):
+class SlackSettingsForm(AuditedForm):
     """The address is a secret: it is asked for anew and never shown."""
+
+    audited_as = "slack_settings"
 
     plain = ("is_enabled", "channel", "post_every")
     new_webhook_url = forms.CharField(
@@ -153,6 +156,13 @@ class SlackSettingsForm(SnapshotForm):
         url = self.cleaned_data["new_webhook_url"]
         plain = {name: self.cleaned_data[name] for name in self.plain if name in self.touched}
         return plain | ({"webhook_url": url} if url else {})
+
+    def clean_new_webhook_url(self) -> str:
+        """Ask for what the test asks for: a hook that is not https is never posted to."""
+        url: str = self.cleaned_data["new_webhook_url"].strip()
+        if url and not url.lower().startswith("https://"):
+            raise forms.ValidationError("The webhook URL has to start with https://.")
+        return url
 
     def clean(self) -> dict[str, Any]:
         super().clean()

@@ -14,14 +14,15 @@ from unfold.decorators import display
 
 from accounts.console import OpenToAllRoles, account
 from accounts.models import User
-from cronsched.console import ConsoleAdmin, SnapshotForm
+from audit.console import AuditedForm
+from cronsched.console import ConsoleAdmin
 from cronsched.console.forms import CheckedAddressListField
 from cronsched.lib.errors import DomainError
 from taxonomy import services
 from taxonomy.models import JobCategory, Label, PicTeam
 
 
-class LabelForm(SnapshotForm):
+class LabelForm(AuditedForm):
     """Judges by trying: the service runs in a transaction that is taken back."""
 
     ruled: tuple[str, ...] = ("name", "is_active")
@@ -51,6 +52,8 @@ class LabelForm(SnapshotForm):
 
 
 class CategoryForm(LabelForm):
+    audited_as = "category"
+
     class Meta:
         model = JobCategory
         fields = (
@@ -61,6 +64,7 @@ class CategoryForm(LabelForm):
 
 
 class TeamForm(LabelForm):
+    audited_as = "team"
     ruled = (*LabelForm.ruled, "slack_handle")
     emails = CheckedAddressListField(
         label="Addresses", help_text="One address per line. They get the reminders of end dates."

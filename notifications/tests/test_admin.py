@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.urls import reverse
 
-from cronsched.tests.console.pages import said, sent, shown, submit
+from cronsched.tests.console.pages import errors_of, said, sent, shown, submit
 from notifications import outbox
 from notifications.message import NOBODY, Mail
 from notifications.models import Delivery, SlackSettings
@@ -182,3 +182,10 @@ def test_a_late_form_undoes_nothing_that_another_set(console):
     assert console.post(slack_page(), sent(form, post_every="5")).status_code == 302
     row = SlackSettings.objects.get()
     assert (row.is_enabled, row.channel, row.post_every) == (False, "#theirs", 5)
+
+
+def test_a_hook_that_is_not_https_is_refused_at_its_field(console):
+    SlackSettings.objects.create(is_enabled=False)
+    refused = submit(console, slack_page(), new_webhook_url="http://hooks.slack.com/x")
+    assert "has to start with https://" in errors_of(refused)["new_webhook_url"][0]
+    assert SlackSettings.objects.get().webhook_url is None

@@ -13,7 +13,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from cronsched.console import SnapshotForm
+from audit.console import AuditedForm
 from cronsched.console.forms import AddressListField
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
@@ -39,7 +39,8 @@ def _lines(rows: int) -> UnfoldAdminTextareaWidget:
     return UnfoldAdminTextareaWidget(attrs={"rows": rows, "spellcheck": "false"})
 
 
-class JobForm(SnapshotForm):
+class JobForm(AuditedForm):
+    audited_as = "job"
     notification_emails = AddressListField(label="To")
     webhook_method = forms.ChoiceField(
         label="Method",

@@ -6,7 +6,10 @@ from jobs.admin.jobs.forms import REQUEST_FIELDS
 
 REQUEST = "Request"
 OVERVIEW: tuple[str | None, dict[str, Any]] = (None, {"fields": ("how_it_is", "recent", "charts")})
-HISTORY: tuple[str | None, dict[str, Any]] = ("Whose it is", {"fields": (("owner_name", "created_at", "updated_at"),)})
+HISTORY: tuple[str | None, dict[str, Any]] = (
+    "Changes",
+    {"fields": ("changes", ("owner_name", "created_at", "updated_at"))},
+)
 DEFINITION: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         "Definition",

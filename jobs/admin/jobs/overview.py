@@ -10,8 +10,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
+from audit.models import AuditEntry
 from cronsched.console import ConsoleAdmin
 from cronsched.console.texts import local_text
+from jobs.admin.audit import changes_link, changes_of
 from jobs.admin.jobs import words
 from jobs.admin.texts import (
     OUTCOME_COLOURS,
@@ -34,7 +36,7 @@ LISTED = 5
 
 class JobOverview(ConsoleAdmin):
     overview_fields = (
-        *("how_it_is", "recent", "charts", "next_runs", "owner_name", "created_at", "updated_at"),
+        *("how_it_is", "recent", "charts", "next_runs", "owner_name", "created_at", "updated_at", "changes"),
         *("consecutive_failures", "findings", "signing", "chosen_options"),
     )
 
@@ -68,6 +70,18 @@ class JobOverview(ConsoleAdmin):
     def owner_name(self, job: Job) -> SafeString | None:
         return cut_line(job.created_by.username) if job.created_by else None
 
+    @display(description="Latest changes", empty_value="None on record")
+    def changes(self, job: Job) -> SafeString | None:
+        entries = AuditEntry.objects.of_object("job", str(job.pk)).order_by("-at", "-id")[:LISTED]
+        rows = [
+            (page_link("audit_auditentry_change", entry.pk, local_text(entry.at)), entry.actor_name, _changed(entry))
+            for entry in entries
+        ]
+        if not rows:
+            return None
+        lines = format_html_join("", "<li>{} {}: {}</li>", rows)
+        return format_html('<ul class="console-list">{}</ul>{}', lines, changes_link("job", job.pk))
+
     @display(description="Last check")
     def findings(self, job: Job) -> SafeString:
         if job.target_findings is None or job.target_checked_at is None:
@@ -97,6 +111,11 @@ class JobOverview(ConsoleAdmin):
             job.latest_executions = outcomes.latest([job.pk], STRIP)[job.pk]
         found: list[JobExecution] = job.latest_executions
         return found
+
+
+def _changed(entry: AuditEntry) -> SafeString:
+    told = ", ".join(name for name, *_ in changes_of(entry)) or entry.action.partition(".")[2]
+    return cut_line(f"{told} ({entry.reason})" if entry.reason else told)
 
 
 def _line(row: JobExecution) -> tuple[SafeString, str, SafeString | None, str]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from accounts.tests.factories import api_client
 from cronsched.lib.clock import database_now
 from cronsched.tests.console.pages import errors_of, said, sent, shown, submit
 from jobs import services
@@ -80,12 +81,16 @@ def test_the_same_field_is_refused_with_both_values_and_taken_when_saved_again(c
     assert (stored.cron_expression, stored.is_active) == ("0 7 1 * *", False)
 
 
-def test_the_refusal_names_who_it_was_where_the_console_knows(console, client, bob, job):
+@pytest.mark.parametrize("door", ["console", "API"])
+def test_the_refusal_names_who_it_was(console, client, bob, job, door):
     Job.objects.update(created_by=bob)
     form = shown(console, page_of(job))
-    other = type(client)()
-    other.force_login(bob)
-    assert submit(other, page_of(job), name="Bob's").status_code == 302
+    if door == "console":
+        other = type(client)()
+        other.force_login(bob)
+        assert submit(other, page_of(job), name="Bob's").status_code == 302
+    else:
+        assert api_client(bob).put(f"/api/v2/jobs/{job.pk}", {"name": "Bob's"}).status_code == 200
     (text,) = errors_of(console.post(page_of(job), sent(form, name="Mine")))["name"]
     assert text.startswith("Changed meanwhile by bob at ")
 

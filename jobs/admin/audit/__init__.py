@@ -1,0 +1,106 @@
+"""The audit trail, to read only: admins see all of it, the others what they did and what was done to their jobs."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from accounts.console import NeverEdited, OpenToAllRoles, account
+from audit.models import AuditEntry, AuditQuerySet
+from cronsched.console import ConsoleAdmin
+from cronsched.console.filters import ChoiceFilter, PeriodFilter
+from cronsched.console.texts import moment
+from jobs.admin.texts import cut_line, link, page_link, shortened
+
+PAGES = {
+    "job": "jobs_job_change",
+    "user": "accounts_user_change",
+    "team": "taxonomy_picteam_change",
+    "category": "taxonomy_jobcategory_change",
+}
+KINDS = (*PAGES, "slack_settings", "token", "freeze")
+VALUE_LENGTH = 120
+
+
+class KindFilter(ChoiceFilter):
+    title = "Of what"
+    parameter_name = "kind"
+
+    def options(self, request: HttpRequest) -> list[tuple[str, str]]:
+        return [(kind, kind.replace("_", " ").capitalize()) for kind in KINDS]
+
+    def narrowed(self, request: HttpRequest, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return queryset.filter(object_type=value)
+
+
+@admin.register(AuditEntry)
+class AuditAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
+    list_display = ("when", "actor", "action", "what", "changed", "reason", "source_ip")
+    list_display_links = ("when",)
+    list_filter = (KindFilter, ("actor_kind", ChoicesDropdownFilter), ("at", PeriodFilter))
+    list_filter_submit = True
+    list_fullwidth = True
+    list_per_page = 50
+    search_fields = ("object_name__istartswith", "actor_name__istartswith", "object_id__exact")
+    search_help_text = "Beginning of the name of what was changed, or of who did it"
+    ordering = ("-at", "-id")
+    sortable_by = ("when",)
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    fields = ("when", "actor", "action", "what", "all_changes", "reason", ("source_ip", "request_id"))
+    readonly_fields = ("when", "actor", "what", "all_changes")
+
+    def get_queryset(self, request: HttpRequest) -> AuditQuerySet:
+        entries: AuditQuerySet = super().get_queryset(request)
+        user = account(request)
+        return entries if user.is_admin else entries.filter(Q(actor_id=user.pk) | Q(owner_id=user.pk))
+
+    @display(description="When", ordering="at")
+    def when(self, entry: AuditEntry) -> SafeString | None:
+        return moment(entry.at)
+
+    @display(description="Who")
+    def actor(self, entry: AuditEntry) -> SafeString:
+        return cut_line(entry.actor_name)
+
+    @display(description="What")
+    def what(self, entry: AuditEntry) -> SafeString:
+        page, name = PAGES.get(entry.object_type), entry.object_name or entry.object_id or entry.object_type
+        return page_link(page, entry.object_id, name) if page and entry.object_id else cut_line(name)
+
+    @display(description="Changes")
+    def changed(self, entry: AuditEntry) -> SafeString:
+        return cut_line(", ".join(f"{name}: {_text(old)} → {_text(new)}" for name, old, new in changes_of(entry)))
+
+    @display(description="Changes", empty_value="None")
+    def all_changes(self, entry: AuditEntry) -> SafeString:
+        return changes_table(entry)
+
+
+def changes_of(entry: AuditEntry) -> list[tuple[str, Any, Any]]:
+    return [(name.replace("_", " "), *pair) for name, pair in entry.changes.items()]
+
+
+def changes_table(entry: AuditEntry) -> SafeString:
+    """Show what an entry changed: before and after side by side."""
+    rows = ((name, _text(old), _text(new)) for name, old, new in changes_of(entry))
+    lines = format_html_join("", "<tr><th>{}</th><td>{}</td><td>{}</td></tr>", rows)
+    head = format_html("<tr><th>{}</th><th>{}</th><th>{}</th></tr>", "Field", "Before", "After")
+    return format_html('<table class="plain-table"><thead>{}</thead><tbody>{}</tbody></table>', head, lines)
+
+
+def changes_link(kind: str, key: Any) -> SafeString:
+    """Lead to all entries about one object."""
+    return link(f"{reverse('admin:audit_auditentry_changelist')}?kind={kind}&q={key}", "All changes")
+
+
+def _text(value: Any) -> str:
+    return "blank" if value is None or value in ("", [], {}) else shortened(str(value), VALUE_LENGTH)

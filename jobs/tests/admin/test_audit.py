@@ -1,0 +1,65 @@
+"""The audit trail in the console, and what it tells on the pages of jobs and accounts."""
+
+import pytest
+from django.urls import reverse
+
+from accounts.tests.factories import make_user
+from cronsched.lib.clock import database_now
+from cronsched.tests.console.pages import said
+from jobs import services
+from jobs.tests.factories import make_job
+
+pytestmark = pytest.mark.django_db
+
+AUDIT = reverse("admin:audit_auditentry_changelist")
+PEOPLE = reverse("admin:accounts_user_changelist")
+
+
+@pytest.fixture
+def renamed(alice):
+    job = make_job(name="before", created_by=alice)
+    services.update_job(job.pk, {"name": "after"}, by=alice, now=database_now())
+    return job
+
+
+def test_a_change_is_listed_with_who_and_both_values_and_leads_to_its_job(client, admin, renamed):
+    client.force_login(admin)
+    page = client.get(AUDIT, {"kind": "job"}).content.decode()
+    for text in ("alice", "job.updated", "name: before → after", reverse("admin:jobs_job_change", args=[renamed.pk])):
+        assert text in page
+
+
+def test_the_page_of_a_job_names_its_latest_changes_and_leads_to_all(client, charlie, alice, renamed):
+    client.force_login(alice)
+    page = client.get(reverse("admin:jobs_job_change", args=[renamed.pk])).content.decode()
+    assert "alice: " in page
+    listed = client.get(AUDIT, {"kind": "job", "q": str(renamed.pk)})
+    assert [entry.action for entry in listed.context["cl"].result_list] == ["job.updated"]
+
+
+def test_others_see_their_own_acts_and_jobs_only(client, bob, charlie, renamed):
+    for user in (bob, charlie):
+        client.force_login(user)
+        assert "before → after" not in client.get(AUDIT).content.decode()
+
+
+def test_nobody_changes_the_trail(client, admin, renamed):
+    client.force_login(admin)
+    entry = client.get(AUDIT).context["cl"].result_list[0]
+    page = reverse("admin:audit_auditentry_change", args=[entry.pk])
+    assert client.get(page).status_code == 200
+    assert client.post(page, {"reason": "forged"}).status_code == 403
+    assert client.post(reverse("admin:audit_auditentry_delete", args=[entry.pk]), {"post": "yes"}).status_code == 403
+
+
+def test_who_deletes_or_deactivates_an_owner_is_told_of_the_jobs(client, admin):
+    owner = make_user("leaver")
+    for _ in range(3):
+        make_job(created_by=owner)
+    client.force_login(admin)
+    told = "It owns 3 jobs. Hand them over first: Jobs, filter Owner: leaver, action “Hand over”."
+    assert told in client.get(f"{PEOPLE}{owner.pk}/delete/").content.decode()
+    response = client.post(f"{PEOPLE}{owner.pk}/deactivate/", {"_form_submitted": "true"})
+    assert said(response) == ["leaver is deactivated.", told]
+    page = client.get(PEOPLE).content.decode()
+    assert f'href="{reverse("admin:jobs_job_changelist")}?owner={owner.pk}">3</a>' in page
