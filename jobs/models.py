@@ -21,7 +21,7 @@ GOOD_CONCLUSIONS = ("success", "neutral", "skipped")
 
 
 class CatchUp(models.TextChoices):
-    """What is run of the fire times that passed while nobody could fire them."""
+    """What is run of the fire times that passed while no scheduler could fire them."""
 
     LATEST = "latest", "Latest: one late run for all that was missed"
     ALL = "all", "All: every fire time within the misfire grace time"
@@ -61,7 +61,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(next_fire_at__isnull=False)
 
     def unschedulable(self) -> Self:
-        """Active ones that never fire because nobody can compute when; `schedule_error` says why."""
+        """Active ones whose fire times cannot be computed; `schedule_error` says why."""
         # Those that are scheduled are sound; the index leads past them.
         return self.active().filter(next_fire_at=None).exclude(schedule_error="")
 
@@ -149,7 +149,7 @@ class Job(models.Model):
     # What a request has besides target and metadata, by the names of the API; what is not in it is as by default
     # (`jobs.definitions.request_options`). Most jobs have none of it, so that it is one column and not ten.
     request_options = models.JSONField(default=dict, blank=True, editable=False)
-    # The secrets that go with it, sealed. Opened only by whoever puts a request together (`jobs.secrets`).
+    # The secrets that go with it, sealed. Opened only where a request is put together (`jobs.secrets`).
     sealed_secrets = models.TextField(null=True, blank=True, editable=False)
     # What the last check of the target found: a list of findings; null before the first.
     target_findings = models.JSONField(null=True, blank=True, editable=False)
@@ -181,7 +181,7 @@ class Job(models.Model):
     # Counts the changes of the definition: the newest revision in the audit trail, and the entity tag of the API.
     revision = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
-    # For whoever changes the key of all stored secrets.
+    # For a change of the key of all stored secrets.
     encrypted_columns = ("sealed_secrets",)
 
     objects = JobQuerySet.as_manager()
@@ -233,10 +233,10 @@ class JobPause(models.Model):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="pauses", db_index=False)
     began_at = models.DateTimeField()
     by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    # Kept when the account is gone; "scheduler" where nobody asked for the pause.
+    # Kept when the account is gone; "scheduler" where no account asked for the pause.
     by_name = models.CharField(max_length=255)
     reason = models.CharField(max_length=500, blank=True, default="")
-    # When the leader resumes the job by itself; null: somebody has to.
+    # When the leader resumes the job by itself; null: a person has to.
     until = models.DateTimeField(null=True, blank=True)
     on_resume = models.CharField(max_length=4, choices=OnResume, default=OnResume.SKIP)
     # What one bulk act has paused.
@@ -335,7 +335,7 @@ class JobExecution(models.Model):
     response_status = models.PositiveIntegerField(null=True, blank=True)
     error_message = models.TextField(null=True, blank=True)
     output = models.TextField(null=True, blank=True)
-    # Why it did not run, or why nobody knows: for missed, skipped and unknown.
+    # Why it did not run, or why the outcome is unknown: for missed, skipped and unknown.
     reason = models.CharField(max_length=500, null=True, blank=True)
     attempt = models.PositiveSmallIntegerField(default=1)
     # What became of the attempts before the current one.
@@ -525,7 +525,7 @@ class SchedulerLease(models.Model):
     """The one row that says which process schedules. It also publishes what that process does."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
-    # Blank while nobody leads.
+    # Blank while no process leads.
     holder = models.CharField(max_length=255, blank=True, default="")
     # Grows by one with each change of holder; `seq` with each renewal.
     fence = models.BigIntegerField(default=0)
@@ -536,7 +536,7 @@ class SchedulerLease(models.Model):
     scheduled_jobs = models.PositiveIntegerField(default=0)
     last_reconcile_at = models.DateTimeField(null=True, blank=True)
     last_reconcile = models.JSONField(default=empty_summary, blank=True)
-    # When each rare chore was done last, whoever led then.
+    # When each chore with a cron expression was done last.
     chores_done = models.JSONField(default=empty_summary, blank=True)
     # A reconcile answers all requests counted before it began.
     resync_requested = models.BigIntegerField(default=0)

@@ -137,7 +137,7 @@ def flag(name: str, *, text: str, default: bool = False) -> OpenApiParameter:
     return OpenApiParameter(name, bool, default=default, description=text)
 
 
-# No database stores NUL in a text, so nobody finds it either.
+# No database stores NUL in a text, so no search can find it.
 SEARCH_FORM = {"type": "string", "maxLength": MAX_SEARCH, "pattern": r"^[^\x00]*$"}
 SEARCH = OpenApiParameter("search", SEARCH_FORM, description="Text to look for; case is ignored.")
 BAD_SEARCH = Refusal(400, "Invalid search", f"search must be text of at most {MAX_SEARCH} characters.")

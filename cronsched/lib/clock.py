@@ -12,7 +12,7 @@ _NOW = {"postgresql": "SELECT clock_timestamp()", "mysql": "SELECT UTC_TIMESTAMP
 
 
 def uptime() -> float:
-    """Return seconds on a clock nobody can set, suspended time included. Only differences mean anything."""
+    """Return seconds on a clock that cannot be set, suspended time included. Only differences mean anything."""
     return time.clock_gettime(_UPTIME)
 
 

@@ -19,7 +19,7 @@ class Probe(Generic[Result]):
     """Asks one question in a thread of its own, and gives up on the answer after a while.
 
     A database that is away may keep a caller waiting for many seconds (connecting, or for a place in a pool), which is
-    exactly when somebody wants to know. Callers at the same time share one question, so a silent database holds one
+    exactly when an operator wants to know. Callers at the same time share one question, so a silent database holds one
     thread, however often it is asked about.
     """
 

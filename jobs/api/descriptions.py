@@ -151,7 +151,7 @@ FILTER_PARAMETERS = [
         "state",
         str,
         enum=[*STATES, ""],
-        description="`paused`: switched off before its end date; `unschedulable`: active, but nobody can compute when.",
+        description="`paused`: switched off before its end date; `unschedulable`: its fire times cannot be computed.",
     ),
 ]
 BAD_FILTERS = [
@@ -438,7 +438,7 @@ TEST_RUN = operation(
     "test_run_job",
     tag=JOBS,
     summary="Try a target",
-    description="Calls the target once, by POST. Nothing is stored and nobody is notified. With both kinds of target "
+    description="Calls the target once, by POST. Nothing is stored and no notice is sent. With both kinds of target "
     "the webhook is called. A target that fails is an answer like any other.",
     access=WRITER,
     body=Body(

@@ -178,7 +178,7 @@ class ExecutionViewSet(APIViewSet):
         total = queries.count(selection)
         offset = (page - 1) * limit
         rows = []
-        # Beyond the end nobody needs to look; a huge offset would not even fit into the database's numbers.
+        # Beyond the end there is nothing to read; a huge offset would not even fit into the database's numbers.
         if offset < total:
             rows = queries.page(selection, offset=offset, limit=limit, oldest_first=oldest_first)
         body = {

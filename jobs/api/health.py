@@ -1,4 +1,4 @@
-"""Is the service alive, and can it work? For people, monitors and load balancers; nobody needs a token."""
+"""Is the service alive, and can it work? For people, monitors and load balancers; no token is needed."""
 
 import logging
 from datetime import datetime

@@ -478,7 +478,7 @@ class ExecutionSerializer(Form):
     queued_at = serializers.DateTimeField()
     attempt = serializers.IntegerField()
     lateness_seconds = serializers.FloatField(allow_null=True)
-    reason = _text(allow_null=True, help_text="Why it did not run, or why nobody knows.")
+    reason = _text(allow_null=True, help_text="Why it did not run, or why the outcome is unknown.")
     details = serializers.DictField(help_text="Facts the target gave back, such as the id of a GitHub run.")
     missed_from = serializers.DateTimeField(
         allow_null=True, help_text="For one row that stands for many missed fire times: the first of them."

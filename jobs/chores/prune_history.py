@@ -31,7 +31,7 @@ def prune_history(*, now: datetime, may_act: MayAct) -> int:
 
 
 def recount_yesterday(*, now: datetime) -> int:
-    """Repair yesterday's counts, should somebody have changed the history by hand; return how many were wrong."""
+    """Repair yesterday's counts, in case the history was changed in the database; return how many were wrong."""
     wrong = daily_counts.recount(now.astimezone(UTC).date() - timedelta(days=1))
     if wrong:
         logger.warning("%d of yesterday's counts did not match the history and were repaired", wrong)

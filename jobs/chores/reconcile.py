@@ -43,7 +43,7 @@ class Summary(NamedTuple):
 
 
 class Reconciler:
-    """Makes `next_fire_at` true again for every job, whoever broke it: set if and only if the job is to run.
+    """Makes `next_fire_at` true again for every job, whatever broke it: set if and only if the job is to run.
 
     It remembers when each expression fires next, so that a look at a hundred thousand jobs is one grouped query and
     next to no arithmetic.
@@ -131,7 +131,7 @@ def _carried_on(now: datetime) -> Callable[[], datetime]:
 def _is_wrong(due_at: datetime, expected: datetime | None, now: datetime) -> bool:
     """Whether a job is due later than it should be, or cannot be computed at all.
 
-    Near a fire time nobody can tell: the job may be claimed, and moved on, at this very moment.
+    Near a fire time this cannot be told: the job may be claimed, and moved on, at this very moment.
     """
     return expected is None or (due_at > expected and expected - now > CLAIM_MARGIN)
 

@@ -43,7 +43,7 @@ def sweep(*, now: datetime, may_act: MayAct) -> int:
 
 def _sweep_batch(now: datetime) -> int:
     def refused(execution_id: UUID, error: Exception) -> int:
-        logger.error("Nobody can be told that execution %s is unknown", execution_id, exc_info=error)
+        logger.error("The notice that execution %s is unknown cannot be stored", execution_id, exc_info=error)
         return sum(piecewise([execution_id], partial(_sweep_silently, now=now), _left_running))
 
     ids = list(_overdue(now).order_by("id").values_list("pk", flat=True)[:BATCH])

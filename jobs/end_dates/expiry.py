@@ -22,11 +22,11 @@ def pause_expired(*, now: datetime, with_team: bool = False) -> int:
 
 
 def pause_ended(job_id: UUID, *, now: datetime, with_team: bool = False) -> bool:
-    """Pause a job whose end date has passed. One that cannot be paused keeps nobody from going on."""
+    """Pause a job whose end date has passed. One that cannot be paused keeps no other from being paused."""
     try:
         return services.auto_pause(job_id, now=now, with_team=with_team)
     except NotFound:
-        # Somebody deleted it meanwhile.
+        # It was deleted meanwhile.
         return False
     except Exception as error:
         if is_outage(error):

@@ -43,5 +43,5 @@ def _warn_of_end(ids: Sequence[UUID], *, today: date, now: datetime) -> int:
 
 
 def _left_unwarned(job_id: UUID, error: Exception) -> int:
-    logger.error("Nobody can be told that job %s ends soon", job_id, exc_info=error)
+    logger.error("The notice that job %s ends soon cannot be stored", job_id, exc_info=error)
     return 0

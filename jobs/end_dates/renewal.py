@@ -210,7 +210,7 @@ def _remind_of(ids: Sequence[UUID], *, today: date, now: datetime) -> int:
 
 
 def _left_out(job_id: UUID, error: Exception) -> int:
-    logger.error("Nobody can be reminded of the end of job %s", job_id, exc_info=error)
+    logger.error("The reminder of the end of job %s cannot be stored", job_id, exc_info=error)
     return 0
 
 

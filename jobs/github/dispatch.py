@@ -147,7 +147,7 @@ class GitHubExecutor:
             return invalid(reason, execution_type=EXECUTION_TYPE, target=request.target)
 
     def _looked_up(self, request: GitHubRequest, silence: Outcome, sent_at: datetime) -> Outcome:
-        """Judge a dispatch that nobody answered by the workflow's runs: GitHub may have taken it all the same."""
+        """Judge a dispatch without an answer by the workflow's runs: GitHub may have taken it all the same."""
         runs = self._runs_since(request, sent_at)
         if runs is None:
             return replace(silence, details={"lookup": "unanswered"})

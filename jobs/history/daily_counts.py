@@ -1,8 +1,8 @@
 """Keep the daily counts of settled executions equal to the history, and answer from them.
 
-A row counts on the day (UTC) it started, from the moment it is settled: in the same transaction, so that nobody ever
-sees one without the other. What settles, corrects or deletes a row calls `add`; open rows are counted live by whoever
-asks. Each row counts twice, for its job and for all jobs, because a sum over a hundred thousand jobs is a scan too.
+A row counts on the day (UTC) it started, from the moment it is settled: in the same transaction, so that one is
+never seen without the other. What settles, corrects or deletes a row calls `add`; open rows are counted when asked for.
+Each row counts twice, for its job and for all jobs, because a sum over a hundred thousand jobs is a scan too.
 """
 
 from collections import defaultdict
@@ -121,7 +121,7 @@ def forget(job_id: UUID) -> None:
 def recount(day: date) -> int:
     """Make the counts of one past `day` (UTC) equal to the history; return how many were wrong.
 
-    Repairs what somebody did to the history by hand. What others settle meanwhile is not disturbed: the differences
+    Repairs what was done to the history in the database. What others settle meanwhile is not disturbed: the differences
     come from one statement, which sees history and counts at the same instant, and are added like any other amount.
     """
     with transaction.atomic():

@@ -19,7 +19,7 @@ from jobs.models import (
     Tracking,
 )
 
-# A run that waits for somebody's approval has not ended, whatever its conclusion says.
+# A run that waits for an approval has not ended, whatever its conclusion says.
 NOT_BAD = (*GOOD_CONCLUSIONS, "action_required")
 
 
@@ -37,7 +37,7 @@ class Outcome(models.TextChoices):
     RUN_GOING = "run_going", "Run going"
 
 
-# What somebody should look at.
+# What needs a look.
 TROUBLE = (Outcome.FAILED, Outcome.RUN_FAILED, Outcome.UNKNOWN, Outcome.MISSED)
 OPEN = (Outcome.QUEUED, Outcome.RUNNING, Outcome.RUN_GOING)
 

@@ -41,4 +41,4 @@ def _let_go(execution_ids: Sequence[UUID]) -> None:
         elif relation.on_delete is CASCADE:
             referring.delete()
         else:
-            raise TypeError(f"Nobody said what becomes of {relation.field} when an execution is deleted.")
+            raise TypeError(f"It is not declared what becomes of {relation.field} when an execution is deleted.")

@@ -32,7 +32,7 @@ from jobs.schedule.scheduled_job import ScheduledJob
 from notifications.message import Message
 from notifications.services import loss_notices, notify
 
-LATE = "Nobody could start it in time."
+LATE = "No scheduler started it in time."
 ERROR_LENGTH = 500
 
 
@@ -211,8 +211,8 @@ def queued_row(run: PlannedRun) -> NewExecution:
 def write(batch: DueBatch, runs: Sequence[NewExecution], *, now: datetime) -> set[UUID]:
     """Insert what `batch` came to, with `runs` as the rows of its runs; return the ids that went in.
 
-    Fire times that have a row already are left out. The caller holds the rows of the jobs, so that nobody inserts the
-    same fire time meanwhile. What is missed is announced: once per job and outage, because it is claimed once.
+    Fire times that have a row already are left out. The caller holds the rows of the jobs, so that no other process
+    inserts the same fire time meanwhile. What is missed is announced once per job and outage, as it is claimed once.
     """
     rows = [*batch.others, *runs]
     written = insert_executions(rows, trigger=TriggerType.SCHEDULED, now=now)

@@ -13,7 +13,7 @@ from cronsched.lib.db import batches
 from jobs.executors.base import MAX_TARGET_LENGTH, shown_url, storable
 from jobs.models import ExecutionType, Job
 
-# How long after its timeout an attempt may still be on its way to the row before somebody else calls it unknown.
+# How long after its timeout an attempt may still be on its way to the row before the sweep calls it unknown.
 DEADLINE_MARGIN = timedelta(seconds=5)
 
 

@@ -24,7 +24,7 @@ NO_SCHEDULER = "Scheduler is not running as leader in this process."
 
 
 class SchedulerStatus(NamedTuple):
-    """The scheduler as the database knows it. `running` means that somebody leads and renewed in time."""
+    """The scheduler as the database knows it. `running` means that a process leads and renewed in time."""
 
     running: bool
     leader: str
@@ -36,7 +36,7 @@ class SchedulerStatus(NamedTuple):
 
 
 class NoScheduler(Conflict):
-    """Nobody leads, or the leader did not answer in time."""
+    """No process leads, or the leader did not answer in time."""
 
     def __init__(self) -> None:
         super().__init__("Conflict", NO_SCHEDULER, detail=NO_SCHEDULER)
@@ -66,7 +66,7 @@ def read_status(*, now: datetime) -> SchedulerStatus:
 def resync(*, wait: Callable[[float], object] = time.sleep) -> SchedulerStatus:
     """Ask the leader for a reconcile and return the status after one that began later than this call.
 
-    Raises `NoScheduler` where nobody leads or no answer comes within ten seconds.
+    Raises `NoScheduler` where no process leads or no answer comes within ten seconds.
     """
     if not read_status(now=database_now()).running:
         raise NoScheduler

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 # In the scheduler's zone; a night's checks begin then and go on until all are done.
 NIGHTLY = "30 3 * * *"
-# All of one check; whoever asked for it waits.
+# All of one check; the caller waits for it.
 TIMEOUT = timedelta(seconds=10)
 # What one pass checks. GitHub is asked some four things about a job, and grants a token 5,000 questions an hour, most
 # of which belong to dispatches and runs.

@@ -1,4 +1,4 @@
-"""Try a target out without a job: nothing is stored, nobody is told (contract, section 8)."""
+"""Try a target out without a job: nothing is stored, no notice is sent (contract, section 8)."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -133,7 +133,7 @@ def _timeout(value: Any) -> timedelta:
 
 
 def _redirected(outcome: Outcome) -> str:
-    """Return where a redirect led, which nobody went to."""
+    """Return where a redirect led, which is not followed."""
     location = None if outcome.succeeded else outcome.details.get("location")
     status = outcome.response_status
     return f": answered {status}: moved to {location}, redirects are not followed" if location else ""

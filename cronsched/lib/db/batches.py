@@ -114,8 +114,8 @@ def insert_missing(
 ) -> None:
     """Insert those of `rows` whose unique `key` does not stand in the table yet, in the order given.
 
-    Waits for whoever is inserting the same key, and holds the row that is there where the database can: two that share
-    a lock on it and then both want it for themselves would wait for each other.
+    Waits for a transaction that is inserting the same key, and holds the row that is there where the database can: two
+    that share a lock on it and then both want it for themselves would deadlock.
     """
     names = ", ".join(column.name for column in columns)
     select = f"INSERT INTO {table} ({names}) SELECT {names} FROM {_unfolded(connection, columns)} WHERE 1=1"

@@ -18,7 +18,7 @@ POSTGRESQL_STATES = frozenset({"40P01", "40001"})
 def retried(act: Callable[P, R]) -> Callable[P, R]:
     """Wrap `act`, which opens a transaction of its own, so that it is done again after a deadlock.
 
-    Inside somebody else's transaction it is done once: the database has ended that one as a whole.
+    Inside a transaction of the caller it is done once: the database has ended that one as a whole.
     """
 
     @wraps(act)

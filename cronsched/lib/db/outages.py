@@ -9,7 +9,7 @@ from django.db import InterfaceError, InternalError, OperationalError, Programmi
 # For those who wait and ask again, whatever it was. The database is away, full, locked or shutting down; PostgreSQL
 # counts a server that has become read-only among the internal errors, and tables that are away for a moment, as while
 # a backup is being restored, are a programming error to the servers. What remains (bad data, a violated constraint)
-# will be refused again. Whoever can do without the row that is to blame asks `is_outage` first.
+# will be refused again. A caller that can do without the row at fault asks `is_outage` first.
 UNREACHABLE = (OperationalError, InterfaceError, InternalError, ProgrammingError)
 
 # How long the outcome of a run outlives a database that is away, and how often it is tried again.
@@ -31,8 +31,8 @@ Outcome = TypeVar("Outcome")
 def is_outage(error: Exception) -> bool:
     """Whether the database cannot be asked, so that it would refuse other rows as well.
 
-    Programming errors are both. Tables that are away are nobody's fault; but a value that a driver cannot pass on, or
-    two rows that do not go into one statement, would be refused for ever if one waited for the database.
+    Programming errors are both. Tables that are away are no fault of the row; but a value that a driver cannot pass on,
+    or two rows that do not go into one statement, would be refused for ever if one waited for the database.
     """
     cause = error.__cause__
     if isinstance(error, ProgrammingError):
@@ -68,7 +68,7 @@ def piecewise(
 def one_by_one(
     items: Iterable[Item], act: Callable[[Item], Outcome], failed: Callable[[Item, Exception], None]
 ) -> list[Outcome]:
-    """Act on each item and return what came of those that went well: one that fails costs nobody but itself.
+    """Act on each item and return what came of those that went well: one that fails costs only itself.
 
     `failed` gets the others. Raises what `act` raises where the database cannot be asked.
     """
@@ -99,9 +99,9 @@ def lacks_tables(error: Exception) -> bool:
 
 
 def give_up_connection() -> None:
-    """Close this thread's connection after an outage, so that whoever comes next gets one that works.
+    """Close this thread's connection after an outage, so that the next use gets one that works.
 
-    Inside a transaction it stays: whoever began that has to end it.
+    Inside a transaction it stays: the code that began it has to end it.
     """
     if not connection.in_atomic_block:
         connection.close()

@@ -36,7 +36,7 @@ def _apply_event(held: Held, state: RunState, now: datetime) -> None:
         # Late news: GitHub's deliveries come in any order.
         return
     if run.tracking != Tracking.FOLLOWED:
-        # Somebody ran it again, or it is seen again after all.
+        # It was run again, or it is seen again after all.
         run.tracking, run.follow_until, run.polls = Tracking.FOLLOWED, now + FOLLOW_FOR, 0
         run.conclusion = run.failed_job = run.failed_step = ""
         run.concluded_at = None

@@ -101,7 +101,7 @@ def _stem(target: str) -> str:
 
 
 def _settle(held: Held, request: PollRequest, workflow: str, now: datetime) -> None:
-    """Say that the dispatch succeeded after all, unless somebody knows better by now; and follow its run as usual."""
+    """Say that the dispatch succeeded after all, unless it has another outcome by now; and follow its run as usual."""
     execution, run = held.execution, held.run
     unknown = JobExecution.objects.filter(pk=execution.pk, status=Status.UNKNOWN)
     before = daily_counts.of(unknown, sign=-1)
@@ -110,7 +110,7 @@ def _settle(held: Held, request: PollRequest, workflow: str, now: datetime) -> N
     execution.target = storable(f"{sent['owner']}/{sent['repo']}/{workflow}", MAX_TARGET_LENGTH)
     execution.output = storable(f"Workflow triggered successfully on branch {request.ref}", MAX_OUTPUT_LENGTH)
     execution.details = {"lookup": "run found", "run_id": run.run_id, "run_url": run.url}
-    # How long GitHub took to accept it nobody knows, so that the duration stays blank.
+    # How long GitHub took to accept it is not known, so that the duration stays blank.
     settled = ("status", "reason", "completed_at", "target", "output", "details")
     if not unknown.update(**{name: getattr(execution, name) for name in settled}):
         run.run_id, run.url, run.status = None, "", ""

@@ -82,7 +82,7 @@ def test_a_job_nobody_can_word_costs_its_own_reminder_alone(mail, job, caplog, m
     monkeypatch.setattr(events, "end_date_reminder", unless_bad)
     assert renewal.remind(now=MORNING) == 2
     assert {address for address, _ in reminded()} == {"Owner@example.com", "ops@example.com"}
-    assert f"Nobody can be reminded of the end of job {bad.pk}" in caplog.text
+    assert f"The reminder of the end of job {bad.pk} cannot be stored" in caplog.text
 
 
 def test_reminders_come_at_30_14_7_and_1_days(mail, job):
