@@ -44,6 +44,7 @@ class OwnOrAdmin:
 
 @admin.register(User)
 class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type-arg,misc]
+    page_name = "People"
     # Django's own shows the beginning of the password's hash.
     form = UserForm
     add_form = NewUserForm

@@ -177,6 +177,7 @@ class SlackSettingsForm(AuditedForm):
 
 @admin.register(SlackSettings)
 class SlackSettingsAdmin(AdminsOnly, ConsoleAdmin):
+    page_name = "Slack"
     form = SlackSettingsForm
     fieldsets = (
         (None, {"fields": ("is_enabled", "new_webhook_url", "channel", "post_every")}),

@@ -129,6 +129,7 @@ class LabelAdmin(OpenToAllRoles, ConsoleAdmin):
 
 @admin.register(JobCategory)
 class CategoryAdmin(LabelAdmin):
+    page_name = "Categories"
     form = CategoryForm
     fieldsets = (
         (None, {"fields": ("name", "slug", "is_active")}),
@@ -140,6 +141,7 @@ class CategoryAdmin(LabelAdmin):
 
 @admin.register(PicTeam)
 class TeamAdmin(LabelAdmin):
+    page_name = "Teams"
     form = TeamForm
     list_display = ("name", "slug", "slack_handle", "job_count", "active")
     fieldsets = (

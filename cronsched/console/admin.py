@@ -26,6 +26,8 @@ class ConsoleAdmin(ModelAdmin):
 
     change_form_before_template = "console/snapshot.html"
     empty_value_display = "-"
+    # What the side-bar calls it; blank: as the rows are called.
+    page_name = ""
 
     # --- Lists ---
 
@@ -37,12 +39,16 @@ class ConsoleAdmin(ModelAdmin):
         return True
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        context = {"title": capfirst(self.opts.verbose_name_plural), **(extra_context or {})}
+        context = {"title": self._page_name, "page_name": self._page_name, **(extra_context or {})}
         try:
             return super().changelist_view(request, context)
         except BadAddress as refusal:
             self.message_user(request, str(refusal), messages.WARNING)
             return HttpResponseRedirect(f"{request.path}?{refusal.query}" if refusal.query else request.path)
+
+    @property
+    def _page_name(self) -> str:
+        return self.page_name or capfirst(str(self.opts.verbose_name_plural))
 
     def response_action(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
         selected = request.POST.getlist(helpers.ACTION_CHECKBOX_NAME)
@@ -97,6 +103,7 @@ class ConsoleAdmin(ModelAdmin):
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Open the sections that hold errors: Django overlooks fields that share a line."""
+        context["page_name"] = self._page_name
         form = context["adminform"]
         if form.errors:
             form.fieldsets = [_opened(section, set(form.errors)) for section in form.fieldsets]

@@ -42,6 +42,7 @@ class KindFilter(ChoiceFilter):
 
 @admin.register(AuditEntry)
 class AuditAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
+    page_name = "Audit"
     list_display = ("when", "actor", "action", "what", "changed", "reason", "source_ip")
     list_display_links = ("when",)
     list_filter = (KindFilter, ("actor_kind", ChoicesDropdownFilter), ("at", PeriodFilter))

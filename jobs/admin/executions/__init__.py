@@ -49,6 +49,7 @@ class RerunForm(BaseDialogForm):
 
 @admin.register(JobExecution)
 class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
+    page_name = "Executions"
     list_display = ("job_name", "outcome", "conclusion", "trigger_type", "happened", "lateness", "duration", "answer")
     list_display_links = ("happened",)
     list_filter = (
@@ -118,9 +119,6 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
             return queryset, False
         named = list(Job.objects.filter(name__icontains=part).values_list("pk", flat=True)[:500])
         return queryset.filter(job__in=named), False
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Executions", **(extra_context or {})})
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Say in the title how it ended, its GitHub run included."""

@@ -30,6 +30,8 @@ TERMS = 10
 class SchedulerAdmin(AdminsOnly, ConsoleAdmin):
     """One page and no list: there is one lease."""
 
+    page_name = "Scheduler"
+
     def get_urls(self) -> list[URLPattern]:
         resync = path("resync/", self.admin_site.admin_view(self.resync), name="jobs_schedulerlease_resync")
         return [resync, *super().get_urls()]
@@ -42,6 +44,7 @@ class SchedulerAdmin(AdminsOnly, ConsoleAdmin):
             **self.admin_site.each_context(request),
             "title": "Scheduler",
             "opts": self.opts,
+            "page_name": self.page_name,
             "facts": list(_facts(now)),
             "reconcile": _reconcile(),
             "chores": _chores(now),
@@ -87,8 +90,16 @@ def _facts(now: datetime) -> Iterator[tuple[str, Any]]:
 def _reconcile() -> dict[str, Any]:
     lease = SchedulerLease.objects.first()
     summary = lease.last_reconcile if lease else {}
-    rows = [[name.replace("_", " ").capitalize(), str(value)] for name, value in summary.items()]
+    rows = [[name.replace("_", " ").capitalize(), _read(value)] for name, value in summary.items()]
     return {"headers": ["Last look at all jobs", "Found"], "rows": rows}
+
+
+def _read(value: Any) -> str:
+    """Write an instant in the zone of all other times of the page, anything else as it is."""
+    try:
+        return local_text(datetime.fromisoformat(value))
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def _chores(now: datetime) -> dict[str, Any]:

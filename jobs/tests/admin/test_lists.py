@@ -298,3 +298,15 @@ def test_a_clone_is_filled_in_like_the_job_and_has_no_secrets(console):
     assert 'value="7 7 * * *"' in content
     assert '<option value="PUT" selected>' in content
     assert "X-Key" not in content
+
+
+@pytest.mark.parametrize("role", ["admin", "user", "viewer"])
+def test_each_page_is_called_as_the_side_bar_calls_it(client, role):
+    client.force_login(make_user(role=role))
+    menu = client.get(reverse("admin:index")).context["sidebar_navigation"]
+    items = [item for group in menu for item in group["items"] if item["has_permission"]]
+    titles = {}
+    for item in items:
+        page = client.get(str(item["link"]), follow=True)
+        titles[item["title"]] = page.context.get("page_name") or page.context["title"]
+    assert titles == {title: title for title in titles}
