@@ -1,8 +1,9 @@
 """The send pool: requests whose rows are committed leave through the one loop of the HTTP client.
 
 Not all of them at once. What is out when a process dies is unknown for ever, so only a few are on the wire while
-targets answer at once: a window of them. Where none of the window is answered for a moment, its requests wait for slow
-targets; they stop counting, and as many more may leave. That way a thousand slow targets are called within a second.
+targets answer at once: a window of them. Where next to none of the window is answered for a moment, its requests wait
+for slow targets; they stop counting, and twice as many more may leave. That way a thousand slow targets are called
+within a second.
 
 Each request is noted in the journal before it leaves and when its answer is there (`jobs.dispatch.journal`). Whatever
 happens in `done` happens in the loop's thread: it must be quick, and must never ask the database.
@@ -17,19 +18,19 @@ from functools import partial
 from uuid import UUID
 
 from cronsched.lib import failpoints
-from cronsched.lib.clock import uptime
 from jobs.dispatch import Prepared, Result, submit
 from jobs.dispatch.journal import Journal
 from jobs.executors.base import Outcome
 
 logger = logging.getLogger(__name__)
 
-# How many may be on the wire unanswered before one of them is, and how many are noted with one line.
+# How many may be on the wire unanswered while targets answer at once, and how many are noted with one line.
 WINDOW = 32
+LARGEST_WINDOW = 1024
 GROUP = 8
-# A window of which nothing is answered for so long waits for slow targets, and so does what is this old.
-STILL_SECONDS = 0.01
-OLD_SECONDS = 0.1
+# Of a window that waits for slow targets fewer than one in so many are answered within so many seconds.
+FEW = 4
+LOOK_SECONDS = 0.05
 
 
 class SendPool:
@@ -46,6 +47,7 @@ class SendPool:
         # What is out, by the window it left in; those of the last one count.
         self._out: dict[UUID, int] = {}
         self._window = self._in_window = self._answered = 0
+        self._size = WINDOW
         self._awaited: Callable[[], bool] | None = None
         self._opener: threading.Thread | None = None
 
@@ -93,7 +95,7 @@ class SendPool:
 
     def _take_batch(self) -> list[Prepared]:
         with self._changed:
-            number = min(len(self._waiting), WINDOW - self._in_window)
+            number = min(len(self._waiting), self._size - self._in_window)
             if number < min(GROUP, len(self._waiting)):
                 self._watch_window()
                 return []
@@ -135,16 +137,21 @@ class SendPool:
             self._opener = opener
 
     def _open_windows(self) -> None:
-        opened_at = uptime()
         while True:
             with self._changed:
                 if not self._waiting:
-                    self._opener = None
+                    self._opener, self._size = None, WINDOW
                     return
-                window, answered = self._window, self._answered
-            threading.Event().wait(STILL_SECONDS)
+                answered = self._answered
+            threading.Event().wait(LOOK_SECONDS)
             with self._changed:
-                is_still = answered == self._answered or uptime() - opened_at > OLD_SECONDS
-                if window == self._window and is_still and self._in_window > WINDOW - GROUP:
-                    self._window, self._in_window, opened_at = window + 1, 0, uptime()
+                self._judge_window(self._answered - answered)
             self._start_more()
+
+    def _judge_window(self, answered: int) -> None:
+        """Open another window, twice as large, where so few of this one were answered; narrow it where enough were."""
+        if answered * FEW >= self._size:
+            self._size = max(WINDOW, self._size // 2)
+        elif self._in_window > self._size - GROUP:
+            self._window, self._in_window = self._window + 1, 0
+            self._size = min(LARGEST_WINDOW, 2 * self._size)

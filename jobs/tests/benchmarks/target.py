@@ -1,6 +1,7 @@
 """The target: a loopback server in a process of its own, so that it takes no turn from whoever sends.
 
-    http://127.0.0.1:PORT/<mode>/<number>       mode: now, slow (takes 5 s) or drip (a byte now and then, no end)
+    http://127.0.0.1:PORT/<mode>/<number>       mode: now, slow (takes 5 s), hang (no answer) or drip (a byte now
+                                                and then, no end)
 
 It writes down when the head of each request was there, and which number it carried. `Target` starts it and asks it.
 """
@@ -128,7 +129,7 @@ class Conversation(asyncio.Protocol):
             self._transport.write(ANSWER)
         elif self._path.startswith(b"/slow/"):
             asyncio.get_running_loop().call_later(SLOW_SECONDS, self._write, ANSWER)
-        else:
+        elif not self._path.startswith(b"/hang/"):
             self._write(ENDLESS)
             self._drip()
 

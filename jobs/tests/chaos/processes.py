@@ -56,13 +56,6 @@ class Scheduler:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    @property
-    def workers(self) -> list[int]:
-        """The ids of its worker processes, which are its nursery's children."""
-        parent_of = parents()
-        nurseries = {pid for pid, parent in parent_of.items() if parent == self._process.pid}
-        return sorted(pid for pid, parent in parent_of.items() if parent in nurseries)
-
     def insist(self) -> None:
         """Tell it to stop for the second time, once it drains; it may be too late."""
         while self.is_alive and DRAINING not in self.log:
@@ -133,9 +126,6 @@ class Fleet:
         number = len(self.lives)
         life = Life(instance=f"chaos-{place}-{number:04}", started_at=datetime.now(UTC), failpoints=failpoints)
         environment = {**self._environment, VARIABLE: failpoints}
-        if failpoints:
-            # A point is to be reached by the process whose life is watched, not by a worker of it.
-            environment["SEND_PROCESSES"] = "1"
         command = [*self._command, "--drain-timeout", str(DRAIN_SECONDS), "--instance", life.instance]
         self.places[place] = Scheduler(command, environment, self._folder / f"{life.instance}.log", life)
         self.lives.append(life)

@@ -217,43 +217,6 @@ class Stage:
                 process.wait()
                 self._start_again(process, seconds, failpoints)
 
-    def fault_kill_worker(self, place: int) -> None:
-        process, workers = self._wait_for_workers(place)
-        for worker in workers:
-            assert process is not None
-            self.note(f"kill -9 worker {worker} of {process.life.instance}")
-            process.life.worker_kills.append(datetime.now(UTC))
-            send(worker, signal.SIGKILL)
-
-    def fault_stop_worker(self, place: int, seconds: float) -> None:
-        """Let the workers of a process stand still; whoever deals with the process itself meanwhile may do so."""
-        process, workers = self._wait_for_workers(place)
-        if process is None:
-            return
-        self.note(f"SIGSTOP workers {workers} of {process.life.instance} for {seconds} s")
-        stopped_at = datetime.now(UTC)
-        with ExitStack() as stack:
-            # Written down before it is over, for whoever looks before.
-            process.life.worker_stops.append((stopped_at, datetime.max.replace(tzinfo=UTC)))
-            for worker in workers:
-                stack.callback(send, worker, signal.SIGCONT)
-                send(worker, signal.SIGSTOP)
-            if isinstance(self.database, Sqlite) and self.database.is_locked():
-                # It stands still amid a transaction, and nobody else can write.
-                stack.enter_context(self._outage("locked by a stopped worker"))
-            self.calm.wait(seconds)
-        place = process.life.worker_stops.index((stopped_at, datetime.max.replace(tzinfo=UTC)))
-        process.life.worker_stops[place] = (stopped_at, datetime.now(UTC))
-        self.note(f"SIGCONT workers {workers} of {process.life.instance}")
-
-    def _wait_for_workers(self, place: int) -> tuple[Scheduler | None, list[int]]:
-        """Wait for a process with workers in that place: one with a fail point has none."""
-        while not self.calm.wait(LOOK_SECONDS):
-            with self._holding(place) as process:
-                if process is not None and (workers := process.workers):
-                    return process, workers
-        return None, []
-
     def fault_once(self) -> None:
         """Let somebody do one pass by hand, whoever leads."""
         process = self.fleet.start_pass()
@@ -594,9 +557,7 @@ def settings_of(database: Database, folder: Path, midnight: datetime) -> dict[st
         DRAIN_TIMEOUT_SECONDS="3",
         MAIL_ENABLED="false",
         WEB_WORKERS="1",
-        # Small enough for a herd to need the workers.
         MAX_IN_FLIGHT="80",
-        SEND_PROCESSES="2",
         LOG_LEVEL="INFO",
     )
 

@@ -60,8 +60,6 @@ PROCESS_FAULTS = {
     "stop": 4,
     "terminate": 4,
     "insist": 3,
-    "kill_worker": 5,
-    "stop_worker": 3,
     "once": 3,
     "kill_web": 2,
     "power_cut": 1,
@@ -216,10 +214,8 @@ def draw_fault(chance: random.Random, verb: str, places: int) -> dict[str, Any]:
     if verb == "power_cut":
         return {"seconds": draw_seconds(chance, RESTART_SECONDS)}
     place = chance.choice((-1, -1, *range(places)))
-    if verb in {"stop", "stop_worker"}:
+    if verb == "stop":
         return {"place": place, "seconds": draw_seconds(chance, STOP_SECONDS)}
-    if verb == "kill_worker":
-        return {"place": place}
     return {"place": place, "seconds": draw_seconds(chance, RESTART_SECONDS), "failpoints": draw_failpoints(chance)}
 
 

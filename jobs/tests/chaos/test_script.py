@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_script():
 def test_every_step_has_somebody_who_carries_it_out():
     verbs = {step.verb for seed in range(20) for step in script(seed).steps}
     assert {*FAULTS, "kill", "stop", "terminate", "kill_web", "power_cut", "rig", "create", "edit", "delete"} <= verbs
-    assert {"insist", "kill_worker", "stop_worker", "once", "upload", "loss"} <= verbs
+    assert {"insist", "once", "upload", "loss"} <= verbs
     assert all(hasattr(Stage, f"fault_{verb}") != hasattr(Stage, f"change_{verb}") for verb in verbs)
 
 

@@ -8,7 +8,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -53,22 +52,6 @@ class Scheduler:
         return self._process.pid
 
     @property
-    def nursery(self) -> int:
-        """The id of the process that forks its workers."""
-        (pid,) = children(self.pid)
-        return pid
-
-    @property
-    def workers(self) -> list[int]:
-        """The ids of its worker processes."""
-        return children(self.nursery)
-
-    @property
-    def has_gone(self) -> bool:
-        """Whether it has ended with all its workers: nobody holds the other end of its output any more."""
-        return not self._listener.is_alive()
-
-    @property
     def said(self) -> str:
         return "".join(self._said)
 
@@ -103,11 +86,6 @@ class Scheduler:
                 self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
-
-
-def children(pid: int) -> list[int]:
-    """Return the ids of the processes that `pid` has forked and not buried."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import resource
 import signal
 import time
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -202,3 +203,28 @@ def test_g12_with_a_full_disk_nothing_is_sent_results_are_kept_and_the_process_g
         assert process.wait() == 0
     assert behaviour.paths == {"/kept": 1, "/not-yet": 1}
     assert statuses() == ["success", "success"]
+
+
+HERD = 1000
+# What may be on the wire, or just noted to be, while targets answer at once.
+RADIUS = 64
+
+
+def test_a_killed_leader_leaves_a_herd_of_a_thousand_with_few_runs_in_doubt_and_all_others_sent_once(sink, behaviour):
+    for number in range(HERD):
+        make_job_due_now(sink.url(f"/{number}"))
+    with scheduler("--instance", "first") as first:
+        assert all(behaviour.wait_for_arrival() for _ in range(HERD // 4))
+        first.signal(signal.SIGKILL)
+        first.wait()
+        killed_with = behaviour.paths.total()
+    code, said = run_once()
+    assert code == 0, said
+    found = Counter(statuses())
+    assert set(found) <= {"success", "unknown"}, found
+    assert killed_with < HERD
+    assert found["unknown"] <= RADIUS, found
+    assert max(behaviour.paths.values()) == 1
+    arrived = set(behaviour.paths)
+    sent = JobExecution.objects.filter(status=Status.SUCCESS).values_list("target", flat=True)
+    assert {f"/{target.rpartition('/')[2]}" for target in sent} <= arrived
