@@ -12,8 +12,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 READERS = ("cronsched/settings.py", "cronsched/lib/db/databases.py")
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{2,}")
-# Names the file itself; it cannot stand in it.
-ELSEWHERE = {"ENV_FILE"}
+# The one names the file itself, and cannot stand in it; the other is systemd's to set.
+ELSEWHERE = {"ENV_FILE", "STATE_DIRECTORY"}
 
 
 def variables_read() -> set[str]:
