@@ -12,7 +12,7 @@ from drf_spectacular.utils import OpenApiParameter
 from cronsched.api.openapi import FROM, SEARCH_FORM, TO
 from cronsched.lib.ids import known_id
 from cronsched.lib.input import query, ranges
-from jobs.history.queries import Selection
+from jobs.history.queries import Selection, by_job_name
 from jobs.models import ExecutionType, Status, TriggerType
 
 JOB_ID = OpenApiParameter("job_id", str, description="Only executions of this job.")
@@ -31,12 +31,12 @@ Params = Mapping[str, str]
 
 def selection(params: Params) -> Selection:
     """Return what the global list is asked for."""
-    return replace(
+    asked = replace(
         common_selection(params),
         jobs=_job_ids(params.get("job_id", "")),
         execution_types=_known([params.get("execution_type", "")], ExecutionType.values),
-        job_name=query.search(params),
     )
+    return by_job_name(asked, query.search(params))
 
 
 def common_selection(params: Params) -> Selection:

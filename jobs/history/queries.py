@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, DateField, DateTimeField, QuerySet, Sum, UUIDField, Value
+from django.db.models import Count, DateField, DateTimeField, Func, Q, QuerySet, Sum, UUIDField, Value
 
 from cronsched.lib.db.prepared import Param, PreparedQuery
 from cronsched.lib.input.ranges import DateRange
@@ -60,6 +60,8 @@ LISTED_FIELDS = (
 # What differs from one call to the next while everything else is asked again and again: each kind of question is put
 # together once. There are more kinds than anybody asks at the same time.
 KINDS = 256
+# So many jobs are looked up one by one for a page of all of them.
+MERGED = 50
 JOB: Any = Param("job", UUIDField())
 FIRST_DAY: Any = Param("first_day", DateField())
 LAST_DAY: Any = Param("last_day", DateField())
@@ -78,7 +80,7 @@ class Selection:
     trigger_types: frozenset[str] | None = None
     execution_types: frozenset[str] | None = None
     period: DateRange = EVER
-    # Part of the name of the job, in any case.
+    # Part of the name of the job, in any case: where so many jobs bear it that nobody names them one by one.
     job_name: str = ""
 
     def rows(self) -> ExecutionQuerySet:
@@ -91,12 +93,15 @@ class Selection:
         elif self.jobs is not None:
             rows = rows.filter(job__in=sorted(self.jobs))
         if self.job_name:
-            named = Job.objects.filter(name__icontains=self.job_name)
-            rows = rows.filter(job__in=named)
+            # Many jobs: those found in the order of time are enough for a page soon.
+            rows = rows.alias(any_job=Unindexed("job_id", output_field=UUIDField()))
+            rows = rows.filter(Q(any_job__in=_named(self.job_name)))
         return rows
 
     def daily_counts(self) -> QuerySet[DailyCount]:
-        """Return the daily counts of what is meant, of any time. Only for selections that can be counted so."""
+        """Return the daily counts of what is meant, of any time."""
+        if self.job_name:
+            return DailyCount.objects.filter(job_key__in=_named(self.job_name), **self._conditions())
         return DailyCount.objects.filter(job_key__in=sorted(self.jobs or {ALL_JOBS}), **self._conditions())
 
     def still_open(self) -> "Selection":
@@ -135,6 +140,36 @@ class Selection:
             "execution_type__in": self.execution_types,
         }
         return {lookup: sorted(values) for lookup, values in wanted.items() if values is not None}
+
+
+class Unindexed(Func):
+    """A column that SQLite is not to look up in an index: it would sort all rows of many jobs for one page."""
+
+    template = "%(expressions)s"
+    arity = 1
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(compiler, connection, template="+%(expressions)s", **extra)
+
+
+def _named(text: str) -> QuerySet[Job, UUID]:
+    return Job.objects.filter(name__icontains=text).order_by().values_list("pk", flat=True)
+
+
+def by_job_name(selection: Selection, text: str) -> Selection:
+    """Return what of `selection` belongs to jobs with `text` in their name, in any case. Blank narrows nothing.
+
+    Jobs are few beside their history, so they are found first: one by one where they are few themselves, and all where
+    every job is meant.
+    """
+    if not text:
+        return selection
+    named = frozenset(_named(text))
+    if selection.jobs is not None:
+        return replace(selection, jobs=selection.jobs & named)
+    if len(named) <= MERGED:
+        return replace(selection, jobs=named)
+    return selection if len(named) == Job.objects.count() else replace(selection, job_name=text)
 
 
 @dataclass(frozen=True)
@@ -260,7 +295,7 @@ def _all_sums(selection: Selection, cuts: Cut) -> PreparedQuery[Any]:
     """Return the statement that adds up one kind of selection."""
 
     def union() -> Sums:
-        first, *others = [_sums(selection.rows(), 1)] if selection.job_name else _parts(selection, cuts)
+        first, *others = _parts(selection, cuts)
         return first.union(*others, all=True)
 
     return PreparedQuery(union)
@@ -322,6 +357,11 @@ def _listed(number: int) -> PreparedQuery[JobExecution]:
 def _keys(selection: Selection, *, offset: int, limit: int, oldest_first: bool) -> list[UUID]:
     end = offset + limit
     kind, given = selection.kind(), selection.given()
+    if selection.jobs is not None and len(selection.jobs) > 1:
+        # Each job has an order of its own in the index; one look for all of them would sort their whole histories.
+        of_one = _ordered(replace(kind, jobs=frozenset({JOB})), oldest_first)
+        lists = [of_one.slice(0, end, **{**given, "job": job}) for job in selection.jobs]
+        return [key for _, key in islice(merge(*lists, reverse=not oldest_first), offset, end)]
     if selection.jobs is not None or not selection.statuses or len(selection.statuses) == 1:
         return [key for _, key in _ordered(kind, oldest_first).slice(offset, end, **given)]
     # The index is in order for each status only. Where all that are asked for are rare, a look for them together

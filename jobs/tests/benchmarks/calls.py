@@ -4,6 +4,7 @@ import http.client
 import statistics
 import time
 from datetime import timedelta
+from urllib.parse import quote
 
 from jobs.models import Job, JobExecution
 from jobs.tests.benchmarks.history import END
@@ -58,6 +59,9 @@ def paths(job: Job) -> dict[str, tuple[str, float]]:
         "executions, failed or running": ("executions?status=failed,running", 10),
         "executions, page of a job": (f"executions?job_id={job.id}", 10),
         "executions, a week": (f"executions?{week}", 10),
+        "executions, search of one job": (f"executions?search={quote(job.name)}", 10),
+        "executions, search of half the jobs": ("executions?search=5", 30),
+        "executions, search of nothing": ("executions?search=nothing%20is%20named%20so", 10),
         "executions of a job": (f"jobs/{job.id}/executions", 10),
         "execution": (f"executions/{execution.id}", 5),
         "statistics": ("executions/statistics", 10),

@@ -8,9 +8,9 @@ import pytest
 
 from cronsched.lib.input.ranges import DateRange
 from jobs.history import queries
-from jobs.history.queries import Selection, Span, cut
+from jobs.history.queries import Selection, Span, by_job_name, count, cut, page
 from jobs.models import ExecutionType, JobExecution, Status, TriggerType
-from jobs.tests.factories import make_execution, make_job
+from jobs.tests.factories import NOON, make_execution, make_job
 
 MIDNIGHT = datetime(2026, 1, 15, tzinfo=UTC)
 
@@ -164,3 +164,33 @@ def test_what_is_still_open_is_asked_for_by_its_statuses_alone():
     assert of(Status.FAILED, Status.RUNNING) == {Status.RUNNING}
     assert of(Status.FAILED) == set()
     assert Selection().still_open().statuses == {Status.QUEUED, Status.RUNNING}
+
+
+@pytest.mark.parametrize("merged", [50, 1])
+def test_a_search_by_name_lists_and_counts_the_same_whichever_way_it_goes(db, monkeypatch, merged):
+    monkeypatch.setattr(queries, "MERGED", merged)
+    backups = [make_job(name=f"Backup {number}") for number in range(3)]
+    other = make_job(name="Other")
+    made = []
+    for number in range(12):
+        moment = NOON + timedelta(days=number % 3, minutes=number)
+        job = backups[number % 3] if number % 4 else other
+        execution = make_execution(job, started_at=moment, status=Status.FAILED if number % 2 else Status.SUCCESS)
+        made.append((moment, execution.pk, job))
+    wanted = [pk for _, pk, job in sorted(made, key=lambda row: row[:2], reverse=True) if job != other]
+    found = by_job_name(Selection(), "BACKUP")
+    assert count(found) == len(wanted)
+    assert [row.pk for row in page(found, offset=0, limit=100)] == wanted
+    assert [row.pk for row in page(found, offset=3, limit=4)] == wanted[3:7]
+    assert [row.pk for row in page(found, offset=0, limit=100, oldest_first=True)] == wanted[::-1]
+    failed = by_job_name(Selection(statuses=frozenset({Status.FAILED})), "backup")
+    assert count(failed) == len(page(failed, offset=0, limit=100)) == 6
+    day = by_job_name(Selection(period=DateRange(NOON, NOON + timedelta(hours=30))), "backup")
+    assert count(day) == len(page(day, offset=0, limit=100)) > 0
+
+
+def test_a_search_that_every_job_meets_is_none(db):
+    make_execution(make_job(name="Backup"))
+    make_job(name="Backup, too")
+    assert by_job_name(Selection(), "nothing").is_nothing
+    assert by_job_name(Selection(), "") == Selection()
