@@ -79,7 +79,7 @@ check: install-dev ## missing migrations, and Django's checks under production s
 	@scripts/check
 
 .PHONY: openapi
-openapi: install-dev ## write the API's description to docs/openapi.yaml
+openapi: install-dev ## write docs/openapi.yaml and docs/postman.json
 	@scripts/openapi docs/openapi.yaml
 
 .PHONY: coverage

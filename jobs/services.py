@@ -263,23 +263,23 @@ def hand_over(job_id: UUID, to: User, *, by: User, now: datetime, reason: str = 
 
 
 @retried
-def auto_pause(job_id: UUID, *, now: datetime, with_team: bool = False) -> bool:
-    """Pause a job whose end date has passed, and warn its owner and the admins. False where there was nothing to do.
+def auto_pause(job_id: UUID, *, now: datetime, with_team: bool = False) -> int | None:
+    """Pause a job whose end date has passed, and warn its owner and the admins.
 
-    `with_team` names the team in the notice, as the weekly task does.
+    Return the number of notices, None where there was nothing to do. `with_team` names the team in the notice, as the
+    weekly task does.
     """
     with transaction.atomic():
         job = _locked(job_id)
         if not job.is_active or not job.has_expired(validation.local_date(now)):
-            return False
+            return None
         before = revisions.definition_of(job)
         job.is_active = False
         reschedule(job, now=now, ended=True)
         _record(job, "paused", before, by=None, now=now, reason=END_DATE_PASSED)
         job.save()
         pauses.begin([job], Terms(END_DATE_PASSED), by=None, now=now)
-        notify([events.auto_paused(job, now=now, with_team=with_team)], now=now)
-    return True
+        return notify([events.auto_paused(job, now=now, with_team=with_team)], now=now)
 
 
 @retried

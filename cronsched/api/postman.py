@@ -11,24 +11,31 @@ from cronsched.api.openapi import ACCESS_KEY, PUBLIC
 
 FORMAT = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 METHODS = ("get", "post", "put", "delete")
-# Every request after the sign-in uses its token.
-SIGN_IN = "login"
+# Every request after the sign-in uses its token, so it comes first; what ends the session comes last.
+SIGN_IN, SIGN_OUT = "login", "logout"
+SIGN_OUT_FOLDER = "Sign-out"
+ANSWERS_TOKENS = {SIGN_IN, "login_by_form", "refresh_tokens"}
+# What the examples give by name is given by a variable of the collection, which its user fills in once.
+CREDENTIALS = {"username": "{{username}}", "password": "{{password}}", "refresh_token": "{{refresh_token}}"}
 KEEP_TOKENS = [
-    "const body = pm.response.json();",
-    'pm.collectionVariables.set("access_token", body.access_token);',
-    'pm.collectionVariables.set("refresh_token", body.refresh_token);',
+    "if (pm.response.code === 200) {",
+    "    const body = pm.response.json();",
+    '    pm.collectionVariables.set("access_token", body.access_token);',
+    '    pm.collectionVariables.set("refresh_token", body.refresh_token);',
+    "}",
 ]
 
 Json = dict[str, Any]
 
 
 def collection(description: Mapping[str, Any], *, base_url: str) -> Json:
-    """Return the collection: a folder per tag, a request per operation with its examples."""
-    folders: defaultdict[str, list[Json]] = defaultdict(list)
-    for path, methods in description["paths"].items():
-        for method in METHODS:
-            if operation := methods.get(method):
-                folders[operation["tags"][0]].append(_item(method, path, operation, description["components"]))
+    """Return the collection: a folder per tag, a request per operation with its examples.
+
+    Run whole, it signs in first and out last; the user's name and password are variables.
+    """
+    folders = _folders(description)
+    first = next((tag for tag, ids in folders.items() if SIGN_IN in ids), "")
+    order = sorted(folders, key=lambda tag: (tag != first, tag == SIGN_OUT_FOLDER, tag))
     return {
         "info": {
             "name": description["info"]["title"],
@@ -39,11 +46,29 @@ def collection(description: Mapping[str, Any], *, base_url: str) -> Json:
         "auth": _bearer("{{access_token}}"),
         "variable": [
             {"key": "base_url", "value": base_url},
+            {"key": "username", "value": ""},
+            {"key": "password", "value": "", "type": "secret"},
             {"key": "access_token", "value": ""},
             {"key": "refresh_token", "value": ""},
         ],
-        "item": [{"name": tag, "item": items} for tag, items in sorted(folders.items())],
+        "item": [{"name": tag, "item": _in_order(folders[tag])} for tag in order],
     }
+
+
+def _folders(description: Mapping[str, Any]) -> dict[str, dict[str, Json]]:
+    """Return the requests of each folder by their operation."""
+    folders: defaultdict[str, dict[str, Json]] = defaultdict(dict)
+    for path, methods in description["paths"].items():
+        for method in METHODS:
+            if operation := methods.get(method):
+                name = operation["operationId"]
+                folder = SIGN_OUT_FOLDER if name == SIGN_OUT else operation["tags"][0]
+                folders[folder][name] = _item(method, path, operation, description["components"])
+    return folders
+
+
+def _in_order(items: Mapping[str, Json]) -> list[Json]:
+    return [items[name] for name in sorted(items, key=lambda name: name != SIGN_IN)]
 
 
 def _bearer(token: str) -> Json:
@@ -59,12 +84,20 @@ def _item(method: str, path: str, operation: Mapping[str, Any], components: Mapp
     }
     if operation[ACCESS_KEY] == PUBLIC:
         request["auth"] = {"type": "noauth"}
+    answers_tokens = operation["operationId"] in ANSWERS_TOKENS
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-        request |= _body(media_type, content, components)
+        request |= _body(media_type, _with_credentials(content) if answers_tokens else content, components)
     item: Json = {"name": operation["summary"], "request": request, "response": _answers(operation, request)}
-    if operation["operationId"] == SIGN_IN:
+    if answers_tokens:
         item["event"] = [{"listen": "test", "script": {"type": "text/javascript", "exec": KEEP_TOKENS}}]
     return item
+
+
+def _with_credentials(content: Json) -> Json:
+    """Return the content of a body whose first example takes its credentials from the collection's variables."""
+    name, example = next(iter(content["examples"].items()))
+    value = {key: CREDENTIALS.get(key, given) for key, given in example["value"].items()}
+    return {**content, "examples": {name: {**example, "value": value}}}
 
 
 def _url(path: str, parameters: list[Json]) -> Json:

@@ -56,7 +56,7 @@ class Reconciler:
         """Repair the whole table. `chores` are the scheduler's own entries, which the contract counts too."""
         clock = _carried_on(now)
         removed = Job.objects.filter(is_active=False).exclude(next_fire_at=None).update(next_fire_at=None)
-        expired = pause_expired(now=now)
+        expired = pause_expired(now=now).jobs
         orphaned = _remove_orphans()
         moved = self._repair_or_quarantine(clock)
         added = _schedule_missing(clock())

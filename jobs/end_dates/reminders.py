@@ -30,9 +30,9 @@ def maintain_end_dates(*, now: datetime) -> dict[str, Any]:
     created = piecewise(ids, partial(_warn_of_end, today=today, now=now), _left_unwarned)
     return {
         "ran_at": now.astimezone(UTC).isoformat(),
-        "paused_expired_jobs": paused,
+        "paused_expired_jobs": paused.jobs,
         "ending_soon_jobs": len(ids),
-        "notifications_created": sum(created),
+        "notifications_created": paused.notices + sum(created),
     }
 
 

@@ -177,7 +177,7 @@ def test_a_run_whose_job_a_person_paused_is_not_tried_again(fails_at, admin):
 def test_a_run_whose_job_came_to_its_end_is_tried_again():
     job = make_retrying_job(next_fire_at=MIDNIGHT - MINUTE, end_date=date(2026, 1, 15))
     prepared = claim(MIDNIGHT - MINUTE).prepared
-    assert auto_pause(job.pk, now=MIDNIGHT)
+    assert auto_pause(job.pk, now=MIDNIGHT) is not None
     record(prepared, SERVER_ERROR, at=MIDNIGHT + SECOND)
     assert len(start(only_row(), now=MIDNIGHT + 5 * MINUTE)) == 1
 
@@ -185,7 +185,7 @@ def test_a_run_whose_job_came_to_its_end_is_tried_again():
 def test_a_failure_before_the_end_date_that_is_recorded_after_it_is_tried_again():
     job = make_retrying_job(next_fire_at=MIDNIGHT - MINUTE, end_date=date(2026, 1, 15))
     results = [Result(prepared, SERVER_ERROR, MIDNIGHT - SECOND) for prepared in claim(MIDNIGHT - MINUTE).prepared]
-    assert auto_pause(job.pk, now=MIDNIGHT)
+    assert auto_pause(job.pk, now=MIDNIGHT) is not None
     dispatch.record(results, sender=SENDER, now=MIDNIGHT + SECOND)
     assert only_row().status == "queued"
 

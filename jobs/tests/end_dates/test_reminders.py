@@ -37,3 +37,12 @@ def test_a_job_nobody_can_read_keeps_no_other_from_being_warned_of(caplog):
     assert (report["ending_soon_jobs"], report["notifications_created"]) == (2, 1)
     assert Notification.objects.values_list("related_job", flat=True).get() == good.pk
     assert f"job {bad.pk} ends soon" in caplog.text
+
+
+def test_the_report_counts_the_notices_of_what_was_paused():
+    owner = make_user()
+    make_job(end_date=TODAY - timedelta(days=1), created_by=owner)
+    make_job(end_date=TODAY, created_by=owner)
+    report = maintain_end_dates(now=NOON)
+    assert (report["paused_expired_jobs"], report["ending_soon_jobs"]) == (1, 1)
+    assert report["notifications_created"] == Notification.objects.count() == 2

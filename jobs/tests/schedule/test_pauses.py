@@ -158,7 +158,7 @@ def test_an_edit_and_the_end_date_pause_with_a_reason_as_well(job, alice):
     services.update_job(job.pk, {"is_active": True}, by=alice, now=NOON)
     assert pauses.current(job) is None
     Job.objects.update(end_date=NOON.date() - timedelta(days=1))
-    assert services.auto_pause(job.pk, now=NOON)
+    assert services.auto_pause(job.pk, now=NOON) is not None
     assert (pauses.current(job).by_name, pauses.current(job).reason) == ("scheduler", "The end date has passed.")
 
 
