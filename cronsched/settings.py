@@ -348,6 +348,13 @@ NOTIFICATION_RETENTION_DAYS = env.integer("NOTIFICATION_RETENTION_DAYS", 90)
 # 0 keeps the trail for ever.
 AUDIT_RETENTION_DAYS = env.integer("AUDIT_RETENTION_DAYS", 730)
 
+# What one account, and each of its API tokens, may do in a minute. 0 is no limit.
+WRITES_PER_MINUTE = env.integer("WRITES_PER_MINUTE", 3000)
+RUNS_PER_MINUTE = env.integer("RUNS_PER_MINUTE", 1200)
+TESTS_PER_MINUTE = env.integer("TESTS_PER_MINUTE", 120)
+# 0: any number.
+JOBS_PER_ACCOUNT = env.integer("JOBS_PER_ACCOUNT", 0)
+
 # --- Targets ---------------------------------------------------------------------------------------------------------
 
 WEBHOOK_ALLOW_PRIVATE_NETWORKS = env.flag("WEBHOOK_ALLOW_PRIVATE_NETWORKS", DEBUG)

@@ -22,7 +22,7 @@ from cronsched.lib.db.deadlocks import retried
 from cronsched.lib.errors import Conflict, DomainError, NotFound, PreconditionFailed
 from cronsched.lib.input import payload
 from jobs import dispatch
-from jobs.definitions import error_texts, github_names, request_options, revisions, validation
+from jobs.definitions import error_texts, github_names, quota, request_options, revisions, validation
 from jobs.definitions.error_texts import ErrorTexts
 from jobs.definitions.github_names import GITHUB_FIELDS
 from jobs.definitions.request_options import Secrets
@@ -76,6 +76,7 @@ def job_not_found(text: str) -> NotFound:
 def create_job(sent: Mapping[str, Any], *, by: User, now: datetime) -> Job:
     """Create a job that belongs to `by`. Raises `DomainError` for a definition the rules refuse."""
     values = validation.for_create(sent, now=now)
+    quota.check(by, 1)
     with transaction.atomic():
         job = Job(**values, created_by=by, created_at=now, revision=1)
         reschedule(job, now=now)

@@ -1,15 +1,21 @@
 """The base of all endpoints. Apart from `cronsched.api.errors`, which DRF imports while its views are being defined."""
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
+from django.conf import settings
 from rest_framework import exceptions, viewsets
 from rest_framework.request import Request
 
-from cronsched.lib.errors import Forbidden
+from cronsched.lib.errors import Forbidden, TooManyRequests
+from cronsched.lib.rates import Rates
 
 # Open to an API token of whatever scope.
 ANY_SCOPE = "any"
+# What is counted apart, each by its setting; actions that only answer a question are counted nowhere.
+WRITES, RUNS, TESTS, QUESTIONS = "WRITES_PER_MINUTE", "RUNS_PER_MINUTE", "TESTS_PER_MINUTE", None
+WORDS = {WRITES: "changes", RUNS: "runs", TESTS: "test runs and checks of targets"}
+rates = Rates()
 
 
 class APIViewSet(viewsets.ViewSet):
@@ -24,12 +30,27 @@ class APIViewSet(viewsets.ViewSet):
     # What an API token needs for each action; actions that are not named are never open to one.
     token_scopes: ClassVar[Mapping[str, str]] = {}
 
+    # What an action counts as that is no plain change.
+    rate_of: ClassVar[Mapping[str, str | None]] = {}
+
     def check_permissions(self, request: Request) -> None:
         method = (request.method or "").lower()
         if method not in self.http_method_names or not hasattr(self, method):
             raise exceptions.MethodNotAllowed(method.upper())
         super().check_permissions(request)
         self._check_scope(request)
+        self._check_rate(request)
+
+    def _check_rate(self, request: Request) -> None:
+        """Refuse an account, or one of its tokens, that has done more of this in a minute than is allowed."""
+        kind = self.rate_of.get(self.action or "", None if request.method in ("GET", "HEAD") else WRITES)
+        if kind is None:
+            return
+        allowed = getattr(settings, kind)
+        for who in _callers(request):
+            if wait := rates.take((kind, who), allowed):
+                message = f"At most {allowed} {WORDS[kind]} a minute. Try again in {wait} seconds."
+                raise TooManyRequests(message, retry_after=wait)
 
     def _check_scope(self, request: Request) -> None:
         """Refuse an API token that was not made for this. Sessions have no scopes: they may all that the role may."""
@@ -41,3 +62,12 @@ class APIViewSet(viewsets.ViewSet):
             raise Forbidden("Insufficient scope", "API tokens may not be used here. Sign in instead.")
         if needed not in (ANY_SCOPE, *scopes):
             raise Forbidden("Insufficient scope", f'This token lacks the scope "{needed}".')
+
+
+def _callers(request: Request) -> Iterator[Any]:
+    """Yield what is counted by: the account, and the API token where one is used."""
+    if request.user is None or not request.user.is_authenticated:
+        return
+    if getattr(request.auth, "scopes", None) is not None:
+        yield request.auth.pk
+    yield request.user.pk

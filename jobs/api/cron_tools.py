@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.utils import timezone
@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cronsched.api.errors import json_object
-from cronsched.api.viewsets import ANY_SCOPE, APIViewSet
+from cronsched.api.viewsets import ANY_SCOPE, QUESTIONS, APIViewSet
 from cronsched.lib.errors import DomainError
 from cronsched.lib.input import payload
 from jobs import cron
@@ -29,6 +29,8 @@ class CronToolsViewSet(APIViewSet):
     """For every account: whoever reads a schedule may ask what it means."""
 
     token_scopes = {"validate": ANY_SCOPE, "preview": ANY_SCOPE}
+
+    rate_of: ClassVar[Mapping[str, str | None]] = {"validate": QUESTIONS, "preview": QUESTIONS}
 
     @describe.VALIDATE_CRON
     def validate(self, request: Request) -> Response:

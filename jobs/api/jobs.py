@@ -1,9 +1,9 @@
 """Endpoints of jobs (contract, sections 6 and 8 to 10)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
@@ -18,7 +18,7 @@ from accounts.idempotency import idempotent
 from accounts.models import User
 from accounts.permissions import IsWriter
 from cronsched.api.errors import json_object, with_etag
-from cronsched.api.viewsets import APIViewSet
+from cronsched.api.viewsets import RUNS, TESTS, APIViewSet
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError, PayloadTooLarge
 from cronsched.lib.input import payload
@@ -64,6 +64,8 @@ class JobViewSet(APIViewSet):
         "test_run": "run",
         "bulk_upload": "write",
     }
+
+    rate_of: ClassVar[Mapping[str, str | None]] = {"execute": RUNS, "test_run": TESTS, "check_target": TESTS}
 
     def get_permissions(self) -> Sequence[BasePermission]:
         return [IsAuthenticated() if self.action in READING else IsWriter()]

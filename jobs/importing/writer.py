@@ -15,7 +15,7 @@ from audit.services import Entry, record_all
 from cronsched.lib.db import batches
 from cronsched.lib.db.deadlocks import retried
 from cronsched.lib.errors import Conflict
-from jobs.definitions import revisions
+from jobs.definitions import quota, revisions
 from jobs.definitions.revisions import Definition
 from jobs.definitions.validation import Rules, local_date
 from jobs.importing import bulk
@@ -57,6 +57,7 @@ def import_jobs(
     for row in table.rows:
         results.append(validator.validate(row))
         on_row()
+    quota.check(by, sum(result.is_new for result in results))
     jobs: list[Job] = []
     if not dry_run:
         results, jobs = _commit(validator, results, now)
