@@ -14,7 +14,13 @@ SCHEMA_ERRORS = {"auth/login", "auth/register"}
 # A body they do not use is ignored, whatever it holds.
 IGNORING = {"auth/refresh", "notifications/read-all", "notifications/{notification_id}/read", "auth/logout"}
 # An empty body of any type says what `{}` says.
-EMPTY_IS_ENOUGH = {"jobs/{job_id}/execute", "jobs/{job_id}/signing-secret"}
+EMPTY_IS_ENOUGH = {
+    "jobs/{job_id}/execute",
+    "jobs/{job_id}/pause",
+    "jobs/{job_id}/resume",
+    "jobs/{job_id}/revisions/{number}/restore",
+    "jobs/{job_id}/signing-secret",
+}
 # Its signature is judged first; what holds for a signed body stands in the tests of the endpoint itself.
 SIGNED = {"github/webhook"}
 READING = [

@@ -54,7 +54,7 @@ class PauseViewSet(APIViewSet):
         " stays as it is.",
         access=openapi.WRITER,
         path=[JOB_ID],
-        body=Body(PauseSerializer, {"Until Friday": {"reason": "Target is moved", "until": "2026-01-23T08:00:00Z"}}),
+        body=Body(PauseSerializer, {"Until a day": {"reason": "Target is moved", "until": "2099-01-23T08:00:00Z"}}),
         answers={200: Answer(ActedSerializer, {"message": "Job paused", "job": descriptions.PAUSED_JOB})},
         refusals=[
             JOB_NOT_FOUND,

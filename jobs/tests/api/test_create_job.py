@@ -58,6 +58,8 @@ OPTION_DEFAULTS = {
     "signing_secrets": 0,
     "consecutive_failures": 0,
     "target_check": None,
+    "paused": None,
+    "revision": 1,
 }
 NEEDS_SCHEME = (
     "target_url must include scheme (http:// or https://). For GitHub dispatch, use "
