@@ -21,6 +21,7 @@ from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
 from cronsched.console.filters import PeriodFilter
 from cronsched.console.texts import moment
+from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from notifications import outbox, slack_settings
 from notifications.models import Delivery, DeliveryStatus, Level, Notification, SlackSettings
@@ -115,7 +116,7 @@ class DeliveryAdmin(NeverEdited, AdminsOnly, ConsoleAdmin):
 
     @admin.action(description="Try again now", permissions=["view"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
-        number = outbox.try_again(queryset, now=timezone.now())
+        number = outbox.try_again(queryset, now=database_now())
         self.message_user(
             request,
             f"{number} will be tried within seconds, or as soon as their channel stops holding back.",
@@ -124,7 +125,7 @@ class DeliveryAdmin(NeverEdited, AdminsOnly, ConsoleAdmin):
 
     @admin.action(description="Give up", permissions=["view"])
     def give_up(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
-        number = outbox.give_up(queryset, by=account(request), now=timezone.now())
+        number = outbox.give_up(queryset, by=account(request), now=database_now())
         self.message_user(request, f"{number} will not be sent.", messages.SUCCESS)
 
 

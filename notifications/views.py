@@ -13,6 +13,7 @@ from cronsched.api import openapi
 from cronsched.api.errors import json_object
 from cronsched.api.openapi import Answer, Body, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
+from cronsched.lib.clock import database_now
 from cronsched.lib.input import query, ranges
 from notifications import inbox, serializers, slack_settings
 
@@ -120,7 +121,7 @@ class NotificationViewSet(APIViewSet):
     )
     def read(self, request: Request, notification_id: str) -> Response:
         user = caller(request)
-        item = inbox.read_one(user, notification_id, now=timezone.now())
+        item = inbox.read_one(user, notification_id, now=database_now())
         shown = serializers.notification(item, str(user.pk))
         return Response({"message": "Notification marked as read", "notification": shown})
 
@@ -135,7 +136,7 @@ class NotificationViewSet(APIViewSet):
         },
     )
     def read_all(self, request: Request) -> Response:
-        count = inbox.read_all(caller(request), now=timezone.now())
+        count = inbox.read_all(caller(request), now=database_now())
         return Response({"message": "All notifications marked as read", "updated_count": count})
 
     @operation(

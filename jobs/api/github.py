@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -13,6 +12,7 @@ from cronsched.api import openapi
 from cronsched.api.errors import require_json
 from cronsched.api.openapi import BAD_JSON, Answer, Body, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
+from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError, Unauthorized
 from jobs.github import is_signed, run_event, tracking
 from jobs.github.events import EVENT
@@ -78,7 +78,7 @@ class GitHubWebhookViewSet(APIViewSet):
             event = run_event(body)
             if event is None:
                 raise DomainError("Invalid payload", NO_EVENT)
-            executions = tracking.handle_workflow_run_event(event, now=timezone.now())
+            executions = tracking.handle_workflow_run_event(event, now=database_now())
         if not executions:
             return Response({"message": "Event ignored", "executions": 0}, status=202)
         return Response({"message": "Event taken", "executions": executions})

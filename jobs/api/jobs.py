@@ -124,7 +124,7 @@ class JobViewSet(APIViewSet):
 
     @describe.CHECK_TARGET
     def check_target(self, request: Request, job_id: str) -> Response:
-        now = timezone.now()
+        now = database_now()
         findings = services.check_target(find_job(job_id).pk, by=caller(request), now=now)
         return Response({"message": "Target checked", "job_id": job_id, "target_check": target_check(findings, now)})
 
@@ -135,13 +135,13 @@ class JobViewSet(APIViewSet):
         sent = json_object(request, empty_is_object=True)
         keep_previous = payload.flag(sent, "keep_previous", default=True)
         secret = services.renew_signing_secret(
-            job.pk, keep_previous=keep_previous, by=caller(request), now=timezone.now()
+            job.pk, keep_previous=keep_previous, by=caller(request), now=database_now()
         )
         return Response({"message": "Signing secret renewed", "job_id": job_id, "signing_secret": secret})
 
     @describe.DROP_SIGNING_SECRET
     def drop_previous_signing_secret(self, request: Request, job_id: str) -> Response:
-        services.drop_previous_signing_secret(find_job(job_id).pk, by=caller(request), now=timezone.now())
+        services.drop_previous_signing_secret(find_job(job_id).pk, by=caller(request), now=database_now())
         return Response({"message": "Previous signing secret dropped", "job_id": job_id})
 
     @describe.TEST_RUN

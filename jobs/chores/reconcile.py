@@ -50,7 +50,9 @@ class Reconciler:
     """
 
     def __init__(self) -> None:
-        self._next_fire: dict[tuple[str, str], datetime | None] = {}
+        # When it was computed, and the first fire time after that. Before the former the clock must have been set back,
+        # and there may be earlier ones.
+        self._next_fire: dict[tuple[str, str], tuple[datetime, datetime | None]] = {}
 
     def reconcile(self, *, now: datetime, chores: int) -> Summary:
         """Repair the whole table. `chores` are the scheduler's own entries, which the contract counts too."""
@@ -89,11 +91,11 @@ class Reconciler:
         scheduled = Job.objects.scheduled().order_by()
         groups = scheduled.values_list("cron_expression", "timezone").annotate(Max("next_fire_at"))
         moved = 0
-        known: dict[tuple[str, str], datetime | None] = {}
+        known: dict[tuple[str, str], tuple[datetime, datetime | None]] = {}
         for expression, zone_name, latest in list(groups):
             key = expression, zone_name or settings.SCHEDULER_TIMEZONE
-            known[key] = self._expected(key, clock())
-            if _is_wrong(latest, known[key], clock()):
+            known[key] = self._remembered(key, clock())
+            if _is_wrong(latest, known[key][1], clock()):
                 moved += self._repair(scheduled.filter(cron_expression=expression, timezone=zone_name), key, clock)
         self._next_fire = known
         return moved
@@ -113,13 +115,16 @@ class Reconciler:
         return len(wrong) if expected is not None else 0
 
     def _expected(self, key: tuple[str, str], now: datetime) -> datetime | None:
+        return self._remembered(key, now)[1]
+
+    def _remembered(self, key: tuple[str, str], now: datetime) -> tuple[datetime, datetime | None]:
         known = self._next_fire.get(key)
-        if known is not None and known > now:
+        if known is not None and known[1] is not None and known[0] <= now < known[1]:
             return known
         try:
-            return cron.next_fire_time(*key, after=now)
+            return now, cron.next_fire_time(*key, after=now)
         except (cron.CronError, cron.ZoneError):
-            return None
+            return now, None
 
 
 def _carried_on(now: datetime) -> Callable[[], datetime]:

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -56,7 +55,7 @@ def _refusal(request: HttpRequest, error: NotFound) -> HttpResponse:
 
 def _form(request: HttpRequest, invitation: Invitation, *, problem: str = "", status: int = 200) -> HttpResponse:
     job = invitation.job
-    today = validation.local_date(timezone.now())
+    today = validation.local_date(database_now())
     latest = renewal.latest_end_date(job.category, today=today)
     choices = _choices(job, today, latest)
     allowed = any(choice["allowed"] for choice in choices)

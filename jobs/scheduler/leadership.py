@@ -63,6 +63,11 @@ def read_status(*, now: datetime) -> SchedulerStatus:
     )
 
 
+def ask_for_reconcile() -> None:
+    """Let whoever leads reconcile within a second or two."""
+    SchedulerLease.objects.update(resync_requested=F("resync_requested") + 1)
+
+
 def resync(*, wait: Callable[[float], object] = time.sleep) -> SchedulerStatus:
     """Ask the leader for a reconcile and return the status after one that began later than this call.
 
@@ -70,7 +75,7 @@ def resync(*, wait: Callable[[float], object] = time.sleep) -> SchedulerStatus:
     """
     if not read_status(now=database_now()).running:
         raise NoScheduler
-    SchedulerLease.objects.update(resync_requested=F("resync_requested") + 1)
+    ask_for_reconcile()
     asked = SchedulerLease.objects.values_list("resync_requested", flat=True).get()
     give_up_at = uptime() + RESYNC_WAIT_SECONDS
     while uptime() < give_up_at:

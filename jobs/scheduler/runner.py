@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from threading import Event
 from uuid import uuid4
@@ -33,7 +33,9 @@ from jobs.schedule.scheduled_job import DEADLINE_MARGIN
 from jobs.scheduler import lease
 from jobs.scheduler.backends.local import LocalBackend
 from jobs.scheduler.claim import warm_up
+from jobs.scheduler.clock_steps import STEP, Sample, bring_back
 from jobs.scheduler.entries import Entry, at_times_of, every, every_second, is_due
+from jobs.scheduler.leadership import ask_for_reconcile
 from jobs.scheduler.lease import Sighting, Term
 from jobs.scheduler.producer import Producer
 from jobs.scheduler.write_lock import write_lock
@@ -150,6 +152,7 @@ class Leader:
         self._clock = backend.clock
         self._write_lock = backend.lock
         self._ended = Event()
+        self._sample: Sample | None = None
         self._reconciler = Reconciler()
         self._scheduler = BackgroundScheduler(
             executors={name: ThreadPoolExecutor(threads) for name, threads in THREADS.items()},
@@ -236,11 +239,23 @@ class Leader:
             return
         with self._write_lock:
             asked_at = uptime()
-            self._term = lease.renew(term, uptime=asked_at, now=self._clock.sample())
+            now = self._clock.sample()
+            self._term = lease.renew(term, uptime=asked_at, now=now)
+        self._notice_step(Sample(now, asked_at))
         if self._term is None:
             logger.warning("Another process took the lease: standing by")
             return
         lease.publish(term, scheduled_jobs=Job.objects.scheduled().count())
+
+    def _notice_step(self, sample: Sample) -> None:
+        """Where the database's clock was set back, bring back what waits for a time that it named before."""
+        step = self._sample.step_to(sample) if self._sample else timedelta()
+        self._sample = sample
+        if step < -STEP and self.may_act():
+            moved = bring_back(by=-step, now=sample.now)
+            logger.warning("The database's clock was set back by %.0f s: %d rows moved", -step.total_seconds(), moved)
+            # Fire times are repaired in the thread that reconciles.
+            ask_for_reconcile()
 
     def _answer_resync(self) -> None:
         """Reconcile where somebody asked for it since the last one."""
@@ -272,10 +287,12 @@ class Leader:
             return
         now = self._clock.now()
         before = _chores_done().get(chore.id)
-        # The first leader of all has nothing to make up for.
-        if before is not None and not is_due(chore, done_at=datetime.fromisoformat(before), now=now):
+        done_at = datetime.fromisoformat(before) if before is not None else None
+        # The first leader of all has nothing to make up for, nor has one whose clock ran ahead when it was done last.
+        is_new = done_at is None or done_at > now
+        if done_at is not None and not is_new and not is_due(chore, done_at=done_at, now=now):
             return
-        if before is not None:
+        if not is_new:
             logger.info("%s: %s", chore.id, chore.run(now, self.may_act))
         # Read again: what another leader has written during a long chore must not be put back.
         lease.publish(term, chores_done={**_chores_done(), chore.id: now.isoformat()})

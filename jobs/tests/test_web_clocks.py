@@ -15,6 +15,7 @@ from cronsched.lib.clock import database_now
 from jobs.end_dates import renewal
 from jobs.models import Job, JobExecution
 from jobs.tests.factories import job_body, make_job
+from notifications.tests.factories import tell
 from taxonomy.tests.factories import make_team
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -105,3 +106,20 @@ def test_a_run_by_hand_says_when_it_was_sent(admin, wrong_by, httpserver):
     assert api_client(admin).post(f"/api/v2/jobs/{job.pk}/execute", {}).status_code == 200
     execution = JobExecution.objects.get()
     assert before <= execution.started_at <= execution.completed_at <= database_now()
+
+
+def test_a_check_of_a_target_is_told_by_the_database_s_clock(admin, wrong_by):
+    job = make_job()
+    before = database_now()
+    assert api_client(admin).post(f"/api/v2/jobs/{job.pk}/check-target", {}).status_code == 200
+    job.refresh_from_db()
+    assert before <= job.target_checked_at <= database_now()
+
+
+def test_what_was_read_stays_read_by_the_database_s_clock(admin, wrong_by):
+    tell(admin, now=database_now())
+    client = api_client(admin)
+    assert client.put("/api/v2/notifications/read-all").status_code == 200
+    assert client.get("/api/v2/notifications/unread-count").json()["unread_count"] == 0
+    tell(admin, now=database_now())
+    assert client.get("/api/v2/notifications/unread-count").json()["unread_count"] == 1

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 
 from accounts.tests.factories import make_user
+from jobs import cron
 from jobs.chores.reconcile import Reconciler
 from jobs.models import Job, JobExecution, RateLimitBucket, Status
 from jobs.scheduler.claim import claim_piecewise
@@ -53,6 +54,20 @@ def test_an_expression_changed_by_hand_is_followed():
     sound.refresh_from_db()
     assert (edited.next_fire_at, sound.next_fire_at) == (NOON + timedelta(hours=1), NOON + timedelta(hours=8))
     assert reconciler.reconcile(now=NOON, chores=0).scheduled_added == 0
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=1)])
+@pytest.mark.parametrize("expression", ["* * * * *", "5 * * * *"])
+def test_what_was_remembered_while_the_clock_ran_ahead_is_forgotten(ahead, expression):
+    job = make_due_job(next_fire_at=NOON, cron_expression=expression)
+    reconciler = Reconciler()
+    Job.objects.filter(pk=job.pk).update(
+        next_fire_at=cron.next_fire_time(expression, job.zone_name, after=NOON + ahead)
+    )
+    assert reconciler.reconcile(now=NOON + ahead, chores=0).scheduled_added == 0
+    assert reconciler.reconcile(now=NOON, chores=0).scheduled_added == 1
+    job.refresh_from_db()
+    assert job.next_fire_at == cron.next_fire_time(expression, job.zone_name, after=NOON)
 
 
 @pytest.mark.parametrize("broken", [{"cron_expression": "every day"}, {"timezone": "Atlantis/Capital"}])
