@@ -39,7 +39,7 @@ def renew_by_link(admin, job, tmp_path):
 def rows_of(job: Job) -> bytes:
     lines = (
         "name,url,end date,pic team,timezone,cron",
-        f"{job.name},{job.target_url},2099-12-31,ops,UTC,{job.cron_expression}",
+        f"{job.name},{job.target_url},2099-12-30,ops,UTC,{job.cron_expression}",
     )
     return "\n".join(lines).encode()
 
