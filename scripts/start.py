@@ -38,8 +38,11 @@ def stop(signum: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    # Whoever started this may have kept signals from itself, which goes on to its children.
+    # Whoever started this may have blocked or ignored signals, which goes on to its children: a shell does so with
+    # what it starts in the background.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, stop)
     command.Printer = OneClock
     # Without -e honcho would read .env itself and let it win over the process environment.

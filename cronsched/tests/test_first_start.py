@@ -296,11 +296,14 @@ def test_links_lead_to_the_port_that_was_asked_for(checkout, environment, env_fi
 
 @contextmanager
 def kept_away(*signals: signal.Signals) -> Iterator[None]:
-    """Keep signals from this thread, and from the children it makes, as some parents do."""
+    """Block and ignore signals here, and so in the children that are made meanwhile, as some parents do."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
     try:
         yield
     finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
