@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from cronsched.lib.http import Kind, RequestError, Response
 from jobs.executors.masking import masked
@@ -49,6 +49,17 @@ class Run:
     execution_id: UUID
     fire_time: datetime | None = None
     attempt: int = 1
+
+    @property
+    def message_id(self) -> str:
+        """By what a receiver knows a repetition: the same for every attempt, and for a fire time the same for ever.
+
+        It is made of job and time, so that it is the same again where a database was set back to an older backup and
+        what had been sent since is sent once more.
+        """
+        if self.fire_time is None:
+            return str(self.execution_id)
+        return str(uuid5(self.job_id, self.fire_time.astimezone(UTC).isoformat()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ class WebhookExecutor:
         return OutgoingRequest(request.effective_method, request.url, headers, body, request.timeout.total_seconds())
 
     def _run_headers(self, request: WebhookRequest, run: Run, body: bytes) -> dict[str, str]:
-        message_id = str(run.execution_id)
+        message_id = run.message_id
         timestamp = int(self._clock().timestamp())
         headers = {
             # The same on every attempt, so that a receiver can tell a repetition from a new run.
@@ -105,6 +105,7 @@ class WebhookExecutor:
             # ASCII is all that arrives everywhere; a name in another script comes percent-encoded.
             "X-Cron-Job": quote(run.job_name, safe=" !#$&'()*+,/:;=?@[]"),
             "X-Cron-Job-Id": str(run.job_id),
+            "X-Cron-Execution-Id": str(run.execution_id),
             "X-Cron-Attempt": str(run.attempt),
         }
         if run.fire_time is not None:

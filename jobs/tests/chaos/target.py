@@ -124,7 +124,7 @@ def read_arrival(request_line: str, headers: dict[str, str], now: datetime) -> A
     fire_time = headers.get("x-cron-scheduled-for")
     return Arrival(
         at=now,
-        execution_id=UUID(headers["webhook-id"]),
+        execution_id=UUID(headers["x-cron-execution-id"]),
         job_id=UUID(headers["x-cron-job-id"]),
         attempt=int(headers["x-cron-attempt"]),
         fire_time=at(fire_time) if fire_time else None,

@@ -23,7 +23,7 @@ def target() -> Iterator[Target]:
 
 def headers(execution_id: UUID, **more: str) -> dict[str, str]:
     return {
-        "webhook-id": str(execution_id),
+        "X-Cron-Execution-Id": str(execution_id),
         "X-Cron-Job-Id": str(uuid4()),
         "X-Cron-Attempt": "1",
         "X-Cron-Scheduled-For": FIRE_TIME.isoformat(),

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -86,13 +87,23 @@ def test_a_run_names_itself_in_headers(server, run):
     received = answer(server)
     run(WebhookRequest(server.url_for("/hook"), run=replace(RUN, job_name="夜 \n100%", attempt=2)))
     headers = received[0].headers
-    assert headers["webhook-id"] == headers["Idempotency-Key"] == str(RUN.execution_id)
+    assert headers["webhook-id"] == headers["Idempotency-Key"] == RUN.message_id
+    assert headers["X-Cron-Execution-Id"] == str(RUN.execution_id)
     assert headers["webhook-timestamp"] == "1768478400"
     assert headers["X-Cron-Job"] == "%E5%A4%9C %0A100%25"
     assert headers["X-Cron-Job-Id"] == str(RUN.job_id)
     assert headers["X-Cron-Attempt"] == "2"
     assert headers["X-Cron-Scheduled-For"] == "2026-01-15T12:00:00Z"
     assert "webhook-signature" not in headers
+
+
+def test_a_fire_time_has_one_id_for_ever_and_a_run_by_hand_its_own():
+    again = replace(RUN, execution_id=uuid4(), attempt=3, job_name="Renamed")
+    assert again.message_id == RUN.message_id == "eaf6c003-3c18-5eb8-ac01-880c9f6744e9"
+    assert replace(RUN, fire_time=NOON + timedelta(minutes=1)).message_id != RUN.message_id
+    assert replace(RUN, job_id=uuid4()).message_id != RUN.message_id
+    by_hand = replace(RUN, fire_time=None)
+    assert by_hand.message_id == str(RUN.execution_id)
 
 
 def test_a_manual_run_has_no_scheduled_time(server, run):

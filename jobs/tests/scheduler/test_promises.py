@@ -85,7 +85,9 @@ def test_g2_when_a_request_arrives_its_row_is_committed_as_running():
 
     def look(visit: Visit) -> None:
         while request := visit.read_request():
-            key = next(line for line in request.decode().splitlines() if line.lower().startswith("webhook-id: "))
+            key = next(
+                line for line in request.decode().splitlines() if line.lower().startswith("x-cron-execution-id: ")
+            )
             try:
                 seen.append(JobExecution.objects.get(pk=key.partition(": ")[2]).status)
             finally:
