@@ -1,12 +1,11 @@
 """What a schedule does on the nights when the clock of its zone changes, in sentences."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from jobs.cron.schedule import Schedule
-from jobs.cron.wall import next_wall
-from jobs.cron.zones import MINUTE, Span, spans_onward
+from jobs.cron.wall import walls
+from jobs.cron.zones import Span, spans_onward
 
 # More local times than these are not listed one by one.
 MAX_TIMES = 3
@@ -31,7 +30,7 @@ def clock_change_notes(schedule: Schedule, zone: ZoneInfo, *, after: datetime, u
 
 
 def _gap_note(schedule: Schedule, span: Span) -> str | None:
-    times = list(_walls(schedule, span.wall_reached, span.wall_starts))
+    times = list(walls(schedule, span.wall_reached, span.wall_starts))
     if not times:
         return None
     do, day = ("does" if len(times) == 1 else "do"), f"{times[0]:%Y-%m-%d}"
@@ -41,20 +40,12 @@ def _gap_note(schedule: Schedule, span: Span) -> str | None:
 
 
 def _fold_note(schedule: Schedule, span: Span) -> str | None:
-    times = list(_walls(schedule, span.wall_starts, span.wall_reached))
+    times = list(walls(schedule, span.wall_starts, span.wall_reached))
     if not times:
         return None
     comes, day = ("comes" if len(times) == 1 else "come"), f"{times[0]:%Y-%m-%d}"
     runs = "runs the first time only" if schedule.is_fixed_time else "runs both times"
     return f"{_listed(times)} {comes} twice on {day} (the clock is put back): {runs}."
-
-
-def _walls(schedule: Schedule, start: datetime, stop: datetime) -> Iterator[datetime]:
-    """Yield the matching minutes of the wall clock, start <= minute < stop."""
-    wall = next_wall(schedule, start)
-    while wall is not None and wall < stop:
-        yield wall
-        wall = next_wall(schedule, wall + MINUTE)
 
 
 def _listed(times: list[datetime]) -> str:

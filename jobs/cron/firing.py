@@ -1,13 +1,14 @@
 """When a schedule fires in a zone."""
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from zoneinfo import ZoneInfo
 
 from jobs.cron.reading import parse
 from jobs.cron.schedule import Schedule
-from jobs.cron.wall import count_walls, last_wall, next_wall
+from jobs.cron.wall import count_walls, last_wall, next_wall, walls
 from jobs.cron.zones import EARLIEST, FIRST_YEAR, LAST_YEAR, LATEST, MINUTE, Span, spans_backward, spans_onward, zone
 
 
@@ -32,43 +33,35 @@ def fire_times_between(
     Raises CronError and ZoneError.
     """
     schedule, zone = _both(expression, tz)
-    start, stop = _minute_of(after), None if until is None else _minute_of(until)
-    return islice(_up_to(stop, _fire_times(schedule, zone, start)), limit)
+    stop = LATEST if until is None else _minute_of(until) + MINUTE
+    return islice(_fire_times(schedule, zone, _minute_of(after), stop), limit)
 
 
-def _up_to(stop: datetime | None, instants: Iterable[datetime]) -> Iterator[datetime]:
-    for instant in instants:
-        if stop is not None and instant > stop:
-            return
-        yield instant.replace(tzinfo=UTC)
-
-
-def _fire_times(schedule: Schedule, zone: ZoneInfo, after: datetime) -> Iterator[datetime]:
-    """Yield the naive UTC fire times after a whole minute.
+def _fire_times(schedule: Schedule, zone: ZoneInfo, after: datetime, stop: datetime) -> Iterator[datetime]:
+    """Yield the fire times between two whole minutes of UTC, after < fire time < stop.
 
     A fixed-time job follows the wall clock as if it never jumped: what it passes over is made up for at the
     first minute of the new span, and what it shows again has been seen. Any other job follows elapsed time.
     """
     fixed = schedule.is_fixed_time
-    spans = spans_onward(zone, after)
-    span = next(spans, None)
-    if span is None:
-        return
-    begin = after + span.offset + MINUTE
-    wall = next_wall(schedule, max(begin, span.wall_reached) if fixed else begin)
-    while span is not None and wall is not None:
+    begin = after + MINUTE
+    reached: datetime | None = None
+    for span in spans_onward(zone, after):
+        if span.starts >= stop:
+            return
+        first = max(begin, span.starts) + span.offset
+        if fixed:
+            first = max(first, span.wall_reached, reached or first)
+            if begin <= span.starts and _falls_in_gap(schedule, span):
+                yield span.starts.replace(tzinfo=UTC)
+                first = max(first, span.wall_starts + MINUTE)
         wall_ends = span.ends + span.offset
-        while wall is not None and wall < wall_ends:
-            yield wall - span.offset
-            wall = next_wall(schedule, wall + MINUTE)
-        span = next(spans, None)
-        if span is None or wall is None or span.wall_starts == span.wall_reached:
-            continue
-        if not fixed:
-            wall = next_wall(schedule, span.wall_starts)
-        elif wall < span.wall_starts:
-            yield span.starts
-            wall = next_wall(schedule, span.wall_starts + MINUTE)
+        yield from walls(schedule, first, min(stop + span.offset, wall_ends), partial(_instant, span.offset))
+        reached = max(wall_ends, reached or wall_ends)
+
+
+def _instant(offset: timedelta, wall: datetime) -> datetime:
+    return (wall - offset).replace(tzinfo=UTC)
 
 
 def previous_fire_time(expression: str | Schedule, tz: str | ZoneInfo, *, at: datetime) -> datetime | None:

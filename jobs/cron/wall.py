@@ -5,10 +5,13 @@ Instants are naive here and mean what a clock on the wall would show.
 
 import calendar
 from bisect import bisect_left, bisect_right
-from datetime import MAXYEAR, MINYEAR, datetime
+from collections.abc import Callable, Iterator
+from datetime import MAXYEAR, MINYEAR, datetime, time, timedelta
 from functools import lru_cache
 
 from jobs.cron.schedule import Schedule
+
+_DAY = timedelta(days=1)
 
 
 @lru_cache(maxsize=4096)
@@ -51,6 +54,33 @@ def next_wall(schedule: Schedule, wall: datetime) -> datetime | None:
         days = _days_of(schedule, year, month)
     first = (days & -days).bit_length()
     return datetime(year, month, first, schedule.hours[0], schedule.minutes[0])  # noqa: DTZ001 wall clock
+
+
+@lru_cache(maxsize=256)
+def _times_of_day(hours: tuple[int, ...], minutes: tuple[int, ...]) -> tuple[timedelta, ...]:
+    return tuple(timedelta(hours=hour, minutes=minute) for hour in hours for minute in minutes)
+
+
+def walls(
+    schedule: Schedule, start: datetime, stop: datetime, shown: Callable[[datetime], datetime] = lambda wall: wall
+) -> Iterator[datetime]:
+    """Yield the matching minutes of the wall clock, start <= minute < stop, ascending.
+
+    `shown` turns a minute of the wall clock into what is yielded. It is asked a few times a day: within a day what is
+    yielded must stand as far apart as the minutes do.
+    """
+    times = _times_of_day(schedule.hours, schedule.minutes)
+    wall = next_wall(schedule, start)
+    while wall is not None and wall < stop:
+        yield shown(wall)
+        day = datetime.combine(wall, time.min)
+        first = bisect_right(times, wall - day)
+        last = bisect_left(times, stop - day)
+        if first < last:
+            yield from map(shown(day).__add__, times[first:last])
+        if stop - day <= _DAY:
+            return
+        wall = next_wall(schedule, day + _DAY)
 
 
 def last_wall(schedule: Schedule, wall: datetime) -> datetime | None:

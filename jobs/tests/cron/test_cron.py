@@ -377,3 +377,16 @@ def test_iana_names_are_zones(name):
 def test_nothing_else_is_a_zone(name):
     with pytest.raises(cron.ZoneError, match="Unknown time zone"):
         cron.zone(name)
+
+
+@pytest.mark.parametrize("expression", ["* * * * *", "*/7 3-5 * * *", "30 2 * * *", "0 0 31 * 1", "59 23 L * *"])
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia"])
+def test_many_fire_times_are_those_found_one_by_one(expression, zone):
+    start = datetime(2026, 10, 3, 15, 10, tzinfo=UTC)
+    for begin in (start, datetime(2011, 12, 29, 21, 3, tzinfo=UTC)):
+        until = begin + timedelta(days=2, hours=5)
+        one_by_one, moment = [], cron.next_fire_time(expression, zone, after=begin)
+        while moment is not None and moment <= until:
+            one_by_one.append(moment)
+            moment = cron.next_fire_time(expression, zone, after=moment)
+        assert list(cron.fire_times_between(expression, zone, after=begin, until=until)) == one_by_one
