@@ -60,8 +60,8 @@ LISTED_FIELDS = (
 # What differs from one call to the next while everything else is asked again and again: each kind of question is put
 # together once. There are more kinds than anybody asks at the same time.
 KINDS = 256
-# So many jobs are looked up one by one for a page of all of them.
-MERGED = 50
+# So many jobs are looked up one by one for a page of all of them, with a query each.
+MERGED = 1
 JOB: Any = Param("job", UUIDField())
 FIRST_DAY: Any = Param("first_day", DateField())
 LAST_DAY: Any = Param("last_day", DateField())
@@ -164,12 +164,12 @@ def by_job_name(selection: Selection, text: str) -> Selection:
     """
     if not text:
         return selection
-    named = frozenset(_named(text))
+    named, total = frozenset(_named(text)), Job.objects.count()
     if selection.jobs is not None:
         return replace(selection, jobs=selection.jobs & named)
     if len(named) <= MERGED:
         return replace(selection, jobs=named)
-    return selection if len(named) == Job.objects.count() else replace(selection, job_name=text)
+    return selection if len(named) == total else replace(selection, job_name=text)
 
 
 @dataclass(frozen=True)
