@@ -7,13 +7,18 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.forms import CharField, ChoiceField, JSONField, SplitDateTimeField
+from django.forms import CharField, ChoiceField, IntegerField, JSONField, SplitDateTimeField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.dataclasses import ActionDialog
 from unfold.decorators import action
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextareaWidget,
+)
 
 from accounts.console import account
 from accounts.models import User
@@ -29,6 +34,7 @@ from jobs.models import OnResume
 from jobs.schedule.pauses import Terms
 
 MAX_REASON = 500
+SECRET_ACTIONS = ("renew_signing_secret", "drop_signing_secret")
 
 
 class PauseForm(BaseDialogForm):
@@ -64,6 +70,13 @@ class RunForm(BaseDialogForm):
     )
 
 
+class RestoreForm(BaseDialogForm):
+    """To which revision of a job, and why."""
+
+    number = IntegerField(label="Revision", min_value=0, max_value=2_000_000_000, widget=UnfoldAdminIntegerFieldWidget)
+    reason = CharField(max_length=MAX_REASON, required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
+
+
 def confirmation(title: str, description: str, button: str, form: type[BaseDialogForm] | None = None) -> ActionDialog:
     """Return the question asked before an action. Its answer is a POST: no link and no prefetch starts anything."""
     return ActionDialog(title=title, description=description, form_class=form, form_submit_text=button)
@@ -73,7 +86,10 @@ class JobActions(ConsoleAdmin):
     # All of them side by side would leave the title above them no room.
     actions_detail = (
         *("run_job", "pause_job", "resume_job", "renew_job"),
-        {"title": "More", "items": ["clone_job", "check_target", "renew_signing_secret", "drop_signing_secret"]},
+        {
+            "title": "More",
+            "items": ["clone_job", "restore_job", "check_target", "renew_signing_secret", "drop_signing_secret"],
+        },
     )
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
@@ -145,6 +161,26 @@ class JobActions(ConsoleAdmin):
         """Lead to the form of a new job that is filled in like this one, without its secrets."""
         job = self.row_or_404(request, object_id)
         return HttpResponseRedirect(f"{reverse('admin:jobs_job_add')}?like={job.pk}")
+
+    @action(
+        description="Restore",
+        permissions=["change"],
+        icon="settings_backup_restore",
+        dialog=confirmation(
+            "Put the definition back?",
+            "It becomes what it was in an earlier revision, secrets apart; the history stays. “All changes” below the "
+            "form lists the revisions.",
+            "Restore",
+            RestoreForm,
+        ),
+    )
+    def restore_job(self, request: HttpRequest, form: RestoreForm, object_id: str) -> HttpResponse:
+        number, reason = form.cleaned_data["number"], form.cleaned_data["reason"]
+
+        def restore(job_id: UUID, *, by: User, now: datetime) -> None:
+            services.restore_job(job_id, number, by=by, now=now, reason=reason)
+
+        return self._one(request, object_id, restore, f"reads as in revision {number} again")
 
     @action(
         description="Check target",

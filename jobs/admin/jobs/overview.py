@@ -115,6 +115,7 @@ class JobOverview(ConsoleAdmin):
 
 def _changed(entry: AuditEntry) -> SafeString:
     told = ", ".join(name for name, *_ in changes_of(entry)) or entry.action.partition(".")[2]
+    told = told if entry.revision is None else f"revision {entry.revision}, {told}"
     return cut_line(f"{told} ({entry.reason})" if entry.reason else told)
 
 

@@ -63,3 +63,15 @@ def test_who_deletes_or_deactivates_an_owner_is_told_of_the_jobs(client, admin):
     assert said(response) == ["leaver is deactivated.", told]
     page = client.get(PEOPLE).content.decode()
     assert f'href="{reverse("admin:jobs_job_changelist")}?owner={owner.pk}">3</a>' in page
+
+
+def test_a_definition_is_put_back_by_the_button(client, alice, renamed):
+    client.force_login(alice)
+    page = client.get(reverse("admin:jobs_job_change", args=[renamed.pk])).content.decode()
+    assert "revision 1, name" in page
+    restore = reverse("admin:jobs_job_restore_job", args=[renamed.pk])
+    told = said(client.post(restore, {"_form_submitted": "true", "number": "0", "reason": "Wrong name"}))
+    renamed.refresh_from_db()
+    assert renamed.name == "before", told
+    refused = said(client.post(restore, {"_form_submitted": "true", "number": "77"}))
+    assert "77" in refused[-1]

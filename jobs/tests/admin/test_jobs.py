@@ -418,7 +418,7 @@ def test_what_nobody_edits_has_no_history_of_edits(console, admin):
 def test_the_menu_of_rarer_actions_can_be_reached_by_keyboard(console, admin):
     page = console(admin).get(page_of(make_job()))
     (menu,) = [entry for entry in page.context["actions_detail"] if "items" in entry]
-    assert [item["title"] for item in menu["items"]] == ["Clone", "Check target", "New signing secret"]
+    assert [item["title"] for item in menu["items"]] == ["Clone", "Restore", "Check target", "New signing secret"]
     assert menu["attrs"]["tabindex"] == "0"
 
 
