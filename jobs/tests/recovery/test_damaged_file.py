@@ -1,4 +1,4 @@
-"""A scheduler outlives a SQLite file that is damaged or away, and goes on when it is good again."""
+"""A scheduler outlives a SQLite file that is damaged, away or without its log, and goes on."""
 
 import os
 import shutil
@@ -29,16 +29,17 @@ def leader(path: Path) -> Iterator[Scheduler]:
 
 
 def renewals(path: Path) -> int:
-    """Return how often the lease was renewed, -1 while nobody can read the file."""
+    """Return a number that each renewal of the lease changes, -1 while nobody can read it."""
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=1)) as database:
-        return int(database.execute("SELECT seq + 1000 * fence FROM scheduler_lease").fetchone()[0])
+        rows = database.execute("SELECT seq + 1000 * fence FROM scheduler_lease").fetchall()
+        return int(rows[0][0]) if rows else -1
     return -1
 
 
 def seconds_until_led(path: Path, before: int) -> float:
     """Return how long it takes until the lease is renewed again."""
     began = time.monotonic()
-    while renewals(path) <= before:
+    while renewals(path) in {-1, before}:
         assert time.monotonic() - began < 60
         time.sleep(0.1)
     return time.monotonic() - began
@@ -67,4 +68,11 @@ def test_a_file_that_was_replaced_is_waited_for(leader, path, instead):
         with suppress(FileNotFoundError):
             os.replace(f"{aside}{suffix}", f"{path}{suffix}")
     assert seconds_until_led(path, before) < RECOVERY_SECONDS
+    end(leader)
+
+
+def test_a_log_that_was_deleted_keeps_nobody_from_leading(leader, path):
+    before = renewals(path)
+    os.unlink(f"{path}-wal")
+    assert seconds_until_led(path, before) < 3 * RECOVERY_SECONDS
     end(leader)

@@ -10,6 +10,7 @@ file, and before that no new one can be opened. So whoever notices closes the id
 
 import os
 import sqlite3
+import time
 import weakref
 from contextlib import suppress
 from threading import Lock
@@ -28,9 +29,11 @@ Identity = tuple[int, int] | None
 
 
 class DamageIsAnOutage(DatabaseErrorWrapper):
-    """Raises for a damaged file what Django raises for a database that is away."""
+    """Raises for a damaged file what Django raises for a database that is away; all connections are made anew then."""
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        if getattr(exc_value, "sqlite_errorcode", 0) & 0xFF in {*DAMAGED, sqlite3.SQLITE_IOERR}:
+            DatabaseWrapper.distrust()
         if exc_type is sqlite3.DatabaseError and getattr(exc_value, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
             self.wrapper.errors_occurred = True  # type: ignore[attr-defined]  # untyped in the stubs
             raise OperationalError(*exc_value.args).with_traceback(traceback) from exc_value
@@ -43,6 +46,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
     _lock = Lock()
     _idle: "weakref.WeakSet[DatabaseWrapper]" = weakref.WeakSet()
     _opened: tuple[Identity, Identity] = (None, None)
+    # Connections share what they know of the log. After an error in that, one that was made before would hand it on to
+    # those that are made anew.
+    _distrusted_at = 0.0
+    _opened_at = 0.0
+
+    @classmethod
+    def distrust(cls) -> None:
+        """Have every connection of this process closed before its next use."""
+        DatabaseWrapper._distrusted_at = time.monotonic()
 
     @cached_property
     def wrap_database_errors(self) -> DamageIsAnOutage:
@@ -75,6 +87,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def init_connection_state(self) -> None:
         super().init_connection_state()
         self._opened = self._files()
+        self._opened_at = time.monotonic()
 
     def close_if_unusable_or_obsolete(self) -> None:
         if not self.in_atomic_block and self._is_stale():
@@ -97,6 +110,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _is_stale(self) -> bool:
         if self.connection is None or self.is_in_memory_db():
             return False
+        if self._opened_at <= self._distrusted_at:
+            return True
         (file, log), (opened, opened_log) = self._files(), self._opened
         return file != opened or (opened_log is not None and log != opened_log)
 
