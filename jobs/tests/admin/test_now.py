@@ -12,7 +12,7 @@ from jobs.definitions.validation import local_date
 from jobs.models import ExecutionType, GitHubRun, Job, SchedulerLease, Status, Tracking, TriggerType
 from jobs.tests.factories import make_execution, make_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 NOW = reverse("admin:index")
 SCHEDULER = reverse("admin:jobs_schedulerlease_changelist")
