@@ -51,6 +51,10 @@ class RequestIds:
         return response
 
 
+# Set where a request came with such a header, whether it counts or not: then the peer is a proxy, not the client.
+WAS_FORWARDED = "cronsched.was_forwarded"
+
+
 class TrustedProxies:
     """Forget what clients claim in the headers of proxies. From `TRUSTED_PROXIES` they count."""
 
@@ -58,6 +62,7 @@ class TrustedProxies:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.META[WAS_FORWARDED] = any(name in request.META for name in FORWARDED)
         if not _is_trusted(request.META.get("REMOTE_ADDR", "")):
             for name in FORWARDED:
                 request.META.pop(name, None)

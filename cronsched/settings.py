@@ -132,6 +132,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cronsched.middleware.RequestIds",
+    "cronsched.http_metrics.RequestCounts",
     "cronsched.middleware.TrustedProxies",
     "cronsched.middleware.HeadsWithoutBodies",
     "corsheaders.middleware.CorsMiddleware",
@@ -407,6 +408,13 @@ FORMAT_MODULE_PATH = "cronsched.formats"
 # The admin shows times in the zone the schedules are read in; everything is stored in UTC.
 TIME_ZONE = SCHEDULER_TIMEZONE
 UNFOLD["SITE_SUBHEADER"] = f"Times in {TIME_ZONE}"
+
+# --- Watching --------------------------------------------------------------------------------------------------------
+
+# What /metrics asks for as a bearer token. Blank: it answers this machine only.
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
+    raise env.BadSetting("METRICS_TOKEN", "needs a random value of at least 16 characters.")
 
 LOG_LEVEL = env.one_of("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 LOGGING = {

@@ -8,7 +8,7 @@ from django.views.generic import RedirectView
 
 from cronsched.api import documents
 from cronsched.console import error_pages
-from jobs.api import health
+from jobs.api import health, metrics
 from jobs.api import urls as job_urls
 from jobs.api.urls import older_urlpatterns
 from jobs.end_dates import pages as job_pages
@@ -36,6 +36,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("livez", csrf_exempt(health.alive)),
     path("healthz", csrf_exempt(health.alive)),
     path("readyz", csrf_exempt(health.ready)),
+    path("metrics", csrf_exempt(metrics.metrics)),
     # The one path where a slash matters: people type it without.
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),

@@ -517,6 +517,40 @@ class DailyCount(models.Model):
         return f"{self.day}: {self.count} {self.status}"
 
 
+class TotalSeries(models.TextChoices):
+    """What an `ExecutionTotal` adds up."""
+
+    ENDED = "ended", "Ended executions"
+    LATENESS = "lateness", "Seconds from the fire time to the first request"
+    DURATION = "duration", "Seconds from the first request to the outcome"
+
+
+class ExecutionTotal(models.Model):
+    """A counter for monitors that only ever grows (`jobs.history.totals`): what ended, by kind or by bucket."""
+
+    series = models.CharField(max_length=10, choices=TotalSeries)
+    # Blank where the series has no such label.
+    status = models.CharField(max_length=10, blank=True)
+    trigger_type = models.CharField(max_length=10, blank=True)
+    execution_type = models.CharField(max_length=20, blank=True)
+    # Upper bound of a histogram's bucket in seconds, as Prometheus writes it.
+    bucket = models.CharField(max_length=12, blank=True)
+    count = models.BigIntegerField()
+    seconds = models.FloatField()
+
+    class Meta:
+        db_table = "execution_totals"
+        constraints = [
+            models.UniqueConstraint(
+                name="execution_totals_one_per_kind",
+                fields=["series", "status", "trigger_type", "execution_type", "bucket"],
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.series} {self.status or self.bucket}: {self.count}"
+
+
 def empty_summary() -> dict[str, Any]:
     return {}
 
@@ -532,6 +566,8 @@ class SchedulerLease(models.Model):
     seq = models.BigIntegerField(default=0)
     leading_since = models.DateTimeField(null=True, blank=True)
     renewed_at = models.DateTimeField(null=True, blank=True)
+    # When the leader last had nothing left to claim.
+    last_pass_at = models.DateTimeField(null=True, blank=True)
 
     scheduled_jobs = models.PositiveIntegerField(default=0)
     last_reconcile_at = models.DateTimeField(null=True, blank=True)

@@ -223,7 +223,9 @@ def _counted(settled: Sequence[_Recorded], before: Mapping[UUID, _Running]) -> I
         if row.status == Status.UNKNOWN:
             yield Counted(execution.job_id, row.started_at, row.status, row.trigger_type, row.execution_type, None, -1)
         kind, duration = execution.execution_type, execution.duration_seconds
-        yield Counted(execution.job_id, row.started_at, execution.status, row.trigger_type, kind, duration)
+        due_at = execution.scheduled_for
+        late = None if due_at is None else (row.started_at - due_at).total_seconds()
+        yield Counted(execution.job_id, row.started_at, execution.status, row.trigger_type, kind, duration, 1, late)
 
 
 def _follow_up(

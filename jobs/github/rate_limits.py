@@ -47,6 +47,11 @@ class RateLimit(NamedTuple):
                 slot = max(slot, taken[-number] + span)
         return slot
 
+    def remaining(self, taken: Sequence[float], at: float) -> int:
+        """Return how many slots of the widest limit are left at `at`."""
+        number, span = max(self.limits, key=lambda limit: limit[1])
+        return max(0, number - sum(slot > at - span for slot in taken))
+
 
 def rate_limit() -> RateLimit:
     limits = ((settings.GITHUB_DISPATCHES_PER_MINUTE, 60.0), (settings.GITHUB_DISPATCHES_PER_HOUR, 3600.0))
@@ -138,6 +143,15 @@ def _held(names: Iterable[str]) -> dict[str, RateLimitBucket]:
         # forgotten is made anew.
         buckets = {bucket.name: bucket for bucket in batches.locked(rows.order_by("name"), skip=False)}
     return buckets
+
+
+def remaining(*, now: datetime) -> dict[str, int]:
+    """Return how many dispatches may still leave within an hour, by bucket; 0 where GitHub asked for a pause."""
+    rule, at = rate_limit(), now.timestamp()
+    return {
+        bucket.name: 0 if bucket.blocked_until and bucket.blocked_until > now else rule.remaining(bucket.sent, at)
+        for bucket in RateLimitBucket.objects.order_by("name")
+    }
 
 
 def forget_idle(*, now: datetime) -> int:

@@ -16,6 +16,7 @@ from django.db.models import QuerySet, Sum
 
 from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Column, Kind
+from jobs.history import totals as execution_totals
 from jobs.models import OPEN_STATUSES, DailyCount, JobExecution
 
 ALL_JOBS = UUID(int=0)
@@ -42,6 +43,7 @@ class Counted(NamedTuple):
     execution_type: str | None
     duration_seconds: float | None
     sign: int = 1
+    lateness_seconds: float | None = None
 
 
 class Total(NamedTuple):
@@ -88,6 +90,7 @@ def totals(job_id: UUID | None = None, *, first_day: date | None = None, last_da
 
 def add(rows: Iterable[Counted]) -> None:
     """Count `rows`. Call it in the transaction that settles, corrects (once -1, once 1) or deletes them."""
+    rows = list(rows)
     amounts: dict[Key, Amount] = {}
     for row in rows:
         duration = row.duration_seconds
@@ -98,13 +101,14 @@ def add(rows: Iterable[Counted]) -> None:
             known = amounts.get(key)
             amounts[key] = amount if known is None else known.plus(amount)
     _store(amounts)
+    execution_totals.count(row for row in rows if row.sign > 0)
 
 
 def of(executions: QuerySet[JobExecution], *, sign: int = 1) -> list[Counted]:
     """Return what counts of the settled ones of `executions`."""
     settled = executions.exclude(status__in=OPEN_STATUSES).order_by()
     fields = ("job_id", "started_at", "status", "trigger_type", "execution_type", "duration_seconds")
-    return [Counted._make((*row, sign)) for row in settled.values_list(*fields)]
+    return [Counted._make((*row, sign, None)) for row in settled.values_list(*fields)]
 
 
 def forget(job_id: UUID) -> None:

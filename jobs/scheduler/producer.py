@@ -48,6 +48,8 @@ class Producer:
         self._clock = backend.clock.now
         self._portion = min(RESERVE, max(1, self._limiter.limit // 10))
         self._running = Lock()
+        # When a pass last came to its end.
+        self.last_pass_at: datetime | None = None
 
     def run_pass(self, may_act: Callable[[], bool]) -> None:
         """Claim and start until nothing is left that could be sent now, or until `may_act` says no.
@@ -61,6 +63,7 @@ class Producer:
                     until = self._run_until_idle(may_act)
                 finally:
                     self._backend.is_claiming = False
+            self.last_pass_at = self._clock()
             if until is None:
                 return
             Event().wait(max(0.0, (until - self._clock()).total_seconds()))

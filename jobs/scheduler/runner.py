@@ -245,7 +245,8 @@ class Leader:
         if self._term is None:
             logger.warning("Another process took the lease: standing by")
             return
-        lease.publish(term, scheduled_jobs=Job.objects.scheduled().count())
+        passed = {"last_pass_at": self._producer.last_pass_at} if self._producer.last_pass_at else {}
+        lease.publish(term, scheduled_jobs=Job.objects.scheduled().count(), **passed)
 
     def _notice_step(self, sample: Sample) -> None:
         """Where the database's clock was set back, bring back what waits for a time that it named before."""

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from cronsched import serving, startup
+from cronsched.serving import shared_counts
 
 
 class Command(BaseCommand):
@@ -19,8 +20,14 @@ class Command(BaseCommand):
             listener = serving.listen(settings.BIND_ADDRESS, settings.PORT)
         except serving.CannotListen as error:
             raise CommandError(str(error)) from None
-        self.check()
-        startup.look()
-        startup.look_for_static_files()
-        if code := serving.serve(listener):
+        # The checks load the views, and with them what reads where to count.
+        counts = shared_counts.prepare()
+        try:
+            self.check()
+            startup.look()
+            startup.look_for_static_files()
+            code = serving.serve(listener)
+        finally:
+            shared_counts.remove(counts)
+        if code:
             sys.exit(code)

@@ -213,7 +213,7 @@ def test_a_batch_is_written_with_a_number_of_statements_that_does_not_grow(djang
     for _ in range(60):
         make_due_job()
     prepared = claim().prepared
-    with django_assert_max_num_queries(26):
+    with django_assert_max_num_queries(27):
         assert record(prepared, failure(), at=NOON) == 60
 
 
