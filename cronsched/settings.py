@@ -416,6 +416,9 @@ METRICS_TOKEN = env.text("METRICS_TOKEN")
 if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
     raise env.BadSetting("METRICS_TOKEN", "needs a random value of at least 16 characters.")
 
+# What the leader calls each minute, so that a watcher outside notices when no scheduler leads.
+HEARTBEAT_URL = env.http_url("HEARTBEAT_URL", "")
+
 LOG_LEVEL = env.one_of("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 LOGGING = {
     "version": 1,

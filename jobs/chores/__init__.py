@@ -4,7 +4,7 @@ what they are about, and are only named.
 
 from cronsched.lib.chores import CronChore, IntervalChore
 from jobs import services
-from jobs.chores import prune_history, sweep
+from jobs.chores import heartbeat, prune_history, sweep
 from jobs.dispatch import replay
 from jobs.end_dates import renewal
 from jobs.end_dates.reminders import maintain_end_dates
@@ -20,6 +20,13 @@ CHORES = [
     IntervalChore("follow", 2, lambda now, may_act: tracking.follow(now=now, may_act=may_act), executor="targets"),
     IntervalChore(
         "check_targets", 10, lambda now, may_act: checks.check_due(now=now, may_act=may_act), executor="targets"
+    ),
+    IntervalChore(
+        "heartbeat",
+        heartbeat.EVERY_SECONDS,
+        lambda now, may_act: heartbeat.beat(now=now),
+        executor="targets",
+        at_once=True,
     ),
     IntervalChore("resume_paused", 10, lambda now, may_act: services.resume_what_has_run_out(now=now, may_act=may_act)),
     CronChore("end_dates", "0 9 * * mon", lambda now, may_act: maintain_end_dates(now=now)),
