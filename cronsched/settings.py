@@ -192,6 +192,11 @@ JOURNAL_DIR = env.text("JOURNAL_DIR", str(Path(_STATE) / "cronsched-journal"))
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.UsernameOrEmailBackend"]
+# The first one hashes new passwords; what the last one verifies came with an import.
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "accounts.passlib_hashes.PasslibPBKDF2PasswordHasher",
+]
 MINIMUM_PASSWORD_LENGTH = 6
 AUTH_PASSWORD_VALIDATORS = [
     {

@@ -31,14 +31,15 @@ KINDS = {
 }
 
 
-def _kind(field: "models.Field[Any, Any]") -> Kind:
+def kind_of(field: "models.Field[Any, Any]") -> Kind:
+    """Return what the column of a model's field holds."""
     target = field.target_field if isinstance(field, models.ForeignKey) else field
     return KINDS[target.get_internal_type()]
 
 
 # The key comes first: updates find their rows by it.
 FIELDS = sorted(Job._meta.concrete_fields, key=lambda field: not field.primary_key)
-COLUMNS = [Column(str(field.column), _kind(field)) for field in FIELDS]
+COLUMNS = [Column(str(field.column), kind_of(field)) for field in FIELDS]
 
 
 def insert(jobs: Iterable[Job]) -> None:

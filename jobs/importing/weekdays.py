@@ -62,14 +62,16 @@ def translated(expression: str, weekdays: Weekdays) -> Translation:
     return Translation(text, _reason(schedule, text, days))
 
 
-def fire_times_there(expression: str, zone: ZoneInfo, *, after: datetime, limit: int) -> list[datetime]:
+def fire_times_there(
+    expression: str, zone: ZoneInfo, *, after: datetime, limit: int, until: datetime | None = None
+) -> list[datetime]:
     """Return the next fire times of the older service, for a comparison. Raises ValueError for what it cannot read."""
     trigger = CronTrigger.from_crontab(expression, timezone=zone)
     found: list[datetime] = []
     previous = after
     while len(found) < limit:
         moment = trigger.get_next_fire_time(previous, previous)
-        if moment is None:
+        if moment is None or (until is not None and moment > until):
             break
         if moment > after:
             found.append(moment)
