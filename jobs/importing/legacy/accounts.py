@@ -53,7 +53,7 @@ class Taken:
 def import_accounts(state: ImportState) -> None:
     imported = {key for row in state.source.rows(LegacyUser) if (key := values.identity(USERS, row["id"]))}
     taken = Taken.read(imported)
-    known = dict(User.objects.values_list("pk", "created_at"))
+    known = state.joined = dict(User.objects.values_list("pk", "created_at"))
     for chunk in state.chunks(state.source.rows(LegacyUser)):
         with state.transaction():
             new = [user for row in chunk if (user := _account(state, row, taken, known))]
@@ -74,7 +74,6 @@ def _account(state: ImportState, row: Row, taken: Taken, known: dict[UUID, datet
         return None
     if key in known:
         state.accounts[key] = key
-        state.joined[key] = known[key]
         count.present += 1
         return None
     if str(key) in state.deleted:
@@ -87,7 +86,7 @@ def _account(state: ImportState, row: Row, taken: Taken, known: dict[UUID, datet
         state.note(USERS, key, name, STANDS_FOR, own)
         return None
     user = _new_account(state, row, key, taken)
-    state.accounts[key], state.joined[key], known[key] = key, user.created_at, user.created_at
+    state.accounts[key], known[key] = key, user.created_at
     count.imported += 1
     return user
 
@@ -96,8 +95,8 @@ def _new_account(state: ImportState, row: Row, key: UUID, taken: Taken) -> User:
     username = _username(state, row, key, taken)
     created_at = values.instant(row["created_at"])
     if created_at is None:
-        state.note(USERS, key, username, "No readable date of creation: now stands in its place.", row["created_at"])
-    created_at = created_at or state.now
+        state.note(USERS, key, username, "No readable date of creation: 1970 stands in its place.", row["created_at"])
+    created_at = created_at or values.FIRST
     return User(
         id=key,
         username=username,

@@ -152,6 +152,11 @@ def _copy(state: ImportState, row: Row) -> tuple[Words, Copy] | None:
         return None
     if state.options.since and created_at < state.options.since:
         return None
+    if created_at < state.joined[user_id]:
+        state.leave_out(
+            NOTIFICATIONS, key, "", "It is older than its account here, which would not see it.", created_at
+        )
+        return None
     read_at = values.instant(row["read_at"])
     is_read = values.flag(row["is_read"], read_at is not None)
     return _words(state, row), Copy(key, user_id, created_at, (read_at or created_at) if is_read else None)
@@ -199,31 +204,25 @@ class Audience:
 def _add(group: Group, audience: Audience, written: Written) -> None:
     copies = group.copies.values()
     first = min(copies, key=lambda copy: copy.id.bytes)
-    began_at = min(copy.created_at for copy in copies)
-    everybody = audience.at(began_at)
+    # By the youngest row: each of their accounts existed then.
+    written_at = max(copy.created_at for copy in copies)
+    everybody = audience.at(written_at)
     missing = [key for key in everybody if key not in group.copies]
     seeing = len(everybody) - len(missing)
     if seeing < 2 or len(missing) >= seeing:
         for copy in copies:
             _add_own(group.words, copy, written)
         return
-    written.notices.append(_notice(group.words, first.id, None, began_at))
-    written.hours[began_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)] += 1
-    allowed = set(everybody)
-    for copy in copies:
-        if copy.user_id not in allowed:
-            _add_own(group.words, copy, written, another_key=copy is first)
-        elif copy.read_at:
-            written.marks.append(_mark(first.id, copy.user_id, began_at, copy.read_at))
-    written.marks += [_mark(first.id, key, began_at, None) for key in missing]
+    written.notices.append(_notice(group.words, first.id, None, written_at))
+    written.hours[written_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)] += 1
+    written.marks += [_mark(first.id, copy.user_id, written_at, copy.read_at) for copy in copies if copy.read_at]
+    written.marks += [_mark(first.id, key, written_at, None) for key in missing]
 
 
-def _add_own(words: Words, copy: Copy, written: Written, *, another_key: bool = False) -> None:
-    key = values.identity("own notice", copy.id.hex + "own") if another_key else copy.id
-    assert key is not None
-    written.notices.append(_notice(words, key, copy.user_id, copy.created_at))
+def _add_own(words: Words, copy: Copy, written: Written) -> None:
+    written.notices.append(_notice(words, copy.id, copy.user_id, copy.created_at))
     if copy.read_at:
-        written.marks.append(_mark(key, copy.user_id, copy.created_at, copy.read_at))
+        written.marks.append(_mark(copy.id, copy.user_id, copy.created_at, copy.read_at))
 
 
 def _notice(words: Words, key: UUID, user_id: UUID | None, created_at: datetime) -> Notification:

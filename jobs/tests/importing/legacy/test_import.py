@@ -1,6 +1,7 @@
 """What becomes of each table of the older service, and of what is odd in it."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -245,7 +246,7 @@ def test_a_default_team_that_is_nowhere_is_refused(there):
     assert (ran.code, "--default-team nobody: there is no such team" in ran.out) == (2, True)
 
 
-ODD_JOBS = {
+ODD_JOBS: dict[str, dict[str, Any]] = {
     "The metadata is no JSON object: blank here.": {"metadata": "{'env': 1}"},
     "The metadata seems to hold a secret: move it to secret_headers.": {"metadata": '{"api_key": "x"}'},
     "Some of its e-mail addresses are none: left out.": {
@@ -256,7 +257,7 @@ ODD_JOBS = {
     "The URL's password is kept among the secrets and shown as ***.": {"target_url": "https://u:pw@hooks.example.com/"},
     "Its owner is no account: it belongs to nobody.": {"created_by": "nobody at all"},
 }
-PAUSED = {
+PAUSED: dict[str, dict[str, Any]] = {
     "Comes in paused: It has neither a URL nor a complete GitHub workflow.": {
         "target_url": None,
         "github_owner": "acme",
