@@ -1,6 +1,7 @@
 """The log of leaders: who led from when to when, and why it ended. Times are the database's."""
 
 from datetime import datetime
+from itertools import zip_longest
 from typing import NamedTuple
 
 from django.db.models import F, Q
@@ -43,20 +44,20 @@ def gaps(start: datetime, end: datetime, *, now: datetime, silent_after: float) 
     """
     touched = LeaderTerm.objects.filter(Q(ended_at=None) | Q(ended_at__gte=start), began_at__lt=end)
     before = LeaderTerm.objects.filter(ended_at__lt=start).order_by("-ended_at").first()
-    rows = [*([before] if before else []), *touched.order_by("began_at", "id")]
+    rows = [*([before] if before else []), *touched.order_by("fence", "began_at")]
     found = []
-    for row in rows:
+    for row, following in zip_longest(rows, rows[1:]):
         over_at = row.ended_at
         if over_at is None and (now - row.seen_at).total_seconds() > silent_after:
             over_at = row.seen_at
-        if over_at is None:
+        if over_at is None or over_at >= end:
             continue
-        led_again = _next_beginning(row)
-        if over_at < end and (led_again is None or led_again > max(start, over_at)):
+        led_again = following.began_at if following else _next_beginning(row)
+        if led_again is None or led_again > max(start, over_at):
             found.append(Gap(over_at, led_again, row.end_reason or SILENT))
     return found
 
 
 def _next_beginning(row: LeaderTerm) -> datetime | None:
-    later = LeaderTerm.objects.filter(began_at__gte=row.began_at, fence__gt=row.fence).order_by("began_at", "fence")
+    later = LeaderTerm.objects.filter(fence__gt=row.fence).order_by("fence", "began_at")
     return later.values_list("began_at", flat=True).first()

@@ -1,7 +1,7 @@
 """Jobs, their executions and the lease that says who schedules. Querysets speak, rows hold facts about themselves."""
 
 import uuid
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
@@ -553,6 +553,10 @@ class ExecutionTotal(models.Model):
 
 def empty_summary() -> dict[str, Any]:
     return {}
+
+
+# A lease that was not renewed for so long may be taken over: its holder leads no more.
+LEASE_TTL = timedelta(seconds=15)
 
 
 class SchedulerLease(models.Model):

@@ -24,6 +24,7 @@ from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Column, IdIn, Kind
 from cronsched.lib.db.effects import Effects
 from cronsched.lib.db.outages import piecewise
+from jobs.calendar import end_of, end_zone
 from jobs.dispatch import github
 from jobs.dispatch.attempt import Result
 from jobs.dispatch.retries import JOB_STOPPED, TOLD_LATE, NextAttempt, NoFurther, is_last, next_attempt, with_attempt
@@ -33,9 +34,7 @@ from jobs.history.daily_counts import Counted
 from jobs.models import ExecutionType, Job, JobExecution, Status, TriggerType
 from jobs.notices import events
 from jobs.schedule import failure_streak
-from jobs.schedule.due import end_zone
 from jobs.schedule.failure_streak import Ended
-from jobs.schedule.plan import end_of
 from notifications import incidents
 from notifications.message import Message
 from notifications.services import loss_notices, notify

@@ -11,16 +11,17 @@ from django.db.models.functions import Coalesce
 
 from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Column, IdIn, Kind
+from jobs.calendar import end_of, end_zone
 from jobs.dispatch import executors
 from jobs.dispatch.attempt import Prepared, prepare
 from jobs.dispatch.executors import NoTarget, Unsendable, snapshot, target_of
 from jobs.executors.base import storable
 from jobs.github import GitHubRequest, rate_limits, tracking
 from jobs.history import daily_counts
+from jobs.history.reasons import PAUSED
 from jobs.models import JobExecution, Overlap, Status, TriggerType
-from jobs.schedule.due import NewExecution, end_zone, followed_executions
-from jobs.schedule.plan import end_of
-from jobs.schedule.reschedule import PAUSED, give_up
+from jobs.schedule.due import NewExecution, followed_executions
+from jobs.schedule.reschedule import give_up
 from jobs.schedule.scheduled_job import Overrides, ScheduledJob
 
 STARTED = (

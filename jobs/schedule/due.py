@@ -12,9 +12,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.db import connection
 from django.db.models import Count
 
@@ -23,8 +21,10 @@ from cronsched.lib.db.batches import Column, Kind
 from cronsched.lib.db.effects import Effects
 from cronsched.lib.ids import uuid7
 from jobs import cron
+from jobs.calendar import end_zone
 from jobs.history import daily_counts
 from jobs.history.daily_counts import Counted
+from jobs.history.reasons import LATE
 from jobs.models import GitHubRun, Job, JobExecution, Overlap, Status, Tracking, TriggerType
 from jobs.notices import events
 from jobs.schedule.plan import Missed, Plan, Timing, not_before, overlap_refusal, plan
@@ -32,7 +32,6 @@ from jobs.schedule.scheduled_job import ScheduledJob
 from notifications.message import Message
 from notifications.services import loss_notices, notify
 
-LATE = "No scheduler started it in time."
 ERROR_LENGTH = 500
 
 
@@ -99,11 +98,6 @@ class DueBatch:
     missed: list[tuple[UUID, tuple[Missed, ...]]] = field(default_factory=list)
     expired: list[ScheduledJob] = field(default_factory=list)
     broken: list[tuple[ScheduledJob, str]] = field(default_factory=list)
-
-
-def end_zone() -> ZoneInfo:
-    """Return the zone whose calendar end dates are read in (contract, section 15)."""
-    return cron.zone(settings.SCHEDULER_TIMEZONE)
 
 
 def plan_due_jobs(due: Iterable[ScheduledJob], *, now: datetime) -> DueBatch:

@@ -11,9 +11,10 @@ from cronsched.lib.errors import DomainError
 from cronsched.lib.ids import known_id
 from cronsched.lib.input import payload, ranges
 from jobs import cron
+from jobs.calendar import end_of, end_zone
 from jobs.models import Job, JobPause, OnResume
 from jobs.schedule import due
-from jobs.schedule.plan import Plan, end_of
+from jobs.schedule.plan import Plan
 from jobs.schedule.scheduled_job import ScheduledJob
 
 # Runs that one resume may make up for. More of them are a burst that nobody wants.
@@ -85,7 +86,7 @@ def kept_back(job: Job, *, now: datetime) -> int:
 
 
 def _kept_back(job: ScheduledJob, missed: str, *, after: datetime, until: datetime) -> list[datetime]:
-    last = min(until, end_of(job.end_date, due.end_zone()))
+    last = min(until, end_of(job.end_date, end_zone()))
     expression, zone = job.cron_expression, job.zone_name
     if missed == OnResume.LAST:
         moment = cron.previous_fire_time(expression, zone, at=last)

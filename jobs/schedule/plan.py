@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 from cronsched.lib.backoff import spread
 from jobs import cron
+from jobs.calendar import end_of
+from jobs.history import reasons
 from jobs.models import CatchUp, Overlap
 
 # A change of leader takes up to 20 s. A fire time that comes so late is not "late" for a job that runs nothing late.
@@ -76,14 +78,6 @@ def plan(timing: Timing, *, now: datetime, end_zone: ZoneInfo) -> Plan:
     return Plan(runs, missed, next_fire_at, expired and handled_until == now)
 
 
-def end_of(end_date: date, zone: ZoneInfo) -> datetime:
-    """Return the first instant after `end_date` in `zone`: a job runs on the day itself."""
-    if end_date >= date.max - timedelta(days=2):
-        return datetime.max.replace(tzinfo=zone) - timedelta(days=2)
-    following = end_date + timedelta(days=1)
-    return datetime(following.year, following.month, following.day, tzinfo=zone)
-
-
 def not_before(job_id: object, fire_time: datetime, spread_seconds: int) -> datetime | None:
     """Return the instant within `spread_seconds` at which this fire time of this job is sent, None for at once."""
     if not spread_seconds:
@@ -94,9 +88,9 @@ def not_before(job_id: object, fire_time: datetime, spread_seconds: int) -> date
 def overlap_refusal(policy: str, going: int) -> str | None:
     """Return why a fire time is skipped while `going` earlier executions are open, None where it goes in."""
     if policy == Overlap.SKIP and going:
-        return "An earlier execution of the job was still going."
+        return reasons.STILL_GOING
     if policy == Overlap.QUEUE and going >= MAX_WAITING:
-        return f"{going} executions of the job were waiting already."
+        return reasons.too_many_waiting(going)
     return None
 
 

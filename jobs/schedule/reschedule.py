@@ -11,11 +11,10 @@ from cronsched.lib.db import batches
 from jobs import cron
 from jobs.history import daily_counts
 from jobs.history.daily_counts import Counted
+from jobs.history.reasons import PAUSED
 from jobs.models import Job, JobExecution, Status, TriggerType
 from jobs.schedule.due import ERROR_LENGTH, plan_due_jobs, queued_row, write
 from jobs.schedule.scheduled_job import ScheduledJob
-
-PAUSED = "The job was paused before the run could start."
 
 
 def reschedule(job: Job, *, now: datetime, ended: bool = False) -> None:

@@ -5,7 +5,7 @@ The scheduler may run in another process on another host, so the row in the data
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db.models import F
@@ -13,10 +13,9 @@ from django.db.models import F
 from cronsched.lib.clock import database_now, uptime
 from cronsched.lib.db.prepared import PreparedQuery
 from cronsched.lib.errors import Conflict
-from jobs.models import SchedulerLease
+from jobs.models import LEASE_TTL, SchedulerLease
 
-# A lease that was not renewed for so long may be taken over.
-TTL = timedelta(seconds=15)
+TTL = LEASE_TTL
 # How long a request waits for the leader's answer.
 RESYNC_WAIT_SECONDS = 10.0
 RESYNC_LOOK_SECONDS = 0.1

@@ -8,8 +8,8 @@ from jobs import dispatch
 from jobs.definitions import request_options
 from jobs.dispatch import Result
 from jobs.executors.base import Failure, Outcome
+from jobs.history.reasons import PAUSED
 from jobs.models import Job, JobExecution, Overlap, RateLimitBucket
-from jobs.schedule.reschedule import PAUSED
 from jobs.services import auto_pause, pause_job, resume_job
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import NOON

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from jobs import cron
+from jobs.calendar import end_of
 from jobs.models import CatchUp, Overlap
-from jobs.schedule.plan import MAX_RUNS, MAX_WAITING, Missed, Plan, Timing, end_of, not_before, overlap_refusal, plan
+from jobs.schedule.plan import MAX_RUNS, MAX_WAITING, Missed, Plan, Timing, not_before, overlap_refusal, plan
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 JOB = UUID("11111111-1111-4111-8111-111111111111")

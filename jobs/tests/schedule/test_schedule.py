@@ -5,10 +5,11 @@ from datetime import date, timedelta
 import pytest
 from django.db import connection
 
+from jobs.history.reasons import PAUSED
 from jobs.models import CatchUp, DailyCount, ExecutionType, GitHubRun, JobExecution, Status, Tracking, TriggerType
 from jobs.schedule.due import followed_executions, open_executions
 from jobs.schedule.plan import MAX_RUNS
-from jobs.schedule.reschedule import PAUSED, reschedule, reschedule_all
+from jobs.schedule.reschedule import reschedule, reschedule_all
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, make_due_job, only_row, rows, start
 from notifications.models import Notification
