@@ -10,6 +10,7 @@ from jobs.api.jobs import JobViewSet
 from jobs.api.pauses import PauseViewSet
 from jobs.api.renewals import RenewalViewSet
 from jobs.api.scheduler import SchedulerViewSet
+from jobs.api.why import WhyViewSet
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs", JobViewSet.as_view({"get": "list", "post": "create"})),
@@ -34,6 +35,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/<str:job_id>/resume", PauseViewSet.as_view({"post": "resume"})),
     path("jobs/<str:job_id>/revisions", RevisionViewSet.as_view({"get": "list"})),
     path("jobs/<str:job_id>/revisions/<str:number>/restore", RevisionViewSet.as_view({"post": "restore"})),
+    path("jobs/<str:job_id>/why", WhyViewSet.as_view({"get": "explain"})),
     path("audit", AuditViewSet.as_view({"get": "list"})),
     path("audit.csv", AuditViewSet.as_view({"get": "export"})),
     path("executions", ExecutionViewSet.as_view({"get": "list"})),

@@ -16,16 +16,19 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Count
 
+from audit import terms
+from audit.terms import Gap
 from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Column, Kind
 from cronsched.lib.db.effects import Effects
 from cronsched.lib.ids import uuid7
 from jobs import cron
 from jobs.calendar import end_zone
-from jobs.history import daily_counts
+from jobs.history import daily_counts, why_words
 from jobs.history.daily_counts import Counted
 from jobs.history.reasons import LATE
-from jobs.models import GitHubRun, Job, JobExecution, Overlap, Status, Tracking, TriggerType
+from jobs.history.why import MINUTE
+from jobs.models import LEASE_TTL, GitHubRun, Job, JobExecution, Overlap, Status, Tracking, TriggerType
 from jobs.notices import events
 from jobs.schedule.plan import Missed, Plan, Timing, not_before, overlap_refusal, plan
 from jobs.schedule.scheduled_job import ScheduledJob
@@ -236,19 +239,28 @@ def _missed_notices(
         if row.status == Status.MISSED and row.id in written
     }
     jobs = Job.objects.select_related("category", "pic_team").in_bulk([job_id for job_id, _ in part])
+    gaps = _gaps([missed for _, missed in part], now)
     return [
         events.missed(
             jobs[job_id],
             first=missed[0].first,
             last=missed[-1].last,
             count=sum(part.number for part in missed),
-            reason=LATE,
+            reason=why_words.missed(
+                gaps, missed[0].first, missed[-1].last, why_words.zone_of(jobs[job_id].zone_name), otherwise=LATE
+            ),
             execution_id=ids[job_id, missed[-1].last],
             now=now,
         )
         for job_id, missed in part
         if (job_id, missed[-1].last) in ids
     ]
+
+
+def _gaps(missed: Sequence[tuple[Missed, ...]], now: datetime) -> list[Gap]:
+    """Return the times in which nobody led, as far as they may be why these were missed."""
+    first, last = min(part[0].first for part in missed), max(part[-1].last for part in missed)
+    return terms.gaps(first, last + MINUTE, now=now, silent_after=LEASE_TTL.total_seconds())
 
 
 def insert_executions(rows: Sequence[NewExecution], *, trigger: TriggerType, now: datetime) -> set[UUID]:

@@ -105,9 +105,13 @@ class Page(NamedTuple):
 def page(params: Mapping[str, str], *, default: int, highest: int) -> Page:
     """Return the page that `page` and `limit` ask for. Raises `DomainError` (400)."""
     return Page(
-        _number(params, "page", Whole(default=1, low=1)),
-        _number(params, "limit", Whole(default=default, low=1, high=highest)),
+        _number(params, "page", Whole(default=1, low=1)), number(params, "limit", default=default, highest=highest)
     )
+
+
+def number(params: Mapping[str, str], name: str, *, default: int, highest: int) -> int:
+    """Return the whole number `name` from 1 to `highest`. Raises `DomainError` (400)."""
+    return _number(params, name, Whole(default=default, low=1, high=highest))
 
 
 def _number(params: Mapping[str, str], name: str, kind: Whole) -> int:

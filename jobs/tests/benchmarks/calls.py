@@ -30,14 +30,14 @@ class Web:
         assert answer.status == 200, body
         return len(body)
 
-    def milliseconds(self, path: str) -> tuple[float, float]:
+    def milliseconds(self, path: str, *, rounds: int = ROUNDS) -> tuple[float, float]:
         """Return the median and the 99th percentile."""
         # The server closes a connection that stood idle; the next call opens another.
         self.connection.close()
         for _ in range(5):
             self.get(path)
         times = []
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             start = time.perf_counter()
             self.get(path)
             times.append((time.perf_counter() - start) * 1000)

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -34,7 +35,12 @@ def run(status="success", *, late=1.0, due_at=NINE, **fields):
 
 
 def facts(**fields):
-    defaults = {"now": NOW, "created_at": NINE - 30 * DAY, "definitions": [definition()], "end_zone": TOKYO}
+    defaults: dict[str, Any] = {
+        "now": NOW,
+        "created_at": NINE - 30 * DAY,
+        "definitions": [definition()],
+        "end_zone": TOKYO,
+    }
     return Facts(**defaults | fields)
 
 
@@ -376,7 +382,10 @@ def test_of_ten_thousand_times_every_verdict_is_right():
     """Lay causes over a week of minutes, stretch by stretch, and say of each minute what must come out."""
     chance = random.Random(15)
     start = NINE - 10 * DAY
-    runs, gaps, holds, expected = [], [], [], {}
+    runs: list[Run] = []
+    gaps: list[Gap] = []
+    holds: list[Hold] = []
+    expected: dict[datetime, str] = {}
     moment = start
     while len(expected) < 10_000:
         stretch = chance.randint(1, 90)
