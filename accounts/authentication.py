@@ -1,5 +1,6 @@
 """Who is calling: from the `Authorization` header to an account and its session."""
 
+import logging
 from datetime import datetime
 
 from django.db.models import UUIDField
@@ -10,9 +11,11 @@ from rest_framework.request import Request
 from accounts import api_tokens
 from accounts.models import ApiToken, LoginSession, User
 from accounts.throttle import reported_address
-from accounts.tokens import AccessToken, SessionToken
+from accounts.tokens import EXPIRED, AccessToken, SessionToken
 from cronsched.lib.db.prepared import Param, PreparedQuery
 from cronsched.lib.errors import Unauthorized
+
+logger = logging.getLogger("cronsched.security")
 
 USER_NOT_FOUND = "User not found"
 USER_INACTIVE = "User account is deactivated"
@@ -59,7 +62,13 @@ class SessionTokenAuthentication(BaseAuthentication):
             address = reported_address(request._request)
             token = api_tokens.authenticate(text, address=address, now=timezone.now())
             return token.owner, token
-        session = open_session(text, AccessToken, now=timezone.now())
+        try:
+            session = open_session(text, AccessToken, now=timezone.now())
+        except Unauthorized as refusal:
+            # One that has run out is every client's daily life.
+            level = logging.INFO if refusal.message == EXPIRED else logging.WARNING
+            logger.log(level, "A token was refused, from %s: %s", reported_address(request._request), refusal.message)
+            raise
         return session.user, session
 
     def authenticate_header(self, request: Request) -> str:

@@ -1,5 +1,6 @@
 """Where a request comes from, for the audit trail of what it changes; and what the sign-in page says to programs."""
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -10,6 +11,8 @@ from accounts.throttle import reported_address
 from audit.models import REASON_LENGTH
 from audit.origin import Origin, acting_from
 from cronsched.lib import request_ids
+
+security = logging.getLogger("cronsched.security")
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 REASON_HEADER = "X-Change-Reason"
@@ -43,6 +46,20 @@ class SignInRefusals:
         if refusal := getattr(request, "sign_in_refusal", None):
             response.status_code = HTTPStatus.TOO_MANY_REQUESTS
             response.headers["Retry-After"] = str(refusal.retry_after)
+        return response
+
+
+class DeniedPages:
+    """Put into the security log which pages of the console somebody asked for who may not see them."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if response.status_code == HTTPStatus.FORBIDDEN and request.path_info.startswith("/admin/"):
+            asked = f"{request.method} {request.path_info}"
+            security.warning("%s was denied to %s, from %s", asked, request.user, reported_address(request))
         return response
 
 

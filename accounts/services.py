@@ -1,6 +1,7 @@
 """What can be done with accounts and sessions, for the API, the admin site and the commands alike."""
 
 import dataclasses
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,8 @@ from accounts.tokens import RefreshToken, TokenPair, issue_pair
 from audit.services import MASKED, Entry, differences, record
 from cronsched.lib.db import batches
 from cronsched.lib.errors import Conflict, DomainError, NotFound, Unauthorized
+
+security = logging.getLogger("cronsched.security")
 
 BAD_CREDENTIALS = "Invalid email/username or password"
 INACTIVE = "Account is inactive. Contact administrator."
@@ -66,7 +69,9 @@ def check_credentials(identifier: str, password: str, *, address: str, now: date
             make_password(password)
         is_right = user is not None and user.check_password(password)
     if user is None or not is_right:
-        attempt.failed(account, now=now)
+        # Without the name where it is none of ours: people also type their password into that field.
+        security.warning("A sign-in of %s was refused, from %s", user or "an unknown name", address or "a command")
+        attempt.failed(user, now=now)
         raise Unauthorized(BAD_CREDENTIALS, error="Invalid credentials")
     attempt.succeeded(user.id, now=now)
     return user

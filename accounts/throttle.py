@@ -9,9 +9,11 @@ account   one account, or invented name, from all addresses: it takes one attemp
 The counts are rows, because several web processes must count together.
 """
 
+import logging
 import math
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -19,9 +21,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Value, When
 from django.http import HttpRequest
 
-from accounts.models import FailedSignIns, KnownAddress
+from accounts.models import FailedSignIns, KnownAddress, User
+from audit.services import Entry, record
 from cronsched.lib.addresses import one_client
 from cronsched.lib.errors import TooManyRequests
+
+security = logging.getLogger("cronsched.security")
 
 # In which failures of one account are counted, and how often one more is let through when there are too many.
 ACCOUNT_WINDOW = timedelta(hours=1)
@@ -75,14 +80,21 @@ class Attempt:
             row = FailedSignIns.objects.filter(key=key).first()
             raise _too_many((row.expires_at - now).total_seconds() if row else CROWDED_SECONDS)
 
-    def failed(self, account: UUID | None, *, now: datetime) -> None:
-        """Count a failure. Raises `TooManyRequests` if others, made meanwhile, have used up the attempts."""
+    def failed(self, user: User | None, *, now: datetime) -> None:
+        """Count a failure. Raises `TooManyRequests` if others, made meanwhile, have used up the attempts.
+
+        Where it is the last one that is allowed, the lock-out that begins is put into the audit trail.
+        """
         lockout = timedelta(seconds=settings.SIGN_IN_LOCKOUT_SECONDS)
-        _count(self._tried(account), limit=None, window=ACCOUNT_WINDOW, now=now)
+        where = self._address or "a command"
+        crowded = _LockOut(user, settings.SIGN_IN_ATTEMPTS_PER_ACCOUNT, "from any address within an hour", now)
+        _count(self._tried(user.id if user else None), crowded, limit=None, window=ACCOUNT_WINDOW)
         if self._address:
             limit = settings.SIGN_IN_ATTEMPTS_PER_ADDRESS
-            _count(_key("address", self._address), limit=limit, window=lockout, now=now)
-        _count(self._pair, limit=settings.SIGN_IN_ATTEMPTS, window=lockout, now=now, anew=True)
+            of_address = _LockOut(None, limit, f"from {where}, of any account", now)
+            _count(_key("address", self._address), of_address, limit=limit, window=lockout)
+        limit = settings.SIGN_IN_ATTEMPTS
+        _count(self._pair, _LockOut(user, limit, f"from {where}", now), limit=limit, window=lockout, anew=True)
 
     def succeeded(self, account: UUID, *, now: datetime) -> None:
         """Start the pair afresh and remember the address.
@@ -114,11 +126,29 @@ def _refuse(key: str, *, limit: int, now: datetime) -> None:
         raise _too_many((row.expires_at - now).total_seconds())
 
 
-def _count(key: str, *, limit: int | None, window: timedelta, now: datetime, anew: bool = False) -> None:
+class _LockOut(NamedTuple):
+    """What begins with the failure that is the `limit`th: of an account, or of whatever an address tries."""
+
+    user: User | None
+    limit: int
+    which: str
+    now: datetime
+
+    def begin(self) -> None:
+        """Put it into the audit trail and the security log. Call it in the transaction that counts the failure."""
+        reason = f"{self.limit} failed sign-ins {self.which}"
+        security.warning("Locked out: %s: %s", self.user or "no account", reason)
+        account = (str(self.user.pk), self.user.username) if self.user else ("", "")
+        owner = self.user.pk if self.user else None
+        record(Entry("user.locked_out", *account, owner_id=owner, reason=reason), by=None, now=self.now)
+
+
+def _count(key: str, lock_out: _LockOut, *, limit: int | None, window: timedelta, anew: bool = False) -> None:
     """Count one more failure within `window`, which `anew` begins with each of them.
 
     Raises `TooManyRequests` where it is one more than `limit`.
     """
+    now = lock_out.now
     rows = FailedSignIns.objects.filter(key=key)
     if not rows.exists():
         _make_row(key, expires_at=now + window)
@@ -129,6 +159,9 @@ def _count(key: str, *, limit: int | None, window: timedelta, now: datetime, ane
         # The update locks the row, so each of several failures at once reads a number of its own.
         rows.update(failures=Case(goes_on, default=Value(1)), expires_at=ends)
         row = rows.filter(failures__gt=limit).first() if limit is not None else None
+        # Of several at once one reads exactly this number, so that each lock-out is one entry.
+        if rows.filter(failures=lock_out.limit).exists():
+            lock_out.begin()
     if row is not None:
         raise _too_many((row.expires_at - now).total_seconds())
 

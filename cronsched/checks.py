@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.db import connections
 
+from cronsched import error_reports
 from cronsched.lib import crypto, time_zones
 from cronsched.lib.config import env
 from cronsched.lib.db import older_service
@@ -112,6 +113,17 @@ def check_variables_of_others(**_: Any) -> Messages:
         "W008",
         f"{', '.join(left)} has no effect here.",
         "The names that have one are in .env.example: DATABASE_URL, LOG_LEVEL and others. Remove it.",
+    )
+
+
+@register(TAG)
+def check_error_reports(**_: Any) -> Messages:
+    return _say(
+        bool(settings.SENTRY_DSN) and not error_reports.is_installed(),
+        Error,
+        "E008",
+        "SENTRY_DSN is set, and the package that reports to it is not installed.",
+        "Run pip install sentry-sdk, or remove SENTRY_DSN.",
     )
 
 

@@ -3,9 +3,13 @@
 import logging
 import re
 import time
+from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Any
 
-from cronsched.lib import request_ids
+from pythonjsonlogger.json import JsonFormatter
+
+from cronsched.lib import log_context, request_ids
 
 # Whatever a terminal or a reader of lines could take for more than text.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -26,6 +30,26 @@ class Line(logging.Formatter):
         line = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), super().formatMessage(record))
         request_id = request_ids.current()
         return f"{line} [{request_id}]" if request_id else line
+
+
+class JSONLine(JsonFormatter):
+    """Writes each line as one JSON object, with the ids of what it is about.
+
+    JSON escapes whatever could break a line, and letters beyond ASCII too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "{levelname}{name}{message}", style="{", rename_fields={"levelname": "level", "name": "logger"}
+        )
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+        super().add_fields(log_data, record, message_dict)
+        # Django hands the request itself over, and others what is no JSON; only plain values are told.
+        for name in [name for name, value in log_data.items() if not isinstance(value, str | int | float | None)]:
+            del log_data[name]
+        log_data.update(log_context.current())
 
 
 class AsWarning(logging.Filter):

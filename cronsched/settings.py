@@ -150,6 +150,7 @@ MIDDLEWARE = [
     "accounts.middleware.ChangeOrigin",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "accounts.middleware.DeniedPages",
     "accounts.middleware.SignInRefusals",
 ]
 
@@ -424,19 +425,26 @@ if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
 # What the leader calls each minute, so that a watcher outside notices when no scheduler leads.
 HEARTBEAT_URL = env.http_url("HEARTBEAT_URL", "")
 
+# Where unexpected errors are reported to; needs the package sentry-sdk.
+SENTRY_DSN = env.text("SENTRY_DSN")
+
+LOG_FORMAT = env.one_of("LOG_FORMAT", "CONSOLE", ["CONSOLE", "JSON"])
 LOG_LEVEL = env.one_of("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": "cronsched.logs.Line", "format": "{asctime} {levelname} {name}: {message}", "style": "{"}
+        "line": {"()": "cronsched.logs.Line", "format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "json": {"()": "cronsched.logs.JSONLine"},
     },
     "filters": {
         "as_warning": {"()": "cronsched.logs.AsWarning"},
         "refusals_in_one_line": {"()": "cronsched.logs.RefusalsInOneLine"},
         "no_outages": {"()": "cronsched.logs.NoOutages"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "json" if LOG_FORMAT == "JSON" else "line"}
+    },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         # APScheduler reports every run of every chore at INFO: one line a second.

@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
-from cronsched.lib import crypto
+from cronsched import tracing
+from cronsched.lib import crypto, log_context
 from jobs.definitions.request_options import Secrets
 from jobs.definitions.url_credentials import is_marked, origin_of
 from jobs.dispatch import executors
@@ -111,7 +112,8 @@ def _with_options(request: WebhookRequest, job: ScheduledJob) -> Request:
 
 def execute(prepared: Prepared) -> Outcome:
     """Call out once and wait for what comes of it. Never raises: whatever goes wrong is an outcome."""
-    return _outcome(prepared, lambda: executors.run(prepared.request))
+    end = _span(prepared)
+    return _outcome(prepared, lambda: executors.run(prepared.request), end)
 
 
 def submit(prepared: Prepared, done: Callable[[Outcome], None]) -> None:
@@ -131,19 +133,40 @@ def submit(prepared: Prepared, done: Callable[[Outcome], None]) -> None:
     if send is None:
         _threads().submit(lambda: done(execute(prepared)))
     else:
-        send(lambda find: done(_outcome(prepared, find)))
+        end = _span(prepared)
+        send(lambda find: done(_outcome(prepared, find, end)))
 
 
-def _outcome(prepared: Prepared, find: Callable[[], Outcome]) -> Outcome:
+def _outcome(prepared: Prepared, find: Callable[[], Outcome], end: tracing.End) -> Outcome:
     """Return what `find` says. Our own error is an outcome as well, or the row would wait for one for ever."""
-    try:
-        return find()
-    except Exception:
-        # The traceback belongs to the log, the row says that it was not the target.
-        logger.exception("Execution %s ended in an internal error", prepared.execution_id)
-        job = prepared.job
-        message = "Request failed: internal error"
-        return Outcome("failed", job.execution_type, job.target, error_message=message, request_sent=True)
+    with log_context.handling(prepared.execution_id):
+        try:
+            outcome = find()
+        except Exception:
+            # The traceback belongs to the log, the row says that it was not the target.
+            logger.exception("Execution %s ended in an internal error", prepared.execution_id)
+            job = prepared.job
+            message = "Request failed: internal error"
+            outcome = Outcome("failed", job.execution_type, job.target, error_message=message, request_sent=True)
+        end(_attributes(prepared, outcome), "" if outcome.succeeded else outcome.error_message or outcome.status)
+    return outcome
+
+
+def _span(prepared: Prepared) -> tracing.End:
+    return tracing.begin(
+        f"execution {prepared.job.execution_type or ''}".strip(), prepared.execution_id, prepared.attempt
+    )
+
+
+def _attributes(prepared: Prepared, outcome: Outcome) -> dict[str, str | int | None]:
+    """Return what a span says of an attempt, by OpenTelemetry's names where there are any."""
+    return {
+        "cronsched.job.id": str(prepared.job.id),
+        "cronsched.execution.id": str(prepared.execution_id),
+        "cronsched.attempt": prepared.attempt,
+        "url.full": outcome.target,
+        "http.response.status_code": outcome.response_status,
+    }
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ from http import HTTPMethod
 from typing import Any
 from urllib.parse import quote, unquote
 
+from cronsched.lib import traces
 from cronsched.lib.backoff import retry_after
 from cronsched.lib.http import HTTPClient, Kind, OutgoingRequest, RequestError, Response
 from jobs.executors.base import (
@@ -108,6 +109,8 @@ class WebhookExecutor:
             "X-Cron-Execution-Id": str(run.execution_id),
             "X-Cron-Attempt": str(run.attempt),
         }
+        if traces.HEADER not in {name.lower() for name in (*request.headers, *request.secret_headers)}:
+            headers[traces.HEADER] = traces.traceparent(run.execution_id, run.attempt)
         if run.fire_time is not None:
             headers["X-Cron-Scheduled-For"] = fire_time_text(run)
         if request.signing_secrets:

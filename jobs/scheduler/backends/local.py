@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
+from cronsched.lib import log_context
 from cronsched.lib.clock import DatabaseClock, uptime
 from cronsched.lib.db.batches import IdIn
 from cronsched.lib.db.outages import piecewise
@@ -100,6 +101,7 @@ class LocalBackend:
 
     def start(self) -> None:
         """Begin to write down what comes back; before anything is sent."""
+        log_context.set_sender(str(self.token))
         self.recorder.start()
 
     @contextmanager

@@ -5,8 +5,9 @@ import logging
 from datetime import timedelta
 
 import pytest
+from werkzeug import Response
 
-from jobs.chores import CHORES
+from cronsched.lib.chores import IntervalChore, catalogue
 from jobs.chores.heartbeat import Heartbeat
 from jobs.tests.factories import NOON, make_job
 
@@ -15,7 +16,12 @@ pytestmark = pytest.mark.django_db
 
 def test_the_watcher_is_told_how_late_the_scheduler_is(httpserver, settings):
     seen = []
-    httpserver.expect_request("/ping/7").respond_with_handler(lambda request: seen.append(request) or _ok())
+
+    def hear(request):
+        seen.append(request)
+        return Response("ok")
+
+    httpserver.expect_request("/ping/7").respond_with_handler(hear)
     settings.HEARTBEAT_URL = httpserver.url_for("/ping/{lag}").replace("%7B", "{").replace("%7D", "}")
     make_job(next_fire_at=NOON - timedelta(seconds=7))
     assert Heartbeat().beat(now=NOON)
@@ -23,12 +29,6 @@ def test_the_watcher_is_told_how_late_the_scheduler_is(httpserver, settings):
     assert request.method == "POST"
     told = json.loads(request.data)
     assert (told["lag_seconds"], told["at"]) == (7.0, "2026-01-15T12:00:00.000Z")
-
-
-def _ok():
-    from werkzeug import Response
-
-    return Response("ok")
 
 
 def test_a_watcher_that_does_not_answer_is_said_once_and_without_its_address(httpserver, settings, caplog):
@@ -61,5 +61,6 @@ def test_without_an_address_nobody_is_called(settings):
 
 
 def test_the_leader_does_it_each_minute():
-    (chore,) = [chore for chore in CHORES if chore.id == "heartbeat"]
+    (chore,) = [chore for chore in catalogue() if chore.id == "heartbeat"]
+    assert isinstance(chore, IntervalChore)
     assert (chore.seconds, chore.executor) == (60, "targets")

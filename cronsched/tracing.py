@@ -1,0 +1,56 @@
+"""Spans of OpenTelemetry for what is sent, where its API package is installed. The only place that imports it.
+
+Whoever wants them installs opentelemetry-api with an SDK and an exporter and sets these up as usual (for instance
+with `opentelemetry-instrument`); without an SDK the API does nothing. A span lies under the id that the target was
+told in `traceparent`.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+from uuid import UUID
+
+from cronsched.lib import traces
+
+NAME = "cronsched"
+# Tells when a span that began now ended, and what is known of it then.
+End = Callable[[Mapping[str, Any], str], None]
+
+
+def _nothing(attributes: Mapping[str, Any], problem: str) -> None:
+    """Without OpenTelemetry there is no span to end."""
+
+
+def begin(name: str, execution_id: UUID, attempt: int) -> End:
+    """Begin the span of an attempt and return what ends it, with its attributes and, where it failed, the problem."""
+    return _begin(name, execution_id, attempt) if is_installed() else _nothing
+
+
+@cache
+def is_installed() -> bool:
+    return find_spec("opentelemetry") is not None
+
+
+def _begin(name: str, execution_id: UUID, attempt: int) -> End:
+    from opentelemetry import trace
+
+    parent = trace.SpanContext(
+        traces.trace_id(execution_id),
+        traces.span_id(execution_id, attempt),
+        is_remote=True,
+        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
+    )
+    context = trace.set_span_in_context(trace.NonRecordingSpan(parent))
+    span = trace.get_tracer(NAME).start_span(
+        name, context=context, kind=trace.SpanKind.CLIENT, start_time=time.time_ns()
+    )
+
+    def end(attributes: Mapping[str, Any], problem: str) -> None:
+        span.set_attributes({key: value for key, value in attributes.items() if value is not None})
+        if problem:
+            span.set_status(trace.StatusCode.ERROR, problem)
+        span.end()
+
+    return end
