@@ -12,6 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from cronsched import startup
 from cronsched.lib.config.env import BadSetting
@@ -109,3 +110,14 @@ def test_files_that_were_not_collected_are_named_with_the_command(tmp_path, capl
     with override_settings(DEBUG=debug, STATIC_ROOT=tmp_path):
         startup.look_for_static_files()
     assert ("collectstatic" in caplog.text) is told
+
+
+@pytest.mark.database
+@pytest.mark.django_db(transaction=True)
+def test_what_is_looked_at_before_processes_are_forked_opens_no_connection_that_they_would_share():
+    connection.close()
+    with CaptureQueriesContext(connection) as captured:
+        connection.close()
+        startup.look()
+        assert connection.connection is None
+    assert captured.captured_queries == []

@@ -7,7 +7,6 @@ from tempfile import TemporaryFile
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 
 # Load balancers rarely wait longer than five seconds.
 BUSY_TIMEOUT_MS = 1500
@@ -53,8 +52,12 @@ def _try_disk(folder: Path) -> None:
 
 def missing_migrations(connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:
     """Return the last migrations of the apps that were not applied. More than this version knows are fine."""
-    applied = MigrationRecorder(connection).applied_migrations()
-    return _last_migrations() - set(applied)
+    # Django's own recorder asks by the alias of a connection: another one, and its pool would be opened.
+    with connection.cursor() as cursor:
+        if "django_migrations" not in connection.introspection.table_names(cursor):
+            return _last_migrations()
+        cursor.execute("SELECT app, name FROM django_migrations")
+        return _last_migrations() - {(app, name) for app, name in cursor.fetchall()}
 
 
 @cache
