@@ -6,12 +6,13 @@ sentences of the verdicts.
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from audit.terms import Gap
@@ -105,13 +106,17 @@ class Run(NamedTuple):
         return self.started_at - self.scheduled_for
 
 
+_MISSED_FROM = Run._fields.index("missed_from")
+
+
 @dataclass(frozen=True)
 class Facts:
     """All that is known of a job in the time asked about.
 
-    `definitions` are the oldest first: the first holds for all time before the second, the last is today's.
-    `conclusions` are those of GitHub runs that did not end well, blank for one that goes on. `next_fire_at` is the
-    first fire time that no scheduler has dealt with.
+    `definitions` are the oldest first: the first holds for all time before the second, the last is today's. `runs` are
+    rows in the order of `Run._fields`: of a month there are too many to make a `Run` of each. `conclusions` are those
+    of GitHub runs that did not end well, blank for one that goes on. `next_fire_at` is the first fire time that no
+    scheduler has dealt with.
     """
 
     now: datetime
@@ -119,7 +124,7 @@ class Facts:
     definitions: Sequence[Definition]
     end_zone: ZoneInfo
     created_by: str = ""
-    runs: Sequence[Run] = ()
+    runs: Sequence[tuple[Any, ...]] = ()
     conclusions: Mapping[datetime, str] = field(default_factory=dict)
     holds: Sequence[Hold] = ()
     gaps: Sequence[Gap] = ()
@@ -132,13 +137,21 @@ class Facts:
         return self.definitions[-1]
 
     @cached_property
-    def by_time(self) -> Mapping[datetime, Run]:
-        return {run.scheduled_for: run for run in self.runs}
+    def by_time(self) -> Mapping[datetime, tuple[Any, ...]]:
+        return {row[0]: row for row in self.runs}
 
     @cached_property
     def collapsed(self) -> Sequence[Run]:
         """The rows that stand for many missed fire times, oldest first."""
-        return sorted((run for run in self.runs if run.missed_from is not None), key=lambda run: run.scheduled_for)
+        return sorted(Run._make(row) for row in self.runs if row[_MISSED_FROM] is not None)
+
+    def run_of(self, due_at: datetime) -> Run | None:
+        """Return the execution that tells of a fire time, its own or one that stands for many."""
+        if (row := self.by_time.get(due_at)) is not None:
+            return Run._make(row)
+        place = bisect_right(self.collapsed, due_at, key=lambda run: run.scheduled_for)
+        run = self.collapsed[place] if place < len(self.collapsed) else None
+        return run if run is not None and run.missed_from is not None and run.missed_from <= due_at else None
 
 
 # --- What comes of them ----------------------------------------------------------------------------------------------
@@ -182,18 +195,60 @@ class Named(NamedTuple):
     today: bool
 
 
+class Stretch(NamedTuple):
+    """The named times of one definition's span, ascending. `then` and `today` None: each was named by both."""
+
+    definition: Definition
+    times: Sequence[datetime]
+    then: Set[datetime] | None = None
+    today: Set[datetime] | None = None
+
+    def named(self, due_at: datetime) -> Named:
+        then = self.then is None or due_at in self.then
+        return Named(due_at, self.definition, then, self.today is None or due_at in self.today)
+
+
 def why(facts: Facts, *, start: datetime, end: datetime, limit: int) -> Answer:
     """Return the verdict on each time from `start` on and before `end` that an expression named."""
-    findings = [_judged(facts, named) for named in named_times(facts, start=start, end=end)]
-    counts = Counter([finding.verdict for finding in findings])
-    return Answer(counts, findings[: -limit - 1 : -1])
+    stretches = list(named_times(facts, start=start, end=end))
+    counts: Counter[Verdict] = Counter()
+    for stretch in stretches:
+        counts.update(_counted(facts, stretch))
+    newest = ((stretch, due_at) for stretch in reversed(stretches) for due_at in reversed(stretch.times))
+    return Answer(counts, [_judged(facts, stretch.named(due_at)) for stretch, due_at in islice(newest, limit)])
+
+
+def _counted(facts: Facts, stretch: Stretch) -> Counter[Verdict]:
+    """Count the verdicts. Most rows speak for themselves, and those of one kind are judged once."""
+    rows, conclusions = facts.by_time, facts.conclusions
+    allowed = _allowed(stretch.definition)
+    numbers: dict[Kind, int] = {}
+    others = []
+    for due_at in stretch.times:
+        row = rows.get(due_at)
+        if row is None or due_at in conclusions:
+            others.append(due_at)
+            continue
+        _, status, attempt, answer, started_at, *_rest = row
+        kind = status, attempt > 1, answer, started_at is not None and started_at - due_at > allowed
+        numbers[kind] = numbers.get(kind, 0) + 1
+    verdicts = {kind: _by_itself(kind) for kind in numbers}
+    counts = Counter[Verdict]()
+    for kind, verdict in verdicts.items():
+        if verdict is not None:
+            counts[verdict] += numbers[kind]
+    if None in verdicts.values():
+        others += [at for at in stretch.times if at in rows and rows[at][1] in NEED_MORE and at not in conclusions]
+    counts.update([_judged(facts, stretch.named(due_at)).verdict for due_at in others])
+    return counts
 
 
 def why_at(facts: Facts, moment: datetime) -> Finding:
     """Return the verdict on the minute of `moment`; `not_due` where no expression named it."""
     due_at = moment.replace(second=0, microsecond=0)
-    for named in named_times(facts, start=due_at, end=due_at + MINUTE):
-        return _judged(facts, named)
+    for stretch in named_times(facts, start=due_at, end=due_at + MINUTE):
+        if stretch.times:
+            return _judged(facts, stretch.named(due_at))
     definition = next(span[0] for span in _spans(facts) if span[2] is None or due_at <= span[2])
     try:
         before = cron.previous_fire_time(*definition.schedule, at=due_at)
@@ -215,8 +270,8 @@ def uncomputable(facts: Facts) -> str:
 # --- Named times -----------------------------------------------------------------------------------------------------
 
 
-def named_times(facts: Facts, *, start: datetime, end: datetime) -> Iterator[Named]:
-    """Yield each time from `start` on and before `end` that the definition in force named, or that today's names."""
+def named_times(facts: Facts, *, start: datetime, end: datetime) -> Iterator[Stretch]:
+    """Yield the times from `start` on and before `end` that the definition in force named, or that today's names."""
     for definition, since, until in _spans(facts):
         after = max(start - TICK, since) if since else start - TICK
         last = min(end - TICK, until) if until else end - TICK
@@ -224,11 +279,10 @@ def named_times(facts: Facts, *, start: datetime, end: datetime) -> Iterator[Nam
             continue
         then = _times(definition, after, last)
         if definition.schedule == facts.today.schedule:
-            yield from [Named(due_at, definition, True, True) for due_at in then]
-            continue
-        of_then, of_today = set(then), set(_times(facts.today, after, last))
-        for due_at in sorted(of_then | of_today):
-            yield Named(due_at, definition, due_at in of_then, due_at in of_today)
+            yield Stretch(definition, then)
+        else:
+            today = _times(facts.today, after, last)
+            yield Stretch(definition, sorted({*then, *today}), frozenset(then), frozenset(today))
 
 
 def _spans(facts: Facts) -> Iterator[tuple[Definition, datetime | None, datetime | None]]:
@@ -247,58 +301,59 @@ def _times(definition: Definition, after: datetime, until: datetime) -> Sequence
 # --- Verdicts --------------------------------------------------------------------------------------------------------
 
 
+# What a row says without a look at anything else: status, whether there was a further attempt, answer, whether late.
+Kind = tuple[str, bool, int | None, bool]
+# Rows of these need more to be judged by.
+NEED_MORE = frozenset({Status.MISSED.value, Status.SKIPPED.value})
+
+
+def _by_itself(kind: Kind) -> Verdict | None:
+    """Return the verdict on a row of that kind; None where more has to be known."""
+    status, is_retry, answer, is_late = kind
+    if status in NEED_MORE:
+        return None
+    if status == Status.SUCCESS:
+        return Verdict.RETRIED if is_retry else Verdict.RAN_LATE if is_late else Verdict.RAN
+    if status == Status.FAILED:
+        return Verdict.REFUSED if answer is not None and 300 <= answer < 500 else Verdict.FAILED
+    return {Status.QUEUED: Verdict.WAITING, Status.RUNNING: Verdict.RUNNING}.get(Status(status), Verdict.UNKNOWN)
+
+
+def _allowed(definition: Definition) -> timedelta:
+    """Return how late a run may start without being late."""
+    return LATE_AFTER + timedelta(seconds=definition.spread_seconds)
+
+
 def _judged(facts: Facts, named: Named) -> Finding:
-    run = facts.by_time.get(named.due_at) or _collapsed_run(facts, named.due_at)
-    if run is None:
-        return _without_run(facts, named)._replace(definition=named.definition)
-    return _WITH_RUN[run.status](facts, named, run)
+    run = facts.run_of(named.due_at)
+    found = _without_run(facts, named) if run is None else _with_run(facts, named, run)
+    return found._replace(definition=named.definition)
 
 
-def _collapsed_run(facts: Facts, due_at: datetime) -> Run | None:
-    place = bisect_right(facts.collapsed, due_at, key=lambda run: run.scheduled_for)
-    run = facts.collapsed[place] if place < len(facts.collapsed) else None
-    return run if run is not None and run.missed_from is not None and run.missed_from <= due_at else None
-
-
-def _sent(facts: Facts, named: Named, run: Run) -> Finding:
-    """Judge a run that was accepted, or of which nobody knows; where GitHub tells how it ended, that counts."""
-    found = Finding(named.due_at, Verdict.RAN, run=run, definition=named.definition)
-    conclusion = facts.conclusions.get(run.scheduled_for)
+def _with_run(facts: Facts, named: Named, run: Run) -> Finding:
+    late = run.lateness
+    is_late = late is not None and late > _allowed(named.definition)
+    verdict = _by_itself((run.status, run.attempt > 1, run.response_status, is_late))
+    if verdict is None:
+        return (_missed if run.status == Status.MISSED else _skipped)(facts, named, run)
+    found = Finding(named.due_at, verdict, reason=run.reason or "", run=run)
+    conclusion = facts.conclusions.get(run.scheduled_for) if run.status in (Status.SUCCESS, Status.UNKNOWN) else None
     if conclusion:
         return found._replace(verdict=Verdict.RUN_FAILED, reason=conclusion)
-    if run.status == Status.UNKNOWN:
-        return found._replace(verdict=Verdict.UNKNOWN, reason=run.reason or "")
-    if conclusion == "":
+    if conclusion == "" and run.status == Status.SUCCESS:
         return found._replace(verdict=Verdict.RUNNING)
-    if run.attempt > 1:
-        return found._replace(verdict=Verdict.RETRIED)
-    late, spread = run.lateness, timedelta(seconds=named.definition.spread_seconds)
-    if late is None or late <= LATE_AFTER + spread:
-        return found
-    return _because_of(gap_at(facts.gaps, named.due_at), found._replace(verdict=Verdict.RAN_LATE))
-
-
-def _failed(facts: Facts, named: Named, run: Run) -> Finding:
-    answered = run.response_status
-    is_refusal = answered is not None and 300 <= answered < 500
-    verdict = Verdict.REFUSED if is_refusal else Verdict.FAILED
-    return Finding(named.due_at, verdict, reason=run.reason or "", run=run, definition=named.definition)
-
-
-def _open(facts: Facts, named: Named, run: Run) -> Finding:
-    verdict = Verdict.WAITING if run.status == Status.QUEUED else Verdict.RUNNING
-    return Finding(named.due_at, verdict, run=run, definition=named.definition)
+    return _because_of(gap_at(facts.gaps, named.due_at), found) if verdict == Verdict.RAN_LATE else found
 
 
 def _missed(facts: Facts, named: Named, run: Run) -> Finding:
-    found = Finding(named.due_at, Verdict.MISSED_LATE, reason=run.reason or "", run=run, definition=named.definition)
+    found = Finding(named.due_at, Verdict.MISSED_LATE, reason=run.reason or "", run=run)
     gap = gap_at(facts.gaps, named.due_at)
     return found if gap is None else _because_of(gap, found._replace(verdict=Verdict.MISSED_NO_LEADER))
 
 
 def _skipped(facts: Facts, named: Named, run: Run) -> Finding:
     reason = run.reason or ""
-    found = Finding(named.due_at, Verdict.UNKNOWN, reason=reason, run=run, definition=named.definition)
+    found = Finding(named.due_at, Verdict.UNKNOWN, reason=reason, run=run)
     if reason == reasons.PAUSED:
         # It was due and waited when somebody paused the job.
         holds = (hold for hold in facts.holds if hold.end is None or hold.end >= named.due_at)
@@ -307,17 +362,6 @@ def _skipped(facts: Facts, named: Named, run: Run) -> Finding:
     if reason == reasons.STILL_GOING:
         return found._replace(verdict=Verdict.SKIPPED_OVERLAP)
     return found._replace(verdict=Verdict.SKIPPED_LIMIT) if reasons.is_too_many_waiting(reason) else found
-
-
-_WITH_RUN = {
-    Status.SUCCESS.value: _sent,
-    Status.UNKNOWN.value: _sent,
-    Status.FAILED.value: _failed,
-    Status.QUEUED.value: _open,
-    Status.RUNNING.value: _open,
-    Status.MISSED.value: _missed,
-    Status.SKIPPED.value: _skipped,
-}
 
 
 def _without_run(facts: Facts, named: Named) -> Finding:

@@ -161,12 +161,12 @@ def _pauses(job: Job, start: datetime, end: datetime, now: datetime) -> list[_Pa
 # --- Executions ------------------------------------------------------------------------------------------------------
 
 
-def _runs(job: Job, start: datetime, end: datetime) -> list[Run]:
+def _runs(job: Job, start: datetime, end: datetime) -> list[tuple[Any, ...]]:
     rows = JobExecution.objects.filter(job=job, scheduled_for__isnull=False).values_list(*Run._fields)
     inside = rows.filter(scheduled_for__gte=start, scheduled_for__lt=end).order_by()
     # A row that stands for many missed times bears the last of them: it may lie beyond the end.
     beyond = rows.filter(scheduled_for__gte=end).order_by("scheduled_for")[:1]
-    return [Run._make(row) for row in (*batches.read(inside), *batches.read(beyond))]
+    return batches.read(inside) + batches.read(beyond)
 
 
 def _conclusions(job: Job, start: datetime, end: datetime) -> dict[datetime, str]:

@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from jobs import cron
+from jobs.calendar import end_of
 from jobs.importing.legacy import values
 from jobs.importing.legacy.definitions import JOBS
 from jobs.importing.legacy.source import LegacySource, Row
 from jobs.importing.legacy.tables import LegacyJob
 from jobs.importing.weekdays import fire_times_there
 from jobs.models import Job, JobPause
-from jobs.schedule.plan import end_of
 
 SHOWN = 5
 # More fire times than a week has minutes.
