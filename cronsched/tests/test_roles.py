@@ -122,6 +122,7 @@ TABLE = [
     Row("POST", "jobs/{job_id}/resume", owner(200, "update"), {}),
     Row("GET", "jobs/{job_id}/revisions", accounts_only(200)),
     Row("GET", "jobs/{job_id}/why", accounts_only(200)),
+    Row("GET", "forecast", accounts_only(200)),
     # It has no revision yet, and that is only told to those who may know.
     Row("POST", "jobs/{job_id}/revisions/{number}/restore", owner(404, "update"), {}),
     Row("GET", "audit", accounts_only(200)),
@@ -306,7 +307,7 @@ SCOPES: dict[str, set[tuple[str, str]]] = {
         *(("GET", path) for path in ("executions/{execution_id}", "jobs/{job_id}/executions")),
         *(("GET", path) for path in ("jobs/{job_id}/executions/stats", "jobs/{job_id}/executions/{execution_id}")),
         *(("GET", path) for path in ("jobs/{job_id}/renewals", "jobs/{job_id}/revisions", "audit", "audit.csv")),
-        *(("GET", path) for path in ("jobs/{job_id}/why",)),
+        *(("GET", path) for path in ("jobs/{job_id}/why", "forecast")),
         *(("GET", path) for path in ("notifications", "notifications/unread-count", "job-categories", "pic-teams")),
         ("GET", "scheduler/status"),
     },

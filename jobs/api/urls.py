@@ -5,6 +5,7 @@ from jobs.api.audit import AuditViewSet, RevisionViewSet
 from jobs.api.bulk import BulkViewSet
 from jobs.api.cron_tools import CronToolsViewSet
 from jobs.api.executions import ExecutionViewSet, JobExecutionViewSet
+from jobs.api.forecast import ForecastViewSet
 from jobs.api.github import GitHubWebhookViewSet
 from jobs.api.jobs import JobViewSet
 from jobs.api.pauses import PauseViewSet
@@ -36,6 +37,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs/<str:job_id>/revisions", RevisionViewSet.as_view({"get": "list"})),
     path("jobs/<str:job_id>/revisions/<str:number>/restore", RevisionViewSet.as_view({"post": "restore"})),
     path("jobs/<str:job_id>/why", WhyViewSet.as_view({"get": "explain"})),
+    path("forecast", ForecastViewSet.as_view({"get": "show"})),
     path("audit", AuditViewSet.as_view({"get": "list"})),
     path("audit.csv", AuditViewSet.as_view({"get": "export"})),
     path("executions", ExecutionViewSet.as_view({"get": "list"})),

@@ -53,7 +53,8 @@ def read_range(
     past = default < timedelta()
     start, end = asked.start, asked.end
     if start is None:
-        start = (end or now) + default if past else min(now, (end or now) - timedelta(microseconds=1))
+        is_over = end is not None and end <= now
+        start = (end or now) - abs(default) if past or is_over else now
     if end is None:
         end = max(now, start + timedelta(microseconds=1)) if past else start + default
     if end - start > most:
