@@ -12,6 +12,10 @@ FILE = "a file of any bytes is no CSV with the right columns"
 TEXT = "NUL and incomplete characters are refused in every text"
 OWN_ACCOUNT = "nobody deletes the own account"
 LIMITED = "a category limits how far its jobs may be extended, and a reason is not blank"
+ACT = "jobs are named in one way, each action takes what is its own, and an end lies ahead"
+LATER = "what ends by itself ends later than now"
+NETWORKS = "an end lies ahead, and addresses are text to the schema"
+IDS = "ids and objects are text to the schema"
 SLACK = "Slack cannot be switched on without an address"
 
 # Data that does not fit the schema and is taken all the same.
@@ -20,6 +24,7 @@ FIRST_NAME = "of two names for one field the first that is not blank counts, and
 COUNT = "decimals and numbers as text are converted, falsy values are the default"
 TRIMMED = "a text is trimmed before it is measured"
 OTHER_TARGET = "overrides of the kind of target a job does not have are ignored"
+OTHER_FIELDS = "what an action does not take is not looked at"
 FALSY_METADATA = "falsy metadata counts as an empty object"
 
 REFUSED = "positive_data_acceptance"
@@ -27,24 +32,32 @@ TAKEN = "negative_data_rejection"
 
 CONTRADICTIONS: dict[str, dict[str, str]] = {
     REFUSED: {
+        "act_on_jobs": ACT,
         "bulk_upload_jobs": FILE,
         "count_unread_notifications": DATES,
         "create_job": JOB_RULES,
         "create_job_category": NAMES,
         "create_pic_team": NAMES,
+        "create_token": NETWORKS,
         "delete_read_notifications": DATES,
         "delete_user": OWN_ACCOUNT,
         "execute_job": TEXT,
+        "export_audit_entries": IDS,
         "get_execution_statistics": DATES,
+        "list_audit_entries": IDS,
         "list_executions": DATES,
         "list_executions_of_job": DATES,
         "list_notifications": DATES,
+        "list_tokens": IDS,
         "login": IDENTIFIER,
         "login_by_form": IDENTIFIER,
+        "pause_job": LATER,
         "preview_cron": CRON,
         "register_user": SECRETS,
         "renew_job": LIMITED,
         "renew_signing_secret": TEXT,
+        "restore_revision": TEXT,
+        "resume_job": TEXT,
         "test_run_job": TARGET,
         "test_slack_settings": SLACK,
         "update_job": JOB_RULES,
@@ -57,13 +70,18 @@ CONTRADICTIONS: dict[str, dict[str, str]] = {
         "validate_cron": TEXT,
     },
     TAKEN: {
+        "act_on_jobs": OTHER_FIELDS,
         "create_job": TRIMMED,
         "create_job_category": TRIMMED,
         "create_pic_team": TRIMMED,
+        "create_token": TRIMMED,
         "execute_job": OTHER_TARGET,
+        "pause_job": TRIMMED,
         "preview_cron": COUNT,
         "renew_job": TRIMMED,
         "renew_signing_secret": TRUTH,
+        "restore_revision": TRIMMED,
+        "resume_job": TRIMMED,
         "test_run_job": FALSY_METADATA,
         "update_job": TRUTH,
         "update_job_category": TRUTH,
