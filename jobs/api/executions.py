@@ -18,7 +18,7 @@ from cronsched.lib.input import query
 from jobs.api import filters
 from jobs.api.lookup import ID, JOB_NOT_FOUND, UNKNOWN_ID, by_id, find_job
 from jobs.api.serializers import ExecutionSerializer, Form, NamedJobSerializer, execution_object
-from jobs.history import queries
+from jobs.history import queries, snapshots
 from jobs.models import ExecutionQuerySet, Job, JobExecution, Status
 
 TAG = "Executions"
@@ -39,11 +39,11 @@ def listed_object(execution: JobExecution) -> dict[str, Any]:
 
 def detailed(execution: JobExecution) -> dict[str, Any]:
     """Return what only a single execution shows: what was sent, and what became of earlier attempts."""
-    return {"request": execution.request_snapshot, "earlier_attempts": execution.earlier_attempts}
+    return {"request": snapshots.whole(execution), "earlier_attempts": execution.earlier_attempts}
 
 
 def _by_id() -> ExecutionQuerySet:
-    fields = (*queries.LISTED_FIELDS, "request_snapshot", "earlier_attempts")
+    fields = (*queries.LISTED_FIELDS, "request_snapshot", "shared_request_id", "earlier_attempts")
     return JobExecution.objects.select_related("job", "run").only(*fields).filter(pk=ID)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 
 from cronsched.lib.chores import MayAct
-from jobs.history import daily_counts, retention
+from jobs.history import daily_counts, retention, snapshots
 from jobs.models import DailyCount, JobExecution, Status
 
 logger = logging.getLogger(__name__)
@@ -19,12 +19,14 @@ def prune_history(*, now: datetime, may_act: MayAct) -> int:
     if not settings.EXECUTION_RETENTION_DAYS:
         return 0
     settled = JobExecution.objects.exclude(status__in=(Status.QUEUED, Status.RUNNING))
-    old = settled.filter(started_at__lt=now - timedelta(days=settings.EXECUTION_RETENTION_DAYS))
+    until = now - timedelta(days=settings.EXECUTION_RETENTION_DAYS)
+    old = settled.filter(started_at__lt=until)
     total = 0
     while may_act():
         ids = list(old.order_by("started_at", "id").values_list("pk", flat=True)[:BATCH])
         total += retention.delete(ids) if ids else 0
         if len(ids) < BATCH:
+            snapshots.prune(until.astimezone(UTC).date())
             break
     DailyCount.objects.filter(count=0, timed=0).delete()
     return total

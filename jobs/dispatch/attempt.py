@@ -19,7 +19,7 @@ from jobs.executors.base import Outcome, Run, shown_url
 from jobs.executors.rules import SuccessRule
 from jobs.executors.webhook import Send, WebhookRequest
 from jobs.github import GitHubRequest, ref_of_run
-from jobs.schedule.scheduled_job import Overrides, ScheduledJob
+from jobs.schedule.scheduled_job import Overrides, ScheduledJob, is_encrypted
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +79,9 @@ def _request(job: ScheduledJob, run: Run, token: str | None) -> Request:
         )
     if not job.target_url:
         return NoTarget(job.name)
+    if is_encrypted(job.target_url):
+        reason = "the URL's password of this run cannot be decrypted; run the job again with its URL"
+        return Unsendable("webhook", "", reason)
     plain = WebhookRequest(url=job.target_url, metadata=job.metadata, timeout=timeout, run=run)
     return _with_options(plain, job) if job.request_options or is_marked(job.target_url) else plain
 

@@ -121,8 +121,8 @@ def _prepared(rows: Any) -> list[Prepared]:
 
 def _as_sent(row: Sequence[Any], job: ScheduledJob) -> Prepared:
     execution_id, fire_time, attempt, overrides, sent = row
-    stored = Overrides(**overrides) if overrides else None
-    prepared = prepare(execution_id, job, fire_time=fire_time, attempt=attempt, overrides=stored)
+    made = Overrides.read(overrides)
+    prepared = prepare(execution_id, job, fire_time=fire_time, attempt=attempt, overrides=made)
     if isinstance(prepared.request, GitHubRequest) and isinstance(sent, Mapping):
         # The job may name another workflow by now.
         names = {name: sent[name] for name in ("owner", "repo", "workflow", "ref") if name in sent}

@@ -17,7 +17,7 @@ from jobs.dispatch.attempt import Prepared, prepare
 from jobs.dispatch.executors import NoTarget, Unsendable, snapshot, target_of
 from jobs.executors.base import storable
 from jobs.github import GitHubRequest, rate_limits, tracking
-from jobs.history import daily_counts
+from jobs.history import daily_counts, snapshots
 from jobs.history.reasons import PAUSED
 from jobs.models import JobExecution, Overlap, Status, TriggerType
 from jobs.schedule.due import NewExecution, followed_executions
@@ -31,6 +31,7 @@ STARTED = (
     Column("started_at", Kind.INSTANT),
     Column("deadline_at", Kind.INSTANT),
     Column("request_snapshot", Kind.JSON),
+    Column("shared_request_id", Kind.UUID),
     Column("status", Kind.TEXT),
     Column("sender", Kind.UUID),
 )
@@ -57,7 +58,7 @@ class _Queued(NamedTuple):
 
     @property
     def stored_overrides(self) -> Overrides | None:
-        return Overrides(**self.overrides) if self.overrides else None
+        return Overrides.read(self.overrides)
 
     @property
     def has_left(self) -> bool:
@@ -99,7 +100,10 @@ def start(
             ready_now.append((item, row.started_at if row.has_left else now))
         prepared, turns = acquire_dispatch_slots([item for item, _ in ready_now], now=now)
         taking([item.execution_id for item in prepared])
-        updates = [_started(item, at, sender, now) for item, at in ready_now if item.execution_id not in turns]
+        leaving = [(item, at) for item, at in ready_now if item.execution_id not in turns]
+        split = [snapshots.split(item.job.id, snapshot(item.request)) for item, _ in leaving]
+        snapshots.keep((shared for _, shared in split), now=now)
+        updates = [_started(item, at, sent, sender, now) for (item, at), sent in zip(leaving, split, strict=True)]
         _write_queued(STARTED, updates)
         _write_queued(PLANNED, list(turns.items()))
         # Lanes before counts, as a claim takes them.
@@ -217,15 +221,23 @@ def _ran_out(job: ScheduledJob, fire_time: datetime | None, now: datetime) -> bo
     return fire_time is not None and fire_time < ends_at <= now
 
 
-def _started(item: Prepared, started_at: datetime, sender: UUID, now: datetime) -> Sequence[Any]:
+def _started(
+    item: Prepared,
+    started_at: datetime,
+    sent: tuple[dict[str, Any] | None, snapshots.Shared | None],
+    sender: UUID,
+    now: datetime,
+) -> Sequence[Any]:
     kind, target = target_of(item.request)
+    own, shared = sent
     return (
         item.execution_id,
         kind,
         target,
         started_at,
         item.job.deadline(now),
-        snapshot(item.request),
+        own,
+        shared and shared.id,
         Status.RUNNING.value,
         sender,
     )

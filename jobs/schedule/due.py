@@ -24,7 +24,7 @@ from cronsched.lib.db.effects import Effects
 from cronsched.lib.ids import uuid7
 from jobs import cron
 from jobs.calendar import end_zone
-from jobs.history import daily_counts, why_words
+from jobs.history import daily_counts, snapshots, why_words
 from jobs.history.daily_counts import Counted
 from jobs.history.reasons import LATE
 from jobs.history.why import MINUTE
@@ -56,6 +56,7 @@ class NewExecution(NamedTuple):
     deadline_at: datetime | None = None
     request_snapshot: dict[str, Any] | None = None
     overrides: dict[str, Any] | None = None
+    shared_request_id: UUID | None = None
 
 
 INSERTED = (
@@ -74,6 +75,7 @@ INSERTED = (
     Column("deadline_at", Kind.INSTANT),
     Column("request_snapshot", Kind.JSON),
     Column("overrides", Kind.JSON),
+    Column("shared_request_id", Kind.UUID),
 )
 ADVANCED = (Column("id", Kind.UUID), Column("next_fire_at", Kind.INSTANT), Column("schedule_error", Kind.TEXT))
 
@@ -267,6 +269,12 @@ def insert_executions(rows: Sequence[NewExecution], *, trigger: TriggerType, now
     """Insert `rows`, leaving out fire times that have a row already; return the ids that went in."""
     if not rows:
         return set()
+    split = [snapshots.split(row.job_id, row.request_snapshot) for row in rows]
+    snapshots.keep((shared for _, shared in split), now=now)
+    rows = [
+        row if shared is None else row._replace(request_snapshot=own, shared_request_id=shared.id)
+        for row, (own, shared) in zip(rows, split, strict=True)
+    ]
     same = [
         (Column("trigger_type", Kind.TEXT), trigger.value),
         (Column("queued_at", Kind.INSTANT), now),

@@ -1,7 +1,7 @@
 """What the scheduler reads of a job: one tuple per row instead of a model, because a herd has thousands of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple, Self
 from uuid import UUID
@@ -9,12 +9,16 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import QuerySet
 
+from cronsched.lib import crypto
 from cronsched.lib.db import batches
+from jobs.definitions.url_credentials import UrlCredentials
 from jobs.executors.base import MAX_TARGET_LENGTH, shown_url, storable
 from jobs.models import ExecutionType, Job
 
 # How long after its timeout an attempt may still be on its way to the row before the sweep calls it unknown.
 DEADLINE_MARGIN = timedelta(seconds=5)
+# Before the token that stands for a URL with a password.
+ENCRYPTED = "encrypted:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +35,37 @@ class Overrides:
     github_workflow_name: str | None = None
     github_token: str | None = field(default=None, repr=False)
 
-    def stored(self) -> dict[str, Any] | None:
-        """Return what may stand in the execution's row, None where nothing was overridden."""
+    @classmethod
+    def read(cls, stored: Mapping[str, Any] | None) -> Self | None:
+        """Return what `stored` holds. A URL that cannot be decrypted stays as it is, and is never sent to."""
+        if not stored:
+            return None
+        overrides = cls(**stored)
+        if not is_encrypted(overrides.target_url):
+            return overrides
+        try:
+            return replace(overrides, target_url=crypto.decrypt(str(overrides.target_url).removeprefix(ENCRYPTED)))
+        except crypto.Undecipherable:
+            return overrides
+
+    def values(self) -> dict[str, Any]:
+        """Return what is overridden, by the names of the job's fields."""
         names = ("metadata", "target_url", "github_owner", "github_repo", "github_workflow_name")
-        values = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    def stored(self) -> dict[str, Any] | None:
+        """Return what may stand in the execution's row, None where nothing was overridden.
+
+        A URL with a password in it is encrypted as a whole.
+        """
+        values = self.values()
+        if self.target_url is not None and UrlCredentials.of(self.target_url) is not None:
+            values["target_url"] = ENCRYPTED + crypto.encrypt(self.target_url)
         return values or None
+
+
+def is_encrypted(url: str | None) -> bool:
+    return url is not None and url.startswith(ENCRYPTED)
 
 
 def owner_key(created_by_id: Any, pic_team_id: Any = None) -> str:
@@ -115,4 +145,4 @@ class ScheduledJob(NamedTuple):
 
     def overridden(self, overrides: Overrides) -> Self:
         """Return the definition with what one run changes."""
-        return self._replace(**(overrides.stored() or {}))
+        return self._replace(**overrides.values())

@@ -28,6 +28,7 @@ from jobs.admin.executions.filters import ConclusionFilter, JobFilter, LatelyFil
 from jobs.admin.texts import OUTCOME_COLOURS, as_json, cut_line, happened, link, page_link, preformatted, seconds, why
 from jobs.history import outcomes
 from jobs.models import NEVER_SENT_STATUSES, Job, JobExecution
+from jobs.schedule.scheduled_job import Overrides
 
 
 class RerunForm(BaseDialogForm):
@@ -225,7 +226,8 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
     def run_again(self, request: HttpRequest, form: RerunForm, object_id: str) -> HttpResponse:
         execution = self.row_or_404(request, object_id)
         metadata = form.cleaned_data["metadata"]
-        sent = dict(execution.overrides or {}) if metadata is None else {"metadata": metadata}
+        before = Overrides.read(execution.overrides)
+        sent = (before.values() if before else {}) if metadata is None else {"metadata": metadata}
         try:
             new = services.queue_run(execution.job_id, sent, by=account(request), now=database_now())
         except DomainError as refusal:

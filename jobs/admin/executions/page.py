@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from cronsched.console.texts import local_text
 from jobs.admin.texts import OUTCOME_COLOURS, preformatted, seconds, span, why
-from jobs.history import outcomes
+from jobs.history import outcomes, snapshots
 from jobs.history.outcomes import Outcome
 from jobs.models import JobExecution
 
@@ -108,7 +108,7 @@ def _answer(execution: JobExecution) -> str:
 
 def request_text(execution: JobExecution) -> SafeString | None:
     """Show the request as a command to copy; secrets are masked."""
-    sent = execution.request_snapshot
+    sent = snapshots.whole(execution)
     if not sent:
         return None
     return preformatted(_as_curl(sent) if "url" in sent else json.dumps(sent, indent=2, ensure_ascii=False))
