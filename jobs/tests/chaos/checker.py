@@ -8,7 +8,7 @@ import signal
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
@@ -309,6 +309,92 @@ def miscounted(record: Record) -> Iterator[str]:
         if tally.in_history != tally.counted:
             whose = f"job {tally.job_id}" if tally.job_id else "all jobs"
             yield f"{whose}: {tally.in_history} {tally.status} in the history, {tally.counted} counted"
+
+
+# --- Why: each fire time with the verdict that its causes ask for -----------------------------------------------------
+
+# Gone for so long, or there for so long before and after, a leader certainly did not lead or did: it renews its lease
+# each 5 s, and one that stands still loses it after 15 s.
+GONE_FOR = timedelta(seconds=7)
+THERE_FOR = timedelta(seconds=25)
+TAKING_OVER = timedelta(seconds=2)
+LATE_VERDICT = 10.0
+BY_REASON = {
+    "The job was paused": "paused",
+    "An earlier execution": "skipped_overlap",
+    "waiting already": "skipped_limit",
+}
+
+
+def wrong_verdicts(record: Record) -> Iterator[str]:
+    """Fire times of which the service tells something else than what befell them, or nothing."""
+    told_of: dict[UUID, dict[datetime, str]] = defaultdict(dict)
+    for told in record.evidence.verdicts:
+        told_of[told.job_id][told.due_at] = told.verdict
+    for job_id, told_at in told_of.items():
+        job = record.jobs[job_id]
+        possible, covered = job.possible(record.evidence.until), set()
+        for row in record.scheduled.get(job_id, []):
+            for moment in fire_times_of(row, possible):
+                covered.add(moment)
+                right = right_verdicts(record, job, row, moment)
+                if moment <= record.evidence.until - timedelta(minutes=1) and told_at.get(moment) not in right:
+                    expected = " or ".join(sorted(right))
+                    yield f"{job.name} at {moment:%H:%M} is told as {told_at.get(moment)}, not {expected}"
+        for moment in paused_times(job, record.evidence.until) - covered:
+            if told_at.get(moment) != "paused":
+                yield f"{job.name} was paused at {moment:%H:%M}, but is told as {told_at.get(moment)}"
+
+
+def right_verdicts(record: Record, job: JobLog, row: RowState, moment: datetime) -> set[str]:
+    """Return what may be told of a fire time, by its row and by what was done to processes and jobs."""
+    if row.status == "success":
+        return {"retried"} if row.attempt > 1 else right_lateness(record, job, row, moment)
+    if row.status == "failed":
+        return {"refused"} if row.response_status and 300 <= row.response_status < 500 else {"failed"}
+    if row.status == "skipped":
+        said = {verdict for part, verdict in BY_REASON.items() if part in (row.reason or "")}
+        return said or set(BY_REASON.values())
+    if row.status == "missed":
+        led = somebody_led(record, moment)
+        return {None: {"missed_late", "missed_no_leader"}, True: {"missed_late"}, False: {"missed_no_leader"}}[led]
+    return {row.status}
+
+
+def right_lateness(record: Record, job: JobLog, row: RowState, moment: datetime) -> set[str]:
+    started = record.started.get(Attempt(row.id, 1))
+    if started is None:
+        return {"ran", "ran_late"}
+    late = (started.at - moment).total_seconds()
+    spread = max(definition.spread_seconds for definition, _, _ in job.spans())
+    if late < LATE_VERDICT - TOLERANCE:
+        return {"ran"}
+    return {"ran_late"} if late > LATE_VERDICT + spread + TOLERANCE else {"ran", "ran_late"}
+
+
+def somebody_led(record: Record, moment: datetime) -> bool | None:
+    """Whether there certainly was a leader at a moment, or certainly none; None where it was in the balance."""
+    lease = record.lease_at(moment)
+    life = record.life_of(lease.holder) if lease else None
+    start, stop = moment - THERE_FOR, moment + THERE_FOR
+    if life is not None and life.is_undisturbed(start, stop) and record.leads(life, start) and record.leads(life, stop):
+        is_calm = not record.outage_between(start, stop) and record.evidence.stall(start, stop) < PROMPT
+        return True if is_calm else None
+    if life is None or record.lease_at(moment + TAKING_OVER) != lease:
+        return None
+    gone_at = min((at for at in (life.killed_at, life.ended_at) if at is not None), default=None)
+    return False if gone_at is not None and gone_at <= moment - GONE_FOR else None
+
+
+def paused_times(job: JobLog, until: datetime) -> set[datetime]:
+    """Return the times that the expression names while the job certainly was paused."""
+    found: set[datetime] = set()
+    for definition, began, ended in job.spans():
+        if not definition.is_active and (definition.ends_at is None):
+            last = min(until - timedelta(minutes=1), ended.asked_at) if ended else until - timedelta(minutes=1)
+            named = replace(definition, is_active=True).names(began.answered_at, last)
+            found |= set(named) - {began.answered_at, last}
+    return found
 
 
 # --- Requests: at most one, never early, never without its row -------------------------------------------------------
@@ -852,6 +938,7 @@ CHECKS: dict[str, Callable[[Record], Iterator[str]]] = {
     "wrong next_fire_at": unscheduled,
     "forgotten attempts": forgotten,
     "wrong counts": miscounted,
+    "wrong verdicts": wrong_verdicts,
     "late takeovers": late_takeovers,
     "late starts": late_starts,
     "processes that ended by themselves": own_ends,
@@ -881,6 +968,7 @@ def figures(record: Record) -> dict[str, str]:
         "fire times due": str(sum(len(job.due_times(evidence.until)) for job in evidence.jobs)),
         "rows": f"{len(record.finals)} ({', '.join(f'{number} {name}' for name, number in statuses.most_common())})",
         "requests": f"{len(evidence.arrivals)} ({sum(a.seen is not None for a in evidence.arrivals)} rows looked at)",
+        "verdicts asked for": str(len(evidence.verdicts)),
         "jobs, changes over the API": f"{len(evidence.jobs)} ({evidence.uploaded} by CSV), {changes}",
         "processes started": f"{len(evidence.lives)} ({sum(bool(life.failpoints) for life in evidence.lives)} rigged)",
         "processes lost": ", ".join(f"{number} {name}" for name, number in ends.most_common()) or "none",

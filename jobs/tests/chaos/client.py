@@ -17,7 +17,7 @@ from uuid import UUID
 
 import requests
 
-from jobs.tests.chaos.evidence import Change, Definition, JobLog, Mode, Resync, ServerError, at
+from jobs.tests.chaos.evidence import Change, Definition, JobLog, Mode, Resync, ServerError, ToldWhy, at
 from jobs.tests.chaos.target import Target
 
 # Longer than the server's own limits for statements, so that an answer settles it.
@@ -130,6 +130,13 @@ class Client:
             self.resyncs.append(Resync(asked_at, datetime.now(UTC), ran_at))
 
     # --- How
+
+    def why(self, job: JobLog, until: datetime) -> list[ToldWhy]:
+        """Ask why the job ran or did not, for each fire time since an hour before it was made."""
+        since = job.changes[0].asked_at - timedelta(hours=1)
+        query = f"from={since:%Y-%m-%dT%H:%M:%SZ}&to={until:%Y-%m-%dT%H:%M:%SZ}&limit=5000"
+        answer = self._settled(lambda: self._try("GET", f"/jobs/{job.id}/why?{query}"))
+        return [ToldWhy(job.id, at(told["due_at"]), told["verdict"]) for told in answer["verdicts"]]
 
     def _change(self, job: JobLog, definition: Definition, payload: Mapping[str, Any]) -> None:
         asked_at = datetime.now(UTC)

@@ -210,6 +210,14 @@ class Tally(NamedTuple):
     counted: int
 
 
+class ToldWhy(NamedTuple):
+    """What the service says of one fire time of a job, asked when all is over."""
+
+    job_id: UUID
+    due_at: datetime
+    verdict: str
+
+
 # --- Processes and the database --------------------------------------------------------------------------------------
 
 
@@ -293,6 +301,7 @@ class Evidence:
     leases: Sequence[LeaseState] = ()
     final_jobs: Sequence[JobState] = ()
     tallies: Sequence[Tally] = ()
+    verdicts: Sequence[ToldWhy] = ()
     lives: Sequence[Life] = ()
     # Processes that were to do one pass and end.
     passes: Sequence[Life] = ()

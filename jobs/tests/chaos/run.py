@@ -516,6 +516,9 @@ def run(plan: Plan, folder: Path) -> Outcome:
             fleet.end()
             evidence = gather(stage, target, questions, until)
             evidence.left_behind = fleet.left_behind()
+            evidence.verdicts = [
+                told for job in client.jobs if not (job.deleted or job.is_broken) for told in client.why(job, until)
+            ]
         report = check(evidence)
         return Outcome(report, script, stage.history, fleet.last_words(), evidence)
 

@@ -26,6 +26,7 @@ from jobs.tests.chaos.evidence import (
     Seen,
     ServerError,
     Tally,
+    ToldWhy,
 )
 
 START = datetime(2026, 3, 4, 10, 0, 0, 500_000, tzinfo=UTC)
@@ -321,6 +322,56 @@ def a_leader_that_leads_in_time_and_fires_late(scene: Scene) -> None:
     scene.arrivals[-1].seen = None
 
 
+def tell(scene: Scene, *verdicts: str) -> None:
+    """Let the service tell `verdicts` of the first minutes."""
+    told = [ToldWhy(scene.job.id, at(f"{minute}:00"), verdict) for minute, verdict in enumerate(verdicts, start=1)]
+    scene.evidence.verdicts = told
+
+
+def a_run_that_is_told_as_missed(scene: Scene) -> None:
+    tell(scene, "ran", "missed_late", "ran")
+
+
+def a_run_that_nothing_is_told_of(scene: Scene) -> None:
+    tell(scene, "ran")
+
+
+def a_late_run_that_is_told_as_in_time(scene: Scene) -> None:
+    tell(scene, "ran", "ran")
+    scene.forget_last_run()
+    scene.rows[-2:] = [row._replace(at=row.at + timedelta(seconds=20)) for row in scene.rows[-2:]]
+
+
+def a_pause_that_is_told_as_something_else(scene: Scene) -> None:
+    a_pause_of_a_minute(scene)
+    tell(scene, "ran", "other_schedule")
+
+
+def an_outage_that_is_told_as_a_late_start(scene: Scene) -> None:
+    an_outage_of_a_minute(scene)
+    tell(scene, "ran", "missed_late")
+
+
+def a_pause_of_a_minute(scene: Scene) -> None:
+    """Let the job be paused over 10:02 and 10:03, for good."""
+    scene.forget_last_run()
+    scene.forget_last_run()
+    scene.job.changes.append(Change(Definition(1, "* * * * *", "UTC", is_active=False), at("1:30"), at("1:31")))
+    scene.next_fire_at = None
+
+
+def an_outage_of_a_minute(scene: Scene) -> None:
+    """Kill all there is at 10:01:30, until 10:02:40; 10:02 is missed."""
+    scene.leader.killed_at = scene.leader.ended_at = at("1:30")
+    scene.standby.killed_at = scene.standby.ended_at = at("1:30")
+    scene.lead(at("2:45"), Life("chaos-2-0002", at("2:40"), ready_at=at("2:41")), 2)
+    scene.job.changes[0] = Change(Definition(0, "* * * * *", "UTC", grace_seconds=20), START, START)
+    scene.forget_last_run()
+    scene.forget_last_run()
+    scene.row(uuid4(), at("2:00"), "missed", 46, kind="insert", reason="late")
+    scene.fire(at("3:00"))
+
+
 def a_process_that_ended_by_itself(scene: Scene) -> None:
     scene.standby.ended_at, scene.standby.exit_code = at("2:30"), 1
 
@@ -398,6 +449,11 @@ FAULTS: list[tuple[Spoil, str]] = [
     (a_late_start, "late starts"),
     (a_late_start_while_only_a_standby_died, "late starts"),
     (a_fire_time_that_was_slept_through_and_called_missed, "late starts"),
+    (a_run_that_is_told_as_missed, "wrong verdicts"),
+    (a_run_that_nothing_is_told_of, "wrong verdicts"),
+    (a_late_run_that_is_told_as_in_time, "wrong verdicts"),
+    (a_pause_that_is_told_as_something_else, "wrong verdicts"),
+    (an_outage_that_is_told_as_a_late_start, "wrong verdicts"),
     (a_process_that_ended_by_itself, "processes that ended by themselves"),
     (an_unknown_whose_worker_was_heard_of_after_the_kill, "unjustified results"),
     (a_stop_with_an_error, "unclean stops"),
@@ -584,6 +640,20 @@ def counts_that_are_right(scene: Scene) -> None:
     scene.evidence.tallies = [Tally(None, "success", 3, 3), Tally(scene.job.id, "success", 3, 3)]
 
 
+def verdicts_that_are_right(scene: Scene) -> None:
+    tell(scene, "ran", "ran", "ran")
+
+
+def a_pause_that_is_told_as_such(scene: Scene) -> None:
+    a_pause_of_a_minute(scene)
+    tell(scene, "ran", "paused", "paused")
+
+
+def an_outage_that_is_told_as_such(scene: Scene) -> None:
+    an_outage_of_a_minute(scene)
+    tell(scene, "ran", "missed_no_leader", "ran")
+
+
 def a_late_start_after_a_loss_of_the_leader(scene: Scene) -> None:
     scene.leader.killed_at = scene.leader.ended_at = at("2:59")
     scene.lead(at("3:15"), scene.standby, 2)
@@ -631,6 +701,9 @@ def a_death_that_was_ordered(scene: Scene) -> None:
         a_job_that_came_to_its_end,
         a_failure_of_a_job_that_was_paused_meanwhile,
         counts_that_are_right,
+        verdicts_that_are_right,
+        an_outage_that_is_told_as_such,
+        a_pause_that_is_told_as_such,
         a_late_start_after_a_loss_of_the_leader,
     ],
     ids=lambda happen: happen.__name__,
