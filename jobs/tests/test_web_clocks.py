@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.tests.factories import api_client
 from cronsched.lib.clock import database_now
+from jobs.admin.jobs.bulk import ALL_BATCHES
 from jobs.end_dates import renewal
 from jobs.models import Job, JobExecution
 from jobs.tests.factories import job_body, make_job
@@ -59,9 +60,8 @@ def resume_in_console(admin, job, tmp_path):
     Job.objects.filter(pk=job.pk).update(is_active=False, next_fire_at=None)
     client = Client()
     client.force_login(admin)
-    return client.post(
-        reverse("admin:jobs_job_changelist"), {"action": "resume_selected", "_selected_action": [job.pk]}
-    )
+    sent = {"action": "resume_selected", "_selected_action": [job.pk], "confirmed": "1", "batch": ALL_BATCHES}
+    return client.post(reverse("admin:jobs_job_changelist"), sent)
 
 
 @pytest.fixture(params=[WRONG_BY, -WRONG_BY], ids=["ahead", "behind"])
