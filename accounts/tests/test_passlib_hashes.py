@@ -24,7 +24,7 @@ def test_a_known_hash_is_verified():
 
 
 def test_only_the_right_password_is_hashed_anew():
-    renewed = []
+    renewed: list[str] = []
     assert not check_password("wrong", encoded_of(KNOWN), renewed.append)
     assert check_password(PASSWORD, encoded_of(KNOWN), renewed.append)
     assert renewed == [PASSWORD]

@@ -7,7 +7,7 @@ that says deleted. Where few have it, each keeps a notice of its own. Either way
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -38,6 +38,8 @@ EVENTS = {
     "Job ending soon": "job_ending_soon",
 }
 OTHER_EVENT = "imported"
+# Looked up for each of a million rows.
+LEVELS = frozenset(Level.values)
 
 
 class Words(NamedTuple):
@@ -79,11 +81,25 @@ class Written:
 
 def import_notifications(state: ImportState) -> None:
     audience = Audience(state.joined)
-    for chunk in state.chunks(_groups(state)):
+    for chunk in _portions(_groups(state), state.options.batch):
         groups = _without_unknown_runs(state, chunk)
         there = existing(Notification, [key for group in groups for key in _keys(group)])
         with state.transaction():
             _write(state, [group for group in groups if not _is_here(state, group, there)], audience)
+
+
+def _portions(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:
+    """Yield the groups in portions of about `size` rows."""
+    portion: list[Group] = []
+    rows = 0
+    for group in groups:
+        portion.append(group)
+        rows += len(group.copies)
+        if rows >= size:
+            yield portion
+            portion, rows = [], 0
+    if portion:
+        yield portion
 
 
 def _keys(group: Group) -> Iterator[UUID]:
@@ -169,7 +185,7 @@ def _words(state: ImportState, row: Row) -> Words:
     return Words(
         (values.text(row["title"]) or "")[:MAX_TITLE],
         values.text(row["message"]) or "",
-        level if level in Level.values else Level.INFO.value,
+        level if level in LEVELS else Level.INFO.value,
         job_id if job_id in state.jobs else None,
         execution_id,
     )

@@ -109,7 +109,7 @@ def _portions(rows: Iterable[list[Any]]) -> Iterator[list[list[Any]]]:
     portion: list[list[Any]] = []
     room = STATEMENT_CHARACTERS
     for row in rows:
-        weight = ROW_CHARACTERS + sum(map(_length, row))
+        weight = ROW_CHARACTERS + sum([_length(value) for value in row if value])
         if portion and weight > room:
             yield portion
             portion, room = [], STATEMENT_CHARACTERS
@@ -120,6 +120,6 @@ def _portions(rows: Iterable[list[Any]]) -> Iterator[list[list[Any]]]:
 
 
 def _length(value: Any) -> int:
-    if isinstance(value, str):
+    if type(value) is str:
         return len(value)
-    return len(json.dumps(value)) if isinstance(value, dict | list) and value else 0
+    return len(json.dumps(value)) if isinstance(value, dict | list) else 0
