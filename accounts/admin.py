@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from copy import copy
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -17,7 +19,7 @@ from unfold.dataclasses import ActionDialog
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
-from accounts import services
+from accounts import services, sessions
 from accounts.forms import NewPasswordForm, NewUserForm, RoleForm, UserForm
 from accounts.models import NotificationPreferences, Role, User
 from accounts.services import AccountChanges
@@ -48,7 +50,6 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
     # Django's own shows the beginning of the password's hash.
     form = UserForm
     add_form = NewUserForm
-    change_password_form = NewPasswordForm
     list_display = ["username", "email", "shown_role", "active", "job_count", "last_login", "created_at"]
     list_filter = ["role", "is_active"]
     list_filter_submit = False
@@ -101,6 +102,13 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
         return format_html(
             '<a href="{}" class="text-primary-600 dark:text-primary-500">Set a new password</a>', address
         )
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Set a password as `accounts.services` does, which needs to know by whom."""
+        page = copy(self)
+        session = sessions.console_session(request)
+        page.change_password_form = partial(NewPasswordForm, by=_account(request), keep_session=session)
+        return DjangoUserAdmin.user_change_password(page, request, id, form_url)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         if obj is None or _is_admin(request):

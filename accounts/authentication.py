@@ -8,7 +8,7 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts import api_tokens
+from accounts import api_tokens, sessions
 from accounts.models import ApiToken, LoginSession, User
 from accounts.throttle import reported_address
 from accounts.tokens import EXPIRED, AccessToken, SessionToken
@@ -48,6 +48,8 @@ def open_session(text: str, kind: type[SessionToken], *, now: datetime) -> Login
         raise Unauthorized(USER_INACTIVE)
     if session is None:
         raise Unauthorized(REVOKED)
+    if sessions.is_over(session, now=now):
+        raise Unauthorized(EXPIRED)
     return session
 
 
@@ -62,13 +64,15 @@ class SessionTokenAuthentication(BaseAuthentication):
             address = reported_address(request._request)
             token = api_tokens.authenticate(text, address=address, now=timezone.now())
             return token.owner, token
+        now = timezone.now()
         try:
-            session = open_session(text, AccessToken, now=timezone.now())
+            session = open_session(text, AccessToken, now=now)
         except Unauthorized as refusal:
             # One that has run out is every client's daily life.
             level = logging.INFO if refusal.message == EXPIRED else logging.WARNING
             logger.log(level, "A token was refused, from %s: %s", reported_address(request._request), refusal.message)
             raise
+        sessions.note_use(session, now=now)
         return session.user, session
 
     def authenticate_header(self, request: Request) -> str:

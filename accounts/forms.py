@@ -2,10 +2,12 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.forms import BooleanField, ChoiceField, Form
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, BaseDialogForm, UserCreationForm
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
 
@@ -103,10 +105,18 @@ class NewUserForm(UserCreationForm):
 
 
 class NewPasswordForm(AdminPasswordChangeForm):
-    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+    """A password that an administrator sets. `keep_session` is the session of the one who sets it."""
+
+    def __init__(self, user: User, *args: Any, by: User, keep_session: UUID | None, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
+        self._by, self._keep_session = by, keep_session
         self.fields.pop("usable_password", None)
         _require_passwords(self)
+
+    def save(self, commit: bool = True) -> User:
+        changes = AccountChanges(password=self.cleaned_data["password1"])
+        update_account(self.user, changes, keep_session=self._keep_session, by=self._by, now=timezone.now())
+        return self.user
 
 
 def _require_passwords(form: Form) -> None:

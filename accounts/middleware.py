@@ -1,12 +1,17 @@
-"""Where a request comes from, for the audit trail of what it changes; and what the sign-in page says to programs."""
+"""Where a request comes from, for the audit trail of what it changes; whether a browser's session still stands; and
+what the sign-in page says to programs.
+"""
 
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 
+from accounts import sessions
 from accounts.throttle import reported_address
 from audit.models import REASON_LENGTH
 from audit.origin import Origin, acting_from
@@ -30,9 +35,27 @@ class ChangeOrigin:
             message = f"{REASON_HEADER} must be at most {REASON_LENGTH} characters."
             body = {"error": f"Invalid {REASON_HEADER}", "message": message}
             return JsonResponse(body, status=HTTPStatus.BAD_REQUEST)
-        origin = Origin(source_ip=reported_address(request), request_id=request_ids.current(), reason=reason)
+        origin = Origin(
+            source_ip=reported_address(request),
+            user_agent=request.headers.get("User-Agent", ""),
+            request_id=request_ids.current(),
+            reason=reason,
+        )
         with acting_from(origin):
             return self.get_response(request)
+
+
+class ConsoleSessions:
+    """Sign a browser out whose session was ended elsewhere or has run out, and note when it was last seen."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        # Only where there is a cookie: to ask for the account would cost everybody else a query.
+        if request.path_info.startswith("/admin/") and settings.SESSION_COOKIE_NAME in request.COOKIES:
+            sessions.check_console(request, now=timezone.now())
+        return self.get_response(request)
 
 
 class SignInRefusals:

@@ -150,8 +150,14 @@ class User(AbstractBaseUser):
         return self.is_active
 
 
+class SessionKind(models.TextChoices):
+    API = "api", "API"
+    CONSOLE = "console", "Console"
+
+
 class LoginSession(models.Model):
-    """One sign-in over the API. Its id is the `sid` claim of every token the sign-in led to.
+    """One sign-in, over the API or at the console. Its id is the `sid` claim of every token the sign-in led to, and
+    stands in the data of the console's cookie.
 
     The row lives as long as the session: ending a session deletes it.
     """
@@ -159,8 +165,16 @@ class LoginSession(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")
     created_at = models.DateTimeField(default=timezone.now)
-    # The expiry of the newest refresh token: after it the row is of no use to anybody.
+    # The expiry of the newest refresh token or of the cookie: after it the row is of no use to anybody.
     expires_at = models.DateTimeField(db_index=True)
+    # The defaults of the database are for a release that does not know the columns and still runs beside this one.
+    kind = models.CharField(
+        max_length=10, choices=SessionKind, default=SessionKind.API, db_default=SessionKind.API.value
+    )
+    # To the minute, as is the address.
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+    address = models.CharField(max_length=45, blank=True, default="", db_default="")
+    user_agent = models.CharField(max_length=200, blank=True, default="", db_default="")
 
     class Meta:
         db_table = "user_sessions"

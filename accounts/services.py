@@ -14,11 +14,12 @@ from django.contrib.auth.password_validation import validate_password
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import hashing, throttle
+from accounts import hashing, sessions, throttle
 from accounts.authentication import REVOKED, USER_NOT_FOUND, open_session
-from accounts.models import LoginSession, NotificationPreferences, Role, UiPreferences, User
+from accounts.models import LoginSession, NotificationPreferences, Role, SessionKind, UiPreferences, User
 from accounts.tokens import RefreshToken, TokenPair, issue_pair
 from audit.services import MASKED, Entry, differences, record
 from cronsched.lib.db import batches
@@ -89,34 +90,43 @@ def start_session(user: User, *, now: datetime) -> LoginSession | None:
     The row of the account is locked meanwhile: a password changed between the check of the old one and this call
     must not leave a session of the old one behind.
     """
-    expires_at = now + timedelta(seconds=settings.REFRESH_TOKEN_SECONDS)
     with transaction.atomic():
         current = User.objects.select_for_update().filter(id=user.id).first()
         if current is None or current.password != user.password:
             return None
         User.objects.filter(id=user.id).update(last_login=now)
         record(_entry("user.signed_in", user), by=user, now=now)
-        return LoginSession.objects.create(user=user, created_at=now, expires_at=expires_at)
+        return sessions.begin(user, SessionKind.API, lasts=_refreshable(), now=now)
 
 
-def record_console_sign_in(user: User, **_: Any) -> None:
-    """Put a sign-in at the console into the audit trail. Called by Django's signal."""
-    record(_entry("user.signed_in", user), by=user, now=timezone.now())
+def record_console_sign_in(request: HttpRequest, user: User, **_: Any) -> None:
+    """Open the console's session and put the sign-in into the audit trail. Called by Django's signal."""
+    now = timezone.now()
+    with transaction.atomic():
+        sessions.begin_console(request, user, now=now)
+        record(_entry("user.signed_in", user), by=user, now=now)
 
 
-def record_console_sign_out(user: User | None, **_: Any) -> None:
-    """Put a sign-out from the console into the audit trail; nobody has signed out where there was no session."""
-    if user is not None:
+def record_console_sign_out(request: HttpRequest, user: User | None, **_: Any) -> None:
+    """End the console's session and put the sign-out into the audit trail, where there was a session."""
+    if user is None:
+        return
+    with transaction.atomic():
+        sessions.end_console(request)
         record(_entry("user.signed_out", user), by=user, now=timezone.now())
 
 
 def refresh(token: str, *, now: datetime) -> TokenPair:
     """Exchange a refresh token for a new pair of the same session. The one used stays valid. Raises `Unauthorized`."""
     session = open_session(token, RefreshToken, now=now)
-    expires_at = now + timedelta(seconds=settings.REFRESH_TOKEN_SECONDS)
+    expires_at = sessions.expiry(session.created_at, lasts=_refreshable(), now=now)
     if not LoginSession.objects.filter(id=session.id).update(expires_at=expires_at):
         raise Unauthorized(REVOKED)
     return issue_pair(session, now=now)
+
+
+def _refreshable() -> timedelta:
+    return timedelta(seconds=settings.REFRESH_TOKEN_SECONDS)
 
 
 def sign_out(session: LoginSession, *, now: datetime) -> None:

@@ -15,6 +15,7 @@ from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
 from rest_framework_simplejwt.tokens import Token
 
+from accounts import sessions
 from accounts.models import LoginSession
 from cronsched.lib.errors import Unauthorized
 from cronsched.lib.ids import known_id
@@ -65,7 +66,7 @@ class SessionToken(Token):
         """Make a token for `session`, its claims taken from the account as it is now."""
         token = cls()
         token.set_iat(at_time=now)
-        token.set_exp(from_time=now, lifetime=cls.lasts())
+        token.set_exp(from_time=now, lifetime=min(cls.lasts(), sessions.time_left(session, now=now)))
         user = session.user
         token.payload |= {"sub": str(user.id), "role": user.role, "email": user.email, "sid": str(session.id)}
         return token

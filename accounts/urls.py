@@ -1,6 +1,7 @@
 from django.urls import URLPattern, URLResolver, path
 
 from accounts.views.preferences import PreferencesViewSet, UiPreferencesViewSet
+from accounts.views.sessions import OwnSessionsViewSet
 from accounts.views.sign_in import SessionViewSet, SignInViewSet
 from accounts.views.tokens import TokenViewSet
 from accounts.views.users import UserViewSet
@@ -13,6 +14,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("auth/verify", SessionViewSet.as_view({"get": "verify"})),
     path("auth/logout", SessionViewSet.as_view({"post": "logout"})),
     path("auth/register", UserViewSet.as_view({"post": "register"})),
+    path("auth/sessions", OwnSessionsViewSet.as_view({"get": "list", "delete": "end_others"})),
+    path("auth/sessions/<str:session_id>", OwnSessionsViewSet.as_view({"delete": "destroy"})),
     path("tokens", TokenViewSet.as_view({"get": "list", "post": "create"})),
     path("tokens/<str:token_id>", TokenViewSet.as_view({"delete": "destroy"})),
     path("auth/users", UserViewSet.as_view({"get": "list"})),

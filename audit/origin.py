@@ -16,6 +16,7 @@ class Origin:
     """`token` is the id and name of the API token used, `command` the name of the management command that acts."""
 
     source_ip: str = ""
+    user_agent: str = ""
     request_id: str = ""
     reason: str = ""
     token: tuple[UUID, str] | None = None

@@ -148,6 +148,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.middleware.ChangeOrigin",
+    "accounts.middleware.ConsoleSessions",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "accounts.middleware.DeniedPages",
@@ -210,6 +211,8 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 ACCESS_TOKEN_SECONDS = env.integer("JWT_ACCESS_TOKEN_EXPIRES", 3600, at_least=1)
 REFRESH_TOKEN_SECONDS = env.integer("JWT_REFRESH_TOKEN_EXPIRES", 2592000, at_least=1)
+# How long a session lasts at most, however often it is refreshed, over the API and at the console. 0: no limit.
+SESSION_MAX_AGE_DAYS = env.integer("SESSION_MAX_AGE_DAYS", 0, at_most=3650)
 # Failed sign-ins of one account from one address before it has to wait.
 SIGN_IN_ATTEMPTS = env.integer("SIGN_IN_ATTEMPTS", 10, at_least=1)
 # Failed sign-ins from one address, with whatever names, within SIGN_IN_LOCKOUT_SECONDS; and of one account, from
@@ -299,6 +302,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "accounts.forms.SignInForm"},
+    "ACCOUNT": {"navigation": "accounts.account_pages.menu"},
     "DASHBOARD_CALLBACK": "jobs.admin.now.fill",
     # Blue with enough contrast as text on the theme's backgrounds: 600 in the light, 500 in the dark.
     "COLORS": {"primary": _PRIMARY},

@@ -17,6 +17,7 @@ PAGES = (
     "notifications/notification/",
     "accounts/user/",
     "accounts/user/add/",
+    "account/",
     "password_change/",
 )
 

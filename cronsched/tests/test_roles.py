@@ -105,6 +105,9 @@ TABLE = [
     Row("PUT", "auth/users/{user_id}/preferences", own_account(WRITE_PREFERENCES), {"daily_digest": True}),
     Row("GET", "auth/users/{user_id}/ui-preferences", own_account(READ_PREFERENCES)),
     Row("PUT", "auth/users/{user_id}/ui-preferences", own_account(WRITE_PREFERENCES), {"jobs_table_columns": {}}),
+    Row("GET", "auth/sessions", accounts_only(200)),
+    Row("DELETE", "auth/sessions", accounts_only(200)),
+    Row("DELETE", "auth/sessions/{session_id}", (NO, 404, 404, 200, 200)),
     Row("GET", "tokens", accounts_only(200)),
     Row("POST", "tokens", accounts_only(201), {"name": "ci", "scopes": ["read"]}),
     Row("DELETE", "tokens/{token_id}", (NO, 404, 404, 200, 200)),
@@ -193,6 +196,7 @@ class World:
             "category_id": make_category().id,
             "team_id": make_team().id,
             "number": 1,
+            "session_id": make_session(mine).pk,
             "token_id": make_token(mine).token.pk,
             "refresh_token": issue_pair(make_session(mine), now=mine.created_at).refresh,
         }

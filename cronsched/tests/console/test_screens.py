@@ -52,6 +52,7 @@ def screens(world, role: str) -> list[str]:
         reverse("admin:jobs_jobexecution_change", args=[world["execution"].pk]),
         reverse("admin:taxonomy_picteam_changelist"),
         reverse("admin:accounts_user_changelist"),
+        reverse("account"),
     ]
     more = [reverse("admin:jobs_schedulerlease_changelist"), reverse("admin:notifications_delivery_changelist")]
     return [*shown, *(more if role == "admin" else [])]
