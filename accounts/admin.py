@@ -20,7 +20,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
 from accounts import services, sessions
-from accounts.forms import NewPasswordForm, NewUserForm, RoleForm, UserForm
+from accounts.forms import HandOverForm, NewPasswordForm, NewUserForm, RoleForm, UserForm
 from accounts.models import NotificationPreferences, Role, User
 from accounts.services import AccountChanges
 from cronsched.console import ConsoleAdmin
@@ -157,13 +157,14 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
         icon="person_off",
         dialog=ActionDialog(
             title="Deactivate this account?",
-            description="It is signed out at once and cannot sign in again. Its jobs go on as they are.",
-            form_class=None,
+            description="It is signed out at once and cannot sign in again. Its jobs go on running.",
+            form_class=HandOverForm,
             form_submit_text="Deactivate",
         ),
     )
-    def deactivate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._changed(request, object_id, AccountChanges(is_active=False), "is deactivated")
+    def deactivate(self, request: HttpRequest, form: HandOverForm, object_id: str) -> HttpResponse:
+        to = form.cleaned_data["hand_over_to"]
+        return self._changed(request, object_id, AccountChanges(is_active=False), "is deactivated", to=to)
 
     @action(
         description="Activate",
@@ -179,13 +180,19 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
     def activate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return self._changed(request, object_id, AccountChanges(is_active=True), "is active again")
 
-    def _changed(self, request: HttpRequest, object_id: str, changes: AccountChanges, done: str) -> HttpResponse:
+    def _changed(
+        self, request: HttpRequest, object_id: str, changes: AccountChanges, done: str, *, to: User | None = None
+    ) -> HttpResponse:
         user = self.row_or_404(request, object_id)
         try:
-            services.update_account(user, changes, keep_session=None, by=_account(request), now=timezone.now())
+            left = services.update_account(
+                user, changes, keep_session=None, by=_account(request), now=timezone.now(), hand_over_to=to
+            )
             self.log_change(request, user, [{"changed": {"fields": changes.fields}}])
             self.message_user(request, f"{user} {done}.", messages.SUCCESS)
-            if changes.is_active is False and user.jobs.exists():
+            if left.handed_over:
+                self.message_user(request, f"{to} owns its jobs now ({left.handed_over}).", messages.SUCCESS)
+            elif left.owned:
                 self.message_user(request, _left_behind(user), messages.WARNING)
         except DomainError as refusal:
             self.message_user(request, str(refusal), messages.ERROR)

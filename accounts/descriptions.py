@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from drf_spectacular.utils import OpenApiParameter
+
 from accounts import serializers, services
 from cronsched.api import openapi
 from cronsched.api.examples import example_of
@@ -202,6 +204,7 @@ UPDATE_USER = operation(
         Refusal(400, "Invalid current password", '"current_password" is not your password.'),
         Refusal(400, "Invalid role", "Role must be one of: admin, user, viewer"),
         Refusal(400, "No valid fields to update"),
+        Refusal(400, "Invalid hand_over_to", 'hand_over_to goes with "is_active": false.'),
         LAST_ADMIN,
         Refusal(403, "Forbidden. You can only update your own profile."),
         Refusal(403, "Only admins can change user roles"),
@@ -215,11 +218,18 @@ DELETE_USER = operation(
     "delete_user",
     tag=USERS,
     summary="Delete an account",
-    description="Its preferences and notifications go with it; its jobs stay, and only admins may change them.",
+    description="Its preferences and notifications go with it; its jobs stay, and only admins may change them, unless"
+    " they are handed over.",
     access=openapi.ADMIN,
     path=[USER_ID],
+    query=[OpenApiParameter("hand_over_to", str, description="Id or name of the account that gets its jobs.")],
     answers={200: Answer(serializers.UserDeletedSerializer, {"message": "User deleted successfully"})},
-    refusals=[Refusal(400, "Cannot delete your own account"), LAST_ADMIN, UNKNOWN],
+    refusals=[
+        Refusal(400, "Cannot delete your own account"),
+        Refusal(400, "Invalid hand_over_to", "hand_over_to must be the id or name of an account."),
+        LAST_ADMIN,
+        UNKNOWN,
+    ],
 )
 
 NOT_READABLE = (Refusal(403, "Forbidden: Cannot access other users preferences"), UNKNOWN)

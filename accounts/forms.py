@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.forms import BooleanField, ChoiceField, Form
+from django.forms import BooleanField, ChoiceField, Form, ModelChoiceField
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, BaseDialogForm, UserCreationForm
@@ -84,6 +84,18 @@ class RoleForm(BaseDialogForm):
     """Asked for by the action that changes a role."""
 
     role = ChoiceField(choices=Role.choices, widget=UnfoldAdminSelectWidget)
+
+
+class HandOverForm(BaseDialogForm):
+    """Who gets the jobs of somebody who leaves."""
+
+    hand_over_to = ModelChoiceField(
+        User.objects.filter(is_active=True, role__in=[Role.ADMIN, Role.USER]).order_by("username"),
+        label="Hand its jobs over to",
+        required=False,
+        empty_label="Nobody: they stay as they are",
+        widget=UnfoldAdminSelectWidget,
+    )
 
 
 class NewUserForm(UserCreationForm):

@@ -182,6 +182,9 @@ class AccountChangeSerializer(serializers.Serializer[Any]):
     )
     role = serializers.ChoiceField(Role.choices, required=False, help_text="Admins only.")
     is_active = serializers.BooleanField(required=False, help_text="Admins only.")
+    hand_over_to = serializers.CharField(
+        required=False, help_text="With `is_active: false`: id or name of the account that gets the jobs."
+    )
 
 
 # --- Forms that are answered -----------------------------------------------------------------------------------------
@@ -242,9 +245,15 @@ class UserAnswerSerializer(serializers.Serializer[Any]):
     user = UserSerializer()
 
 
+class LeftJobsSerializer(serializers.Serializer[Any]):
+    owned = serializers.IntegerField()
+    handed_over = serializers.IntegerField()
+
+
 class UserChangedSerializer(UserAnswerSerializer):
     message = serializers.CharField()
     updated_fields = serializers.ListField(child=serializers.CharField(), help_text="What was sent.")
+    jobs = LeftJobsSerializer(required=False, help_text="Where an account that owns jobs was deactivated.")
 
 
 class DeletedUserSerializer(serializers.Serializer[Any]):
@@ -255,6 +264,7 @@ class DeletedUserSerializer(serializers.Serializer[Any]):
 class UserDeletedSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
     deleted_user = DeletedUserSerializer()
+    jobs = LeftJobsSerializer(required=False, help_text="Where the account owned jobs.")
 
 
 PREFERENCE_FLAGS = [

@@ -20,10 +20,12 @@ from django.utils import timezone
 from accounts import hashing, sessions, throttle
 from accounts.authentication import REVOKED, USER_NOT_FOUND, open_session
 from accounts.models import LoginSession, NotificationPreferences, Role, SessionKind, UiPreferences, User
+from accounts.signals import Left, leaving
 from accounts.tokens import RefreshToken, TokenPair, issue_pair
 from audit.services import MASKED, Entry, differences, record
 from cronsched.lib.db import batches
 from cronsched.lib.errors import Conflict, DomainError, NotFound, Unauthorized
+from cronsched.lib.ids import known_id
 
 security = logging.getLogger("cronsched.security")
 
@@ -32,6 +34,7 @@ INACTIVE = "Account is inactive. Contact administrator."
 USERNAME_TAKEN = "Username already exists"
 EMAIL_TAKEN = "Email already exists"
 LAST_ADMIN = "At least one active administrator is needed."
+NOTHING_LEFT = Left(0, 0)
 
 
 # --- Signing in ------------------------------------------------------------------------------------------------------
@@ -223,13 +226,21 @@ class AccountChanges:
 
 
 def update_account(
-    user: User, changes: AccountChanges, *, keep_session: UUID | None, by: User | None, now: datetime
-) -> None:
+    user: User,
+    changes: AccountChanges,
+    *,
+    keep_session: UUID | None,
+    by: User | None,
+    now: datetime,
+    hand_over_to: User | None = None,
+) -> Left:
     """Apply `changes`. A new password ends the account's sessions, in API and admin, but `keep_session`.
 
-    Raises `Conflict` for a taken address, `NotFound` if the account has been deleted meanwhile and `DomainError` where
-    no active administrator would be left.
+    Where they deactivate the account, its jobs are handed over to `hand_over_to`; returned is what it leaves. Raises
+    `Conflict` for a taken address, `NotFound` if the account has been deleted meanwhile and `DomainError` where no
+    active administrator would be left.
     """
+    left = NOTHING_LEFT
     for name in changes.fields:
         if name == "password":
             with hashing.turn():
@@ -242,11 +253,31 @@ def update_account(
             if changes.role not in (None, Role.ADMIN) or changes.is_active is False:
                 keep_an_administrator(but=user)
             before = _locked(user)
+            if changes.is_active is False:
+                left = _leave(user, to=hand_over_to, by=by, now=now)
             user.save(update_fields=[*changes.fields, "updated_at"])
             record_changes(user, before, fields=changes.fields, by=by, now=now)
     except IntegrityError:
         refuse_taken_email(user.email, but=user)
         raise
+    return left
+
+
+def _leave(user: User, *, to: User | None, by: User | None, now: datetime) -> Left:
+    """Let the other apps hand over what belongs to `user`. Raises `DomainError` where `to` may not have it."""
+    if to is not None and to.pk == user.pk:
+        raise DomainError("Invalid hand_over_to", "hand_over_to must be another account.", field="hand_over_to")
+    told = [left for _, left in leaving.send(User, user=user, to=to, by=by, now=now) if isinstance(left, Left)]
+    return Left(sum(left.owned for left in told), sum(left.handed_over for left in told))
+
+
+def new_owner(text: str) -> User:
+    """Return the account that `text` names, by id or username. Raises `DomainError`."""
+    known = known_id(text)
+    found = User.objects.filter(pk=known).first() if known else User.objects.filter(username=text).first()
+    if found is None:
+        raise DomainError("Invalid hand_over_to", "hand_over_to must be the id or name of an account.")
+    return found
 
 
 def confirm_password(user: User, password: str | None, *, address: str, now: datetime) -> None:
@@ -265,17 +296,22 @@ def confirm_password(user: User, password: str | None, *, address: str, now: dat
         raise DomainError("Invalid current password", f'"{field}" is not your password.', field=field) from None
 
 
-def delete_account(user: User, *, by: User, now: datetime) -> None:
-    """Delete `user`. Raises `DomainError` for one's own account and where no active administrator would be left."""
+def delete_account(user: User, *, by: User, now: datetime, hand_over_to: User | None = None) -> Left:
+    """Delete `user` and return what it leaves, handed over to `hand_over_to` or without an owner.
+
+    Raises `DomainError` for one's own account and where no active administrator would be left.
+    """
     if user.id == by.id:
         raise DomainError("Cannot delete your own account")
     with transaction.atomic():
         keep_an_administrator(but=user)
         # Locked first, so that no row that refers to the account can appear while the others are being collected.
         _locked(user)
+        left = _leave(user, to=hand_over_to, by=by, now=now)
         User.objects.filter(id=user.id).delete()
         deleted = {name: (value, None) for name, value in _described(user).items()}
         record(_entry("user.deleted", user, deleted), by=by, now=now)
+    return left
 
 
 def keep_an_administrator(*, but: User) -> None:

@@ -1,7 +1,21 @@
 """What happens to accounts that other apps tell of."""
 
+from typing import NamedTuple
+
 from django.dispatch import Signal
 
 # Sent within the transaction that changes a password or an address, with `user`, the `address` the account had before
 # and `changed`, the words for what is new.
 credentials_changed = Signal()
+
+
+class Left(NamedTuple):
+    """How many things of somebody who leaves an app knows, and how many of them have another owner now."""
+
+    owned: int
+    handed_over: int
+
+
+# Sent within the transaction that deactivates or deletes an account, before it does, with `user`, the account `to` that
+# its things are handed over to (None: they stay as they are), `by` and `now`. Receivers return what they `Left`.
+leaving = Signal()

@@ -16,6 +16,7 @@ from accounts.models import Role, User
 from accounts.permissions import IsAdmin
 from accounts.serializers import RegisterSerializer, UserSerializer, validated
 from accounts.services import AccountChanges
+from accounts.signals import Left
 from accounts.throttle import client_address
 from accounts.validators import INVALID_EMAIL, is_email
 from accounts.views.sign_in import schema_object
@@ -58,21 +59,26 @@ class UserViewSet(APIViewSet):
         changes = read_changes(data, user, by=by)
         if settings.REQUIRE_CURRENT_PASSWORD and user == by and {"email", "password"} & set(changes.fields):
             services.confirm_password(user, _current_password(data), address=client_address(request), now=now)
-        services.update_account(user, changes, keep_session=current_session(request).id, by=by, now=now)
+        to = _leaving_to(data, changes)
+        session = current_session(request).id
+        left = services.update_account(user, changes, keep_session=session, by=by, now=now, hand_over_to=to)
         return Response(
             {
                 "message": "User updated successfully",
                 "updated_fields": changes.fields,
                 "user": UserSerializer(user).data,
+                **_left_jobs(left),
             }
         )
 
     @describe.DELETE_USER
     def destroy(self, request: Request, user_id: str) -> Response:
         user = profile(request, user_id, refusal="")
-        services.delete_account(user, by=caller(request), now=timezone.now())
+        name = request.query_params.get("hand_over_to", "").strip()
+        to = services.new_owner(name) if name else None
+        left = services.delete_account(user, by=caller(request), now=timezone.now(), hand_over_to=to)
         deleted = {"id": str(user.id), "username": user.username}
-        return Response({"message": "User deleted successfully", "deleted_user": deleted})
+        return Response({"message": "User deleted successfully", "deleted_user": deleted, **_left_jobs(left)})
 
 
 def profile(request: Request, user_id: str, *, refusal: str) -> User:
@@ -100,6 +106,22 @@ def read_changes(data: Mapping[str, Any], user: User, *, by: User) -> AccountCha
     if not changes.fields:
         raise DomainError("No valid fields to update")
     return changes
+
+
+def _leaving_to(data: Mapping[str, Any], changes: AccountChanges) -> User | None:
+    """Return who gets the jobs of an account that is being deactivated, None where nobody was named."""
+    name = payload.text(data, "hand_over_to")
+    if name is None:
+        return None
+    if changes.is_active is not False:
+        text = 'hand_over_to goes with "is_active": false.'
+        raise DomainError("Invalid hand_over_to", text, field="hand_over_to")
+    return services.new_owner(name)
+
+
+def _left_jobs(left: Left) -> dict[str, Any]:
+    """Return what an answer says of the jobs of somebody who leaves, nothing where there are none."""
+    return {"jobs": {"owned": left.owned, "handed_over": left.handed_over}} if left.owned else {}
 
 
 def _email(data: Mapping[str, Any], user: User) -> str | None:

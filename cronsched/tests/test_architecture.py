@@ -27,7 +27,7 @@ JOBS_ORDER = (
     {"calendar", "cron", "executors", "models"},
     {"definitions", "github", "history", "notices", "schedule", "targets.limits"},
     {"dispatch", "github.tracking", "scheduler.claim", "targets"},
-    {"bulk_acts", "end_dates", "importing", "services"},
+    {"bulk_acts", "end_dates", "importing", "owners", "services"},
     {"chores", "scheduler"},
     {"admin", "api", "management"},
 )

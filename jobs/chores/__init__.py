@@ -3,7 +3,7 @@ what they are about, and are only named.
 """
 
 from cronsched.lib.chores import CronChore, IntervalChore
-from jobs import services
+from jobs import owners, services
 from jobs.chores import heartbeat, prune_history, sweep
 from jobs.dispatch import replay
 from jobs.end_dates import renewal
@@ -37,5 +37,6 @@ CHORES = [
     CronChore("reminders", "0 8 * * *", lambda now, may_act: renewal.remind(now=now, may_act=may_act)),
     CronChore("daily_digests", "5 8 * * *", lambda now, may_act: digests.send(DAILY, now=now, may_act=may_act)),
     CronChore("weekly_reports", "10 8 * * mon", lambda now, may_act: digests.send(WEEKLY, now=now, may_act=may_act)),
+    CronChore("jobs_without_owner", "20 9 * * mon", lambda now, may_act: owners.tell_teams(now=now)),
     CronChore("recount", "45 9 * * *", lambda now, may_act: prune_history.recount_yesterday(now=now)),
 ]

@@ -20,6 +20,8 @@ from taxonomy.lookup import LabelIndex
 from taxonomy.models import JobCategory, PicTeam
 
 OWN = "me"
+# Jobs that only administrators may change: whose owner is gone, or may not sign in any more.
+NOBODY = {"none": Q(created_by=None), "inactive": Q(created_by__is_active=False)}
 STATES: Mapping[str, Callable[[JobQuerySet, date], JobQuerySet]] = {
     "active": lambda jobs, today: jobs.active().filter(end_date__gte=today),
     "paused": lambda jobs, today: jobs.filter(is_active=False, end_date__gte=today),
@@ -62,9 +64,11 @@ def _by_activity(jobs: JobQuerySet, text: str, by: User | None, today: date) -> 
 
 
 def _by_owner(jobs: JobQuerySet, text: str, by: User | None, today: date) -> JobQuerySet:
+    if living := NOBODY.get(text.lower()):
+        return jobs.filter(living)
     owner: UUID | None = by.pk if text.lower() == OWN and by is not None else known_id(text)
     if owner is None:
-        raise _wrong("owner", "owner must be me or the id of an account.")
+        raise _wrong("owner", "owner must be me, none, inactive or the id of an account.")
     return jobs.filter(created_by_id=owner)
 
 

@@ -6,6 +6,7 @@ loaded (`select_related`), or each message costs two queries.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import partial
@@ -27,6 +28,8 @@ from taxonomy.models import PicTeam
 SLACK_ERROR_LENGTH = 300
 # What a mail shows of a target's answer; the whole of it is behind the link.
 MAIL_OUTPUT_LENGTH = 1000
+# How many jobs one mail lists.
+MAIL_JOBS = 50
 
 
 # --- What people did to a job ----------------------------------------------------------------------------------------
@@ -348,6 +351,30 @@ def end_date_reminder(job: Job, days: int, *, due: int, to: str, renew_url: str,
         hold_until=quiet_until(job.pic_team, now),
         share=job.pic_team_id,
         dedup_key=f"ending/{job.pk}/{job.end_date}/{due}/{_digest(to)}",
+    )
+
+
+def without_owner(team: PicTeam, jobs: Sequence[Job], *, now: datetime) -> Message:
+    """Word, for a team and the administrators, which of its jobs nobody owns any more. Said once a week."""
+    year, week, _ = now.isocalendar()
+    number = f"{len(jobs)} job{'s' if len(jobs) != 1 else ''}"
+    rows = [
+        {"name": job.name, "url": job_url(job), "owner": job.created_by.username if job.created_by else ""}
+        for job in jobs[:MAIL_JOBS]
+    ]
+    context = {"team": team.name, "number": number, "jobs": rows, "more": len(jobs) - len(rows)}
+    return Message(
+        "jobs_without_owner",
+        "Jobs Without Owner",
+        f"{number} of {team.name} without an owner who can sign in: {', '.join(job.name for job in jobs[:3])}"
+        + (" and others." if len(jobs) > 3 else "."),
+        Level.WARNING,
+        audience=NOBODY,
+        and_admins=True,
+        mail=Mail("jobs_without_owner", f"{number} of {team.name} without owner", tuple(team.emails), context),
+        hold_until=quiet_until(team, now),
+        share=team.pk,
+        dedup_key=f"ownerless/{team.pk}/{year}-{week}",
     )
 
 

@@ -17,10 +17,11 @@ from notifications.models import Delivery
 from notifications.security import tell_of_changed_credentials
 from notifications.services import notify
 from notifications.tests.conftest import NOON, use_mail_server
+from taxonomy.tests.factories import make_team
 
 KINDS = [
     *("job_failure", "job_success", "job_recovered", "job_unknown", "job_missed"),
-    *("job_disabled", "job_ending", "digest", "account_changed"),
+    *("job_disabled", "job_ending", "jobs_without_owner", "digest", "account_changed"),
 ]
 # HTML leaves these open.
 VOID = {"meta", "br", "img", "input", "hr"}
@@ -74,6 +75,7 @@ def mails(name=PLAIN, **run):
     dora = make_user(username="dora", email="dora@example.com")
     NotificationPreferences.objects.create(user=dora, email_on_job_disabled=True, daily_digest=True)
     job = make_job(
+        pic_team=make_team(emails=[dora.email]),
         name=name,
         created_by=dora,
         enable_email_notifications=True,
@@ -99,6 +101,7 @@ def mails(name=PLAIN, **run):
         events.unknown(job, lost, now=NOON),
         missed(job, lost.pk),
         events.job_disabled(job, dora),
+        events.without_owner(job.pic_team, [job], now=NOON),
         events.end_date_reminder(job, 7, due=7, to=dora.email, renew_url="https://cron.example/renew/x", now=NOON),
     ]
     notify(told, now=NOON)
