@@ -26,6 +26,11 @@ run: ## install, prepare the database and start web and scheduler (PORT=5001)
 	@PYTHON="$(PYTHON)" scripts/install requirements.txt
 	@PORT="$(PORT)" exec scripts/run
 
+.PHONY: demo
+demo: ## serve a demo with 30 days of history on a database of its own (PORT=5001)
+	@PYTHON="$(PYTHON)" scripts/install requirements.txt
+	@PORT="$(PORT)" exec scripts/demo
+
 # --- Tests -----------------------------------------------------------------------------------------------------------
 
 .PHONY: install-dev

@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 class Act:
     """What is asked for: an action with all that it takes, judged before the first job is touched."""
 
-    by: User
+    by: User | None
     now: datetime
     sent: Mapping[str, Any]
     batch_id: UUID | None
@@ -50,7 +50,7 @@ class Act:
         return ACTIONS[self.sent["action"]](self, job_id)
 
 
-def read(sent: Mapping[str, Any], *, by: User, now: datetime) -> Act:
+def read(sent: Mapping[str, Any], *, by: User | None, now: datetime) -> Act:
     """Return the act that a body asks for. Raises `DomainError` for what cannot be meant, whatever the jobs."""
     action = sent.get("action")
     if not isinstance(action, str) or action not in ACTIONS:

@@ -50,9 +50,12 @@ DELETE_PORTION = 2000
 # --- Who and what ----------------------------------------------------------------------------------------------------
 
 
-def check_may(by: User, job: Job, act: str) -> None:
-    """Refuse whoever may not `act` on the job: "update", "delete", "execute" or "check". Raises `Forbidden`."""
-    if not job.may_be_changed_by(by):
+def check_may(by: User | None, job: Job, act: str) -> None:
+    """Refuse whoever may not `act` on the job: "update", "delete", "execute" or "check". Raises `Forbidden`.
+
+    `by` None is the operator, who runs a command and may what an administrator may.
+    """
+    if by is not None and not job.may_be_changed_by(by):
         raise error_texts.not_yours(act)
 
 
@@ -113,10 +116,11 @@ def _change(
     now: datetime,
     reason: str = "",
     terms: Terms | None = None,
+    ran_out: bool = False,
 ) -> None:
     """Apply `sent` to a job that the caller holds, with its schedule, its notice and its entry in the audit trail.
 
-    `terms` are those of a pause that `sent` begins.
+    `terms` are those of a pause that `sent` begins, `ran_out` says that one ends by itself.
     """
     before, was_active = revisions.definition_of(job), job.is_active
     _assign(job, validation.for_update(job, sent, now=now))
@@ -131,7 +135,7 @@ def _change(
         pauses.begin([job], terms or Terms(), by=by, now=now)
     elif verb == "resumed":
         pauses.end(job, by=by, now=now)
-    notify([_word_update(job, by, was_active=was_active)], now=now)
+    notify([_word_update(job, by, was_active=was_active, ran_out=ran_out)], now=now)
 
 
 def _record(job: Job, verb: str, before: Definition, *, by: User | None, now: datetime, reason: str = "") -> None:
@@ -158,7 +162,7 @@ class Acted(NamedTuple):
 def pause_job(
     job_id: UUID,
     *,
-    by: User,
+    by: User | None,
     now: datetime,
     terms: Terms | None = None,
 ) -> Acted:
@@ -176,20 +180,27 @@ def pause_job(
 
 
 @retried
-def resume_job(job_id: UUID, *, by: User | None, now: datetime, reason: str = "", missed: str | None = None) -> Acted:
-    """Resume a job and make up for `missed` runs, by default as the pause says. `by` None: its pause has run out.
+def resume_job(
+    job_id: UUID,
+    *,
+    by: User | None,
+    now: datetime,
+    reason: str = "",
+    missed: str | None = None,
+    if_run_out: bool = False,
+) -> Acted:
+    """Resume a job and make up for `missed` runs, by default as the pause says. `if_run_out`: only then, by itself.
 
     Raises `DomainError`.
     """
     with transaction.atomic():
         job = _locked(job_id)
-        if by is not None:
-            check_may(by, job, "update")
+        check_may(by, job, "update")
         pause = pauses.current(job)
         has_run_out = pause is not None and pause.until is not None and pause.until <= now
-        if job.is_active or (by is None and not has_run_out):
+        if job.is_active or (if_run_out and not has_run_out):
             return Acted(job, changed=False)
-        _change(job, {"is_active": True}, by=by, now=now, reason=reason)
+        _change(job, {"is_active": True}, by=by, now=now, reason=reason, ran_out=if_run_out)
         pauses.make_up(job, pause, missed or (pause.on_resume if pause else OnResume.SKIP), now=now)
     return Acted(job, changed=True)
 
@@ -205,7 +216,7 @@ def resume_what_has_run_out(*, now: datetime, may_act: Callable[[], bool] = lamb
         if not may_act():
             break
         try:
-            resumed += resume_job(job_id, by=None, now=now, reason=PAUSE_RAN_OUT).changed
+            resumed += resume_job(job_id, by=None, now=now, reason=PAUSE_RAN_OUT, if_run_out=True).changed
         except NotFound:
             continue
         except DomainError as refusal:
@@ -231,7 +242,7 @@ def restore_job(job_id: UUID, number: int, *, by: User, now: datetime, reason: s
 
 
 @retried
-def move_job(job_id: UUID, place: Mapping[str, Any], *, by: User, now: datetime, reason: str = "") -> Acted:
+def move_job(job_id: UUID, place: Mapping[str, Any], *, by: User | None, now: datetime, reason: str = "") -> Acted:
     """Give a job another category or team. What is there already is left alone. Raises `DomainError`."""
     with transaction.atomic():
         job = _locked(job_id)
@@ -244,7 +255,7 @@ def move_job(job_id: UUID, place: Mapping[str, Any], *, by: User, now: datetime,
 
 
 @retried
-def hand_over(job_id: UUID, to: User, *, by: User, now: datetime, reason: str = "") -> Acted:
+def hand_over(job_id: UUID, to: User, *, by: User | None, now: datetime, reason: str = "") -> Acted:
     """Give a job another owner, who may then change it. Raises `DomainError`."""
     if not (to.is_active and to.can_write):
         raise DomainError(
@@ -284,7 +295,7 @@ def auto_pause(job_id: UUID, *, now: datetime, with_team: bool = False) -> int |
 
 
 @retried
-def delete_job(job_id: UUID, *, by: User, now: datetime) -> Job:
+def delete_job(job_id: UUID, *, by: User | None, now: datetime) -> Job:
     """Delete a job with its history and return it as it was. Notices about it stay, without their reference."""
     _delete_history(job_id, by=by, now=now)
     with transaction.atomic():
@@ -299,7 +310,7 @@ def delete_job(job_id: UUID, *, by: User, now: datetime) -> Job:
     return job
 
 
-def _delete_history(job_id: UUID, *, by: User, now: datetime) -> None:
+def _delete_history(job_id: UUID, *, by: User | None, now: datetime) -> None:
     """Delete a history that is too long for one transaction, all but its last portion."""
     executions = JobExecution.objects.filter(job_id=job_id).order_by("pk")
     is_long = executions[DELETE_PORTION : DELETE_PORTION + 1].exists
@@ -333,10 +344,10 @@ def _save(job: Job, texts: ErrorTexts) -> None:
         raise
 
 
-def _word_update(job: Job, by: User | None, *, was_active: bool) -> Message:
+def _word_update(job: Job, by: User | None, *, was_active: bool, ran_out: bool) -> Message:
     if job.is_active == was_active:
         return events.job_updated(job, by)
-    if by is None:
+    if ran_out:
         return events.pause_ran_out(job)
     return events.job_enabled(job, by) if job.is_active else events.job_disabled(job, by)
 
@@ -411,7 +422,7 @@ def refuse_expired(job: Job, *, now: datetime) -> None:
         raise DomainError(JOB_EXPIRED, "This job has passed its end_date and was auto-paused.")
 
 
-def run_now(job: Job, sent: Mapping[str, Any], *, by: User, now: datetime) -> JobExecution:
+def run_now(job: Job, sent: Mapping[str, Any], *, by: User | None, now: datetime) -> JobExecution:
     """Run a job once, whether it is active or not, with the overrides in `sent` (contract, section 9).
 
     Waits for the end of the run, but no longer than the server's bounded wait. Raises `DomainError`.
@@ -428,7 +439,7 @@ def run_now(job: Job, sent: Mapping[str, Any], *, by: User, now: datetime) -> Jo
         raise job_not_found(str(job.pk)) from None
 
 
-def queue_run(job_id: UUID, sent: Mapping[str, Any] | None = None, *, by: User, now: datetime) -> JobExecution:
+def queue_run(job_id: UUID, sent: Mapping[str, Any] | None = None, *, by: User | None, now: datetime) -> JobExecution:
     """Queue one run of a job, with the overrides in `sent`, for the leader. Raises `DomainError`."""
     job = Job.objects.filter(pk=job_id).first()
     if job is None:

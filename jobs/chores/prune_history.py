@@ -7,7 +7,7 @@ from django.conf import settings
 
 from cronsched.lib.chores import MayAct
 from jobs.history import daily_counts, retention, snapshots
-from jobs.models import DailyCount, JobExecution, Status
+from jobs.models import DailyCount, ExecutionQuerySet, JobExecution, Status
 
 logger = logging.getLogger(__name__)
 
@@ -18,9 +18,18 @@ def prune_history(*, now: datetime, may_act: MayAct) -> int:
     """Delete settled executions that are older than the retention; return how many."""
     if not settings.EXECUTION_RETENTION_DAYS:
         return 0
+    return purge(settings.EXECUTION_RETENTION_DAYS, now=now, may_act=may_act)
+
+
+def older_than(days: int, *, now: datetime) -> ExecutionQuerySet:
+    """Return the settled executions that started more than `days` ago."""
     settled = JobExecution.objects.exclude(status__in=(Status.QUEUED, Status.RUNNING))
-    until = now - timedelta(days=settings.EXECUTION_RETENTION_DAYS)
-    old = settled.filter(started_at__lt=until)
+    return settled.filter(started_at__lt=now - timedelta(days=days))
+
+
+def purge(days: int, *, now: datetime, may_act: MayAct = lambda: True) -> int:
+    """Delete the settled executions that started more than `days` ago, in portions; return how many."""
+    old, until = older_than(days, now=now), now - timedelta(days=days)
     total = 0
     while may_act():
         ids = list(old.order_by("started_at", "id").values_list("pk", flat=True)[:BATCH])

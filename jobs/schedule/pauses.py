@@ -41,7 +41,7 @@ def begin(jobs: Iterable[Job], terms: Terms, *, by: User | None, now: datetime) 
             job=job,
             began_at=now,
             by=by,
-            by_name=by.username if by else SYSTEM,
+            by_name=name_of(by),
             reason=terms.reason or origin.current().reason,
             until=terms.until,
             on_resume=terms.on_resume,
@@ -54,8 +54,13 @@ def begin(jobs: Iterable[Job], terms: Terms, *, by: User | None, now: datetime) 
 def end(job: Job, *, by: User | None, now: datetime) -> JobPause | None:
     """Write down that the job's pause is over and return it; None where nobody knows of one."""
     pause = current(job)
-    JobPause.objects.filter(job=job, ended_at=None).update(ended_at=now, ended_by_name=by.username if by else SYSTEM)
+    JobPause.objects.filter(job=job, ended_at=None).update(ended_at=now, ended_by_name=name_of(by))
     return pause
+
+
+def name_of(by: User | None) -> str:
+    """Return how somebody is named who pauses or resumes; without an account it is a command or the scheduler."""
+    return by.username if by else origin.current().command or SYSTEM
 
 
 def current(job: Job) -> JobPause | None:

@@ -15,6 +15,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from accounts.models import User
+from audit.origin import Origin, acting_from
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from jobs.definitions.validation import local_date
@@ -84,7 +85,8 @@ class Command(BaseCommand):
         # On standard error, so that a redirected report holds nothing else; on a terminal only.
         console = Console(stderr=True)
         columns = TextColumn("Checking rows"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        acting = acting_from(Origin(command="bulk_upload"))
+        with acting, Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("rows", total=len(table.rows))
             return import_jobs(
                 table,

@@ -1,0 +1,28 @@
+"""`manage.py pause_jobs`: pause jobs with a reason, from the console (beyond.md, section 3)."""
+
+from argparse import ArgumentParser
+from datetime import datetime
+from typing import Any
+
+from jobs.management.acting import EXIT_CODES, ActingCommand, add_jobs, carry_out, chosen
+from jobs.models import OnResume
+
+
+class Command(ActingCommand):
+    help = "Pause jobs, and print how exactly these are resumed." + EXIT_CODES
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_jobs(parser)
+        parser.add_argument("--reason", default="", help="Why; shown with the job, and kept in the audit trail.")
+        parser.add_argument("--until", metavar="INSTANT", help="Resume by themselves then. ISO 8601.")
+        parser.add_argument(
+            "--on-resume",
+            choices=OnResume.values,
+            default="",
+            help="What becomes of the runs kept back. Default: skip.",
+        )
+
+    def act(self, now: datetime, options: dict[str, Any]) -> None:
+        sent = {"action": "pause", **chosen(options)}
+        sent |= {name: options[name] for name in ("reason", "until", "on_resume")}
+        carry_out(self, sent, now=now, as_json=options["json"])
