@@ -602,6 +602,9 @@ class SchedulerLease(models.Model):
     # A reconcile answers all requests counted before it began.
     resync_requested = models.BigIntegerField(default=0)
     resync_answered = models.BigIntegerField(default=0)
+    # The leader has no place left and rows wait: standbys send them, too. The database has the default as well, because
+    # an older release that makes the row does not know the column.
+    help_wanted = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         db_table = "scheduler_lease"
@@ -609,3 +612,33 @@ class SchedulerLease(models.Model):
 
     def __str__(self) -> str:
         return self.holder or "nobody"
+
+
+class SenderKind(models.TextChoices):
+    """What a sending process is: it leads, stands by, or works for a broker."""
+
+    LOCAL = "local", "Leader"
+    STANDBY = "standby", "Standby"
+    CELERY = "celery", "Celery worker"
+
+
+# Whose heartbeat is older is taken for dead.
+SENDER_DEAD_AFTER = timedelta(seconds=15)
+
+
+class Sender(models.Model):
+    """A process that sends, with its heartbeat (`jobs.scheduler.senders`). Its token is in the rows that it took."""
+
+    token = models.UUIDField(primary_key=True, editable=False)
+    host = models.CharField(max_length=255)
+    kind = models.CharField(max_length=10, choices=SenderKind)
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    in_flight = models.PositiveIntegerField(default=0)
+    limit = models.PositiveIntegerField()
+
+    class Meta:
+        db_table = "senders"
+
+    def __str__(self) -> str:
+        return f"{self.kind} on {self.host}"

@@ -165,6 +165,7 @@ TABLE = [
     # Nothing is set up: there is no address to post to.
     Row("POST", "settings/slack/test", admins(400)),
     Row("GET", "scheduler/status", admins(200)),
+    Row("GET", "scheduler/senders", admins(200)),
     # Nobody schedules in a test, and that is only told to those who may know.
     Row("POST", "scheduler/resync", admins(409)),
     Row("GET", "health", everybody(200)),
@@ -313,7 +314,7 @@ SCOPES: dict[str, set[tuple[str, str]]] = {
         *(("GET", path) for path in ("jobs/{job_id}/renewals", "jobs/{job_id}/revisions", "audit", "audit.csv")),
         *(("GET", path) for path in ("jobs/{job_id}/why", "forecast")),
         *(("GET", path) for path in ("notifications", "notifications/unread-count", "job-categories", "pic-teams")),
-        ("GET", "scheduler/status"),
+        *(("GET", path) for path in ("scheduler/status", "scheduler/senders")),
     },
     "write": {
         *(

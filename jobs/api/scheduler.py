@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import Case, When
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,6 +13,7 @@ from cronsched.api.errors import utc_text
 from cronsched.api.openapi import Answer, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.clock import database_now
+from jobs.models import Sender, SenderKind
 from jobs.scheduler.leadership import NO_SCHEDULER, read_status, resync
 
 TAG = "Scheduler"
@@ -37,8 +39,24 @@ class ResyncSerializer(serializers.Serializer[Any]):
     invalid_cron = serializers.IntegerField(help_text="Active jobs that cannot be scheduled.")
 
 
+class SenderSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    host = serializers.CharField()
+    kind = serializers.ChoiceField(
+        SenderKind.choices, help_text="`local` leads, `standby` helps where the leader has no place left."
+    )
+    started_at = serializers.DateTimeField()
+    seen_at = serializers.DateTimeField(help_text="Its last heartbeat; one comes every 5 s.")
+    in_flight = serializers.IntegerField(help_text="Requests that were out, or about to leave, at that time.")
+    limit = serializers.IntegerField(help_text="How many it may have out: its own MAX_IN_FLIGHT.")
+
+
+class SendersSerializer(serializers.Serializer[Any]):
+    senders = SenderSerializer(many=True)
+
+
 class SchedulerViewSet(APIViewSet):
-    token_scopes = {"status": "read", "resync": "write"}
+    token_scopes = {"status": "read", "senders": "read", "resync": "write"}
 
     permission_classes = [IsAdmin]
 
@@ -61,6 +79,20 @@ class SchedulerViewSet(APIViewSet):
         )
 
     @operation(
+        "get_senders",
+        tag=TAG,
+        summary="List the processes that send",
+        description="The leader first. One without a heartbeat for 15 s is dead and is taken off within seconds.",
+        access=openapi.ADMIN,
+        answers={200: Answer(SendersSerializer)},
+    )
+    def senders(self, request: Request) -> Response:
+        found = Sender.objects.order_by(
+            Case(When(kind=SenderKind.LOCAL, then=0), default=1), "host", "started_at", "token"
+        )
+        return Response({"senders": [_shown(sender) for sender in found]})
+
+    @operation(
         "resync_scheduler",
         tag=TAG,
         summary="Make the schedule match the jobs now",
@@ -72,3 +104,15 @@ class SchedulerViewSet(APIViewSet):
     def resync(self, request: Request) -> Response:
         found = resync()
         return Response({"message": "Scheduler resync completed", **found.last_reconcile})
+
+
+def _shown(sender: Sender) -> dict[str, Any]:
+    return {
+        "id": str(sender.token),
+        "host": sender.host,
+        "kind": sender.kind,
+        "started_at": utc_text(sender.started_at),
+        "seen_at": utc_text(sender.seen_at),
+        "in_flight": sender.in_flight,
+        "limit": sender.limit,
+    }

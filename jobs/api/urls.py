@@ -44,6 +44,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("executions/statistics", ExecutionViewSet.as_view({"get": "statistics"})),
     path("executions/<str:execution_id>", ExecutionViewSet.as_view({"get": "retrieve"})),
     path("scheduler/status", SchedulerViewSet.as_view({"get": "status"})),
+    path("scheduler/senders", SchedulerViewSet.as_view({"get": "senders"})),
     path("scheduler/resync", SchedulerViewSet.as_view({"post": "resync"})),
 ]
 

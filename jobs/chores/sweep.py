@@ -13,7 +13,7 @@ from cronsched.lib.chores import MayAct
 from cronsched.lib.db import batches
 from cronsched.lib.db.outages import piecewise
 from jobs.dispatch.unknown import call_unknown, write_unknown
-from jobs.models import JobExecution, Status
+from jobs.models import SENDER_DEAD_AFTER, JobExecution, Sender, Status
 
 logger = logging.getLogger(__name__)
 
@@ -30,24 +30,46 @@ def sweep(*, now: datetime, may_act: MayAct) -> int:
 
     Their sender may still correct it, and of a dispatch GitHub may tell more: its run is looked for.
     """
-    total = 0
-    while may_act():
-        swept = _sweep_batch(now)
-        total += swept
-        if swept < BATCH:
-            break
+    total = _sweep_all(_overdue(now), now=now, may_act=may_act)
     if total:
         logger.warning("%d runs have an unknown outcome: their sender died or lost the database", total)
     return total
 
 
-def _sweep_batch(now: datetime) -> int:
+def sweep_dead_senders(*, now: datetime, may_act: MayAct) -> int:
+    """Call unknown what senders without a heartbeat have left running, and forget them; return how many runs.
+
+    One that comes back shows itself again, and records what it knows all the same.
+    """
+    total = 0
+    for dead in Sender.objects.filter(seen_at__lt=now - SENDER_DEAD_AFTER):
+        running = JobExecution.objects.filter(status=Status.RUNNING, sender=dead.token)
+        swept = _sweep_all(running, now=now, may_act=may_act)
+        if not may_act():
+            break
+        Sender.objects.filter(pk=dead.pk, seen_at=dead.seen_at).delete()
+        logger.warning("Sender %s (%s on %s) is gone: %d of its runs are unknown", dead.pk, dead.kind, dead.host, swept)
+        total += swept
+    return total
+
+
+def _sweep_all(running: QuerySet[JobExecution], *, now: datetime, may_act: MayAct) -> int:
+    total = 0
+    while may_act():
+        swept = _sweep_batch(running, now)
+        total += swept
+        if swept < BATCH:
+            break
+    return total
+
+
+def _sweep_batch(running: QuerySet[JobExecution], now: datetime) -> int:
     def refused(execution_id: UUID, error: Exception) -> int:
         logger.error("The notice that execution %s is unknown cannot be stored", execution_id, exc_info=error)
-        return sum(piecewise([execution_id], partial(_sweep_silently, now=now), _left_running))
+        return sum(piecewise([execution_id], partial(_sweep_silently, running, now=now), _left_running))
 
-    ids = list(_overdue(now).order_by("id").values_list("pk", flat=True)[:BATCH])
-    return sum(piecewise(ids, partial(_sweep, now=now), refused))
+    ids = list(running.order_by("id").values_list("pk", flat=True)[:BATCH])
+    return sum(piecewise(ids, partial(_sweep, running, now=now), refused))
 
 
 def _overdue(now: datetime) -> QuerySet[JobExecution]:
@@ -55,14 +77,14 @@ def _overdue(now: datetime) -> QuerySet[JobExecution]:
     return JobExecution.objects.filter(is_late, status=Status.RUNNING)
 
 
-def _sweep(ids: Sequence[UUID], *, now: datetime) -> int:
-    return call_unknown(_overdue(now).filter(pk__in=ids), reason=SENDER_GONE, now=now)
+def _sweep(running: QuerySet[JobExecution], ids: Sequence[UUID], *, now: datetime) -> int:
+    return call_unknown(running.filter(pk__in=ids), reason=SENDER_GONE, now=now)
 
 
-def _sweep_silently(ids: Sequence[UUID], *, now: datetime) -> int:
+def _sweep_silently(running: QuerySet[JobExecution], ids: Sequence[UUID], *, now: datetime) -> int:
     """Call runs unknown without a word about them, where their job cannot be read: the row says it all the same."""
     with transaction.atomic():
-        held = list(batches.locked(_overdue(now).filter(pk__in=ids)).values_list("pk", flat=True))
+        held = list(batches.locked(running.filter(pk__in=ids)).values_list("pk", flat=True))
         write_unknown(held, reason=SENDER_GONE, now=now)
     return len(held)
 

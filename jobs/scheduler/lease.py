@@ -36,6 +36,7 @@ class Sighting(NamedTuple):
     fence: int
     seq: int
     since: float
+    help_wanted: bool = False
 
 
 class Term(NamedTuple):
@@ -54,10 +55,10 @@ def look(before: Sighting | None, *, uptime: Callable[[], float]) -> Sighting:
 
     The clock is read after the row: a slow answer must not make the row look as if it had stood still for longer.
     """
-    holder, fence, seq = _read()
+    holder, fence, seq, help_wanted = _read()
     if before is not None and (before.fence, before.seq) == (fence, seq):
-        return before
-    return Sighting(holder, fence, seq, uptime())
+        return before._replace(help_wanted=help_wanted)
+    return Sighting(holder, fence, seq, uptime(), help_wanted)
 
 
 def take_over(seen: Sighting, *, holder: str, uptime: float, now: datetime) -> Term | None:
@@ -105,8 +106,8 @@ def _held(term: Term) -> QuerySet[SchedulerLease]:
     return SchedulerLease.objects.filter(pk=1, holder=term.holder, fence=term.fence)
 
 
-def _read() -> tuple[str, int, int]:
-    rows = SchedulerLease.objects.filter(pk=1).values_list("holder", "fence", "seq")
+def _read() -> tuple[str, int, int, bool]:
+    rows = SchedulerLease.objects.filter(pk=1).values_list("holder", "fence", "seq", "help_wanted")
     if (row := rows.first()) is None:
         # Two processes may find the table empty at the same time; one row comes of it.
         SchedulerLease.objects.get_or_create(pk=1)

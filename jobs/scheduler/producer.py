@@ -48,6 +48,8 @@ class Producer:
         self._clock = backend.clock.now
         self._portion = min(RESERVE, max(1, self._limiter.limit // 10))
         self._running = Lock()
+        # What the leader does when it has more to send than places, and when that is over.
+        self.ask_for_help: Callable[[bool], None] = lambda wanted: None
         # When a pass last came to its end.
         self.last_pass_at: datetime | None = None
 
@@ -68,6 +70,17 @@ class Producer:
                 return
             Event().wait(max(0.0, (until - self._clock()).total_seconds()))
 
+    def help(self, may_act: Callable[[], bool]) -> None:
+        """Start what waits until nothing is left that could be sent now, or until `may_act` says no; claim nothing."""
+        with self._running:
+            while may_act():
+                given_back = self._limiter.given_back
+                left = self._backend.start_waiting()
+                if left.pool_full:
+                    self._wait_for_room()
+                elif not left.host_limited or not self._wait_for_a_share(given_back):
+                    return
+
     def _run_until_idle(self, may_act: Callable[[], bool]) -> datetime | None:
         """Claim and start until nothing is left now; return when there is more, if that is within the same second."""
         batch, taken = FIRST_BATCH, 0
@@ -76,6 +89,7 @@ class Producer:
             given_back = self._limiter.given_back
             if left.pool_full or left.host_limited or uptime() >= look_at:
                 left, look_at = self._backend.start_waiting(), uptime() + LOOK_SECONDS
+                self.ask_for_help(left.pool_full or left.host_limited)
             limit = self._limit(batch)
             claimed = self._claim(limit)
             taken += claimed.jobs

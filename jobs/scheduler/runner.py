@@ -9,10 +9,9 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from threading import Event
+from threading import Event, Thread
 from uuid import uuid4
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -26,18 +25,20 @@ from cronsched.lib.chores import CronChore, IntervalChore, catalogue
 from cronsched.lib.clock import DatabaseClock, uptime
 from cronsched.lib.db.outages import UNREACHABLE, first_line
 from jobs.chores.reconcile import Reconciler
-from jobs.chores.sweep import sweep
+from jobs.chores.sweep import sweep, sweep_dead_senders
 from jobs.dispatch.replay import replay_dead_senders
-from jobs.models import HOUR, Job, SchedulerLease
+from jobs.models import HOUR, Job, SchedulerLease, SenderKind
 from jobs.schedule.scheduled_job import DEADLINE_MARGIN
 from jobs.scheduler import lease
 from jobs.scheduler.backends.local import LocalBackend
 from jobs.scheduler.claim import warm_up
 from jobs.scheduler.clock_steps import STEP, Sample, bring_back
 from jobs.scheduler.entries import Entry, at_times_of, every, every_second, is_due
+from jobs.scheduler.guarded import Guarded
 from jobs.scheduler.leadership import ask_for_reconcile
 from jobs.scheduler.lease import Sighting, Term
 from jobs.scheduler.producer import Producer
+from jobs.scheduler.senders import BEAT_SECONDS, Heartbeat
 from jobs.scheduler.write_lock import write_lock
 from jobs.targets import limits
 from notifications import delivery
@@ -47,6 +48,8 @@ logger = logging.getLogger(__name__)
 # How often the main thread looks whether its term is still trusted and the host's clock where it was.
 WATCH_SECONDS = 0.5
 CLOCK_JUMP_SECONDS = 2.0
+# How long a standby that found nothing to help with waits before it looks again.
+HELP_PAUSE_SECONDS = 0.25
 # What must be punctual has a thread of its own, and so has what walks over whole tables: each thread has a connection,
 # and each connection a cache. Chores with a cron expression come one at a time, because each adds to the one list of
 # what was done. What waits for GitHub and for hosts must not keep notices from being delivered.
@@ -75,6 +78,9 @@ class Runner:
         self._clock = DatabaseClock()
         self._backend = LocalBackend(write_lock(), limiter=limits.limiter(), clock=self._clock)
         self._producer = Producer(self._backend)
+        self._heartbeat = Heartbeat(self._backend)
+        # Set while the leader wants help and this process stands by.
+        self._help = Event()
 
     def run(self, stop: Event) -> None:
         """Lead or stand by until `stop` is set, then hand over and let what is in flight finish.
@@ -86,12 +92,17 @@ class Runner:
             stop.wait()
             return
         self._backend.start()
+        self._heartbeat.start()
+        Thread(target=self._help_when_asked, args=(stop,), name="help", daemon=True).start()
         logger.info("Scheduler %s stands by", self._holder)
         while not stop.is_set():
             term = self._await_term(stop)
             if term is not None:
-                Leader(term, self._backend, self._producer).lead(stop)
+                self._heartbeat.show_as(SenderKind.LOCAL)
+                Leader(term, self._backend, self._producer, self._heartbeat).lead(stop)
+                self._heartbeat.show_as(SenderKind.STANDBY)
         self._drain(self._drain_timeout)
+        self._heartbeat.end()
         connection.close()
 
     def once(self) -> None:
@@ -124,6 +135,10 @@ class Runner:
             seen = lease.look(seen, uptime=uptime)
             asked_at = uptime()
             term = lease.take_over(seen, holder=self._holder, uptime=asked_at, now=self._clock.sample())
+            if term is None and seen.holder and seen.help_wanted:
+                self._help.set()
+            else:
+                self._help.clear()
 
         guarded = Guarded("stand by", look)
         replay = Guarded("replay", lambda: _replay(self._clock))
@@ -136,6 +151,14 @@ class Runner:
             if stop.wait(lease.LOOK_SECONDS):
                 return None
 
+    def _help_when_asked(self, stop: Event) -> None:
+        """Send what waits while this process stands by and the leader wants help; in a thread of its own."""
+        help_once = Guarded("help", lambda: self._producer.help(lambda: self._help.is_set() and not stop.is_set()))
+        while not stop.is_set():
+            if self._help.wait(lease.LOOK_SECONDS):
+                help_once()
+                stop.wait(HELP_PAUSE_SECONDS)
+
     def _drain(self, timeout: float) -> None:
         logger.info("Scheduler %s drains", self._holder)
         ends_at = uptime() + timeout
@@ -146,9 +169,12 @@ class Runner:
 class Leader:
     """One term. Everything it does it does in APScheduler's threads; the main thread only watches."""
 
-    def __init__(self, term: Term, backend: LocalBackend, producer: Producer) -> None:
+    def __init__(self, term: Term, backend: LocalBackend, producer: Producer, heartbeat: Heartbeat) -> None:
         self._term: Term | None = term
         self._producer = producer
+        self._heartbeat = heartbeat
+        # What the lease row says; the leader before may have died while it wanted help.
+        self._help_wanted: bool | None = None
         self._clock = backend.clock
         self._write_lock = backend.lock
         self._ended = Event()
@@ -162,6 +188,7 @@ class Leader:
 
     def lead(self, stop: Event) -> None:
         """Do the chores until `stop` is set or the term is lost. Hands the lease over at once where it still can."""
+        self._producer.ask_for_help = self._ask_for_help
         self._add_entries()
         self._scheduler.start()
         try:
@@ -217,6 +244,7 @@ class Leader:
         return [
             Entry("claim", every_second, self._claim, executor="claim", at_once=True),
             Entry("renew", every(lease.RENEW_SECONDS), self._renew, executor="lease"),
+            Entry("dead senders", every(BEAT_SECONDS), self._settle_dead_senders),
             Entry("resync", every_second, self._answer_resync, executor="reconcile"),
             Entry(
                 "reconcile", every(settings.SCHEDULER_POLL_SECONDS), self._reconcile, executor="reconcile", at_once=True
@@ -232,6 +260,18 @@ class Leader:
 
     def _claim(self) -> None:
         self._producer.run_pass(self.may_act)
+
+    def _ask_for_help(self, wanted: bool) -> None:
+        """Let standbys know whether rows wait that find no place here."""
+        term = self._term
+        if term is not None and wanted is not self._help_wanted:
+            with self._write_lock:
+                lease.publish(term, help_wanted=wanted)
+            self._help_wanted = wanted
+
+    def _settle_dead_senders(self) -> None:
+        if self._heartbeat.may_judge and self.may_act():
+            sweep_dead_senders(now=self._clock.now(), may_act=self.may_act)
 
     def _renew(self) -> None:
         term = self._term
@@ -297,31 +337,6 @@ class Leader:
             logger.info("%s: %s", chore.id, chore.run(now, self.may_act))
         # Read again: what another leader has written during a long chore must not be put back.
         lease.publish(term, chores_done={**_chores_done(), chore.id: now.isoformat()})
-
-
-class Guarded:
-    """Does something with the database again and again. While it is away, that is told once and not each second."""
-
-    def __init__(self, name: str, act: Callable[[], None]) -> None:
-        self._name = name
-        self._act = act
-        self._is_away = False
-
-    def __call__(self) -> None:
-        try:
-            self._act()
-        except UNREACHABLE as error:
-            if not self._is_away:
-                logger.warning("%s: the database cannot be used: %s", self._name, first_line(error))
-            self._is_away = True
-            connection.close()
-        else:
-            if self._is_away:
-                logger.info("%s: the database is back", self._name)
-            self._is_away = False
-        finally:
-            # Back to the pool, where there is one: threads end with the term, and would take it with them.
-            connection.close_if_unusable_or_obsolete()
 
 
 def _chores_done() -> dict[str, str]:

@@ -50,6 +50,12 @@ class HostLimiter:
         self._of_owner: Counter[str] = Counter()
         self._of_origin: Counter[str] = Counter()
 
+    def set_origin_limit(self, places: int) -> None:
+        """From now on, let one origin have so many places; with 0, none at all."""
+        with self._changed:
+            self._per_origin = places
+            self._changed.notify_all()
+
     @property
     def free(self) -> int:
         """How many places nobody has."""

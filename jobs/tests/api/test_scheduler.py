@@ -4,13 +4,14 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
 
 from accounts.models import Role
 from accounts.tests.factories import api_client, make_user
-from jobs.models import SchedulerLease
+from jobs.models import SchedulerLease, Sender
 from jobs.scheduler.leadership import read_status
 from jobs.scheduler.runner import Runner
 from jobs.tests.factories import make_job
@@ -110,3 +111,23 @@ def test_only_admins_may_look_or_ask(role):
     for answer in (client.get(STATUS), client.post(RESYNC)):
         assert answer.status_code == 403
         assert answer.json()["message"] == "Admin access required"
+
+
+def test_senders_are_listed_with_the_leader_first(admin):
+    started, seen = RECONCILED_AT, RECONCILED_AT + timedelta(seconds=5)
+    for number, (host, kind) in enumerate([("a", "standby"), ("b", "local"), ("b", "celery")]):
+        Sender.objects.create(
+            token=UUID(int=number), host=host, kind=kind, started_at=started, seen_at=seen, in_flight=number, limit=100
+        )
+    answer = admin.get("/api/v2/scheduler/senders")
+    assert answer.status_code == 200
+    assert [sender["kind"] for sender in answer.json()["senders"]] == ["local", "standby", "celery"]
+    assert answer.json()["senders"][0] == {
+        "id": "00000000-0000-0000-0000-000000000001",
+        "host": "b",
+        "kind": "local",
+        "started_at": "2026-01-15T10:30:00.123Z",
+        "seen_at": "2026-01-15T10:30:05.123Z",
+        "in_flight": 1,
+        "limit": 100,
+    }

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs.dispatch.replay import OUT
-from jobs.models import Job, JobExecution, SchedulerLease, Status
+from jobs.models import Job, JobExecution, SchedulerLease, Sender, Status
 from jobs.scheduler.leadership import TTL, resync
 from jobs.tests.scheduler.helpers import only_row, statuses
 from jobs.tests.scheduler.processes import make_job_due_now, run_once, scheduler
@@ -228,3 +228,30 @@ def test_a_killed_leader_leaves_a_herd_of_a_thousand_with_few_runs_in_doubt_and_
     arrived = set(behaviour.paths)
     sent = JobExecution.objects.filter(status=Status.SUCCESS).values_list("target", flat=True)
     assert {f"/{target.rpartition('/')[2]}" for target in sent} <= arrived
+
+
+def test_a_standby_sends_what_finds_no_place_at_the_leader(sink, behaviour):
+    behaviour.hold.set()
+    for number in range(20):
+        make_job_due_now(sink.url(f"/{number}"))
+    # One may have four in flight, and of these no owner all; more than four arrive from two processes only.
+    with scheduler(MAX_IN_FLIGHT="4") as leader:
+        leader.wait_for("leads")
+        assert behaviour.wait_for_arrival()
+        with scheduler(MAX_IN_FLIGHT="4") as standby:
+            standby.wait_for("stands by")
+            for _ in range(4):
+                assert behaviour.wait_for_arrival()
+            assert Sender.objects.count() == 2
+            assert JobExecution.objects.filter(status=Status.RUNNING).values("sender").distinct().count() == 2
+            behaviour.hold.clear()
+            behaviour.answer.set()
+            for _ in range(15):
+                assert behaviour.wait_for_arrival()
+            standby.signal(signal.SIGTERM)
+            assert standby.wait() == 0
+        leader.signal(signal.SIGTERM)
+        assert leader.wait() == 0
+    assert behaviour.paths == Counter({f"/{number}": 1 for number in range(20)})
+    assert statuses() == ["success"] * 20
+    assert not Sender.objects.exists()

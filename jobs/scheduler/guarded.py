@@ -1,0 +1,35 @@
+"""What goes on while the database is away."""
+
+import logging
+from collections.abc import Callable
+
+from django.db import connection
+
+from cronsched.lib.db.outages import UNREACHABLE, first_line
+
+logger = logging.getLogger(__name__)
+
+
+class Guarded:
+    """Does something with the database again and again. While it is away, that is told once and not each second."""
+
+    def __init__(self, name: str, act: Callable[[], None]) -> None:
+        self._name = name
+        self._act = act
+        self._is_away = False
+
+    def __call__(self) -> None:
+        try:
+            self._act()
+        except UNREACHABLE as error:
+            if not self._is_away:
+                logger.warning("%s: the database cannot be used: %s", self._name, first_line(error))
+            self._is_away = True
+            connection.close()
+        else:
+            if self._is_away:
+                logger.info("%s: the database is back", self._name)
+            self._is_away = False
+        finally:
+            # Back to the pool, where there is one: threads end with the term, and would take it with them.
+            connection.close_if_unusable_or_obsolete()
