@@ -101,7 +101,7 @@ def test_the_clock_is_read_after_the_row_so_that_a_slow_answer_does_not_age_it(m
 
     def read_slowly():
         clock[0] += 7
-        return "a", 1, 1
+        return "a", 1, 1, False
 
     monkeypatch.setattr(lease, "_read", read_slowly)
     assert lease.look(None, uptime=lambda: clock[0]).since == 107
