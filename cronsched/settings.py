@@ -318,6 +318,8 @@ UNFOLD: dict[str, Any] = {
                     _page("Now", "monitor_heart", "index"),
                     _page("Jobs", "schedule", "jobs_job_changelist"),
                     _page("Executions", "history", "jobs_jobexecution_changelist"),
+                    _page("Calendar", "calendar_month", "jobs_calendar"),
+                    _page("Why", "help", "jobs_why"),
                     _page("Audit", "rule", "audit_auditentry_changelist"),
                 ]
             },

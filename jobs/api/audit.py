@@ -23,6 +23,7 @@ from cronsched.api.errors import json_object, utc_text
 from cronsched.api.openapi import Answer, Body, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.clock import database_now
+from cronsched.lib.csv_cells import harmless
 from cronsched.lib.input import query, ranges
 from jobs import services
 from jobs.api.descriptions import JOB, JOB_ID, JOBS
@@ -51,8 +52,6 @@ COLUMNS = (
     "reason",
     "request_id",
 )
-# Spreadsheets take such a beginning for a formula (OWASP, "CSV Injection").
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 ACTOR = {"id": "7d0f2c1e-6d0b-4d6e-9a53-2f1f0b6c9d11", "name": "john", "kind": "user"}
 CHANGES = {"cron_expression": ["0 2 * * *", "0 5 * * *"]}
@@ -278,7 +277,7 @@ def _csv_lines(filters: Filters) -> Iterator[str]:
     writer = csv.writer(_Echo())
     yield cast(str, writer.writerow(COLUMNS))
     for entry in queries.matching(filters).iterator(chunk_size=PORTION):
-        yield cast(str, writer.writerow([_cell(value) for value in _row(entry)]))
+        yield cast(str, writer.writerow([harmless(value) for value in _row(entry)]))
 
 
 def _row(entry: AuditEntry) -> tuple[str, ...]:
@@ -295,7 +294,3 @@ def _row(entry: AuditEntry) -> tuple[str, ...]:
         entry.reason,
         entry.request_id,
     )
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

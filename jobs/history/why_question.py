@@ -13,7 +13,7 @@ DEFAULT_LIMIT, MAX_LIMIT = 1000, 5000
 TOO_LONG = f"The range must be at most {MAX_DAYS} days."
 NOT_BOTH = "at cannot be combined with from and to."
 # A zone's clock must be able to show it.
-LAST_YEAR = 9990
+FIRST_YEAR, LAST_YEAR = 1970, 9990
 
 
 class Question(NamedTuple):
@@ -32,8 +32,8 @@ def read(params: Mapping[str, str], *, now: datetime) -> Question:
         if params.get("from", "").strip() or params.get("to", "").strip():
             raise DomainError("Invalid at", NOT_BOTH, field="at")
         at = ranges.read_instant(text, "at")
-        if not 1970 <= at.year <= LAST_YEAR:
-            raise DomainError("Invalid at", f"at must lie between 1970 and {LAST_YEAR}.", field="at")
+        if not FIRST_YEAR <= at.year <= LAST_YEAR:
+            raise DomainError("Invalid at", f"at must lie between {FIRST_YEAR} and {LAST_YEAR}.", field="at")
         return Question(at, at, limit, at)
     start, end = read_range(params, now=now, default=-DEFAULT_RANGE, most=timedelta(days=MAX_DAYS), too_long=TOO_LONG)
     return Question(start, end, limit)
@@ -48,8 +48,8 @@ def read_range(
     """
     asked = ranges.read(params)
     known = [moment for moment in (asked.start, asked.end) if moment is not None]
-    if any(not 1970 <= moment.year <= LAST_YEAR for moment in known):
-        raise DomainError("Invalid date range", f"The range must lie between 1970 and {LAST_YEAR}.")
+    if any(not FIRST_YEAR <= moment.year <= LAST_YEAR for moment in known):
+        raise DomainError("Invalid date range", f"The range must lie between {FIRST_YEAR} and {LAST_YEAR}.")
     past = default < timedelta()
     start, end = asked.start, asked.end
     if start is None:

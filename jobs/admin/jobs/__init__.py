@@ -14,6 +14,7 @@ from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from cronsched.lib.ids import known_id
 from jobs import services
+from jobs.admin.calendar import CalendarPage
 from jobs.admin.jobs import layout
 from jobs.admin.jobs.actions import JobActions
 from jobs.admin.jobs.bulk import JobBulk
@@ -21,6 +22,7 @@ from jobs.admin.jobs.forms import JobForm
 from jobs.admin.jobs.listing import JobList
 from jobs.admin.jobs.overview import JobOverview
 from jobs.admin.jobs.words import preview_schedule
+from jobs.admin.why import WhyPage
 from jobs.definitions import scheduling_options
 from jobs.definitions.validation import read_date
 from jobs.models import Job
@@ -30,7 +32,7 @@ OWN = ("id", "name", "created_by", "created_at", "updated_at", "is_active", "end
 
 
 @admin.register(Job)
-class JobAdmin(OpenToAllRoles, JobList, JobOverview, JobActions, JobBulk):
+class JobAdmin(OpenToAllRoles, WhyPage, CalendarPage, JobList, JobOverview, JobActions, JobBulk):
     form = JobForm
     warn_unsaved_form = True
     autocomplete_fields = ()
