@@ -85,7 +85,7 @@ def confirmation(title: str, description: str, button: str, form: type[BaseDialo
 class JobActions(ConsoleAdmin):
     # All of them side by side would leave the title above them no room.
     actions_detail = (
-        *("run_job", "pause_job", "resume_job", "renew_job"),
+        *("run_job", "pause_job", "resume_job", "renew_job", "why_job"),
         {
             "title": "More",
             "items": ["clone_job", "restore_job", "check_target", "renew_signing_secret", "drop_signing_secret"],

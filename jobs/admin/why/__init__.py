@@ -4,13 +4,15 @@ import csv
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from unfold.decorators import action
 
 from cronsched.console import ConsoleAdmin
 from cronsched.lib.clock import database_now
@@ -43,6 +45,11 @@ class WhyPage(ConsoleAdmin):
     def get_urls(self) -> list[URLPattern]:
         page = path("why/", self.admin_site.admin_view(self.why_view), name="jobs_why")
         return [page, *super().get_urls()]
+
+    @action(description="Why", icon="help")
+    def why_job(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead from the page of a job to what is told of it."""
+        return HttpResponseRedirect(f"{reverse('admin:jobs_why')}?{urlencode({'job': object_id})}")
 
     def why_view(self, request: HttpRequest) -> HttpResponse:
         now, named = database_now(), request.GET.get("job", "").replace("\x00", "").strip()

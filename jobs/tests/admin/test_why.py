@@ -48,6 +48,13 @@ def test_every_role_sees_why(client, job, role):
     assert by_id.context["counts"] == [("not_due", 1)]
 
 
+def test_the_page_of_a_job_leads_to_it(client, job):
+    client.force_login(make_user(role="viewer"))
+    address = reverse("admin:jobs_job_why_job", args=[job.pk])
+    assert address in client.get(reverse("admin:jobs_job_change", args=[job.pk])).content.decode()
+    assert client.get(address).headers["Location"] == f"{WHY}?job={job.pk}"
+
+
 def test_all_of_it_is_a_file_that_no_spreadsheet_runs(client, job):
     client.force_login(make_user(role="viewer"))
     Job.objects.update(schedule_error="=1+1")
@@ -67,7 +74,7 @@ def test_all_of_it_is_a_file_that_no_spreadsheet_runs(client, job):
         ({"job": "=backup", "from": "soon"}, "Invalid date"),
         ({"job": "=backup", "from": "2026-01-01", "to": "2026-03-01"}, "The range must be at most 31 days."),
         ({"job": "=backup", "at": "soon"}, "at must be an ISO 8601 instant such as 2026-01-23T08:00:00Z."),
-        ({"job": "=backup", "from": "0100-01-01T00:00"}, "The range must lie between 1970 and 9990."),
+        ({"job": "=backup", "from": "1900-06-01T00:00"}, "The range must lie between 1970 and 9990."),
         ({"job": "=backup", "to": "9999-12-31T23:59"}, "The range must lie between 1970 and 9990."),
         ({"job": "\x00"}, ""),
     ],
