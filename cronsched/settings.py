@@ -316,7 +316,7 @@ UNFOLD: dict[str, Any] = {
             {
                 "items": [
                     _page("Now", "monitor_heart", "index"),
-                    _page("Jobs", "schedule", "jobs_job_changelist"),
+                    _page("Jobs", "schedule", "jobs_job_changelist", active="jobs.admin.jobs.filters.is_page_of_jobs"),
                     _page("Executions", "history", "jobs_jobexecution_changelist"),
                     _page("Calendar", "calendar_month", "jobs_calendar"),
                     _page("Why", "help", "jobs_why"),

@@ -50,7 +50,6 @@ class CalendarPage(ConsoleAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": "Calendar",
-            "opts": self.opts,
             "page_name": "Calendar",
             "zone": zone.key,
             "asked": asked,

@@ -56,8 +56,16 @@ def list_of(**params: str) -> str:
     return reverse("admin:jobs_job_changelist") + (f"?{query}" if query else "")
 
 
+def is_page_of_jobs(request: HttpRequest) -> bool:
+    """Tell the side-bar whether the list or a job is shown: pages of their own have addresses below the list's."""
+    own = (reverse("admin:jobs_why"), reverse("admin:jobs_calendar"))
+    return request.path.startswith(reverse("admin:jobs_job_changelist")) and request.path not in own
+
+
 def tabs(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the tabs above the list of jobs, for the theme."""
+    """Return the tabs above the list of jobs, for the theme; it marks the list in the side-bar for whoever has some."""
+    if not is_page_of_jobs(request):
+        return []
     chosen = (request.GET.get("state", ""), request.GET.get("owner", ""))
     offered = [
         ("All", ("", "")),

@@ -68,7 +68,6 @@ class WhyPage(ConsoleAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": "Why",
-            "opts": self.opts,
             "page_name": "Why",
             "job": job,
             "named": job.name if job else named,
@@ -81,7 +80,7 @@ class WhyPage(ConsoleAdmin):
 
 def _shown(job: Job, counts: Mapping[Verdict, int], told: Sequence[Told]) -> dict[str, Any]:
     return {
-        "counts": [(verdict.value, counts[verdict]) for verdict in Verdict if verdict in counts],
+        "counts": [(verdict.replace("_", " "), counts[verdict]) for verdict in Verdict if verdict in counts],
         "table": _table(told, zone_of(job.zone_name)),
         "is_cut": sum(counts.values()) > len(told),
     }
@@ -134,7 +133,9 @@ def _due(item: Told, zone: ZoneInfo) -> SafeString:
 
 def _verdict(item: Told) -> SafeString:
     verdict = item.found.verdict
-    return format_html('<span class="verdict verdict-{}">{}</span>', COLOURS.get(verdict, "missed"), verdict.value)
+    return format_html(
+        '<span class="why-verdict why-{}">{}</span>', COLOURS.get(verdict, "missed"), verdict.replace("_", " ")
+    )
 
 
 def _csv_address(request: HttpRequest) -> str:

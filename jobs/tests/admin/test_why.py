@@ -40,12 +40,12 @@ def test_every_role_sees_why(client, job, role):
     page = client.get(WHY, {"job": "=backup", "from": "2026-03-10T00:00", "to": "2026-03-11T00:00"})
     (row,) = page.context["table"]["rows"]
     assert "2026-03-10 10:00" in row[0]
-    assert "missed_no_leader" in row[1]
+    assert "missed no leader" in row[1]
     assert row[2] == "No scheduler was running from 09:59 to 10:01."
     assert "/jobs/jobexecution/" in row[3]
-    assert page.context["counts"] == [("missed_no_leader", 1)]
+    assert page.context["counts"] == [("missed no leader", 1)]
     by_id = client.get(WHY, {"job": str(job.pk), "at": "2026-03-10T10:30"})
-    assert by_id.context["counts"] == [("not_due", 1)]
+    assert by_id.context["counts"] == [("not due", 1)]
 
 
 def test_the_page_of_a_job_leads_to_it(client, job):
@@ -160,3 +160,11 @@ def test_both_pages_take_as_many_queries_for_many_as_for_few(client, alice, load
     job = make_job(cron_expression="* * * * *", timezone="UTC", created_at=timezone.now() - timedelta(days=9))
     with django_assert_max_num_queries(25):
         client.get(WHY, {"job": str(job.pk)})
+
+
+def test_the_side_bar_marks_the_page_that_is_shown(client, job):
+    client.force_login(make_user(role="viewer"))
+    pages = {"Why": WHY, "Calendar": CALENDAR, "Jobs": reverse("admin:jobs_job_change", args=[job.pk])}
+    for title, address in pages.items():
+        groups = client.get(address).context["sidebar_navigation"]
+        assert [item["title"] for group in groups for item in group["items"] if item["active"]] == [title]
