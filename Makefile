@@ -97,6 +97,14 @@ coverage: install-dev ## run the suite and list the lines it never reached
 lock: ## resolve requirements*.in again
 	@scripts/lock
 
+.PHONY: configuration
+configuration: install-dev ## write docs/configuration.md from .env.example
+	DEBUG=true $(MANAGE) configuration
+
+.PHONY: sbom
+sbom: ## write what a deployment consists of to sbom.cdx.json (CycloneDX)
+	@PYTHON="$(PYTHON)" scripts/sbom sbom.cdx.json
+
 .PHONY: clean
 clean: ## remove what the tools leave behind; keeps .env, the database and .venv
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov staticfiles

@@ -13,6 +13,8 @@ from functools import lru_cache
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
+# How every token begins: Fernet's version, and the first bits of the time.
+MARK = "gAAAA"
 PURPOSE = b"cronsched: secrets at rest"
 
 
