@@ -145,14 +145,14 @@ def _leaders(now: datetime) -> None:
     back_at = gap_at + OUTAGE[1]
     LeaderTerm.objects.create(
         holder="cron-1:4711 demo",
-        fence=1,
+        fence=-1,
         began_at=now - timedelta(days=DAYS + 1),
         seen_at=gap_at,
         ended_at=gap_at,
         end_reason="It renewed its lease no more: it died, stood still or lost the database.",
     )
     LeaderTerm.objects.create(
-        holder="cron-2:815 demo", fence=2, began_at=back_at, seen_at=now, ended_at=now, end_reason="It was stopped."
+        holder="cron-2:815 demo", fence=0, began_at=back_at, seen_at=now, ended_at=now, end_reason="It was stopped."
     )
 
 
