@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.views import PasswordChangeView
@@ -25,9 +26,10 @@ END = '<button type="submit" name="end" value="{}" class="console-link" aria-lab
 
 def menu(request: HttpRequest) -> list[dict[str, Any]]:
     """Return what the menu under one's name offers, for the theme."""
+    password = {"title": "Change password", "link": reverse("admin:password_change")}
     return [
         {"title": "Account and sessions", "link": reverse("account")},
-        {"title": "Change password", "link": reverse("admin:password_change")},
+        *([password] if settings.LOCAL_PASSWORDS else []),
     ]
 
 

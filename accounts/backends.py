@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.backends import BaseBackend
 from django.http import HttpRequest
 from django.utils import timezone
@@ -20,7 +21,7 @@ class UsernameOrEmailBackend(BaseBackend):
 
         Raises `TooManyRequests` like the API.
         """
-        if username is None or password is None:
+        if username is None or password is None or not settings.LOCAL_PASSWORDS:
             return None
         address = client_address(request) if request else ""
         try:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.forms import BooleanField, ChoiceField, Form, ModelChoiceField
 from django.http import HttpRequest
@@ -12,7 +13,7 @@ from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, BaseDialog
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
 
 from accounts.models import NotificationPreferences, Role, User
-from accounts.services import BAD_CREDENTIALS, INACTIVE, AccountChanges, set_preferences, update_account
+from accounts.services import BAD_CREDENTIALS, INACTIVE, NO_PASSWORDS, AccountChanges, set_preferences, update_account
 from accounts.validators import EMAIL_LENGTH
 from audit.console import AuditedForm
 from cronsched.lib.errors import TooManyRequests
@@ -31,6 +32,8 @@ class SignInForm(AuthenticationForm):
         field.widget.attrs["maxlength"] = EMAIL_LENGTH
 
     def clean(self) -> dict[str, Any]:
+        if not settings.LOCAL_PASSWORDS:
+            raise ValidationError(NO_PASSWORDS, code="local_passwords_off")
         try:
             return super().clean()
         except TooManyRequests as refusal:

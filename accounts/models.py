@@ -183,6 +183,22 @@ class LoginSession(models.Model):
         return str(self.id)
 
 
+class Identity(models.Model):
+    """A person at an identity provider, who signs in to an account. `key` is a digest of issuer and subject."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="identities")
+    key = models.CharField(max_length=64, unique=True)
+    issuer = models.CharField(max_length=255)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "identities"
+        verbose_name_plural = "identities"
+
+    def __str__(self) -> str:
+        return f"{self.user} at {self.issuer}"
+
+
 class ApiToken(models.Model):
     """A token that a script signs in with: it acts as its owner, with less. Only a digest of its secret is stored.
 

@@ -24,7 +24,7 @@ from accounts.signals import Left, leaving
 from accounts.tokens import RefreshToken, TokenPair, issue_pair
 from audit.services import MASKED, Entry, differences, record
 from cronsched.lib.db import batches
-from cronsched.lib.errors import Conflict, DomainError, NotFound, Unauthorized
+from cronsched.lib.errors import Conflict, DomainError, Forbidden, NotFound, Unauthorized
 from cronsched.lib.ids import known_id
 
 security = logging.getLogger("cronsched.security")
@@ -33,6 +33,7 @@ BAD_CREDENTIALS = "Invalid email/username or password"
 INACTIVE = "Account is inactive. Contact administrator."
 USERNAME_TAKEN = "Username already exists"
 EMAIL_TAKEN = "Email already exists"
+NO_PASSWORDS = "Passwords are switched off here. Sign in to the console by single sign-on; scripts use API tokens."
 LAST_ADMIN = "At least one active administrator is needed."
 NOTHING_LEFT = Left(0, 0)
 
@@ -47,6 +48,8 @@ class SignIn(NamedTuple):
 
 def sign_in(identifier: str, password: str, *, address: str, now: datetime) -> SignIn:
     """Open a session. Raises `Unauthorized` or `TooManyRequests`; an inactive account is told only to its owner."""
+    if not settings.LOCAL_PASSWORDS:
+        raise Forbidden("Local sign-in is off", NO_PASSWORDS)
     while True:
         user = check_credentials(identifier, password, address=address, now=now)
         if not user.is_active:
@@ -185,13 +188,16 @@ def create_account(
     *,
     username: str,
     email: str,
-    password: str,
+    password: str | None,
     role: str = Role.VIEWER,
     is_active: bool = True,
     by: User | None,
     now: datetime,
 ) -> User:
-    """Create an account from values of the right form. Raises `Conflict` for a taken name or address."""
+    """Create an account from values of the right form; without a password it is entered by single sign-on only.
+
+    Raises `Conflict` for a taken name or address.
+    """
     user = User(username=username, email=email, role=role, is_active=is_active)
     user.normalize()
     _refuse_taken_username(user)
@@ -267,7 +273,7 @@ def _leave(user: User, *, to: User | None, by: User | None, now: datetime) -> Le
     """Let the other apps hand over what belongs to `user`. Raises `DomainError` where `to` may not have it."""
     if to is not None and to.pk == user.pk:
         raise DomainError("Invalid hand_over_to", "hand_over_to must be another account.", field="hand_over_to")
-    told = [left for _, left in leaving.send(User, user=user, to=to, by=by, now=now) if isinstance(left, Left)]
+    told: list[Any] = [answer for _, answer in leaving.send(User, user=user, to=to, by=by, now=now)]
     return Left(sum(left.owned for left in told), sum(left.handed_over for left in told))
 
 

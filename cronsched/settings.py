@@ -213,6 +213,26 @@ ACCESS_TOKEN_SECONDS = env.integer("JWT_ACCESS_TOKEN_EXPIRES", 3600, at_least=1)
 REFRESH_TOKEN_SECONDS = env.integer("JWT_REFRESH_TOKEN_EXPIRES", 2592000, at_least=1)
 # How long a session lasts at most, however often it is refreshed, over the API and at the console. 0: no limit.
 SESSION_MAX_AGE_DAYS = env.integer("SESSION_MAX_AGE_DAYS", 0, at_most=3650)
+# Single sign-on at the console by OpenID Connect. Blank: off.
+OIDC_ISSUER = env.http_url("OIDC_ISSUER", "")
+OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env.text("OIDC_CLIENT_SECRET")
+OIDC_SCOPES = env.text("OIDC_SCOPES", "openid profile email")
+# What the button calls it: Sign in with …
+OIDC_NAME = env.text("OIDC_NAME", "single sign-on")
+# The claim with the roles, also a path such as realm_access.roles; blank: roles are given here.
+OIDC_ROLE_CLAIM = env.text("OIDC_ROLE_CLAIM")
+OIDC_ROLE_MAP = env.pairs("OIDC_ROLE_MAP", ("admin", "user", "viewer"))
+OIDC_CREATE_ACCOUNTS = env.flag("OIDC_CREATE_ACCOUNTS", False)
+OIDC_REQUIRE_VERIFIED_EMAIL = env.flag("OIDC_REQUIRE_VERIFIED_EMAIL", True)
+# Off: nobody signs in by password, over the API neither.
+LOCAL_PASSWORDS = env.flag("LOCAL_PASSWORDS", True)
+if OIDC_ISSUER and not (OIDC_CLIENT_ID and OIDC_CLIENT_SECRET):
+    raise env.BadSetting("OIDC_ISSUER", "needs OIDC_CLIENT_ID and OIDC_CLIENT_SECRET, too.")
+if bool(OIDC_ROLE_CLAIM) != bool(OIDC_ROLE_MAP):
+    raise env.BadSetting("OIDC_ROLE_CLAIM", "and OIDC_ROLE_MAP are needed together.")
+if not LOCAL_PASSWORDS and not OIDC_ISSUER:
+    raise env.BadSetting("LOCAL_PASSWORDS", "can be switched off only where OIDC_ISSUER is set: nobody could sign in.")
 # Failed sign-ins of one account from one address before it has to wait.
 SIGN_IN_ATTEMPTS = env.integer("SIGN_IN_ATTEMPTS", 10, at_least=1)
 # Failed sign-ins from one address, with whatever names, within SIGN_IN_LOCKOUT_SECONDS; and of one account, from

@@ -1,7 +1,9 @@
 """The console's site: search for what people look for, and no page that only frameworks need."""
 
 from typing import Any
+from urllib.parse import urlencode
 
+from django.conf import settings
 from django.core.paginator import InvalidPage, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -18,6 +20,16 @@ class ConsoleSite(UnfoldAdminSite):
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Leave out the page that leads to rows by the number of their table: no row has an address elsewhere."""
         return [url for url in super().get_urls() if getattr(url, "name", None) != "view_on_site"]
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Offer the ways in that the settings allow."""
+        next_page = request.GET.get("next", "")
+        ways = {
+            "local_passwords": settings.LOCAL_PASSWORDS,
+            "sso_name": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
+            "sso_query": f"?{urlencode({'next': next_page})}" if next_page else "",
+        }
+        return super().login(request, {**ways, **(extra_context or {})})
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Answer the side-bar's search and the palette. Nothing is kept: what was renamed is found by its new name."""

@@ -77,6 +77,17 @@ def names(name: str, default: Iterable[str] = ()) -> list[str]:
     return [item.strip() for item in value.split(",") if item.strip()] if value else list(default)
 
 
+def pairs(name: str, values: Sequence[str]) -> dict[str, str]:
+    """Return a comma list of `key=value`, where each value is one of `values`."""
+    found = {}
+    for item in names(name):
+        key, _, value = (part.strip() for part in item.rpartition("="))
+        if not key or value not in values:
+            raise BadSetting(name, f"{item!r} is not of the form name=value with one of {', '.join(values)}.")
+        found[key] = value
+    return found
+
+
 def one_of(name: str, default: str, choices: Sequence[str]) -> str:
     """Return the choice that was named, in any case."""
     value = text(name, default).upper()
