@@ -101,7 +101,7 @@ class ForecastViewSet(APIViewSet):
             OpenApiParameter("team", str, description="Slug or name of a PIC team."),
             OpenApiParameter("category", str, description="Slug or name of a category."),
             OpenApiParameter("repo", str, description="`owner/repository` or the name of a repository."),
-            OpenApiParameter("owner", str, description="`me` or the id of an account."),
+            OpenApiParameter("owner", str, description="`me`, `none`, `inactive` or the id of an account."),
             OpenApiParameter("target", str, description=f"`{'` or `'.join(ExecutionType.values)}`."),
         ],
         answers={200: Answer(ForecastSerializer, EXAMPLE)},
@@ -110,7 +110,7 @@ class ForecastViewSet(APIViewSet):
             *(Refusal(400, "Invalid date range", unit.too_long) for unit in UNITS.values()),
             Refusal(400, "Invalid by", BAD_UNIT),
             Refusal(400, "Invalid team", "team must be the slug or name of a PIC team."),
-            Refusal(400, "Invalid owner", "owner must be me or the id of an account."),
+            Refusal(400, "Invalid owner", "owner must be me, none, inactive or the id of an account."),
         ],
     )
     def show(self, request: Request) -> Response:

@@ -103,7 +103,7 @@ def test_filters(alice, jobs, params, number):
         ({"team": "nobody"}, "Invalid team", "team must be the slug or name of a PIC team."),
         ({"category": "none"}, "Invalid category", "category must be the slug or name of a category."),
         ({"repo": "a/b/c"}, "Invalid repo", "repo must be owner/repository or the name of a repository."),
-        ({"owner": "alice"}, "Invalid owner", "owner must be me or the id of an account."),
+        ({"owner": "alice"}, "Invalid owner", "owner must be me, none, inactive or the id of an account."),
         ({"target": "mail"}, "Invalid target", "target must be one of: webhook, github_actions."),
     ],
 )

@@ -131,15 +131,18 @@ def test_ten_thousand_jobs_take_as_many_queries_as_one(django_assert_num_queries
     first = make_job(cron_expression="*/5 * * * *")
     expressions = [f"{minute} {hour} * * *" for minute in range(0, 60, 5) for hour in range(24)] + ["*/5 * * * *"]
     Job.objects.bulk_create(
-        Job(
-            name=f"Load {number}",
-            cron_expression=expressions[number % len(expressions)],
-            target_url="https://hooks.example.com/",
-            end_date=date(2099, 12, 31),
-            category=first.category,
-            pic_team=first.pic_team,
-        )
-        for number in range(9_999)
+        (
+            Job(
+                name=f"Load {number}",
+                cron_expression=expressions[number % len(expressions)],
+                target_url="https://hooks.example.com/",
+                end_date=date(2099, 12, 31),
+                category=first.category,
+                pic_team=first.pic_team,
+            )
+            for number in range(9_999)
+        ),
+        batch_size=1000,
     )
     with django_assert_num_queries(2):
         loads = read_loads(Job.objects.all(), end=NINE + 31 * DAY, now=NINE)
