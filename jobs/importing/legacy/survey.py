@@ -74,7 +74,8 @@ def both_times(state: ImportState, expression: str) -> str:
 
 
 def _blanks(state: ImportState) -> Iterator[str]:
-    rows = list(state.source.rows(LegacyJob))
+    known = set(Job.objects.values_list("pk", flat=True))
+    rows = [row for row in state.source.rows(LegacyJob) if values.identity(JOBS, row["id"]) not in known]
     teams = sum(not slugify(values.text(row["pic_team"]) or "") for row in rows)
     dates = sum(values.day(row["end_date"]) is None for row in rows)
     if teams and not state.options.default_team:

@@ -238,6 +238,8 @@ def test_blank_teams_and_end_dates_are_asked_for(there):
     assert {job.pic_team.slug for job in Job.objects.all()} == {"ops"}
     assert sorted(Job.objects.values_list("end_date", flat=True)) == [date(2098, 1, 1), date(2099, 12, 31)]
     assert ran.decisions("jobs")["It has no team: the one of --default-team."] == 2
+    # Answered once for all.
+    assert imported(there).table("jobs") == (2, 0, 2, 0)
 
 
 def test_a_default_team_that_is_nowhere_is_refused(there):
