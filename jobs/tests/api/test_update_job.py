@@ -75,7 +75,7 @@ def test_only_keys_that_are_sent_count(client, job):
     before = client.get(f"{JOBS}/{job.pk}").json()["job"]
     after = updated(client, job, metadata={"a": 1})
     changed = {key for key in after if before[key] != after[key]}
-    assert changed == {"metadata", "updated_at"}
+    assert changed == {"metadata", "revision", "updated_at"}
 
 
 def test_an_empty_object_changes_nothing_but_counts_as_an_update(client, job):
