@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from cronsched.lib.clock import uptime
+from cronsched.lib.clock import DatabaseClock, uptime
 from jobs.models import SchedulerLease
 from jobs.scheduler import lease
 from jobs.scheduler.runner import Leader
@@ -17,6 +17,7 @@ def leader() -> Leader:
     """Return a process that has just taken the lease, as far as handing over is concerned."""
     seen = lease.look(None, uptime=uptime)
     leader = Leader.__new__(Leader)
+    leader._clock = DatabaseClock()
     leader._term = lease.take_over(seen, holder="a", uptime=uptime(), now=NOON)
     return leader
 
