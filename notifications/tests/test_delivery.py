@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cronsched.lib.tests.servers import target
+from cronsched.lib.tests.servers import Visit, target
 from notifications.channels.base import DeliveryError
 from notifications.delivery import Deliverer
 from notifications.delivery.channel_worker import CLAIM
@@ -173,7 +173,13 @@ def test_stopping_gives_back_what_was_not_begun_and_finishes_what_was(transactio
 
 @pytest.mark.database
 def test_a_mail_server_that_hangs_does_not_hold_up_slack(transactional_db, settings, clock, http_client, server_tls):
-    with target(lambda visit: visit.stall()) as server, slack_like(server_tls) as slack:
+    called = threading.Event()
+
+    def hang(visit: Visit) -> None:
+        called.set()
+        visit.stall()
+
+    with target(hang) as server, slack_like(server_tls) as slack:
         use_mail_server(settings, server.port)
         SlackSettings.objects.create(is_enabled=True, webhook_url=slack.url)
         queue("a@example.com", slack=SlackPost("hello"))
@@ -181,6 +187,7 @@ def test_a_mail_server_that_hangs_does_not_hold_up_slack(transactional_db, setti
         deliverer.start(NOON)
         assert deliverer._workers[1].join(timeout=10)
         assert slack.texts == ["hello"]
+        assert called.wait(timeout=10)
         assert rows()["a@example.com"][0] == "sending"
     assert deliverer.stop(timeout=10)
 
