@@ -186,12 +186,13 @@ class Connection(HTTPChannel):
         return waits_for if now - self.since > patience else None
 
     def abandon(self) -> None:
-        """Have the main loop close the connection in its next turn, whatever is still to be sent."""
+        """Have the main loop close the connection after this turn, whatever is still to be sent."""
         if self.total_outbufs_len:
             with suppress(OSError):
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
         # Not at once: a connection accepted in this turn could get the number for which events are still to be told.
         self.will_close = True
+        self.server.abandoned.append(self)
 
     def del_channel(self, map: Any = None) -> None:
         super().del_channel(map)

@@ -69,6 +69,7 @@ class Server(TcpWSGIServer):
         self._next_look = 0.0
         self._by_address: Counter[str] = Counter()
         self._memory = 0
+        self.abandoned: list[Connection] = []
         self._beat: Callable[[], None] = lambda: None
         self._is_stopping = self.is_draining = False
         dispatcher = ThreadedTaskDispatcher()
@@ -84,7 +85,7 @@ class Server(TcpWSGIServer):
         """Serve until `stop`. `beat` is called about once a second; if it raises `ParentGone`, this is a `stop`."""
         self._beat = beat
         while not self._is_stopping:
-            poll2(LOOK_SECONDS, self._map)
+            self._turn(LOOK_SECONDS)
         self._drain(until=uptime() + drain_seconds)
 
     def stop(self) -> None:
@@ -98,10 +99,20 @@ class Server(TcpWSGIServer):
         self.socket.close()
         while self._in_flight() and uptime() < until:
             self._look(time.monotonic())
-            poll2(DRAINING_LOOK_SECONDS, self._map)
+            self._turn(DRAINING_LOOK_SECONDS)
         if left := self._in_flight():
             logger.warning("%d request(s) did not end in time and are given up", left)
+        # Close those found idle just now: a client that sends a request meanwhile is refused at once, and does not wait
+        # until the manual runs have ended.
+        self._turn(0)
         draining.drain(until=until)
+
+    def _turn(self, seconds: float) -> None:
+        """Do what there is to do, after waiting for that for `seconds` at most."""
+        poll2(seconds, self._map)
+        # A client that reads nothing never lets its connection be written to, so no event would close it.
+        while self.abandoned:
+            self.abandoned.pop().handle_close()
 
     def _in_flight(self) -> int:
         """Close the connections that wait for a next request and return how many do not."""

@@ -316,6 +316,25 @@ def test_what_outlives_its_request_is_waited_for(serve, monkeypatch, caplog):
     assert "failed while the process was stopping" in caplog.text
 
 
+def test_idle_clients_are_let_go_before_what_outlives_its_request_is_waited_for(serve, monkeypatch):
+    monkeypatch.setattr(draining, "_hooks", [])
+    may_end = threading.Event()
+
+    @draining.on_drain
+    def waits(seconds: float) -> None:
+        assert may_end.wait(seconds)
+
+    service = serve()
+    client = service.connect(ask("/"))
+    assert client.recv(1000).startswith(b"HTTP/1.1 200")
+    service.server.stop()
+    try:
+        assert client.recv(1000) == b""
+    finally:
+        may_end.set()
+    assert service.has_ended()
+
+
 def test_a_port_that_is_taken_is_named():
     port = free_port()
     with closing(listen("127.0.0.1", port)), pytest.raises(CannotListen, match=f"Port {port} on 127.0.0.1"):
