@@ -47,6 +47,15 @@ def cheap_passwords() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def nameless_process() -> Iterator[None]:
+    """Let no test find itself named as the sender that an earlier one was."""
+    from cronsched.lib import log_context
+
+    yield
+    log_context.set_sender("")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def uncollected_static_files() -> Iterator[None]:
     """Serve static files from where they lie, as in development: a fresh checkout has none collected."""

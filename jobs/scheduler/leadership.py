@@ -75,7 +75,9 @@ def resync(*, wait: Callable[[float], object] = time.sleep) -> SchedulerStatus:
     if not read_status(now=database_now()).running:
         raise NoScheduler
     ask_for_reconcile()
-    asked = SchedulerLease.objects.values_list("resync_requested", flat=True).get()
+    asked = SchedulerLease.objects.values_list("resync_requested", flat=True).first()
+    if asked is None:
+        raise NoScheduler
     give_up_at = uptime() + RESYNC_WAIT_SECONDS
     while uptime() < give_up_at:
         if SchedulerLease.objects.filter(resync_answered__gte=asked).exists():

@@ -12,6 +12,7 @@ import time
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Event, Thread
+from typing import Any
 from uuid import uuid4
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -308,7 +309,7 @@ class Leader:
         if term is None or not self.may_act():
             return
         # Read before the work begins: whoever asks while it goes on gets the next one.
-        asked = SchedulerLease.objects.values_list("resync_requested", flat=True).get(pk=1)
+        asked = _of_lease("resync_requested", default=0)
         now, chores = self._clock.now(), len(self._scheduler.get_jobs())
         summary = self._reconciler.reconcile(now=now, chores=chores)
         lease.publish(
@@ -341,7 +342,12 @@ class Leader:
 
 def _chores_done() -> dict[str, str]:
     """Return when each chore with a cron expression was done last, whoever led then."""
-    return dict(SchedulerLease.objects.values_list("chores_done", flat=True).get(pk=1))
+    return dict(_of_lease("chores_done", default={}))
+
+
+def _of_lease(field: str, *, default: Any) -> Any:
+    """Return a field of the lease's row, which is gone where an older state of the database was put back."""
+    return SchedulerLease.objects.filter(pk=1).values_list(field, flat=True).first() or default
 
 
 def _replay(clock: DatabaseClock) -> None:

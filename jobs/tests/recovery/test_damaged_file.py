@@ -72,6 +72,7 @@ def test_a_file_that_was_replaced_is_waited_for(leader, path, instead):
 
 
 def test_a_log_that_was_deleted_keeps_nobody_from_leading(leader, path):
+    """Nor does a row of the lease that was only in there."""
     before = renewals(path)
     os.unlink(f"{path}-wal")
     assert seconds_until_led(path, before) < 3 * RECOVERY_SECONDS
