@@ -6,6 +6,7 @@ itself never gets this far: `cronsched.lib.config.env` stops the boot.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,8 @@ LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "[::1]"}
 MOUNTS = Path("/proc/self/mounts")
 # Their locks and shared memory do not hold what WAL needs.
 NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "fuse.glusterfs", "ceph"}
+
+BROKERS = {"redis", "rediss", "amqp", "amqps"}
 
 Messages = list[CheckMessage]
 
@@ -125,6 +128,36 @@ def check_error_reports(**_: Any) -> Messages:
         "SENTRY_DSN is set, and the package that reports to it is not installed.",
         "Run pip install sentry-sdk, or remove SENTRY_DSN.",
     )
+
+
+@register(TAG)
+def check_celery(**_: Any) -> Messages:
+    if settings.EXECUTION_BACKEND != "CELERY":
+        return []
+    broker = urlsplit(settings.CELERY_BROKER_URL)
+    return [
+        *_say(
+            find_spec("celery") is None,
+            Error,
+            "E009",
+            "EXECUTION_BACKEND=celery, and Celery is not installed.",
+            "Run pip install -r requirements-celery.txt, or set EXECUTION_BACKEND=local.",
+        ),
+        *_say(
+            broker.scheme not in BROKERS or not broker.hostname,
+            Error,
+            "E010",
+            "EXECUTION_BACKEND=celery, and CELERY_BROKER_URL names no broker that can be used.",
+            "Set it to redis://host:6379/0 or amqp://user:password@host:5672/vhost (rediss and amqps with TLS).",
+        ),
+        *_say(
+            settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"),
+            Warning,
+            "W033",
+            "EXECUTION_BACKEND=celery, and the database is an SQLite file: workers on other hosts cannot use it.",
+            "Use PostgreSQL or MariaDB by DATABASE_URL, or set EXECUTION_BACKEND=local.",
+        ),
+    ]
 
 
 @register(TAG)

@@ -368,6 +368,10 @@ SCHEDULER_POLL_SECONDS = env.clamped("SCHEDULER_POLL_SECONDS", 60, low=10, high=
 MAX_IN_FLIGHT = env.integer("MAX_IN_FLIGHT", 2000, at_least=1, at_most=10000)
 PER_HOST_IN_FLIGHT = env.integer("PER_HOST_IN_FLIGHT", 0)
 DRAIN_TIMEOUT_SECONDS = env.integer("DRAIN_TIMEOUT_SECONDS", 30)
+# Who sends what the leader claims: this process and standbys, or Celery's workers.
+EXECUTION_BACKEND = env.one_of("EXECUTION_BACKEND", "LOCAL", ["LOCAL", "CELERY"])
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL")
+CELERY_QUEUE = env.text("CELERY_QUEUE", "cronsched")
 MANUAL_RUN_WAIT_SECONDS = env.integer("MANUAL_RUN_WAIT_SECONDS", 20, at_least=1, at_most=28)
 # 0 keeps the history for ever.
 EXECUTION_RETENTION_DAYS = env.integer("EXECUTION_RETENTION_DAYS", 365)
@@ -475,6 +479,9 @@ LOGGING = {
     "loggers": {
         # APScheduler reports every run of every chore at INFO: one line a second.
         "apscheduler": {"level": "WARNING"},
+        # Two lines for each message.
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
         # waitress reports how many requests wait whenever one has to.
         "waitress.queue": {"level": "ERROR"},
         # A line for every request is for development.

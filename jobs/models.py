@@ -605,6 +605,8 @@ class SchedulerLease(models.Model):
     # The leader has no place left and rows wait: standbys send them, too. The database has the default as well, because
     # an older release that makes the row does not know the column.
     help_wanted = models.BooleanField(default=False, db_default=False)
+    # It is to have Celery's workers send, and sends itself because the broker or all workers are away.
+    sends_alone = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         db_table = "scheduler_lease"

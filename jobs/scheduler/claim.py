@@ -30,14 +30,14 @@ UNREADABLE = "The job's row could not be read or written."
 
 
 class Claimed(NamedTuple):
-    """What one claim did: jobs it dealt with, requests that may leave, how many have to wait for a place.
+    """What one claim did: jobs it dealt with, requests that may leave, executions that have to wait for a place.
 
     `expired` are jobs whose end date has passed, `invalid` counts those that cannot be scheduled.
     """
 
     jobs: int
     prepared: list[Prepared]
-    queued: int
+    queued: list[UUID]
     expired: list[UUID]
     invalid: int
 
@@ -51,7 +51,7 @@ class Claimed(NamedTuple):
         )
 
 
-NOTHING = Claimed(0, [], 0, [], 0)
+NOTHING = Claimed(0, [], [], [], 0)
 
 # Takes a place for an execution of a job; False where it has to wait.
 Admit = Callable[[UUID, ScheduledJob], bool]
@@ -156,14 +156,15 @@ def _claim(due: Sequence[ScheduledJob], *, now: datetime, admit: Admit, sender: 
 
 
 def _carry_out(batch: DueBatch, *, now: datetime, admit: Admit, sender: UUID, taking: Taking) -> Claimed:
-    prepared, runs, queued = [], [], 0
+    prepared, runs, queued = [], [], []
     for run in batch.runs:
         execution_id = uuid7()
         if run.can_start and admit(execution_id, run.job):
             prepared.append(prepare(execution_id, run.job, fire_time=run.fire_time))
         else:
-            runs.append(queued_row(run))
-            queued += run.can_start
+            runs.append(row := queued_row(run))
+            if run.can_start:
+                queued.append(row.id)
     leaving, turns = acquire_dispatch_slots(prepared, now=now)
     taking([item.execution_id for item in leaving])
     runs += [running_row(item, sender=sender, now=now) for item in leaving]

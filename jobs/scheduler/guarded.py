@@ -13,14 +13,14 @@ logger = logging.getLogger(__name__)
 class Guarded:
     """Does something with the database again and again. While it is away, that is told once and not each second."""
 
-    def __init__(self, name: str, act: Callable[[], None]) -> None:
+    def __init__(self, name: str, act: Callable[..., object]) -> None:
         self._name = name
         self._act = act
         self._is_away = False
 
-    def __call__(self) -> None:
+    def __call__(self, *arguments: object) -> None:
         try:
-            self._act()
+            self._act(*arguments)
         except UNREACHABLE as error:
             if not self._is_away:
                 logger.warning("%s: the database cannot be used: %s", self._name, first_line(error))

@@ -10,7 +10,9 @@ from cronsched.lib import failpoints
 from cronsched.lib.clock import uptime
 from cronsched.lib.db.outages import is_outage
 from jobs.end_dates.expiry import pause_ended
-from jobs.scheduler.backends.local import NOTHING_LEFT, Admission, LocalBackend
+from jobs.schedule.scheduled_job import ScheduledJob
+from jobs.scheduler.backends.celery import CeleryBackend
+from jobs.scheduler.backends.local import NOTHING_LEFT, Admission, Backlog, LocalBackend
 from jobs.scheduler.claim import BATCH, Claimed, claim_due, claim_piecewise
 
 logger = logging.getLogger(__name__)
@@ -39,10 +41,11 @@ def next_batch(batch: int, *, taken: int) -> int:
 
 
 class Producer:
-    """Runs passes, one at a time, for a backend that sends in this process."""
+    """Runs passes, one at a time, for a backend that sends in this process, and for `workers` that send elsewhere."""
 
-    def __init__(self, backend: LocalBackend) -> None:
+    def __init__(self, backend: LocalBackend, workers: CeleryBackend | None = None) -> None:
         self._backend = backend
+        self.workers = workers
         self._pool = backend.pool
         self._limiter = backend.limiter
         self._clock = backend.clock.now
@@ -85,11 +88,14 @@ class Producer:
         """Claim and start until nothing is left now; return when there is more, if that is within the same second."""
         batch, taken = FIRST_BATCH, 0
         left, look_at = NOTHING_LEFT, 0.0
+        if self.workers:
+            self.workers.look(self._clock())
         while may_act():
             given_back = self._limiter.given_back
             if left.pool_full or left.host_limited or uptime() >= look_at:
-                left, look_at = self._backend.start_waiting(), uptime() + LOOK_SECONDS
-                self.ask_for_help(left.pool_full or left.host_limited)
+                left, behind = self._start_waiting()
+                look_at = uptime() + LOOK_SECONDS
+                self.ask_for_help(left.pool_full or left.host_limited or behind)
             limit = self._limit(batch)
             claimed = self._claim(limit)
             taken += claimed.jobs
@@ -104,6 +110,13 @@ class Producer:
             else:
                 return left.until
         return None
+
+    def _start_waiting(self) -> tuple[Backlog, bool]:
+        """Start what waits, or have workers do it; return what was left, and whether workers are late with theirs."""
+        if self.workers is None:
+            return self._backend.start_waiting(), False
+        left = self._backend.start_waiting(self.workers.has)
+        return left, self.workers.offer_late()
 
     def wait_for_end(self, *, timeout: float) -> bool:
         """Wait for the pass that is going on; False where it still is after `timeout` seconds."""
@@ -138,13 +151,18 @@ class Producer:
         return claimed
 
     def _claim_batch(self, limit: int, admission: Admission) -> Claimed:
+        workers = self.workers
+
+        def admit(execution_id: UUID, job: ScheduledJob) -> bool:
+            return not (workers and workers.takes(job)) and admission.admit_job(execution_id, job)
+
         def claim(ids: Sequence[UUID] | None = None) -> Claimed:
             try:
                 with self._backend.lock:
                     claimed = claim_due(
                         now=self._clock(),
                         limit=limit,
-                        admit=admission.admit_job,
+                        admit=admit,
                         sender=self._backend.token,
                         taking=self._backend.journal.taken,
                         among=ids,
@@ -154,6 +172,9 @@ class Producer:
                 raise
             failpoints.reach("after-claim")
             self._backend.send(claimed.prepared, admission)
+            if workers and claimed.queued and not workers.trouble:
+                workers.offer(claimed.queued)
+                claimed = claimed._replace(queued=[])
             return claimed
 
         try:

@@ -11,7 +11,7 @@ import socket
 import time
 from datetime import datetime, timedelta
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
@@ -23,7 +23,7 @@ from django.db.models import F
 
 from cronsched.api.errors import utc_text
 from cronsched.lib.chores import CronChore, IntervalChore, catalogue
-from cronsched.lib.clock import DatabaseClock, uptime
+from cronsched.lib.clock import uptime
 from cronsched.lib.db.outages import UNREACHABLE, first_line
 from jobs.chores.reconcile import Reconciler
 from jobs.chores.sweep import sweep, sweep_dead_senders
@@ -31,17 +31,14 @@ from jobs.dispatch.replay import replay_dead_senders
 from jobs.models import HOUR, Job, SchedulerLease, SenderKind
 from jobs.schedule.scheduled_job import DEADLINE_MARGIN
 from jobs.scheduler import lease
-from jobs.scheduler.backends.local import LocalBackend
-from jobs.scheduler.claim import warm_up
+from jobs.scheduler.backends import celery
 from jobs.scheduler.clock_steps import STEP, Sample, bring_back
 from jobs.scheduler.entries import Entry, at_times_of, every, every_second, is_due
 from jobs.scheduler.guarded import Guarded
 from jobs.scheduler.leadership import ask_for_reconcile
 from jobs.scheduler.lease import Sighting, Term
-from jobs.scheduler.producer import Producer
-from jobs.scheduler.senders import BEAT_SECONDS, Heartbeat
-from jobs.scheduler.write_lock import write_lock
-from jobs.targets import limits
+from jobs.scheduler.senders import BEAT_SECONDS
+from jobs.scheduler.sending import SendingProcess
 from notifications import delivery
 
 logger = logging.getLogger(__name__)
@@ -49,8 +46,6 @@ logger = logging.getLogger(__name__)
 # How often the main thread looks whether its term is still trusted and the host's clock where it was.
 WATCH_SECONDS = 0.5
 CLOCK_JUMP_SECONDS = 2.0
-# How long a standby that found nothing to help with waits before it looks again.
-HELP_PAUSE_SECONDS = 0.25
 # What must be punctual has a thread of its own, and so has what walks over whole tables: each thread has a connection,
 # and each connection a cache. Chores with a cron expression come one at a time, because each adds to the one list of
 # what was done. What waits for GitHub and for hosts must not keep notices from being delivered.
@@ -75,13 +70,8 @@ class Runner:
         self._drain_timeout = settings.DRAIN_TIMEOUT_SECONDS if drain_timeout is None else drain_timeout
         # Nobody waits for the end of a single pass but for what it sent.
         self._pass_timeout = LONGEST_REQUEST_SECONDS if drain_timeout is None else drain_timeout
-        warm_up()
-        self._clock = DatabaseClock()
-        self._backend = LocalBackend(write_lock(), limiter=limits.limiter(), clock=self._clock)
-        self._producer = Producer(self._backend)
-        self._heartbeat = Heartbeat(self._backend)
-        # Set while the leader wants help and this process stands by.
-        self._help = Event()
+        self._process = SendingProcess(SenderKind.STANDBY)
+        self._clock = self._process.clock
 
     def run(self, stop: Event) -> None:
         """Lead or stand by until `stop` is set, then hand over and let what is in flight finish.
@@ -92,19 +82,17 @@ class Runner:
             logger.info("SCHEDULER_ENABLED is false: waiting idle")
             stop.wait()
             return
-        self._backend.start()
-        self._heartbeat.start()
-        Thread(target=self._help_when_asked, args=(stop,), name="help", daemon=True).start()
+        if settings.EXECUTION_BACKEND == "CELERY":
+            self._process.producer.workers = celery.workers()
+        self._process.start(stop)
         logger.info("Scheduler %s stands by", self._holder)
         while not stop.is_set():
             term = self._await_term(stop)
             if term is not None:
-                self._heartbeat.show_as(SenderKind.LOCAL)
-                Leader(term, self._backend, self._producer, self._heartbeat).lead(stop)
-                self._heartbeat.show_as(SenderKind.STANDBY)
-        self._drain(self._drain_timeout)
-        self._heartbeat.end()
-        connection.close()
+                self._process.heartbeat.show_as(SenderKind.LOCAL)
+                Leader(term, self._process).lead(stop)
+                self._process.heartbeat.show_as(SenderKind.STANDBY)
+        self._process.end(timeout=self._drain_timeout)
 
     def once(self) -> None:
         """Do one pass whoever leads, wait for what it sent, and return.
@@ -114,16 +102,16 @@ class Runner:
         if not settings.SCHEDULER_ENABLED:
             logger.info("SCHEDULER_ENABLED is false: nothing to do")
             return
-        self._backend.start()
+        self._process.backend.start()
         try:
             now = self._clock.sample()
             replay_dead_senders(now=now)
             Reconciler().reconcile(now=now, chores=0)
             sweep(now=now, may_act=lambda: True)
-            self._producer.run_pass(lambda: True)
+            self._process.producer.run_pass(lambda: True)
         finally:
             # What has left is waited for, whatever became of the rest.
-            self._drain(self._pass_timeout)
+            self._process.drain(timeout=self._pass_timeout)
         delivery.deliver_now(now=self._clock.now())
 
     def _await_term(self, stop: Event) -> Term | None:
@@ -137,47 +125,32 @@ class Runner:
             asked_at = uptime()
             term = lease.take_over(seen, holder=self._holder, uptime=asked_at, now=self._clock.sample())
             if term is None and seen.holder and seen.help_wanted:
-                self._help.set()
+                self._process.help_wanted.set()
             else:
-                self._help.clear()
+                self._process.help_wanted.clear()
 
         guarded = Guarded("stand by", look)
-        replay = Guarded("replay", lambda: _replay(self._clock))
         while True:
             guarded()
-            replay()
+            self._process.replay()
             if term is not None:
                 logger.info("Scheduler %s leads (fence %d)", self._holder, term.fence)
                 return term
             if stop.wait(lease.LOOK_SECONDS):
                 return None
 
-    def _help_when_asked(self, stop: Event) -> None:
-        """Send what waits while this process stands by and the leader wants help; in a thread of its own."""
-        help_once = Guarded("help", lambda: self._producer.help(lambda: self._help.is_set() and not stop.is_set()))
-        while not stop.is_set():
-            if self._help.wait(lease.LOOK_SECONDS):
-                help_once()
-                stop.wait(HELP_PAUSE_SECONDS)
-
-    def _drain(self, timeout: float) -> None:
-        logger.info("Scheduler %s drains", self._holder)
-        ends_at = uptime() + timeout
-        self._producer.wait_for_end(timeout=timeout)
-        self._backend.drain(timeout=max(0.0, ends_at - uptime()))
-
 
 class Leader:
     """One term. Everything it does it does in APScheduler's threads; the main thread only watches."""
 
-    def __init__(self, term: Term, backend: LocalBackend, producer: Producer, heartbeat: Heartbeat) -> None:
+    def __init__(self, term: Term, process: SendingProcess) -> None:
         self._term: Term | None = term
-        self._producer = producer
-        self._heartbeat = heartbeat
+        self._producer = process.producer
+        self._heartbeat = process.heartbeat
         # What the lease row says; the leader before may have died while it wanted help.
         self._help_wanted: bool | None = None
-        self._clock = backend.clock
-        self._write_lock = backend.lock
+        self._clock = process.clock
+        self._write_lock = process.backend.lock
         self._ended = Event()
         self._sample: Sample | None = None
         self._reconciler = Reconciler()
@@ -287,7 +260,9 @@ class Leader:
             logger.warning("Another process took the lease: standing by")
             return
         passed = {"last_pass_at": self._producer.last_pass_at} if self._producer.last_pass_at else {}
-        lease.publish(term, scheduled_jobs=Job.objects.scheduled().count(), **passed)
+        workers = self._producer.workers
+        alone = bool(workers and workers.trouble)
+        lease.publish(term, scheduled_jobs=Job.objects.scheduled().count(), sends_alone=alone, **passed)
 
     def _notice_step(self, sample: Sample) -> None:
         """Where the database's clock was set back, bring back what waits for a time that it named before."""
@@ -348,10 +323,6 @@ def _chores_done() -> dict[str, str]:
 def _of_lease(field: str, *, default: Any) -> Any:
     """Return a field of the lease's row, which is gone where an older state of the database was put back."""
     return SchedulerLease.objects.filter(pk=1).values_list(field, flat=True).first() or default
-
-
-def _replay(clock: DatabaseClock) -> None:
-    replay_dead_senders(now=clock.now())
 
 
 def _clock_offset() -> float:

@@ -1,13 +1,14 @@
 """Sending from this process: rows are taken for its token, leave through its pool and are written by its recorder."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from cronsched.lib import log_context
+from cronsched.lib import failpoints, log_context
 from cronsched.lib.clock import DatabaseClock, uptime
 from cronsched.lib.db.batches import IdIn
 from cronsched.lib.db.outages import piecewise
@@ -16,7 +17,7 @@ from jobs.dispatch import Prepared, Result
 from jobs.dispatch.journal import Journal
 from jobs.models import ExecutionQuerySet, JobExecution
 from jobs.schedule.scheduled_job import ScheduledJob
-from jobs.scheduler.backends.waiting import waiting_rows
+from jobs.scheduler.backends.waiting import Waiting, waiting_rows
 from jobs.scheduler.pool import SendPool
 from jobs.scheduler.recorder import Recorder
 from jobs.scheduler.write_lock import WriteLock
@@ -25,7 +26,8 @@ from jobs.targets.limits import HostLimiter, Wanted, origin_of
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-PAGE = 1000
+# How many rows that others are to start are looked at, oldest first.
+MOST_ELSEWHERE = 5000
 # What is left of the drain time for writing results down and closing.
 CLOSING_SECONDS = 5.0
 
@@ -43,6 +45,10 @@ class Backlog(NamedTuple):
 
 
 NOTHING_LEFT = Backlog(pool_full=False, host_limited=False, until=None)
+
+
+# Whether a row is left to other processes.
+Elsewhere = Callable[[Waiting, datetime], bool]
 
 
 class Admission:
@@ -118,13 +124,13 @@ class LocalBackend:
         admission.used_by(prepared)
         self.pool.send(prepared)
 
-    def offer(self, execution_ids: Sequence[UUID]) -> None:
+    def offer(self, execution_ids: Sequence[UUID]) -> Backlog:
         """Start those of these queued rows that there are places for, and send them."""
-        self._start_from(JobExecution.objects.filter(IdIn("id", execution_ids)))
+        return self._start_from(JobExecution.objects.filter(IdIn("id", execution_ids)))
 
-    def start_waiting(self) -> Backlog:
+    def start_waiting(self, elsewhere: Elsewhere | None = None) -> Backlog:
         """Start queued rows while there are places; return what was left behind, and for which reason."""
-        return self._start_from(JobExecution.objects.all())
+        return self._start_from(JobExecution.objects.all(), elsewhere)
 
     def drain(self, *, timeout: float) -> None:
         """Let requests in flight finish and be recorded, for as long as `timeout` seconds allow.
@@ -145,18 +151,21 @@ class LocalBackend:
 
     # --- What waits
 
-    def _start_from(self, rows: ExecutionQuerySet) -> Backlog:
+    def _start_from(self, rows: ExecutionQuerySet, elsewhere: Elsewhere | None = None) -> Backlog:
         now = self.clock.now()
         pool_full = host_limited = False
         until: datetime | None = None
         with self.admission() as admission:
             chosen = []
-            for row in waiting_rows(rows, now=now, limiter=self.limiter, unreadable=self._give_up):
+            waiting = waiting_rows(rows, now=now, limiter=self.limiter, unreadable=self._give_up)
+            for row in islice(waiting, MOST_ELSEWHERE) if elsewhere else waiting:
                 if row.not_before is not None and row.not_before > now:
                     until = row.not_before if until is None else min(until, row.not_before)
                 elif row.is_too_late(now):
                     # It will not be sent, so it needs no place.
                     chosen.append(row.id)
+                elif elsewhere and elsewhere(row, now):
+                    continue
                 elif admission.is_full:
                     pool_full = True
                     break
@@ -176,6 +185,7 @@ class LocalBackend:
         def start(part: Sequence[UUID]) -> None:
             with self.lock:
                 prepared = dispatch.start(part, sender=self.token, now=now, taking=self.journal.taken)
+            failpoints.reach("after-claim")
             # At once: of a batch that is taken apart, the next part may find the database gone.
             self.send(prepared, admission)
 

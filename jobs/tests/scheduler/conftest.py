@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -7,6 +8,7 @@ from django.db import connection, transaction
 from cronsched.http_client import http_client
 from cronsched.lib.tests.servers import Target, target
 from jobs.models import Job
+from jobs.tests.scheduler.brokers import Leader, started
 from jobs.tests.scheduler.helpers import make_due_job
 from jobs.tests.scheduler.processes import Sink
 
@@ -52,3 +54,23 @@ def closed_http_client() -> Iterator[None]:
     """Leave no connection of the process's HTTP client open."""
     yield
     http_client().close()
+
+
+@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+def own_broker(request: pytest.FixtureRequest) -> Iterator[Any]:
+    yield from started(request.param)
+
+
+@pytest.fixture
+def queue(own_broker: Any) -> Iterator[Any]:
+    """The broker of the module, with nothing in it."""
+    own_broker.empty()
+    yield own_broker
+    own_broker.mend()
+
+
+@pytest.fixture
+def leader(queue: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Leader]:
+    running = Leader(queue.url, settings, monkeypatch)
+    yield running
+    running.end()

@@ -36,8 +36,10 @@ def database_url() -> str:
 class Scheduler:
     """A process and what it says. Tests wait for what it says."""
 
+    command: tuple[str, ...] = ("manage.py", "runscheduler")
+
     def __init__(self, *arguments: str, failpoints: str = "", **environment: str) -> None:
-        command = [sys.executable, "manage.py", "runscheduler", *arguments]
+        command = [sys.executable, *self.command, *arguments]
         settings = {**os.environ, "DATABASE_URL": database_url(), VARIABLE: failpoints, **environment}
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=settings, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -8,7 +8,7 @@ from django.db import OperationalError
 from cronsched.lib.tests.servers import OK, answering, target
 from jobs.scheduler.claim import claim_due
 from jobs.scheduler.runner import Runner
-from jobs.tests.scheduler.helpers import only_row
+from jobs.tests.scheduler.helpers import SENDER, only_row
 from jobs.tests.scheduler.processes import make_job_due_now, scheduler
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
@@ -22,7 +22,7 @@ def test_what_a_pass_has_sent_is_recorded_although_the_database_goes_in_between(
         if len(claims) > 1:
             raise OperationalError("the database is away")
         # More is waiting, it says.
-        return claim_due(**keywords)._replace(queued=1)
+        return claim_due(**keywords)._replace(queued=[SENDER])
 
     monkeypatch.setattr("jobs.scheduler.producer.claim_due", claim_once)
     with target(answering(OK)) as sink:
