@@ -6,22 +6,29 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.forms import AdminOwnPasswordChangeForm
 
-from accounts import services, sessions
+from accounts import second_factors, services, sessions
 from accounts.console import account
-from accounts.models import LoginSession
+from accounts.forms import OwnPasswordForm
+from accounts.models import LoginSession, SecondFactor
 from accounts.services import AccountChanges
 from cronsched.console.texts import moment, one_line
 from cronsched.lib.errors import DomainError
 
 END = '<button type="submit" name="end" value="{}" class="console-link" aria-label="End the session of {}">End</button>'
+
+NAME = '<input name="name-{}" value="{}" maxlength="60" aria-label="New name of {}" class="console-input">'
+CHANGE = (
+    '<button type="submit" name="rename" value="{0}" class="console-link" aria-label="Rename {1}">Rename</button> '
+    '<button type="submit" name="remove" value="{0}" class="console-link" aria-label="Remove {1}">Remove</button>'
+)
 
 
 def menu(request: HttpRequest) -> list[dict[str, Any]]:
@@ -44,6 +51,11 @@ def show(request: HttpRequest) -> HttpResponse:
         "title": "Account",
         "page_name": "Account",
         "facts": [("Username", by.username), ("E-mail", by.email), ("Role", by.get_role_display())],
+        "factors": {
+            "headers": ["Kind", "Name", "Added", "Last used", ""],
+            "rows": [_factor_row(factor) for factor in second_factors.of(by)],
+        },
+        "codes_left": second_factors.recovery_codes_left(by),
         "sessions": {
             "headers": ["Signed in", "By", "Last seen", "Address", "Program", "Ends", ""],
             "rows": [_row(session, is_own=session.pk == current) for session in sessions.listed(by, now=now)],
@@ -66,6 +78,16 @@ def _end(request: HttpRequest, *, now: datetime) -> HttpResponse:
     return HttpResponseRedirect(reverse("account"))
 
 
+def _factor_row(factor: SecondFactor) -> list[Any]:
+    return [
+        factor.get_kind_display(),
+        format_html(NAME, factor.pk, factor.name, factor.name),
+        moment(factor.created_at),
+        moment(factor.last_used_at) or "-",
+        format_html(CHANGE, factor.pk, factor.name),
+    ]
+
+
 def _row(session: LoginSession, *, is_own: bool) -> list[Any]:
     when = f"{session.created_at:%Y-%m-%d %H:%M}"
     return [
@@ -82,13 +104,16 @@ def _row(session: LoginSession, *, is_own: bool) -> list[Any]:
 class OwnPasswordView(PasswordChangeView):
     """Django's page, with the change made by the service: it stands in the audit trail and ends all other sessions."""
 
-    form_class = AdminOwnPasswordChangeForm
+    form_class = OwnPasswordForm
     success_url = reverse_lazy("admin:password_change_done")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs, **admin.site.each_context(self.request))
 
-    def form_valid(self, form: AdminOwnPasswordChangeForm) -> HttpResponse:
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}
+
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         by = account(self.request)
         changes = AccountChanges(password=form.cleaned_data["new_password1"])
         session = sessions.console_session(self.request)

@@ -19,7 +19,7 @@ from unfold.dataclasses import ActionDialog
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
-from accounts import services, sessions
+from accounts import second_factors, services, sessions
 from accounts.forms import HandOverForm, NewPasswordForm, NewUserForm, RoleForm, UserForm
 from accounts.models import NotificationPreferences, Role, User
 from accounts.services import AccountChanges
@@ -58,13 +58,13 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
     filter_horizontal = ()
     fieldsets = [
         (None, {"fields": ["username", "email", "password_link"]}),
-        ("Rights", {"fields": [("shown_role", "active")]}),
+        ("Rights", {"fields": [("shown_role", "active"), "second_factor"]}),
         ("Mail", {"fields": [UserForm.preferences[:3], UserForm.preferences[3:]]}),
         ("Times", {"fields": [("last_login", "created_at", "updated_at")]}),
     ]
     # Whoever is no administrator changes the own password by the menu, where the old one is asked for.
     own_fieldsets = [(None, {"fields": ["username", "email", "shown_role", "wishes", "last_login", "created_at"]})]
-    actions_detail = ["change_role", "activate", "deactivate"]
+    actions_detail = ["change_role", "activate", "deactivate", "reset_second_factor"]
     add_fieldsets = [(None, {"fields": ["username", "email", "role", "is_active", "password1", "password2"]})]
 
     @display(
@@ -96,6 +96,10 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
         labels = (str(UserForm.base_fields[name].label) for name in UserForm.preferences if getattr(stored, name))
         return ", ".join(labels) or "None"
 
+    @display(description="Second factor", empty_value="None")
+    def second_factor(self, user: User) -> str:
+        return ", ".join(map(str, second_factors.of(user)))
+
     @display(description="Password")
     def password_link(self, user: User) -> str:
         address = reverse("admin:auth_user_password_change", args=[user.pk])
@@ -117,7 +121,16 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         # As in the API, a name is for ever.
-        shown = ["password_link", "last_login", "created_at", "updated_at", "shown_role", "active", "wishes"]
+        shown = [
+            "password_link",
+            "last_login",
+            "created_at",
+            "updated_at",
+            "shown_role",
+            "active",
+            "wishes",
+            "second_factor",
+        ]
         return [*shown, *(["username"] if obj else [])]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -132,9 +145,11 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Offer what changes something."""
         user = self.get_object(request, str(object_id))
-        useless = "activate" if user and user.is_active else "deactivate"
+        useless = ["_activate" if user and user.is_active else "_deactivate"]
+        if user is None or not second_factors.has(user):
+            useless.append("_reset_second_factor")
         offered = super().get_actions_detail(request, object_id)
-        return [item for item in offered if not item.action_name.endswith(f"_{useless}")]
+        return [item for item in offered if not item.action_name.endswith(tuple(useless))]
 
     @action(
         description="Change role",
@@ -179,6 +194,24 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
     )
     def activate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return self._changed(request, object_id, AccountChanges(is_active=True), "is active again")
+
+    @action(
+        description="Reset second factor",
+        permissions=["change"],
+        icon="phonelink_erase",
+        dialog=ActionDialog(
+            title="Take the second factors of this account away?",
+            description="For somebody who has lost them. It is signed out; its password alone signs it in again.",
+            form_class=None,
+            form_submit_text="Reset",
+        ),
+    )
+    def reset_second_factor(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        user = self.row_or_404(request, object_id)
+        second_factors.reset(user, by=_account(request), now=timezone.now())
+        self.log_change(request, user, [{"changed": {"fields": ["second factor"]}}])
+        self.message_user(request, f"{user} has no second factor now.", messages.SUCCESS)
+        return redirected(reverse("admin:accounts_user_change", args=[user.pk]))
 
     def _changed(
         self, request: HttpRequest, object_id: str, changes: AccountChanges, done: str, *, to: User | None = None

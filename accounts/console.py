@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.models import User
 
@@ -16,6 +18,13 @@ def account(request: HttpRequest) -> User:
 def is_admin(request: HttpRequest) -> bool:
     """Whether an administrator is signed in. The sign-in page asks as well, when nobody is."""
     return isinstance(request.user, User) and request.user.is_active and request.user.is_admin
+
+
+def next_page(request: HttpRequest) -> str:
+    """Return where a sign-in leads: the page of the console that was asked for, never elsewhere."""
+    wanted = request.POST.get("next") or request.GET.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) and wanted.startswith("/admin/")
+    return wanted if is_ours else reverse("admin:index")
 
 
 class OpenToAllRoles:

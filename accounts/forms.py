@@ -6,17 +6,40 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.forms import BooleanField, ChoiceField, Form, ModelChoiceField
+from django.forms import BooleanField, CharField, ChoiceField, Form, HiddenInput, ModelChoiceField
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, BaseDialogForm, UserCreationForm
-from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
+from unfold.forms import (
+    AdminOwnPasswordChangeForm,
+    AdminPasswordChangeForm,
+    AuthenticationForm,
+    BaseDialogForm,
+    UserCreationForm,
+)
+from unfold.widgets import (
+    UnfoldAdminEmailInputWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
+from accounts import factor_steps, second_factors
 from accounts.models import NotificationPreferences, Role, User
-from accounts.services import BAD_CREDENTIALS, INACTIVE, NO_PASSWORDS, AccountChanges, set_preferences, update_account
+from accounts.services import (
+    BAD_CREDENTIALS,
+    INACTIVE,
+    NO_PASSWORDS,
+    AccountChanges,
+    check_credentials,
+    set_preferences,
+    update_account,
+)
+from accounts.throttle import client_address
 from accounts.validators import EMAIL_LENGTH
 from audit.console import AuditedForm
-from cronsched.lib.errors import TooManyRequests
+from cronsched.lib.errors import TooManyRequests, Unauthorized
+
+CODE_FIELD = {"autocomplete": "one-time-code", "autocapitalize": "none", "spellcheck": "false", "autofocus": True}
 
 
 class SignInForm(AuthenticationForm):
@@ -41,6 +64,60 @@ class SignInForm(AuthenticationForm):
                 # For `accounts.middleware`, which gives the page its status.
                 self.request.sign_in_refusal = refusal
             raise ValidationError(str(refusal), code="too_many_attempts") from refusal
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        """Let in nobody who has a second factor: the next page asks for it (`accounts.factor_pages`)."""
+        super().confirm_login_allowed(user)
+        if self.request is not None and second_factors.has(user):
+            factor_steps.begin(self.request, user)
+            # For `accounts.middleware`, which leads there.
+            self.request.second_factor_needed = True
+            raise ValidationError("A second factor is needed.", code="second_factor")
+
+
+class OwnPasswordForm(AdminOwnPasswordChangeForm):
+    """Asks for the old password; wrong ones count like failed sign-ins."""
+
+    def __init__(self, user: User, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        self._request = request
+
+    def clean_old_password(self) -> str:
+        old: str = self.cleaned_data["old_password"]
+        try:
+            check_credentials(self.user.username, old, address=client_address(self._request), now=timezone.now())
+        except Unauthorized as refusal:
+            raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect") from refusal
+        except TooManyRequests as refusal:
+            self._request.sign_in_refusal = refusal  # type: ignore[attr-defined]  # as above
+            raise ValidationError(str(refusal), code="too_many_attempts") from refusal
+        return old
+
+
+class FactorNameForm(Form):
+    name = CharField(max_length=60, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}))
+
+
+class AppForm(FactorNameForm):
+    """A new authenticator app proves that it has read the picture."""
+
+    code = CharField(max_length=20, widget=UnfoldAdminTextInputWidget(attrs=CODE_FIELD))
+
+    field_order = ["code", "name"]
+
+
+class PasskeyForm(FactorNameForm):
+    """What the browser answers is filled in by `passkeys.js`."""
+
+    passkey = CharField(max_length=20_000, widget=HiddenInput)
+
+
+class FactorForm(Form):
+    """The second step of a sign-in."""
+
+    code = CharField(
+        label="Code of your app, or a recovery code", max_length=40, widget=UnfoldAdminTextInputWidget(attrs=CODE_FIELD)
+    )
 
 
 def _preference(label: str) -> BooleanField:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from django.conf import settings
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 from django.utils import timezone
 
-from accounts import sessions
+from accounts import factor_steps, sessions
 from accounts.throttle import reported_address
 from audit.models import REASON_LENGTH
 from audit.origin import Origin, acting_from
@@ -55,17 +56,24 @@ class ConsoleSessions:
         # Only where there is a cookie: to ask for the account would cost everybody else a query.
         if request.path_info.startswith("/admin/") and settings.SESSION_COOKIE_NAME in request.COOKIES:
             sessions.check_console(request, now=timezone.now())
+            if response := factor_steps.owed(request):
+                return response
         return self.get_response(request)
 
 
 class SignInRefusals:
-    """Give the sign-in page of somebody who has to wait the status that says so; Django's form would answer 200."""
+    """Lead to the second step of a sign-in, and give the page of somebody who has to wait the status that says so.
+
+    Django's form would answer 200 to both.
+    """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
+        if getattr(request, "second_factor_needed", False):
+            return HttpResponseRedirect(reverse("second_factor"))
         if refusal := getattr(request, "sign_in_refusal", None):
             response.status_code = HTTPStatus.TOO_MANY_REQUESTS
             response.headers["Retry-After"] = str(refusal.retry_after)

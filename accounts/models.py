@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.signals import credentials_changed
 from accounts.validators import EMAIL_LENGTH, USERNAME_LENGTH, validate_email, validate_username
+from cronsched.lib.db.fields import EncryptedTextField
 
 
 class Role(models.TextChoices):
@@ -197,6 +198,48 @@ class Identity(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} at {self.issuer}"
+
+
+class FactorKind(models.TextChoices):
+    APP = "app", "Authenticator app"
+    PASSKEY = "passkey", "Passkey"
+
+
+class SecondFactor(models.Model):
+    """What an account proves at the console besides its password.
+
+    `secret` is the key of an app (base32), or the id and public key of a passkey; `counter` the time step of the last
+    code used, or what the passkey counted last. `key` is a digest of a passkey's id: it belongs to one account.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="second_factors")
+    kind = models.CharField(max_length=10, choices=FactorKind)
+    name = models.CharField(max_length=60)
+    secret = EncryptedTextField()
+    key = models.CharField(max_length=64, unique=True, null=True)
+    counter = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "second_factors"
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} “{self.name}”"
+
+
+class RecoveryCode(models.Model):
+    """A digest of a code that stands in once for a lost second factor. Using it deletes the row."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="recovery_codes")
+    digest = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        db_table = "recovery_codes"
+
+    def __str__(self) -> str:
+        return f"A recovery code of {self.user}"
 
 
 class ApiToken(models.Model):

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -110,7 +110,9 @@ def record_console_sign_in(request: HttpRequest, user: User, **_: Any) -> None:
     now = timezone.now()
     with transaction.atomic():
         sessions.begin_console(request, user, now=now)
-        record(_entry("user.signed_in", user), by=user, now=now)
+        factor = sessions.factor_of_sign_in(request)
+        entry = replace(_entry("user.signed_in", user), reason=f"by {factor}" if factor else "")
+        record(entry, by=user, now=now)
 
 
 def record_console_sign_out(request: HttpRequest, user: User | None, **_: Any) -> None:

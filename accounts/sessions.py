@@ -22,6 +22,10 @@ from cronsched.lib.ids import known_id
 NOTED_EVERY = timedelta(minutes=1)
 # Where the id of the session stands in the data of the console's cookie.
 COOKIE_KEY = "login_session"
+# Where it stands by what a person signed in besides the password, or instead of it.
+FACTOR_KEY = "second_factor"
+# For how long after the sign-in the factors themselves may be changed.
+FRESH_FOR = timedelta(minutes=15)
 ADDRESS_LENGTH, USER_AGENT_LENGTH = 45, 200
 
 
@@ -88,7 +92,27 @@ def begin_console(request: HttpRequest, user: User, *, now: datetime) -> None:
     lasts = timedelta(seconds=settings.SESSION_COOKIE_AGE)
     session = begin(user, SessionKind.CONSOLE, lasts=lasts, now=now)
     request.session[COOKIE_KEY] = str(session.pk)
+    note_factor(request, factor_of_sign_in(request))
     request.session.set_expiry(session.expires_at)
+
+
+def factor_of_sign_in(request: HttpRequest) -> str:
+    """Return what the request that signs in has proven besides a password."""
+    return getattr(request, FACTOR_KEY, "")
+
+
+def note_factor(request: HttpRequest, factor: str) -> None:
+    request.session[FACTOR_KEY] = factor
+
+
+def has_proven_factor(request: HttpRequest) -> bool:
+    return bool(request.session.get(FACTOR_KEY))
+
+
+def is_fresh(request: HttpRequest, *, now: datetime) -> bool:
+    """Return whether the person of this browser has signed in lately: a cookie alone changes no factors."""
+    session = console_session(request)
+    return session is not None and LoginSession.objects.filter(pk=session, created_at__gt=now - FRESH_FOR).exists()
 
 
 def end_console(request: HttpRequest) -> None:

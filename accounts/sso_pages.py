@@ -9,11 +9,11 @@ from django.core import signing
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from accounts import identities, sso
+from accounts import identities, sessions, sso
+from accounts.console import next_page
 from accounts.sso import Flow, SignInFailed
 from accounts.throttle import reported_address
 
@@ -26,7 +26,7 @@ def begin(request: HttpRequest) -> HttpResponse:
     """Send the browser to the provider; by a link, since the console's forms may lead nowhere else."""
     if not sso.is_on():
         raise Http404
-    flow = sso.new_flow(_next(request))
+    flow = sso.new_flow(next_page(request))
     try:
         response = HttpResponseRedirect(sso.authorization_url(flow))
     except SignInFailed as failure:
@@ -52,6 +52,8 @@ def callback(request: HttpRequest) -> HttpResponse:
         user = identities.account_of(claims, now=now)
     except SignInFailed as failure:
         return _refused(request, failure, claims)
+    # The provider asks for factors of its own, as it sees fit.
+    setattr(request, sessions.FACTOR_KEY, "single sign-on")
     login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
     response = HttpResponseRedirect(flow.next)
     response.delete_cookie(COOKIE, path="/admin/sso/")
@@ -71,12 +73,6 @@ def _refused(request: HttpRequest, failure: SignInFailed, claims: dict[str, obje
     response = HttpResponseRedirect(reverse("admin:login"))
     response.delete_cookie(COOKIE, path="/admin/sso/")
     return response
-
-
-def _next(request: HttpRequest) -> str:
-    wanted = request.GET.get("next", "")
-    is_ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) and wanted.startswith("/admin/")
-    return wanted if is_ours else reverse("admin:index")
 
 
 urlpatterns = [path("sso/", begin, name="sso"), path("sso/callback/", callback, name="sso_callback")]

@@ -50,12 +50,17 @@ def reported_address(request: HttpRequest) -> str:
 
 
 class Attempt:
-    """One attempt of `identifier` from `address`, which is blank where a command signs in."""
+    """One attempt of `identifier` from `address`, which is blank where a command signs in.
 
-    def __init__(self, identifier: str, address: str) -> None:
+    What is tried `of` an account besides its password is counted apart, and knows its addresses apart: who has only the
+    password becomes known nowhere.
+    """
+
+    def __init__(self, identifier: str, address: str, *, of: str = "") -> None:
         self._identifier = identifier.lower()
         self._address = address
-        self._pair = _key(self._address, self._identifier)
+        self._of = [of] if of else []
+        self._pair = _key(*self._of, self._address, self._identifier)
 
     def refuse_early(self, *, now: datetime) -> None:
         """Raise `TooManyRequests` while the pair or the address has to wait."""
@@ -109,10 +114,10 @@ class Attempt:
             _remember(self._known(account), now=now)
 
     def _tried(self, account: UUID | None) -> str:
-        return _key("account", str(account or self._identifier))
+        return _key(*self._of, "account", str(account or self._identifier))
 
     def _known(self, account: UUID) -> str:
-        return _key("known", self._address, str(account))
+        return _key(*self._of, "known", self._address, str(account))
 
 
 def _key(*parts: str) -> str:

@@ -148,8 +148,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.middleware.ChangeOrigin",
-    "accounts.middleware.ConsoleSessions",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "accounts.middleware.ConsoleSessions",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "accounts.middleware.DeniedPages",
     "accounts.middleware.SignInRefusals",
@@ -239,6 +239,8 @@ SIGN_IN_ATTEMPTS = env.integer("SIGN_IN_ATTEMPTS", 10, at_least=1)
 # wherever, within an hour, after which it takes one attempt every ten seconds from addresses it is not known from.
 SIGN_IN_ATTEMPTS_PER_ADDRESS = env.integer("SIGN_IN_ATTEMPTS_PER_ADDRESS", 100, at_least=1)
 SIGN_IN_ATTEMPTS_PER_ACCOUNT = env.integer("SIGN_IN_ATTEMPTS_PER_ACCOUNT", 50, at_least=1)
+# Of whom the console asks a second factor that have not chosen to have one.
+REQUIRE_SECOND_FACTOR = env.one_of("REQUIRE_SECOND_FACTOR", "NOBODY", ["NOBODY", "ADMINS", "EVERYBODY"])
 # Whether changing the own password or address asks for the current password.
 REQUIRE_CURRENT_PASSWORD = env.flag("REQUIRE_CURRENT_PASSWORD", False)
 SIGN_IN_LOCKOUT_SECONDS = env.integer("SIGN_IN_LOCKOUT_SECONDS", 300, at_least=1)

@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 
-from accounts import account_pages, sso_pages
+from accounts import account_pages, factor_pages, sso_pages
 from cronsched.api import documents
 from cronsched.console import error_pages
 from jobs.api import health, metrics
@@ -43,6 +43,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Before the site's own, of which it replaces one.
     path("admin/", include(account_pages)),
     path("admin/", include(sso_pages)),
+    path("admin/", include(factor_pages)),
     path("admin/", admin.site.urls),
     # What the links in mails lead to.
     path("links/renew/<str:token>", job_pages.renew),

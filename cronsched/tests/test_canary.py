@@ -12,9 +12,14 @@ from django.core import mail
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
+from accounts import second_factors
+from accounts.models import User
+from accounts.second_factors import code_at, current_step
 from accounts.tests.factories import api_client, make_user
 from cronsched.lib import log_context
+from cronsched.lib.errors import Unauthorized
 from cronsched.logs import JSONLine, Line
 from jobs.tests.factories import job_body
 from notifications.models import Delivery, SlackSettings
@@ -34,6 +39,7 @@ PLANTED = {
     "refused password": "CANARYrefused-password",
     "refused token": "cron_canarycanary_CANARYtoken",
     "METRICS_TOKEN": "CANARYmetrics-token-0",
+    "secret of an app": "CANARYAPPSECRET2",
 }
 # What a person reads where a secret may be shown on purpose (contract, section 15): the form sends it back.
 SHOWN_ON_PURPOSE = {"/api/v2/settings/slack": {"Slack address"}}
@@ -66,6 +72,7 @@ PAGES = (
     "/admin/notifications/delivery/",
     "/admin/notifications/slacksettings/",
     "/admin/accounts/user/",
+    "/admin/account/",
 )
 
 
@@ -115,7 +122,20 @@ def used(settings, httpserver, log) -> dict[str, Any]:
     refused = {"Authorization": f"Bearer {PLANTED['refused token']}"}
     assert Client().get("/api/v2/jobs", headers=refused).status_code == 401
     assert Client().get("/metrics", headers=refused).status_code == 200
-    return {**made, "admin": admin, "client": client, "log": log}
+    codes = codes_of(admin)
+    return {**made, "admin": admin, "client": client, "log": log, "recovery_codes": codes}
+
+
+def codes_of(user: User) -> list[str]:
+    """Add an authenticator app, sign in with it and with a recovery code, and fail with one."""
+    now, secret = timezone.now(), PLANTED["secret of an app"]
+    step = current_step(now)
+    codes = second_factors.add_app(user, secret, code_at(secret, step), name="Phone", keep=None, now=now)
+    for code in (code_at(secret, step + 1), codes[0]):
+        second_factors.check_code(user, code, address="", now=now)
+    with pytest.raises(Unauthorized):
+        second_factors.check_code(user, codes[0], address="", now=now)
+    return codes
 
 
 def echo(request: Any) -> Any:
@@ -156,6 +176,7 @@ def test_no_secret_is_kept_in_plain_text(used):
     call_command("dumpdata", stdout=rows)
     assert found_in(rows.getvalue()) == set()
     assert used["api_token"] not in rows.getvalue()
+    assert not [code for code in used["recovery_codes"] if code.replace("-", "") in rows.getvalue().replace("-", "")]
     if connection.vendor == "sqlite":
         # The file itself, with what was deleted from it and its log. Another process reads it: one that closes a file
         # gives up its locks on it (fcntl(2)), and the next to close the database would delete the log of the others.
@@ -194,6 +215,7 @@ def test_no_line_of_the_log_holds_one(used):
     assert len(used["log"].lines) > 20
     assert found_in(text) == set()
     assert used["api_token"] not in text
+    assert not [code for code in used["recovery_codes"] if code in text or code.replace("-", "") in text]
     assert log_context.current() == {}
 
 

@@ -56,6 +56,8 @@ def screens(world, role: str) -> list[str]:
         reverse("admin:taxonomy_picteam_changelist"),
         reverse("admin:accounts_user_changelist"),
         reverse("account"),
+        reverse("add_app"),
+        reverse("add_passkey"),
     ]
     more = [reverse("admin:jobs_schedulerlease_changelist"), reverse("admin:notifications_delivery_changelist")]
     return [*shown, *(more if role == "admin" else [])]
