@@ -23,9 +23,12 @@ from accounts import second_factors, services, sessions
 from accounts.forms import HandOverForm, NewPasswordForm, NewUserForm, RoleForm, UserForm
 from accounts.models import NotificationPreferences, Role, User
 from accounts.services import AccountChanges
+from accounts.token_admin import TokenAdmin
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
 from cronsched.lib.errors import DomainError
+
+__all__ = ["TokenAdmin", "UserAdmin"]
 
 # Rights follow from the role alone.
 admin.site.unregister(Group)

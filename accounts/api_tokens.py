@@ -39,6 +39,15 @@ INVALID, EXPIRED, INACTIVE = "Invalid token", "Token has expired", "User account
 BAD_NETWORKS = f"allowed_ips must be a list of at most {MAX_NETWORKS} addresses or networks such as 192.0.2.0/24."
 
 
+class Terms(NamedTuple):
+    """What a token is called, may do, until when and from where."""
+
+    name: str
+    scopes: list[str]
+    expires_at: datetime | None
+    networks: list[str]
+
+
 class NewToken(NamedTuple):
     """A token and its secret, which nobody can read again."""
 
@@ -49,9 +58,14 @@ class NewToken(NamedTuple):
 # --- Making and ending -----------------------------------------------------------------------------------------------
 
 
+def read(sent: Mapping[str, Any], *, now: datetime) -> Terms:
+    """Return what `name`, `scopes`, `expires_at` and `allowed_ips` ask for. Raises `DomainError`."""
+    return Terms(_name(sent), _scopes(sent), _expiry(sent, now), _networks(sent))
+
+
 def create(sent: Mapping[str, Any], *, owner: User, by: User | None, now: datetime) -> NewToken:
     """Create a token of `owner` from `name`, `scopes`, `expires_at` and `allowed_ips`. Raises `DomainError`."""
-    name, scopes, expires_at, networks = _name(sent), _scopes(sent), _expiry(sent, now), _networks(sent)
+    name, scopes, expires_at, networks = read(sent, now=now)
     prefix = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(PREFIX_LENGTH))
     random = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(RANDOM_LENGTH))
     secret = f"{MARK}{prefix}_{random}"
@@ -72,7 +86,7 @@ def create(sent: Mapping[str, Any], *, owner: User, by: User | None, now: dateti
 def end(token_id: str, *, by: User, now: datetime) -> None:
     """Delete a token. Raises `NotFound` for one that the account may not see."""
     known = known_id(token_id)
-    token = _visible_to(by).filter(pk=known).first() if known else None
+    token = visible_to(by).filter(pk=known).first() if known else None
     if token is None:
         raise NotFound("Token not found", f"No token found with ID: {token_id}")
     with transaction.atomic():
@@ -94,7 +108,8 @@ def listed(by: User, *, owner: str, everybody: bool) -> QuerySet[ApiToken]:
     return ApiToken.objects.filter(owner_id=wanted)
 
 
-def _visible_to(by: User) -> QuerySet[ApiToken]:
+def visible_to(by: User) -> QuerySet[ApiToken]:
+    """Return the tokens that an account may see and end: its own, or for administrators all."""
     return ApiToken.objects.all() if by.is_admin else ApiToken.objects.filter(owner=by)
 
 

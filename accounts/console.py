@@ -27,6 +27,11 @@ def next_page(request: HttpRequest) -> str:
     return wanted if is_ours else reverse("admin:index")
 
 
+def is_writer(request: HttpRequest) -> bool:
+    """Whether somebody is signed in who may change jobs."""
+    return isinstance(request.user, User) and request.user.is_active and request.user.can_write
+
+
 class OpenToAllRoles:
     """Every account may look; what it may change, the pages add."""
 

@@ -313,6 +313,7 @@ _PRIMARY = {
     "950": "#172554",
 }
 _ADMINS_ONLY = {"permission": "accounts.console.is_admin"}
+_WRITERS_ONLY = {"permission": "accounts.console.is_writer"}
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": SERVICE_NAME,
@@ -341,9 +342,16 @@ UNFOLD: dict[str, Any] = {
                     _page("Jobs", "schedule", "jobs_job_changelist", active="jobs.admin.jobs.filters.is_page_of_jobs"),
                     _page("Executions", "history", "jobs_jobexecution_changelist"),
                     _page("Calendar", "calendar_month", "jobs_calendar"),
-                    _page("Why", "help", "jobs_why"),
                     _page("Audit", "rule", "audit_auditentry_changelist"),
                 ]
+            },
+            {
+                "title": "Tools",
+                "separator": True,
+                "items": [
+                    _page("Why", "help", "jobs_why"),
+                    _page("Upload", "upload_file", "jobs_upload", **_WRITERS_ONLY),
+                ],
             },
             {
                 "title": "Set-up",
@@ -354,6 +362,7 @@ UNFOLD: dict[str, Any] = {
                     _page("Slack", "forum", "notifications_slacksettings_changelist", **_ADMINS_ONLY),
                     _page("Deliveries", "outgoing_mail", "notifications_delivery_changelist", **_ADMINS_ONLY),
                     _page("People", "person", "accounts_user_changelist"),
+                    _page("Tokens", "key", "accounts_apitoken_changelist"),
                     _page("Scheduler", "timer", "jobs_schedulerlease_changelist", **_ADMINS_ONLY),
                 ],
             },

@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.module_loading import import_string
 from unfold.dataclasses import SearchResult
 from unfold.settings import get_config
 
@@ -40,7 +41,7 @@ def _pages(request: HttpRequest, term: str) -> Iterator[SearchResult]:
 def _menu(request: HttpRequest) -> Iterator[tuple[str, str, str]]:
     for group in get_config()["SIDEBAR"]["navigation"]:
         for item in group["items"]:
-            if "permission" not in item or is_admin(request):
+            if "permission" not in item or import_string(item["permission"])(request):
                 yield item["title"], str(item["link"]), item["icon"]
 
 

@@ -18,13 +18,14 @@ class FileOptions:
     """What holds for the whole file.
 
     `end_date` is for rows whose own is blank, or past while they are active; `team_map` is by the old name in lower
-    case, blank for rows that name none.
+    case, blank for rows that name none; `created_teams`, in lower case, are the only ones to create, if any are named.
     """
 
     default_owner: str = ""
     update_existing: bool = False
     end_date: date | None = None
     create_teams: bool = False
+    created_teams: tuple[str, ...] = ()
     team_map: Mapping[str, str] = field(default_factory=dict)
     weekdays: Weekdays = Weekdays.AS_WRITTEN
 

@@ -100,6 +100,8 @@ class RowValidator:
         is_possible = slug and len(slug) <= MAX_SLUG and len(name) < MAX_NAME
         if not (self.options.create_teams and is_possible) or self.rules.teams.find(name):
             return
+        if self.options.created_teams and name_key(name) not in self.options.created_teams:
+            return
         if slug not in self.planned_teams:
             self.planned_teams[slug] = PicTeam(name=name, slug=slug, slack_handle=f"@{slug}")
             self.rules.teams.add(self.planned_teams[slug])

@@ -22,6 +22,7 @@ from jobs.admin.jobs.forms import JobForm
 from jobs.admin.jobs.listing import JobList
 from jobs.admin.jobs.overview import JobOverview
 from jobs.admin.jobs.words import preview_schedule
+from jobs.admin.upload import UploadPage
 from jobs.admin.why import WhyPage
 from jobs.definitions import scheduling_options
 from jobs.definitions.validation import read_date
@@ -32,7 +33,7 @@ OWN = ("id", "name", "created_by", "created_at", "updated_at", "is_active", "end
 
 
 @admin.register(Job)
-class JobAdmin(OpenToAllRoles, WhyPage, CalendarPage, JobList, JobOverview, JobActions, JobBulk):
+class JobAdmin(OpenToAllRoles, WhyPage, CalendarPage, UploadPage, JobList, JobOverview, JobActions, JobBulk):
     form = JobForm
     warn_unsaved_form = True
     autocomplete_fields = ()

@@ -58,7 +58,7 @@ def list_of(**params: str) -> str:
 
 def is_page_of_jobs(request: HttpRequest) -> bool:
     """Tell the side-bar whether the list or a job is shown: pages of their own have addresses below the list's."""
-    own = (reverse("admin:jobs_why"), reverse("admin:jobs_calendar"))
+    own = [reverse(f"admin:jobs_{name}") for name in ("why", "calendar", "upload")]
     return request.path.startswith(reverse("admin:jobs_job_changelist")) and request.path not in own
 
 

@@ -19,6 +19,7 @@ from audit.origin import Origin, acting_from
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from jobs.definitions.validation import local_date
+from jobs.importing import rejected
 from jobs.importing.csv_file import Table, read_table
 from jobs.importing.file_options import FileOptions, read_options
 from jobs.importing.report import Report
@@ -63,14 +64,21 @@ class Command(BaseCommand):
             help="What numbers in the weekday field mean: as-written, 0 is Sunday as in crontab; as-fired, 0 is Monday "
             "as in the older service, so that fire times stay what they were there.",
         )
+        parser.add_argument(
+            "--rejected", type=Path, metavar="FILE.csv", help="Write the rows left out there, each with its reasons."
+        )
         parser.add_argument("--json", action="store_true", help="Print the report as the API answers it.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             table = read_table(_content(options["file"]))
             report = self._import(table, _owner(options["owner"]), options)
+            if options["rejected"] and report.errors:
+                options["rejected"].write_text(rejected.as_csv(table, report), encoding="utf-8")
         except DomainError as error:
             raise CommandError(error.message or error.error, returncode=UNUSABLE) from None
+        except OSError as error:
+            raise CommandError(f"Cannot write {error.filename}: {error.strerror}.", returncode=UNUSABLE) from None
         except DatabaseError as error:
             raise CommandError(f"The database cannot be used: {error}", returncode=UNUSABLE) from None
         if options["json"]:

@@ -174,3 +174,12 @@ def test_a_database_without_tables_ends_with_2_and_no_traceback(tmp_path):
     assert run.stderr.startswith("CommandError: The database cannot be used: ")
     assert "Traceback" not in run.stderr
     assert run.stdout == ""
+
+
+def test_the_rows_left_out_are_written_with_their_reasons(tmp_path):
+    file, rejected = write(tmp_path / "jobs.csv", row("good"), row("bad", "61 * * * *")), tmp_path / "rejected.csv"
+    with pytest.raises(CommandError):
+        call_command("bulk_upload", str(file), rejected=rejected, stdout=StringIO())
+    (found,) = csv.DictReader(rejected.read_text(encoding="utf-8").splitlines())
+    assert (found["Job Name"], found["Row in the file"]) == ("bad", "3")
+    assert "61" in found["What is wrong"]
