@@ -134,6 +134,7 @@ def _mariadb(config: dict[str, Any]) -> dict[str, Any]:
     import pymysql
 
     pymysql.install_as_MySQLdb()
+    config["ENGINE"] = "cronsched.lib.db.mysql"
     config.setdefault("OPTIONS", {})
     config["OPTIONS"] |= {
         "charset": "utf8mb4",

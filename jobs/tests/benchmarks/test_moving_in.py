@@ -119,5 +119,5 @@ def test_import_of_an_older_database(tmp_path: Path) -> None:
             assert rows == executions
     # Ten times as many rows take hardly more memory.
     growth = peaks[1] / peaks[2]
-    figures.add("memory with ten times the notifications", f"× {growth:.2f}", "× 1.5", at_most(growth, 1.5))
+    figures.add("memory with ten times the notifications", f"× {growth:.2f}", "× 1.1", at_most(growth, 1.1))
     figures.publish()

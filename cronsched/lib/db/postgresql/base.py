@@ -8,9 +8,10 @@ it hands a connection out is no way out: after each broken one it sleeps, twice 
 from django.db.backends.postgresql import base
 
 from cronsched.lib.db.postgresql.pools import check_idle
+from cronsched.lib.db.query_log import NoQueryLog
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
+class DatabaseWrapper(NoQueryLog, base.DatabaseWrapper):
     """A connection of the pool; one that comes back broken has the idle ones checked."""
 
     def _close(self) -> None:

@@ -21,6 +21,8 @@ from django.db.backends.sqlite3 import base
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
+from cronsched.lib.db.query_log import NoQueryLog
+
 # The low byte of a code is its kind, the rest says more about it.
 DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 LOG_SUFFIX = "-wal"
@@ -40,7 +42,7 @@ class DamageIsAnOutage(DatabaseErrorWrapper):
         super().__exit__(exc_type, exc_value, traceback)
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
+class DatabaseWrapper(NoQueryLog, base.DatabaseWrapper):
     """A thread's connection. Between two uses it is idle, and may be closed by another thread."""
 
     _lock = Lock()

@@ -32,7 +32,7 @@ def test_without_an_address_it_is_sqlite_beside_the_project():
     "url, engine",
     [
         ("postgresql://u:p%40ss@db.example.com:5433/jobs", "cronsched.lib.db.postgresql"),
-        ("mysql://u:p%40ss@db.example.com:5433/jobs", "django.db.backends.mysql"),
+        ("mysql://u:p%40ss@db.example.com:5433/jobs", "cronsched.lib.db.mysql"),
     ],
 )
 def test_a_server_s_address_is_read_whole(url, engine):
@@ -49,9 +49,9 @@ def test_a_server_s_address_is_read_whole(url, engine):
 @pytest.mark.parametrize(
     ("url", "engine"),
     [
-        ("mysql+pymysql://u:p@db.example.com/jobs", "django.db.backends.mysql"),
-        ("mariadb+mariadbconnector://u:p@db.example.com/jobs", "django.db.backends.mysql"),
-        ("mariadb://u:p@db.example.com/jobs", "django.db.backends.mysql"),
+        ("mysql+pymysql://u:p@db.example.com/jobs", "cronsched.lib.db.mysql"),
+        ("mariadb+mariadbconnector://u:p@db.example.com/jobs", "cronsched.lib.db.mysql"),
+        ("mariadb://u:p@db.example.com/jobs", "cronsched.lib.db.mysql"),
         ("postgresql+psycopg2://u:p@db.example.com/jobs", "cronsched.lib.db.postgresql"),
         ("postgres://u:p@db.example.com/jobs", "cronsched.lib.db.postgresql"),
         ("postgresql+asyncpg://u:p@db.example.com/jobs", "cronsched.lib.db.postgresql"),
@@ -161,3 +161,15 @@ def test_many_threads_share_one_page_cache(db, tmp_path):
         assert cursor.execute("PRAGMA cache_size").fetchone() == (-4096,)
         assert cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connections.close_all()
+
+
+@pytest.mark.database
+@pytest.mark.django_db
+def test_no_statement_is_kept_in_development_unless_a_test_counts_them(settings, django_assert_num_queries):
+    settings.DEBUG = True
+    connection.queries_log.clear()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    assert not connection.queries_log
+    with django_assert_num_queries(1), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
