@@ -14,6 +14,7 @@ from honcho import command
 from honcho.printer import Message, Printer
 
 INTERRUPTED = 128 + signal.SIGINT
+ENDS = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
 
 
 class OneClock(Printer):
@@ -26,7 +27,13 @@ class OneClock(Printer):
         if message.name == "system" and message.type == "line":
             now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
             message = message._replace(data=f"{now} INFO honcho: {message.data}")
-        super().write(message)
+        # honcho writes a line from its signal handlers. Within another line Python refuses that, and honcho would end
+        # before it has stopped anything.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+        try:
+            super().write(message)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def stop(signum: int, frame: FrameType | None) -> None:
@@ -40,7 +47,7 @@ def stop(signum: int, frame: FrameType | None) -> None:
 if __name__ == "__main__":
     # Whoever started this may have blocked or ignored signals, which goes on to its children: a shell does so with
     # what it starts in the background.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, stop)
