@@ -1,5 +1,6 @@
 """Notices and deliveries to look at, and the Slack settings, on the admin site."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -19,6 +20,7 @@ from accounts.console import AdminsOnly, NeverEdited, account
 from audit.console import AuditedForm
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
+from cronsched.console.between import Asked, ask, is_confirmed
 from cronsched.console.filters import PeriodFilter
 from cronsched.console.texts import moment
 from cronsched.lib.clock import database_now
@@ -26,6 +28,8 @@ from cronsched.lib.errors import DomainError
 from notifications import outbox, slack_settings
 from notifications.models import Delivery, DeliveryStatus, Level, Notification, SlackSettings
 
+# So many rows are named before something is done to all that are selected.
+ASKED = 200
 LEVEL_COLOURS = {
     Level.INFO.label: "info",
     Level.SUCCESS.label: "success",
@@ -115,18 +119,36 @@ class DeliveryAdmin(NeverEdited, AdminsOnly, ConsoleAdmin):
         return moment(delivery.finished_at)
 
     @admin.action(description="Try again now", permissions=["view"])
-    def try_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
+    def try_again(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
+        if not is_confirmed(request):
+            note = "Each is tried within seconds, and for another day if it fails."
+            return self._ask(request, queryset, "Try again", outbox.TRIED_AGAIN, note)
         number = outbox.try_again(queryset, now=database_now())
         self.message_user(
             request,
             f"{number} will be tried within seconds, or as soon as their channel stops holding back.",
             messages.SUCCESS,
         )
+        return None
 
     @admin.action(description="Give up", permissions=["view"])
-    def give_up(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
+    def give_up(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
+        if not is_confirmed(request):
+            return self._ask(request, queryset, "Give up", outbox.GIVEN_UP, "They will not be sent any more.")
         number = outbox.give_up(queryset, by=account(request), now=database_now())
         self.message_user(request, f"{number} will not be sent.", messages.SUCCESS)
+        return None
+
+    def _ask(
+        self, request: HttpRequest, queryset: QuerySet[Delivery], verb: str, changing: Sequence[str], note: str
+    ) -> HttpResponse:
+        number = queryset.filter(status__in=changing).count()
+        shown = [(row.status, row.summary, row) for row in queryset[:ASKED]]
+        changed = [(summary, f"to {row.recipient}") for status, summary, row in shown if status in changing]
+        left = [(summary, row.get_status_display()) for status, summary, row in shown if status not in changing]
+        more = f" The first {ASKED} of the selection are named." if len(shown) == ASKED else ""
+        counted = f"{number} {'delivery' if number == 1 else 'deliveries'}"
+        return ask(self, request, Asked(verb, counted, changed, left, note + more, verb == "Give up"))
 
 
 class SlackSettingsForm(AuditedForm):

@@ -17,7 +17,7 @@ from cronsched.lib.input import query
 from jobs.api.serializers import job_objects
 from jobs.definitions.job_filter import filtered
 from jobs.definitions.validation import local_date
-from jobs.importing.export import FORMATS
+from jobs.importing.export import CONTENT_TYPES, FORMATS
 from jobs.models import Job, JobQuerySet
 
 ORDERS: Mapping[str, F | Func] = {
@@ -39,9 +39,6 @@ SEARCHED = (
 )
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
-
-
-CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "yaml": "application/yaml; charset=utf-8"}
 
 
 def page_of_jobs(params: Mapping[str, str], *, by: User, now: datetime) -> dict[str, Any]:

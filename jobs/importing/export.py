@@ -96,3 +96,4 @@ def _document(job: Job) -> Mapping[str, Any]:
 
 
 FORMATS: Mapping[str, Callable[[JobQuerySet], str]] = {"csv": as_csv, "yaml": as_yaml}
+CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "yaml": "application/yaml; charset=utf-8"}

@@ -85,16 +85,25 @@ def test_deliveries_are_listed_with_their_state_and_reason(console, delivery):
 @pytest.mark.parametrize(("status", "tried"), [("waiting", 1), ("given_up", 1), ("sent", 0), ("sending", 0)])
 def test_trying_again(console, delivery, status, tried):
     Delivery.objects.update(status=status)
-    answer = console.post(DELIVERIES, {"action": "try_again", "_selected_action": [delivery.pk]})
+    answer = console.post(DELIVERIES, {"action": "try_again", "_selected_action": [delivery.pk], "confirmed": "1"})
     assert said(answer) == [f"{tried} will be tried within seconds, or as soon as their channel stops holding back."]
     delivery.refresh_from_db()
     assert (delivery.status, delivery.not_before > NOON) == ("waiting" if tried else status, bool(tried))
 
 
 def test_giving_up(console, delivery):
-    console.post(DELIVERIES, {"action": "give_up", "_selected_action": [delivery.pk]})
+    console.post(DELIVERIES, {"action": "give_up", "_selected_action": [delivery.pk], "confirmed": "1"})
     delivery.refresh_from_db()
     assert (delivery.status, delivery.reason) == ("given_up", "Given up by admin.")
+
+
+@pytest.mark.parametrize("action", ["try_again", "give_up"])
+@pytest.mark.parametrize(("status", "words"), [("waiting", "1 delivery will change"), ("sent", "None of the selected")])
+def test_what_will_be_done_is_said_before_it_is_done(console, delivery, action, status, words):
+    Delivery.objects.update(status=status)
+    before = Delivery.objects.values().get()
+    assert words in console.post(DELIVERIES, {"action": action, "_selected_action": [delivery.pk]}).content.decode()
+    assert Delivery.objects.values().get() == before
 
 
 # --- Slack -----------------------------------------------------------------------------------------------------------

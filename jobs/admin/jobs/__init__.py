@@ -4,7 +4,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -115,10 +114,6 @@ class JobAdmin(OpenToAllRoles, WhyPage, CalendarPage, UploadPage, JobList, JobOv
 
     def delete_model(self, request: HttpRequest, obj: Job) -> None:
         services.delete_job(obj.pk, by=account(request), now=database_now())
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        for job in queryset:
-            services.delete_job(job.pk, by=account(request), now=database_now())
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Name the jobs only: their executions may be many thousands, and go with them."""

@@ -7,9 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.forms import CharField, ChoiceField, IntegerField, JSONField, SplitDateTimeField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from unfold.dataclasses import ActionDialog
 from unfold.decorators import action
 from unfold.forms import BaseDialogForm
@@ -37,12 +39,18 @@ MAX_REASON = 500
 SECRET_ACTIONS = ("renew_signing_secret", "drop_signing_secret")
 
 
+def _check_future(moment: datetime) -> None:
+    if moment <= timezone.now():
+        raise ValidationError("This has to lie in the future.")
+
+
 class PauseForm(BaseDialogForm):
     """Why a job is paused and until when."""
 
     reason = CharField(max_length=MAX_REASON, required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
     until = SplitDateTimeField(
         required=False,
+        validators=[_check_future],
         widget=UnfoldAdminSplitDateTimeWidget,
         help_text="It resumes by itself then. Blank: when somebody resumes it.",
     )

@@ -254,8 +254,10 @@ def test_the_button_runs_a_job_once_it_is_confirmed(console, admin):
 def test_deleting_selected_jobs_deletes_own_ones_only(console, alice):
     own, foreign = make_job(name="own", created_by=alice), make_job(name="foreign")
     client = console(alice)
+    client.post(LIST, {"action": "delete_selected", "_selected_action": [own.pk]})
+    assert Job.objects.count() == 2
     for job in (own, foreign):
-        client.post(LIST, {"action": "delete_selected", "_selected_action": [job.pk], "post": "yes"})
+        client.post(LIST, {"action": "delete_selected", "_selected_action": [job.pk], "confirmed": "1"})
     assert [job.name for job in Job.objects.all()] == ["foreign"]
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.models import Role
 from accounts.tests.factories import make_user
 from cronsched.tests.console.pages import said
+from jobs import bulk_acts
 from jobs.definitions.validation import local_date
 from jobs.models import ExecutionType, GitHubRun, Job, JobExecution, JobPause, Status, Tracking
 from jobs.tests.factories import make_execution, make_job
@@ -204,13 +205,13 @@ def test_a_pause_of_many_says_first_how_many_change_and_resume_wakes_those_only(
     page = act(console, "resume_selected", [before, *jobs]).content.decode()
     assert "The 3 jobs that admin paused at" in page
     assert "before: paused at another time" in page
-    act(console, "resume_selected", [before, *jobs], confirmed="1", batch=str(batch))
+    act(console, "resume_selected", [before, *jobs], confirmed="1", batch_id=str(batch))
     assert sorted(Job.objects.active().values_list("name", flat=True)) == ["j0", "j1", "j2"]
 
 
 def test_a_batch_that_nobody_made_resumes_nothing(console):
     job = make_job(is_active=False)
-    act(console, "resume_selected", [job], confirmed="1", batch="nonsense")
+    act(console, "resume_selected", [job], confirmed="1", batch_id="nonsense")
     assert not Job.objects.active().exists()
 
 
@@ -231,7 +232,41 @@ def test_the_jobs_of_somebody_who_left_are_handed_over(console, bob):
     )
 
 
-@pytest.mark.parametrize("action", ["run_selected", "pause_selected", "hand_over_selected"])
+def test_jobs_are_moved_to_another_team_and_category(console):
+    team, jobs = make_team(name="Night"), [make_job(name=f"m{n}") for n in range(2)]
+    there = make_job(name="there", pic_team=team)
+    asked = act(console, "move_selected", [there, *jobs]).content.decode()
+    assert f"{jobs[0].pic_team.name}, {jobs[0].category.name}" in asked
+    assert "Say where to" in act(console, "move_selected", jobs, confirmed="1").content.decode()
+    done = act(console, "move_selected", [there, *jobs], confirmed="1", pic_team=str(team.pk), reason="Shift")
+    assert said(done) == ["2 jobs moved: m0, m1.", "1 job left as it was: there (already there)."]
+    assert {job.pic_team for job in Job.objects.all()} == {team}
+
+
+@pytest.mark.parametrize(("kind", "begin"), [("csv", "Job Name,"), ("yaml", "jobs:")])
+def test_selected_jobs_are_exported_by_every_role(client, charlie, kind, begin):
+    client.force_login(charlie)
+    job, _ = make_job(name="this"), make_job(name="other")
+    assert "Export: 1 job" in act(client, "export_selected", [job]).content.decode()
+    file = act(client, "export_selected", [job], confirmed="1", format=kind)
+    assert file["Content-Disposition"] == f'attachment; filename="jobs.{kind}"'
+    assert file.content.decode().startswith(begin)
+    assert b"this" in file.content
+    assert b"other" not in file.content
+
+
+def test_a_reason_that_is_refused_and_too_many_jobs_are_said_in_words(console, monkeypatch):
+    jobs = [make_job(), make_job()]
+    page = act(console, "pause_selected", jobs, confirmed="1", on_resume="skip", until_0="2020-01-01", until_1="00:00")
+    assert "has to lie in the future" in page.content.decode()
+    monkeypatch.setattr(bulk_acts, "MAX_JOBS", 1)
+    assert said(act(console, "pause_selected", jobs)) == [
+        "One act is for at most 1 jobs, and 2 are selected. Filter the list."
+    ]
+    assert Job.objects.active().count() == 2
+
+
+@pytest.mark.parametrize("action", ["run_selected", "pause_selected", "hand_over_selected", "delete_selected"])
 def test_jobs_of_others_are_left_out_and_named_in_one_sentence(client, alice, action):
     own, foreign = make_job(name="own", created_by=alice), [make_job(name=f"f{n}") for n in range(20)]
     client.force_login(alice)
