@@ -15,7 +15,18 @@ from itertools import pairwise
 from typing import NamedTuple
 from uuid import UUID
 
-from jobs.tests.chaos.evidence import Arrival, Change, Definition, Evidence, JobLog, LeaseState, Life, Mode, RowState
+from jobs.tests.chaos.evidence import (
+    Arrival,
+    Change,
+    Definition,
+    Evidence,
+    JobLog,
+    LeaseState,
+    Life,
+    Mode,
+    Outage,
+    RowState,
+)
 
 FINAL = frozenset({"success", "failed", "missed", "skipped", "unknown"})
 NEVER_SENT = frozenset({"missed", "skipped"})
@@ -39,6 +50,11 @@ TOLERANCE = 1.0
 STANDING_BY = timedelta(seconds=2)
 # Connections that were made before an outage may still be handed out for a while after it.
 AFTERMATH = timedelta(seconds=10)
+# From the end of a fault to the first fire and to the first good answer of the API.
+RECOVERY = 10.0
+CLOCK = "clock"
+# How far SQLite's clock is set, at most.
+CLOCK_STEP = timedelta(seconds=60)
 # A run that could not start at its time is late by the promise only after this (grace of jobs that run nothing late).
 LEEWAY = timedelta(seconds=30)
 
@@ -64,7 +80,9 @@ class Report:
 
     def table(self) -> str:
         """Return counts and figures as lines of two columns."""
-        lines = {**{kind: str(count) for kind, count in self.counts.items()}, "": "", **self.figures}
+        counts = self.counts
+        sums = {name.upper(): str(sum(counts[kind] for kind in kinds)) for name, kinds in SUMS.items()}
+        lines = {**sums, **{kind: str(count) for kind, count in counts.items()}, "": "", **self.figures}
         return "\n".join(f"{name:<34} {value}".rstrip() for name, value in lines.items())
 
     def complaints(self, most: int = 8) -> str:
@@ -122,8 +140,8 @@ class Record:
 
     @cached_property
     def lives_by_sender(self) -> dict[UUID, Life]:
-        """Which process a sender's token belongs to: the one that led when the token first appeared."""
-        found = {}
+        """Which process a sender's token belongs to: whose journal it names, or who led when it first appeared."""
+        found = {sender: life for life in self.evidence.lives for sender in life.senders}
         for row in sorted(self.started.values()):
             if row.sender is not None and row.sender not in found and row.trigger == "scheduled":
                 life = self.leader_at_seq(row.seq)
@@ -149,6 +167,13 @@ class Record:
     def outage_between(self, start: datetime, stop: datetime) -> bool:
         return any(outage.touches(start, stop) for outage in self.evidence.outages)
 
+    def was_clock_off(self, moment: datetime) -> bool:
+        """Whether the clock by which times come due was wrong then, or what was done by it may still be felt."""
+        return any(
+            outage.what == CLOCK and outage.touches(moment - CLOCK_STEP, moment + CLOCK_STEP)
+            for outage in self.evidence.outages
+        )
+
     def definition_of(self, job: JobLog, revision: int) -> tuple[Definition, Change, Change | None] | None:
         return next((span for span in job.spans() if span[0].revision == revision), None)
 
@@ -165,10 +190,7 @@ class Record:
     def was_disturbed(self, sender: UUID | None, start: datetime, stop: datetime) -> bool:
         """Whether the process of `sender` was stopped, stalled by a fail point or ended in that time."""
         life = self.lives_by_sender.get(sender) if sender else None
-        if life is None:
-            return False
-        stood_still = any(since <= stop and until >= start for since, until in life.worker_stops)
-        return stood_still or not life.is_sound(start, stop)
+        return life is not None and not life.is_sound(start, stop)
 
     @cached_property
     def signs(self) -> dict[UUID, tuple[datetime, datetime]]:
@@ -184,21 +206,13 @@ class Record:
 
     def may_be_pass(self, sender: UUID | None) -> bool:
         """Whether a sender may be a process that did but one pass: it is known only from that time."""
-        if sender not in self.signs:
+        if sender not in self.signs or any(sender in life.senders for life in self.evidence.lives):
             return False
         first, last = self.signs[sender]
         return any(
             life.started_at <= first and (life.ended_at is None or last <= life.ended_at)
             for life in self.evidence.passes
         )
-
-    def was_killed_worker(self, sender: UUID | None, start: datetime, stop: datetime) -> bool:
-        """Whether a worker was killed in that time and `sender` has not been heard of since."""
-        life = self.lives_by_sender.get(sender) if sender else None
-        if sender is None or life is None or sender not in self.signs:
-            return False
-        silent_since = self.signs[sender][1] - timedelta(seconds=TOLERANCE)
-        return any(start <= kill <= stop and silent_since <= kill for kill in life.worker_kills)
 
 
 # --- Rows: one per fire time -----------------------------------------------------------------------------------------
@@ -250,10 +264,12 @@ def phantom(record: Record) -> Iterator[str]:
     names = {job.id: job.name for job in record.evidence.jobs}
     for job_id, rows in record.scheduled.items():
         for row in rows:
-            if row.scheduled_for not in possible.get(job_id, ()):
+            if row.scheduled_for not in possible.get(job_id, ()) and not record.was_clock_off(row.at):
                 yield f"{names.get(job_id, job_id)}: {row.status} row for {row.scheduled_for}"
     for arrival in record.evidence.arrivals:
-        if arrival.fire_time is not None and arrival.fire_time not in possible.get(arrival.job_id, ()):
+        if arrival.fire_time is None or record.was_clock_off(arrival.at):
+            continue
+        if arrival.fire_time not in possible.get(arrival.job_id, ()):
             yield f"{names.get(arrival.job_id, arrival.job_id)}: {arrival}"
 
 
@@ -337,6 +353,8 @@ def wrong_verdicts(record: Record) -> Iterator[str]:
         for row in record.scheduled.get(job_id, []):
             for moment in fire_times_of(row, possible):
                 covered.add(moment)
+                if record.was_clock_off(moment):
+                    continue
                 right = right_verdicts(record, job, row, moment)
                 if moment <= record.evidence.until - timedelta(minutes=1) and told_at.get(moment) not in right:
                     expected = " or ".join(sorted(right))
@@ -426,7 +444,7 @@ def max_attempts(record: Record, arrival: Arrival) -> int | None:
 def early(record: Record) -> Iterator[str]:
     """Requests that arrived before their fire time."""
     for arrival in record.evidence.arrivals:
-        if arrival.fire_time is not None and arrival.at < arrival.fire_time:
+        if arrival.fire_time is not None and arrival.at < arrival.fire_time and not record.was_clock_off(arrival.at):
             yield f"{(arrival.fire_time - arrival.at).total_seconds():.3f} s too early: {arrival}"
 
 
@@ -532,6 +550,8 @@ def unjustified(record: Record) -> Iterator[str]:
             yield f"row {row.id} is unknown, but its sender lived and had the database ({row.reason})"
     for job in record.evidence.jobs:
         for row in record.scheduled.get(job.id, []):
+            if record.was_clock_off(record.histories[row.id][0].at):
+                continue
             if row.status == "missed" and not may_be_missed(job, record.histories[row.id][0]):
                 yield f"{job.name} missed {row.scheduled_for:%H:%M} at {row.at:%H:%M:%S} ({row.reason})"
             if row.status == "skipped" and not may_be_skipped(record, job, row):
@@ -574,8 +594,6 @@ def sender_was_lost(record: Record, row: RowState) -> bool:
     if record.may_be_pass(row.sender):
         # It waits for the database no longer than a drain.
         lives_on = False
-    if record.was_killed_worker(row.sender, started.at, row.at):
-        return True
     if record.outage_between(started.at - timedelta(seconds=1), row.at) and not (has_left and lives_on):
         return True
     if row.trigger == "manual" and any(started.at <= moment <= row.at for moment in record.evidence.web_kills):
@@ -909,11 +927,86 @@ def wrong_resyncs(record: Record) -> Iterator[str]:
 
 
 def server_errors(record: Record) -> Iterator[str]:
-    """Calls of the API that failed although the web process and the database had been there for a while."""
+    """Calls of the API that failed although the web process and the database had been there for a while.
+
+    What must be said of a database that is away is 503, with a time to try again; 500 is never right.
+    """
+    ends = [*record.evidence.web_kills, *record.evidence.web_stops]
     for error in record.evidence.server_errors:
-        was_killed = any(error.asked_at - AFTERMATH <= kill <= error.answered_at for kill in record.evidence.web_kills)
-        if not was_killed and not record.outage_between(error.asked_at - AFTERMATH, error.answered_at):
+        was_ended = any(error.asked_at - AFTERMATH <= end <= error.answered_at for end in ends)
+        is_excused = was_ended or record.outage_between(error.asked_at - AFTERMATH, error.answered_at)
+        if error.status == 500 or not is_excused:
             yield f"{error.asked_at:%H:%M:%S} {error.text}"
+
+
+class Recovery(NamedTuple):
+    """How long after a fault's end a job was fired and the API answered well; None where something else intervened."""
+
+    fault: Outage
+    fire: float | None
+    answer: float | None
+
+
+def recoveries(record: Record) -> Iterator[Recovery]:
+    evidence = record.evidence
+    faults = [*evidence.outages, *evidence.troubles]
+    fires = sorted(
+        (arrival.at, arrival.fire_time)
+        for arrival in evidence.arrivals
+        if arrival.fire_time is not None and arrival.attempt == 1
+    )
+    for fault in sorted(faults, key=lambda fault: fault.stop):
+        last = fault.stop + timedelta(seconds=RECOVERY + TOLERANCE)
+        others = (other for other in evidence.outages if other is not fault)
+        if last > evidence.until or any(other.touches(fault.stop, last) for other in others):
+            continue
+        lease = record.lease_at(fault.stop)
+        leader = record.life_of(lease.holder) if lease else None
+        fire = answer = None
+        if leader is not None and leader.is_sound(fault.start, last):
+            later = [(at, fire_time) for at, fire_time in fires if at >= fault.stop]
+            if later:
+                due = max(fault.stop, min(fire_time for _, fire_time in later))
+                fire = max(0.0, (later[0][0] - due).total_seconds())
+        ends = [*evidence.web_kills, *evidence.web_stops]
+        if evidence.probes and not any(fault.stop - AFTERMATH <= end <= last for end in ends):
+            good = (probe.answered_at for probe in evidence.probes if probe.is_good and probe.answered_at >= fault.stop)
+            answer = (next(good, evidence.until) - fault.stop).total_seconds()
+        yield Recovery(fault, fire, answer)
+
+
+def late_recoveries(record: Record) -> Iterator[str]:
+    """Faults after whose end nothing was fired, or no call answered well, for longer than it may be."""
+    for fault, fire, answer in recoveries(record):
+        allowed = RECOVERY + TOLERANCE + record.evidence.stall(fault.stop, fault.stop + timedelta(seconds=RECOVERY))
+        for what, seconds in (("fire", fire), ("good answer", answer)):
+            if seconds is not None and seconds > allowed:
+                yield f"{seconds:.1f} s from the end of {fault.what} at {fault.stop:%H:%M:%S} to the first {what}"
+
+
+class Truth(NamedTuple):
+    """What the target knows of an attempt whose row was left in doubt, or which was given to a second sender."""
+
+    what: str
+    requests: int
+    was_answered: bool
+
+
+def truths(record: Record) -> Iterator[Truth]:
+    for row in record.finals:
+        if row.status == "unknown" and row.kind != "delete":
+            yield truth(record, "unknown", Attempt(row.id, row.attempt))
+    for row_id, history in record.histories.items():
+        senders = defaultdict(set)
+        for row in history:
+            if row.status == "running" and row.sender is not None:
+                senders[row.attempt].add(row.sender)
+        yield from (truth(record, "sent by another", Attempt(row_id, n)) for n, who in senders.items() if len(who) > 1)
+
+
+def truth(record: Record, what: str, attempt: Attempt) -> Truth:
+    arrivals = record.arrivals.get(attempt, [])
+    return Truth(what, len(arrivals), any(arrival.answer is not None for arrival in arrivals))
 
 
 def strangers(record: Record) -> Iterator[str]:
@@ -941,12 +1034,21 @@ CHECKS: dict[str, Callable[[Record], Iterator[str]]] = {
     "wrong verdicts": wrong_verdicts,
     "late takeovers": late_takeovers,
     "late starts": late_starts,
+    "late recoveries": late_recoveries,
     "processes that ended by themselves": own_ends,
     "unclean stops": unclean_stops,
     "processes left behind": left_behind,
     "failed API calls": server_errors,
     "wrong resyncs": wrong_resyncs,
     "requests of strangers": strangers,
+}
+
+
+# The three sums that matter most.
+SUMS = {
+    "lost": ("missing rows", "rows left open", "forgotten attempts", "unrecorded requests"),
+    "doubled": ("doubled rows", "doubled requests"),
+    "false statuses": ("lying results", "unjustified results", "wrong counts", "wrong verdicts"),
 }
 
 
@@ -972,15 +1074,13 @@ def figures(record: Record) -> dict[str, str]:
         "jobs, changes over the API": f"{len(evidence.jobs)} ({evidence.uploaded} by CSV), {changes}",
         "processes started": f"{len(evidence.lives)} ({sum(bool(life.failpoints) for life in evidence.lives)} rigged)",
         "processes lost": ", ".join(f"{number} {name}" for name, number in ends.most_common()) or "none",
-        "workers lost": f"{sum(len(life.worker_kills) for life in evidence.lives)} killed,"
-        f" {sum(len(life.worker_stops) for life in evidence.lives)} stopped",
         "passes by hand": str(len(evidence.passes)),
         "senders": str(len(record.signs)),
         "killed at fail points": ", ".join(f"{number} {point}" for point, number in deadly.items()) or "none",
-        "database faults": ", ".join(f"{n} {w}" for w, n in Counter(o.what for o in evidence.outages).items())
-        or "none",
         "resyncs": f"{len(evidence.resyncs)} ({sum(one.ran_at is not None for one in evidence.resyncs)} answered)",
-        "web workers killed": str(len(evidence.web_kills)),
+        "web workers": f"{len(evidence.web_kills)} killed, {len(evidence.web_stops)} told to end amid runs by hand",
+        "answers to COMMIT swallowed": str(evidence.swallowed),
+        "runs and rows of the flood": str(evidence.flooded),
         "terms of leadership": str(len({lease.fence for lease in record.leases if lease.holder})),
     }
     for name, limit in (("kill or stop", TAKEOVER_AFTER_LOSS), ("SIGTERM", TAKEOVER_AFTER_SIGTERM)):
@@ -993,11 +1093,51 @@ def figures(record: Record) -> dict[str, str]:
     late = [
         one
         for one in latenesses(record)
-        if isinstance(one.what, Arrival) and one.moment - timedelta(seconds=one.seconds) > began
+        if isinstance(one.what, Arrival)
+        and one.moment - timedelta(seconds=one.seconds) > began
+        and not record.was_clock_off(one.moment)
     ]
     found["lateness, nothing in the way"] = spread([one.seconds for one in late if not one.was_disturbed])
     found["lateness, all"] = spread([one.seconds for one in late])
+    floods = [trouble for trouble in evidence.troubles if trouble.what == "flood"]
+    amid = [one for one in late if any(flood.touches(one.moment, one.moment) for flood in floods)]
+    honest = [one.seconds for one in amid if not (one.was_disturbed or is_flooders(record, one.what))]
+    found["lateness of others amid a flood"] = spread(honest)
+    found |= told_truths(record) | told_recoveries(record)
     found["machine's worst stall"] = f"{max(evidence.stalls.values(), default=0.0):.2f} s"
+    return found
+
+
+def is_flooders(record: Record, what: Arrival | RowState) -> bool:
+    return record.jobs[what.job_id].name.startswith("Job of ")
+
+
+def told_truths(record: Record) -> dict[str, str]:
+    """Return what the target knows of all that was left in doubt, and of all that was sent by a second sender."""
+    found = {}
+    for what in ("unknown", "sent by another"):
+        told = Counter((one.requests, one.was_answered) for one in truths(record) if one.what == what)
+        parts = {
+            "never arrived": told[0, False],
+            "arrived, unanswered": sum(n for (requests, answered), n in told.items() if requests == 1 and not answered),
+            "arrived and answered": sum(n for (requests, answered), n in told.items() if requests == 1 and answered),
+            "arrived twice": sum(n for (requests, _), n in told.items() if requests > 1),
+        }
+        found[f"target on: {what}"] = ", ".join(f"{number} {part}" for part, number in parts.items())
+    return found
+
+
+def told_recoveries(record: Record) -> dict[str, str]:
+    """Return for each kind of fault how many there were and the longest ways back to a fire and to a good answer."""
+    ways = list(recoveries(record))
+    found = {}
+    for what in sorted({fault.what for fault in (*record.evidence.outages, *record.evidence.troubles)}):
+        number = sum(fault.what == what for fault in (*record.evidence.outages, *record.evidence.troubles))
+        parts = [f"{number}"]
+        for name, place in (("first fire", 1), ("good answer", 2)):
+            seconds = [way[place] for way in ways if way.fault.what == what and way[place] is not None]
+            parts.append(f"{name} {max(seconds):.1f} s" if seconds else f"{name} not judged")
+        found[f"fault: {what}"] = ", ".join(parts)
     return found
 
 

@@ -10,6 +10,8 @@ import csv
 import io
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,12 +19,13 @@ from uuid import UUID
 
 import requests
 
-from jobs.tests.chaos.evidence import Change, Definition, JobLog, Mode, Resync, ServerError, ToldWhy, at
+from jobs.tests.chaos.evidence import Change, Definition, JobLog, Mode, Probe, Resync, ServerError, ToldWhy, at
 from jobs.tests.chaos.target import Target
 
 # Longer than the server's own limits for statements, so that an answer settles it.
 TIMEOUT_SECONDS = 90.0
 ASK_AGAIN_SECONDS = 0.5
+PROBE_TIMEOUT_SECONDS = 5.0
 END_DATE = "2099-12-31"
 TEAM = "Chaos"
 OPTIONS = (
@@ -37,23 +40,35 @@ OPTIONS = (
 
 
 class Client:
-    """Signed in as an administrator. `jobs` are all that ever were, in the order they were made."""
+    """Signed in as an administrator, or as `username`. `jobs` are all that ever were, in the order they were made."""
 
-    def __init__(self, address: str, password: str, target: Target) -> None:
+    def __init__(self, address: str, password: str, target: Target, *, username: str = "admin") -> None:
         self.jobs: list[JobLog] = []
         self.server_errors: list[ServerError] = []
         self.resyncs: list[Resync] = []
         self.uploaded = 0
         self.port = int(address.rpartition(":")[2])
         self._address = f"{address}/api/v2"
+        self._is_admin = username == "admin"
+        self._team = TEAM if self._is_admin else f"{TEAM} of {username}"
+        self._prefix = "Job" if self._is_admin else f"Job of {username}"
         self._target = target
         self._session, self._second = requests.Session(), requests.Session()
         self._session.trust_env = self._second.trust_env = False
         self._pause = threading.Event()
-        signed_in = self._call("POST", "/auth/login", {"username": "admin", "password": password})
+        signed_in = self._call("POST", "/auth/login", {"username": username, "password": password})
         for session in (self._session, self._second):
             session.headers["Authorization"] = f"Bearer {signed_in['access_token']}"
-        self._call("POST", "/pic-teams", {"name": TEAM, "slack_handle": "@chaos"})
+        self.user_id: str = (signed_in.get("user") or {}).get("id", "")
+        if self._is_admin:
+            self._call("POST", "/pic-teams", {"name": TEAM, "slack_handle": "@chaos"})
+
+    def befriend(self, username: str, password: str) -> "Client":
+        """Make an account with a team of its own and return its client."""
+        account = {"username": username, "email": f"{username}@example.com", "password": password, "role": "user"}
+        self._call("POST", "/auth/register", account)
+        self._call("POST", "/pic-teams", {"name": f"{TEAM} of {username}", "slack_handle": "@chaos"})
+        return Client(self._address.removesuffix("/api/v2"), password, self._target, username=username)
 
     def close(self) -> None:
         self._session.close()
@@ -67,7 +82,7 @@ class Client:
 
     def create(self, drawn: Mapping[str, Any]) -> JobLog:
         """Create a job. Where nobody knows whether it worked, look for its name."""
-        name = f"Job {len(self.jobs) + 1}"
+        name = f"{self._prefix} {len(self.jobs) + 1}"
         definition, payload = self._definition(0, drawn), self._payload(0, drawn)
         asked_at = datetime.now(UTC)
         while True:
@@ -81,7 +96,7 @@ class Client:
 
     def upload(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Create jobs by a CSV file. Of those whose fate nobody knows, the ones that are not there are sent again."""
-        missing = {f"Job {number}": row for number, row in enumerate(rows, len(self.jobs) + 1)}
+        missing = {f"{self._prefix} {number}": row for number, row in enumerate(rows, len(self.jobs) + 1)}
         asked_at = datetime.now(UTC)
         is_first = True
         while missing:
@@ -120,6 +135,35 @@ class Client:
     def execute(self, job: JobLog) -> None:
         """Run a job manually. A run that fails is an answer like any other, and the job may just be going."""
         self._try("POST", f"/jobs/{job.id}/execute", {}, session=self._second, missing_is_none=True)
+
+    def execute_many(self, jobs: Sequence[JobLog], number: int, *, at_once: int) -> None:
+        """Run jobs by hand, one after the other, so many at a time: by so many people."""
+
+        def run(index: int) -> None:
+            with requests.Session() as session:
+                session.trust_env = False
+                session.headers.update(self._session.headers)
+                job = jobs[index % len(jobs)]
+                self._try("POST", f"/jobs/{job.id}/execute", {}, session=session, missing_is_none=True, may_refuse=True)
+
+        with ThreadPoolExecutor(at_once, thread_name_prefix="people") as people:
+            list(people.map(run, range(number)))
+
+    def probe(self) -> Probe:
+        """Ask for a change that costs nothing and that nobody hears of."""
+        asked_at = datetime.now(UTC)
+        path = f"/auth/users/{self.user_id}/ui-preferences"
+        columns: dict[str, Any] = {"jobs_table_columns": {}}
+        with requests.Session() as session, suppress(requests.RequestException):
+            session.trust_env = False
+            session.headers.update(self._session.headers)
+            answer = session.put(self._address + path, json=columns, timeout=PROBE_TIMEOUT_SECONDS)
+            answered_at = datetime.now(UTC)
+            if answer.status_code >= 500:
+                text = f"PUT {path}: {answer.status_code} {answer.text[:200]}"
+                self.server_errors.append(ServerError(asked_at, answered_at, text, answer.status_code))
+            return Probe(asked_at, answered_at, answer.ok)
+        return Probe(asked_at, datetime.now(UTC), False)
 
     def resync(self) -> None:
         """Ask for a reconcile. Without a leader there is none."""
@@ -164,7 +208,7 @@ class Client:
             # With metadata it is a POST, without a GET.
             "metadata": {"revision": revision} if revision % 2 else {},
             "end_date": END_DATE,
-            "pic_team": TEAM,
+            "pic_team": self._team,
             **{name: drawn[name] for name in OPTIONS},
         }
 
@@ -203,6 +247,7 @@ class Client:
         missing_is_none: bool = False,
         conflict_is_none: bool = False,
         refusal_is_none: bool = False,
+        may_refuse: bool = False,
     ) -> Any:
         """Call and return the answer, None where the server could not say. A refusal is our own fault and raises."""
         asked_at = datetime.now(UTC)
@@ -217,9 +262,9 @@ class Client:
             return {}
         if answer.status_code >= 500:
             text = f"{method} {path}: {answer.status_code} {answer.text[:200]}"
-            self.server_errors.append(ServerError(asked_at, datetime.now(UTC), text))
+            self.server_errors.append(ServerError(asked_at, datetime.now(UTC), text, answer.status_code))
             return None
-        if not answer.ok:
+        if not answer.ok and not (may_refuse and answer.status_code in {409, 429}):
             raise AssertionError(f"{method} {path} {payload}: {answer.status_code} {answer.text[:500]}")
         return answer.json()
 

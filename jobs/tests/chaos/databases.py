@@ -1,7 +1,8 @@
 """The databases a run may use: a file, or a private server that the harness starts, stops, crashes and freezes.
 
 Servers live in a temporary folder of their own, listen on a free loopback port and run as an account without rights,
-because they refuse to run as root.
+because they refuse to run as root. The service reaches them through a proxy, as an account that owns nothing else.
+Where we may mount one, what the service writes is on a small disk that can be filled.
 """
 
 import os
@@ -13,22 +14,28 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from cronsched.tests.processes import free_port
+from jobs.tests.chaos.proxy import Proxy
 
 POSTGRESQL_FOLDERS = (*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True),)
 MARIADB_SERVERS = ("mariadbd", "mysqld")
 MARIADB_INSTALLERS = ("mariadb-install-db", "mysql_install_db")
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
-LOCK_SECONDS = 2.0
-DISK_MEGABYTES = 64
+# A log is written beside the data of SQLite alone.
+DISK_MEGABYTES = {"sqlite": 64, "postgres": 160, "mariadb": 160}
 BALLAST_BYTES = 4096
 NAME = "chaos"
+# Of whoever asks on behalf of the harness: nothing befalls these connections alone.
+OWN = "chaos-harness"
+# Answers to a commit that are lost in one fault.
+SWALLOWED = 8
+SUFFIXES = ("", "-wal", "-shm")
 
 
 class DatabaseAway(Exception):
@@ -54,14 +61,30 @@ class Database(ABC):
         """Return `sql`, written with %s, as this driver wants it."""
         return sql
 
+    @abstractmethod
+    def full(self) -> AbstractContextManager[None]:
+        """Leave no room on the disk. What was written before may still be overwritten."""
+
+
+@contextmanager
+def full_disk(disk: Path) -> Iterator[None]:
+    ballast = disk / "ballast"
+    try:
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(b"." * BALLAST_BYTES):
+                pass
+        yield
+    finally:
+        ballast.unlink()
+
 
 class Sqlite(Database):
-    """A file. It cannot be stopped, but somebody may hold its write lock, and a disk of its own may be full."""
+    """A file. It cannot be stopped, but be locked, damaged or away, and a disk of its own may be full."""
 
     vendor = "sqlite"
 
     def __init__(self, folder: Path, *, may_fill: bool = False) -> None:
-        self.faults = ("lock", "fill") if may_fill else ("lock",)
+        self.faults = ("lock", "damage", "refuse", *(("fill",) if may_fill else ()))
         self.path = folder / f"{NAME}.sqlite3"
         self.url = f"sqlite:///{self.path}"
 
@@ -74,29 +97,27 @@ class Sqlite(Database):
     def statement(self, sql: str) -> str:
         return sql.replace("%s", "?")
 
+    def full(self) -> AbstractContextManager[None]:
+        return full_disk(self.path.parent)
+
     @contextmanager
-    def full(self) -> Iterator[None]:
-        """Leave no room on the disk. What was written before may still be overwritten."""
-        ballast = self.path.with_name("ballast")
+    def damaged(self, instead: bytes | None) -> Iterator[None]:
+        """Let something else stand in the file's place, or nothing at all. Who has it open goes on with the old one."""
+        aside = self.path.with_name("aside")
+        for suffix in SUFFIXES:
+            with suppress(FileNotFoundError):
+                os.rename(f"{self.path}{suffix}", f"{aside}{suffix}")
+        if instead is not None:
+            self.path.write_bytes(instead)
         try:
-            with suppress(OSError), ballast.open("wb", buffering=0) as file:
-                while file.write(b"." * BALLAST_BYTES):
-                    pass
             yield
         finally:
-            ballast.unlink()
-
-    def is_locked(self) -> bool:
-        """Whether somebody holds the write lock for longer than a transaction takes."""
-        connection = sqlite3.connect(self.path, isolation_level=None, timeout=LOCK_SECONDS)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-        except sqlite3.OperationalError:
-            return True
-        finally:
-            connection.close()
-        return False
+            # What was made there meanwhile belongs to what stood there.
+            for suffix in SUFFIXES[1:]:
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+            for suffix in SUFFIXES:
+                with suppress(FileNotFoundError):
+                    os.replace(f"{aside}{suffix}", f"{self.path}{suffix}")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -118,10 +139,11 @@ class Server(Database):
     stop_signal: signal.Signals
     crash_signal: signal.Signals
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_fill: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"{NAME}-{self.vendor}-"))
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.proxy = Proxy(self.port)
         user = pwd.getpwnam(self.account) if os.geteuid() == 0 else None
         self._as: dict[str, Any] = {}
         if user is not None:
@@ -130,6 +152,8 @@ class Server(Database):
         self.install()
         self.start()
         self.create()
+        self.disk = self.small_disk() if may_fill else None
+        self.faults = (*self.faults, "fill") if self.disk else self.faults
 
     @abstractmethod
     def install(self) -> None:
@@ -142,6 +166,67 @@ class Server(Database):
     @abstractmethod
     def command(self) -> list[str]:
         """Return the command that runs the server in the foreground."""
+
+    @abstractmethod
+    def small_disk(self) -> Path | None:
+        """Put the database on a small disk, where we may mount one."""
+
+    def mount(self, folder: Path) -> bool:
+        """Mount a small disk of the server's account."""
+        if not mount(folder, DISK_MEGABYTES[self.vendor]):
+            return False
+        if self._as:
+            os.chown(folder, self._as["user"], self._as["group"])
+        folder.chmod(0o700)
+        return True
+
+    def full(self) -> AbstractContextManager[None]:
+        assert self.disk is not None
+        return full_disk(self.disk)
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """Let nobody write but the harness."""
+        self.set_read_only(True)
+        try:
+            yield
+        finally:
+            self.set_read_only(False)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    @contextmanager
+    def swallowing(self) -> Iterator[None]:
+        """Lose the answers to some commits."""
+        self.proxy.swallow(SWALLOWED)
+        try:
+            yield
+        finally:
+            self.proxy.swallow(0)
+
+    @abstractmethod
+    def set_read_only(self, is_read_only: bool) -> None: ...
+
+    @abstractmethod
+    def connections(self) -> list[int]:
+        """Return the connections of the service."""
+
+    @abstractmethod
+    def terminate(self, connection: int) -> None:
+        """End one of them, if it is still there."""
+
+    def order(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Carry statements out in the database that is always there; return the rows of the last one."""
+        with closing(self.connect_to(self.maintenance_name())) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall()) if cursor.description else []
 
     def run(self, command: Sequence[str]) -> None:
         environment = {**os.environ, "HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
@@ -163,6 +248,7 @@ class Server(Database):
                 **self._as,
             )
         self._wait_until_it_answers()
+        self.proxy.open()
 
     def _wait_until_it_answers(self) -> None:
         assert self.process is not None
@@ -204,6 +290,7 @@ class Server(Database):
     def _end(self, number: signal.Signals) -> None:
         if self.process is None:
             return
+        self.proxy.shut()
         self.process.send_signal(number)
         try:
             self.process.wait(STOP_SECONDS)
@@ -215,20 +302,23 @@ class Server(Database):
     def remove(self) -> None:
         """Stop it and delete all of it."""
         self._end(self.crash_signal)
+        self.proxy.close()
+        if self.disk is not None:
+            unmount(self.disk)
         shutil.rmtree(self.folder)
 
 
 class Postgresql(Server):
     vendor = "postgres"
     account = "postgres"
-    faults = ("restart", "stop_database", "crash")
+    faults = ("restart", "stop_database", "crash", "sever", "read_only", "swallow", "refuse")
     # SIGTERM would wait for the clients to go.
     stop_signal = signal.SIGINT
     crash_signal = signal.SIGQUIT
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/{NAME}"
+    def __init__(self, *, may_fill: bool = False) -> None:
+        super().__init__(may_fill=may_fill)
+        self.url = f"postgresql://postgres@127.0.0.1:{self.proxy.port}/{NAME}"
 
     @staticmethod
     def program(name: str) -> str | None:
@@ -240,8 +330,26 @@ class Postgresql(Server):
         self.run([str(self.program("initdb")), "--pgdata", data, "--username", "postgres", "--auth", "trust"])
 
     def create(self) -> None:
-        with self.connect_to("postgres") as connection:
-            connection.execute(f"CREATE DATABASE {NAME}")
+        self.order(f"CREATE DATABASE {NAME}")
+
+    def small_disk(self) -> Path | None:
+        """The write-ahead log stays where there is room: without any the server could but crash."""
+        disk = self.folder / "disk"
+        disk.mkdir()
+        if not self.mount(disk):
+            return None
+        self.order(f"CREATE TABLESPACE small LOCATION '{disk}'", f"ALTER DATABASE {NAME} SET TABLESPACE small")
+        return disk
+
+    def set_read_only(self, is_read_only: bool) -> None:
+        self.order(f"ALTER SYSTEM SET default_transaction_read_only = {is_read_only}", "SELECT pg_reload_conf()")
+
+    def connections(self) -> list[int]:
+        asked = f"SELECT pid FROM pg_stat_activity WHERE datname = '{NAME}' AND application_name <> '{OWN}'"
+        return [pid for (pid,) in self.order(asked)]
+
+    def terminate(self, connection: int) -> None:
+        self.order(f"SELECT pg_terminate_backend({connection})")
 
     def command(self) -> list[str]:
         settings = {
@@ -260,7 +368,14 @@ class Postgresql(Server):
         import psycopg
 
         return psycopg.connect(
-            host="127.0.0.1", port=self.port, user="postgres", dbname=name, autocommit=True, connect_timeout=5
+            host="127.0.0.1",
+            port=self.port,
+            user="postgres",
+            dbname=name,
+            autocommit=True,
+            connect_timeout=5,
+            application_name=OWN,
+            options="-c default_transaction_read_only=off",
         )
 
     def errors(self) -> tuple[type[Exception], ...]:
@@ -272,13 +387,13 @@ class Postgresql(Server):
 class Mariadb(Server):
     vendor = "mariadb"
     account = "mysql"
-    faults = ("restart", "stop_database", "crash", "freeze")
+    faults = ("restart", "stop_database", "crash", "sever", "read_only", "swallow", "refuse", "freeze")
     stop_signal = signal.SIGTERM
     crash_signal = signal.SIGKILL
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.url = f"mysql://root@127.0.0.1:{self.port}/{NAME}"
+    def __init__(self, *, may_fill: bool = False) -> None:
+        super().__init__(may_fill=may_fill)
+        self.url = f"mysql://{NAME}@127.0.0.1:{self.proxy.port}/{NAME}"
 
     @staticmethod
     def program(*names: str) -> str | None:
@@ -297,9 +412,32 @@ class Mariadb(Server):
         )
 
     def create(self) -> None:
-        connection = self.connect_to("mysql")
-        with connection, connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {NAME} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        self.order(f"CREATE DATABASE {NAME} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        # Root may write also while all others may but read.
+        for host in ("%", "localhost"):
+            self.order(f"CREATE USER '{NAME}'@'{host}'", f"GRANT ALL ON {NAME}.* TO '{NAME}'@'{host}'")
+
+    def small_disk(self) -> Path | None:
+        """The logs of InnoDB stay where there is room."""
+        disk = self.folder / "data" / NAME
+        options = (disk / "db.opt").read_bytes()
+        if not self.mount(disk):
+            return None
+        (disk / "db.opt").write_bytes(options)
+        return disk
+
+    def set_read_only(self, is_read_only: bool) -> None:
+        self.order(f"SET GLOBAL read_only = {int(is_read_only)}")
+
+    def connections(self) -> list[int]:
+        return [one for (one,) in self.order(f"SELECT id FROM information_schema.processlist WHERE user = '{NAME}'")]
+
+    def terminate(self, connection: int) -> None:
+        import pymysql
+
+        # It may have gone by itself.
+        with suppress(pymysql.err.OperationalError):
+            self.order(f"KILL {connection}")
 
     def command(self) -> list[str]:
         return [
@@ -359,30 +497,40 @@ def absent(kind: str) -> str:
     return "" if programs[kind]() else f"no {kind} server is installed here"
 
 
+def mount(folder: Path, megabytes: int) -> bool:
+    """Mount a small disk; False where we may not."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    return (
+        shutil.which("mount") is not None and not subprocess.run(command, capture_output=True, check=False).returncode
+    )
+
+
+def unmount(folder: Path) -> None:
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path | None]:
     """Yield a small disk mounted in `folder`, or None where we may not mount one."""
     disk = folder / "disk"
     disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MEGABYTES}m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+    if not mount(disk, DISK_MEGABYTES["sqlite"]):
         yield None
         return
     try:
         yield disk
     finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+        unmount(disk)
 
 
 @contextmanager
 def database(kind: str, folder: Path, *, may_fill: bool = False) -> Iterator[Database]:
-    """Yield a fresh database of that kind, SQLite's on a disk that may be filled; a server is removed afterwards."""
+    """Yield a fresh database of that kind, on a disk that may be filled; a server is removed afterwards."""
     if kind == "sqlite":
         with small_disk(folder) if may_fill else nullcontext() as disk:
             yield Sqlite(disk or folder, may_fill=disk is not None)
         return
-    servers: dict[str, Callable[[], Server]] = {"postgres": Postgresql, "mariadb": Mariadb}
-    server = servers[kind]()
+    server = {"postgres": Postgresql, "mariadb": Mariadb}[kind](may_fill=may_fill)
     try:
         yield server
     finally:

@@ -236,11 +236,10 @@ class Life:
     killed_at: datetime | None = None
     ended_at: datetime | None = None
     exit_code: int | None = None
+    # The tokens by which it sends, as its journals name them.
+    senders: set[UUID] = field(default_factory=set)
     # The second instant is None while it is still stopped.
     stops: list[tuple[datetime, datetime | None]] = field(default_factory=list)
-    # What befell its workers alone.
-    worker_kills: list[datetime] = field(default_factory=list)
-    worker_stops: list[tuple[datetime, datetime]] = field(default_factory=list)
 
     @property
     def lost_at(self) -> datetime | None:
@@ -264,7 +263,7 @@ class Life:
 
 
 class Outage(NamedTuple):
-    """A time in which the database could not be written."""
+    """A time in which something was amiss, usually with the database."""
 
     what: str
     start: datetime
@@ -280,6 +279,16 @@ class ServerError(NamedTuple):
     asked_at: datetime
     answered_at: datetime
     text: str
+    # None where there was no answer.
+    status: int | None = None
+
+
+class Probe(NamedTuple):
+    """A small change asked for over and over, to see from when on the API answers well again."""
+
+    asked_at: datetime
+    answered_at: datetime
+    is_good: bool
 
 
 class Resync(NamedTuple):
@@ -309,7 +318,17 @@ class Evidence:
     left_behind: Sequence[str] = ()
     # How many jobs came by CSV files.
     uploaded: int = 0
+    # While these went on, and for a while after, the database may have failed anybody.
     outages: Sequence[Outage] = ()
+    # These are no excuse for anything.
+    troubles: Sequence[Outage] = ()
+    probes: Sequence[Probe] = ()
+    # Answers to a COMMIT that the proxy swallowed.
+    swallowed: int = 0
+    # How many runs by hand and rows of files one owner asked for at once.
+    flooded: int = 0
+    # Web workers that were told to end.
+    web_stops: Sequence[datetime] = ()
     web_kills: Sequence[datetime] = ()
     server_errors: Sequence[ServerError] = ()
     resyncs: Sequence[Resync] = ()

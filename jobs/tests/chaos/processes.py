@@ -10,12 +10,16 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 from cronsched.lib.failpoints import VARIABLE
 from cronsched.tests.processes import ROOT
+from jobs.dispatch.journal import SUFFIX
 from jobs.tests.chaos.evidence import Life
+from jobs.tests.chaos.stepped import step
 
 POLL_SECONDS = 0.02
+JOURNAL_SECONDS = 0.25
 # What a process writes when it has imported everything, and when it has handed over and lets requests end.
 READY = "stands by"
 DRAINING = "drains"
@@ -91,6 +95,7 @@ class Scheduler:
     def _watch(self) -> None:
         """Write down when the process stops, goes on and ends."""
         stopped_at: datetime | None = None
+        looked_at = 0.0
         while (code := self._process.poll()) is None:
             if self.is_stopped and stopped_at is None:
                 stopped_at = datetime.now(UTC)
@@ -100,11 +105,26 @@ class Scheduler:
                 stopped_at = None
             if self.life.ready_at is None and READY in self.log:
                 self.life.ready_at = datetime.now(UTC)
+            if time.monotonic() - looked_at > JOURNAL_SECONDS:
+                looked_at = time.monotonic()
+                self.life.senders |= journals(self._process.pid)
             time.sleep(POLL_SECONDS)
         if stopped_at is not None:
             self.life.stops[-1] = (stopped_at, datetime.now(UTC))
         self.life.exit_code = code
         self.life.ended_at = datetime.now(UTC)
+
+
+def journals(pid: int) -> set[UUID]:
+    """Return the tokens of the journals that a process has open."""
+    found = set()
+    for file in Path(f"/proc/{pid}/fd").glob("*"):
+        # It may be closed meanwhile, or be none of a sender.
+        with contextlib.suppress(OSError, ValueError):
+            path = Path(os.readlink(file))
+            if path.suffix == SUFFIX:
+                found.add(UUID(path.stem))
+    return found
 
 
 class Fleet:
@@ -116,8 +136,7 @@ class Fleet:
         self.passes: list[Scheduler] = []
         self._folder = folder
         self._environment = dict(environment)
-        entry = ["-m", "jobs.tests.chaos.sabotaged", sabotage] if sabotage else ["manage.py"]
-        self._command = [sys.executable, *entry, "runscheduler"]
+        self._sabotage = sabotage
         self._mark = f"DATABASE_URL={environment['DATABASE_URL']}".encode()
 
     def start(self, place: int, *, failpoints: str = "") -> Scheduler:
@@ -126,15 +145,25 @@ class Fleet:
         number = len(self.lives)
         life = Life(instance=f"chaos-{place}-{number:04}", started_at=datetime.now(UTC), failpoints=failpoints)
         environment = {**self._environment, VARIABLE: failpoints}
-        command = [*self._command, "--drain-timeout", str(DRAIN_SECONDS), "--instance", life.instance]
+        step(self.clock(place), 0)
+        command = [*self._command(place), "--drain-timeout", str(DRAIN_SECONDS), "--instance", life.instance]
         self.places[place] = Scheduler(command, environment, self._folder / f"{life.instance}.log", life)
         self.lives.append(life)
         return self.places[place]
 
+    def _command(self, place: int) -> list[str]:
+        stepped = ["-m", "jobs.tests.chaos.stepped", str(self.clock(place))]
+        entry = ["-m", "jobs.tests.chaos.sabotaged", self._sabotage] if self._sabotage else stepped
+        return [sys.executable, *entry, "runscheduler"]
+
+    def clock(self, place: int) -> Path:
+        """Return the file that says by how much the clock in a place is ahead."""
+        return self._folder / f"clock-{place}"
+
     def start_pass(self) -> Scheduler:
         """Start a process that does one pass and ends, whoever leads."""
         life = Life(instance=f"chaos-pass-{len(self.passes):04}", started_at=datetime.now(UTC))
-        command = [*self._command, "--once", "--instance", life.instance]
+        command = [sys.executable, "manage.py", "runscheduler", "--once", "--instance", life.instance]
         self.passes.append(Scheduler(command, self._environment, self._folder / f"{life.instance}.log", life))
         return self.passes[-1]
 

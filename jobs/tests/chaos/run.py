@@ -8,17 +8,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronsched.tests.processes import manage, web_process
 from jobs.tests.chaos import databases, watch
-from jobs.tests.chaos.checker import FINAL, Record, Report, check, missing
-from jobs.tests.chaos.client import Client, pretend_ended_at, pretend_owed_since
+from jobs.tests.chaos.checker import CLOCK, FINAL, RECOVERY, Record, Report, check, missing
+from jobs.tests.chaos.client import Client, current, pretend_ended_at, pretend_owed_since
 from jobs.tests.chaos.databases import Database, DatabaseAway, Mariadb, Questions, Server, Sqlite
 from jobs.tests.chaos.evidence import MINUTE, Evidence, JobLog, Life, Mode, Outage
 from jobs.tests.chaos.processes import PASS_SECONDS, Fleet, Scheduler, clean_environment, web_workers
@@ -34,7 +35,8 @@ from jobs.tests.chaos.script import (
     draw_failpoints,
     write_script,
 )
-from jobs.tests.chaos.target import Target
+from jobs.tests.chaos.stepped import step as set_clock
+from jobs.tests.chaos.target import SLOW_SECONDS, Target
 from jobs.tests.chaos.watch import Watcher
 
 PASSWORD = "a-password-for-chaos"
@@ -49,6 +51,11 @@ KEEPER_SECONDS = 0.1
 # An unknown run is called so after its timeout, a margin and half a minute more; then it is looked at again.
 SETTLE_SECONDS = 120.0
 LOOK_SECONDS = 1.0
+# How long a fault of the database waits for another to end.
+PATIENCE_SECONDS = 60.0
+LETTER = b"this is a letter, not a database\n" * 1000
+MANUAL_RUNS = 6
+FLOOD_ROWS, FLOOD_RUNS, FLOOD_AT_ONCE = 60, 40, 8
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,10 @@ class Stage:
         self.fleet = fleet
         self.client = client
         self.outages: list[Outage] = []
+        self.troubles: list[Outage] = []
+        self.flooder = client.befriend("flooder", PASSWORD)
+        self.flooded = 0
+        self.web_stops: list[datetime] = []
         self.web_kills: list[datetime] = []
         self.history: list[str] = []
         self.calm = threading.Event()
@@ -111,6 +122,7 @@ class Stage:
         # Who deals with a place leaves it to nobody else meanwhile; so with the database.
         self._places = {place: threading.Lock() for place in range(plan.schedulers)}
         self._database = threading.Lock()
+        self._web, self._flood = threading.Lock(), threading.Lock()
         self._chance = random.Random(f"{plan.seed}/keeper")
 
     def note(self, text: str) -> None:
@@ -150,7 +162,12 @@ class Stage:
         getattr(self, f"change_{step.verb}")(**step.arguments)
 
     def _fault(self, step: Step) -> None:
-        getattr(self, f"fault_{step.verb}")(**step.arguments)
+        arguments = dict(step.arguments)
+        with ExitStack() as stack:
+            if arguments.pop("in_peace", False):
+                for place in self._places:
+                    stack.enter_context(self._holding(place))
+            getattr(self, f"fault_{step.verb}")(**arguments)
 
     # --- What people do
 
@@ -350,10 +367,61 @@ class Stage:
 
     def fault_kill_web(self) -> None:
         """Kill a web worker, whatever it is doing; its master starts another."""
-        for worker in web_workers(self.client.port):
-            self.note(f"kill -9 web worker {worker}")
-            self.web_kills.append(datetime.now(UTC))
-            os.kill(worker, signal.SIGKILL)
+        with self._web:
+            for worker in web_workers(self.client.port):
+                self.note(f"kill -9 web worker {worker}")
+                self.web_kills.append(datetime.now(UTC))
+                send(worker, signal.SIGKILL)
+
+    def fault_end_web(self, is_killed: bool) -> None:
+        """End the web workers amid runs by hand: by kill -9, or as an operator does, who loses none of them."""
+        with self._web, ThreadPoolExecutor(1) as people:
+            slow = [job for job in self.client.living if current(job).mode == Mode.SLOW] or self.client.living
+            runs = people.submit(self.client.execute_many, slow, MANUAL_RUNS, at_once=MANUAL_RUNS)
+            self.calm.wait(SLOW_SECONDS / 2)
+            for worker in web_workers(self.client.port):
+                self.note(f"{'kill -9' if is_killed else 'SIGTERM'} web worker {worker} amid runs by hand")
+                (self.web_kills if is_killed else self.web_stops).append(datetime.now(UTC))
+                send(worker, signal.SIGKILL if is_killed else signal.SIGTERM)
+            runs.result()
+
+    # --- What one owner does to all others
+
+    def fault_flood(self, seconds: float) -> None:
+        """Let one owner upload jobs of each minute whose target hangs, and run them by hand all the time."""
+        if not self._flood.acquire(blocking=False):
+            return
+        try:
+            with self._trouble("flood"):
+                ends_at = time.monotonic() + seconds
+                rows = [{**PLAIN, "mode": Mode.HANG, "max_attempts": 1} for _ in range(FLOOD_ROWS)]
+                self.flooder.upload(rows)
+                self.flooded += len(rows)
+                jobs = self.flooder.living
+                while time.monotonic() < ends_at and not self.calm.is_set():
+                    self.flooder.execute_many(jobs, FLOOD_RUNS, at_once=FLOOD_AT_ONCE)
+                    self.flooded += FLOOD_RUNS
+            for job in self.flooder.living:
+                self.flooder.delete(job)
+        finally:
+            self._flood.release()
+
+    # --- What befalls clocks
+
+    def fault_clock(self, seconds: float, step: float) -> None:
+        """Set the clock of the leader's host, and set it right again."""
+        assert self.watcher is not None
+        leader = self.fleet.leader(self.watcher.holder)
+        if leader is None:
+            return
+        # SQLite has no clock but its host's. A server's is asked by all, whatever their own says.
+        is_judge = isinstance(self.database, Sqlite)
+        with self._outage(CLOCK) if is_judge else self._trouble(CLOCK) as is_free:
+            if is_free is not False:
+                self.note(f"clock of {leader.life.instance} {step:+g} s for {seconds} s")
+                set_clock(self.fleet.clock(place_of(leader)), step)
+                self.calm.wait(seconds)
+                set_clock(self.fleet.clock(place_of(leader)), 0)
 
     def fault_power_cut(self, seconds: float) -> None:
         """Kill all schedulers at once, and crash the database's server with them."""
@@ -377,32 +445,58 @@ class Stage:
     # --- What befalls the database
 
     def fault_lock(self, seconds: float) -> None:
-        assert isinstance(self.database, Sqlite)
-        with self._outage("locked") as is_free:
-            if is_free:
-                with self.database.locked():
-                    self.calm.wait(seconds)
+        self._outage_by("locked", self._sqlite.locked, seconds)
+
+    def fault_damage(self, seconds: float) -> None:
+        self._outage_by("damaged", partial(self._sqlite.damaged, LETTER), seconds)
 
     def fault_fill(self, seconds: float) -> None:
         """Leave no room on the disk, for anybody."""
-        assert isinstance(self.database, Sqlite)
-        with self._outage("full") as is_free:
+        self._outage_by("full", self.database.full, seconds)
+
+    def fault_read_only(self, seconds: float) -> None:
+        self._outage_by("read-only", self._server.read_only, seconds)
+
+    def fault_away(self, seconds: float) -> None:
+        """Let the database be away for long."""
+        if isinstance(self.database, Sqlite):
+            self._outage_by("away", partial(self.database.damaged, None), seconds)
+        else:
+            self._outage_by("away", self._server.away, seconds)
+
+    def fault_swallow(self, seconds: float) -> None:
+        """Lose the answers to some commits, each with its connection."""
+        self._outage_by("swallowed commits", self._server.swallowing, seconds)
+
+    def fault_sever(self, seconds: float) -> None:
+        """Terminate the service's connections, one after the other."""
+        with self._outage("severed") as is_free:
             if is_free:
-                with self.database.full():
+                connections = self._server.connections()
+                for connection in connections:
+                    self._server.terminate(connection)
+                    self.calm.wait(seconds / len(connections))
+
+    def fault_refuse(self, seconds: float, table: str) -> None:
+        """Let the database refuse what follows from runs. What they came to must not be lost for it."""
+        questions = Questions(self.database)
+        # A locked or absent database could not be told.
+        with self._database, self._trouble(f"rows refused ({table})"):
+            with watch.refused(questions, table):
+                self.calm.wait(seconds)
+            questions.close()
+
+    def _outage_by(self, what: str, fault: Callable[[], AbstractContextManager[None]], seconds: float) -> None:
+        with self._outage(what) as is_free:
+            if is_free:
+                with fault():
                     self.calm.wait(seconds)
 
     def fault_restart(self, seconds: float) -> None:
-        with self._outage("restarted") as is_free:
-            if is_free:
-                self._server.stop()
-                self._server.start()
+        self._outage_by("restarted", self._server.away, 0)
 
     def fault_stop_database(self, seconds: float) -> None:
-        with self._outage("stopped") as is_free:
-            if is_free:
-                self._server.stop()
-                self.calm.wait(seconds)
-                self._server.start()
+        self._outage_by("stopped", self._server.away, seconds)
 
     def fault_crash(self, seconds: float) -> None:
         with self._outage("crashed") as is_free:
@@ -425,23 +519,44 @@ class Stage:
         assert isinstance(self.database, Server)
         return self.database
 
+    @property
+    def _sqlite(self) -> Sqlite:
+        assert isinstance(self.database, Sqlite)
+        return self.database
+
     @contextmanager
     def _outage(self, what: str) -> Iterator[bool]:
-        """Write down a time without a database; False where there is one already."""
-        if not self._database.acquire(blocking=False):
+        """Write down a time without a database; False where nobody may have one now or another lasts too long."""
+        if not self._database.acquire(timeout=PATIENCE_SECONDS):
             yield False
             return
-        began = datetime.now(UTC)
-        self.note(f"database {what}")
-        # Whoever looks before the end must know of it too.
-        self.outages.append(Outage(what, began, datetime.max.replace(tzinfo=UTC)))
-        place = len(self.outages) - 1
         try:
-            yield True
+            if self.calm.is_set():
+                yield False
+                return
+            with self._written_down(what, self.outages):
+                yield True
+            # Another would not let anybody see how soon all is well again.
+            self.calm.wait(RECOVERY + 2)
         finally:
-            self.outages[place] = Outage(what, began, datetime.now(UTC))
-            self.note(f"database back after {(datetime.now(UTC) - began).total_seconds():.1f} s")
             self._database.release()
+
+    def _trouble(self, what: str) -> AbstractContextManager[None]:
+        """Write down a time in which something is amiss that must do no harm."""
+        return self._written_down(what, self.troubles)
+
+    @contextmanager
+    def _written_down(self, what: str, kind: list[Outage]) -> Iterator[None]:
+        began = datetime.now(UTC)
+        self.note(f"begin: {what}")
+        # Whoever looks before the end must know of it too.
+        lasting = Outage(what, began, datetime.max.replace(tzinfo=UTC))
+        kind.append(lasting)
+        try:
+            yield
+        finally:
+            kind[kind.index(lasting)] = Outage(what, began, datetime.now(UTC))
+            self.note(f"end: {what}, after {(datetime.now(UTC) - began).total_seconds():.1f} s")
 
     # --- Afterwards
 
@@ -503,8 +618,9 @@ def run(plan: Plan, folder: Path) -> Outcome:
             database_faults=database.faults,
         )
         stage = Stage(plan, script, database, fleet, client)
+        stack.callback(stage.flooder.close)
         populate(stage, questions, midnight)
-        with Watcher(database, target.arrivals) as stage.watcher:
+        with Watcher(database, target.arrivals, client.probe) as stage.watcher:
             for place in range(plan.schedulers):
                 stage._start(place, plan.failpoints[place] if place < len(plan.failpoints) else "")
             fleet.wait_until_ready()
@@ -545,8 +661,11 @@ def settings_of(database: Database, folder: Path, midnight: datetime) -> dict[st
 
     End dates are days of the scheduler's zone: one that begins at `midnight`.
     """
+    # On a disk of its own SQLite's journals of senders are on it, too.
+    journal = {} if isinstance(database, Sqlite) else {"JOURNAL_DIR": str(folder / "journal")}
     return clean_environment(
         folder,
+        **journal,
         DEBUG="false",
         SECRET_KEY="a-secret-for-chaos-only-0123456789-abcdefghij",
         DATABASE_URL=database.url,
@@ -651,7 +770,7 @@ def gather(stage: Stage, target: Target, questions: Questions, until: datetime) 
     assert stage.watcher is not None
     return Evidence(
         until=until,
-        jobs=list(stage.client.jobs),
+        jobs=[*stage.client.jobs, *stage.flooder.jobs],
         arrivals=list(target.arrivals),
         rows=rows,
         leases=leases,
@@ -661,9 +780,14 @@ def gather(stage: Stage, target: Target, questions: Questions, until: datetime) 
         passes=[process.life for process in stage.fleet.passes],
         uploaded=stage.client.uploaded,
         outages=list(stage.outages),
+        troubles=list(stage.troubles),
+        probes=list(stage.watcher.probes),
+        swallowed=stage.database.proxy.swallowed if isinstance(stage.database, Server) else 0,
+        flooded=stage.flooded,
+        web_stops=list(stage.web_stops),
         stalls=dict(stage.watcher.stalls),
         web_kills=list(stage.web_kills),
-        server_errors=list(stage.client.server_errors),
+        server_errors=[*stage.client.server_errors, *stage.flooder.server_errors],
         resyncs=list(stage.client.resyncs),
         strangers=list(target.strangers),
     )

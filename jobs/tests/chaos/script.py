@@ -61,9 +61,23 @@ PROCESS_FAULTS = {
     "terminate": 4,
     "insist": 3,
     "once": 3,
-    "kill_web": 2,
+    "kill_web": 1,
+    "end_web": 1,
     "power_cut": 1,
 }
+# What befalls a process's clock, or the service by one owner's doing, on every database.
+COMMON_FAULTS = ("clock", "flood", "end_web")
+# A host whose clock nobody asks may be hours off. SQLite's own is the host's: then times come early, and only so much.
+CLOCK_STEPS = (7200.0, -7200.0)
+SQLITE_CLOCK_STEPS = (50.0, -50.0)
+# A herd is among what meets the flood.
+FLOOD_SECONDS = (62.0, 66.0)
+# Once in a run the database is away for long: this share of it, but no longer than two minutes and a half.
+AWAY_SHARE, AWAY_AT_MOST = 0.2, 150.0
+# Where it begins.
+AWAY_BETWEEN = (0.35, 0.6)
+# What an effect of a run is written to.
+REFUSED = ("notifications", "notification_incidents", "notification_onces")
 # Rows of a CSV file.
 UPLOADED = (2, 6)
 DATABASE_SHARE = 0.15
@@ -128,7 +142,8 @@ def write_script(
     rigs = list(draw_rigs(random.Random(f"{seed}/rigs"), minutes * 60))
     losses = draw_losses(random.Random(f"{seed}/losses"), start, minutes * 60, rigs)
     changes = draw_changes(random.Random(f"{seed}/changes"), start, minutes * 60)
-    return Script(seed, first, tuple(sorted([*faults, *rigs, *losses, *changes], key=lambda step: step.at)))
+    kinds = draw_kinds(random.Random(f"{seed}/kinds"), start, minutes * 60, database_faults)
+    return Script(seed, first, tuple(sorted([*faults, *kinds, *rigs, *losses, *changes], key=lambda step: step.at)))
 
 
 def draw_definition(chance: random.Random, start: datetime, stop: datetime) -> dict[str, Any]:
@@ -179,11 +194,43 @@ def draw_faults(
     while at < seconds:
         if database_faults and chance.random() < DATABASE_SHARE:
             verb = chance.choice(database_faults)
-            yield Step(near_herd(chance, at, start, seconds), verb, {"seconds": draw_seconds(chance, AWAY_SECONDS)})
+            yield Step(near_herd(chance, at, start, seconds), verb, draw_kind(chance, verb, database_faults))
         else:
             verb = pick(chance, PROCESS_FAULTS)
             yield Step(near_herd(chance, at, start, seconds), verb, draw_fault(chance, verb, places))
         at += chance.uniform(*FAULT_SECONDS)
+
+
+def draw_kinds(
+    chance: random.Random, start: datetime, seconds: float, database_faults: tuple[str, ...]
+) -> Iterator[Step]:
+    """Draw each kind once, in any order, and one long absence of the database; in a short run not all of them.
+
+    Processes are left in peace meanwhile and for a while afterwards, so that it shows how soon all is well again.
+    """
+    if not database_faults:
+        return
+    kinds = [*COMMON_FAULTS, *database_faults]
+    chosen = chance.sample(kinds, min(len(kinds), max(1, int(seconds / AWAY_SECONDS[1]))))
+    share = seconds / len(chosen)
+    for number, verb in enumerate(chosen):
+        at = near_herd(chance, (number + chance.uniform(0.05, 0.7)) * share, start, seconds)
+        drawn = draw_kind(chance, verb, database_faults)
+        yield Step(at, verb, drawn if verb in COMMON_FAULTS else {**drawn, "in_peace": True})
+    away = {"seconds": round(min(AWAY_AT_MOST, seconds * AWAY_SHARE), 2), "in_peace": True}
+    yield Step(round(chance.uniform(*AWAY_BETWEEN) * seconds, 2), "away", away)
+
+
+def draw_kind(chance: random.Random, verb: str, database_faults: tuple[str, ...]) -> dict[str, Any]:
+    """Draw for how long something befalls the database, a clock or the service, and what else there is to say of it."""
+    if verb == "end_web":
+        return draw_fault(chance, verb, 0)
+    drawn: dict[str, Any] = {"seconds": draw_seconds(chance, FLOOD_SECONDS if verb == "flood" else AWAY_SECONDS)}
+    if verb == "clock":
+        drawn["step"] = chance.choice(SQLITE_CLOCK_STEPS if "lock" in database_faults else CLOCK_STEPS)
+    if verb == "refuse":
+        drawn["table"] = chance.choice(REFUSED)
+    return drawn
 
 
 def draw_rigs(chance: random.Random, seconds: float) -> Iterator[Step]:
@@ -211,6 +258,8 @@ def draw_fault(chance: random.Random, verb: str, places: int) -> dict[str, Any]:
     """Draw whom a fault of a process befalls, and how."""
     if verb in {"kill_web", "once"}:
         return {}
+    if verb == "end_web":
+        return {"is_killed": chance.random() < 0.5}
     if verb == "power_cut":
         return {"seconds": draw_seconds(chance, RESTART_SECONDS)}
     place = chance.choice((-1, -1, *range(places)))

@@ -21,6 +21,7 @@ from jobs.tests.chaos.evidence import (
     Life,
     Mode,
     Outage,
+    Probe,
     Resync,
     RowState,
     Seen,
@@ -388,10 +389,21 @@ def a_worker_that_outlived_its_scheduler(scene: Scene) -> None:
     scene.evidence.left_behind = ["process 4711"]
 
 
-def an_unknown_whose_worker_was_heard_of_after_the_kill(scene: Scene) -> None:
-    """Another worker was killed, then: this one still wrote down what came of a later run."""
-    scene.leader.worker_kills = [at("2:00.3")]
-    scene.rows[3] = scene.rows[3]._replace(status="unknown", response_status=None, reason="died", at=at("2:20"))
+def an_answer_long_after_an_outage(scene: Scene) -> None:
+    scene.evidence.outages = [Outage("read-only", at("1:05"), at("1:10"))]
+    scene.evidence.probes = [Probe(at("1:12"), at("1:12.1"), False), Probe(at("1:25"), at("1:25.1"), True)]
+
+
+def a_fire_long_after_an_outage(scene: Scene) -> None:
+    scene.evidence.outages = [Outage("severed", at("1:58"), at("2:01"))]
+    scene.rows[2] = scene.rows[2]._replace(at=at("2:14.5"))
+    scene.arrivals[1].at, scene.arrivals[1].seen = at("2:15"), None
+    scene.rows[3] = scene.rows[3]._replace(at=at("2:15.5"))
+
+
+def a_500_amid_an_outage(scene: Scene) -> None:
+    scene.evidence.outages = [Outage("read-only", at("0:58"), at("1:10"))]
+    scene.evidence.server_errors = [ServerError(at("1:00"), at("1:01"), "PUT: 500", 500)]
 
 
 def a_server_error_without_an_outage(scene: Scene) -> None:
@@ -455,10 +467,12 @@ FAULTS: list[tuple[Spoil, str]] = [
     (a_pause_that_is_told_as_something_else, "wrong verdicts"),
     (an_outage_that_is_told_as_a_late_start, "wrong verdicts"),
     (a_process_that_ended_by_itself, "processes that ended by themselves"),
-    (an_unknown_whose_worker_was_heard_of_after_the_kill, "unjustified results"),
     (a_stop_with_an_error, "unclean stops"),
     (a_pass_by_hand_that_failed, "unclean stops"),
     (a_worker_that_outlived_its_scheduler, "processes left behind"),
+    (an_answer_long_after_an_outage, "late recoveries"),
+    (a_fire_long_after_an_outage, "late recoveries"),
+    (a_500_amid_an_outage, "failed API calls"),
     (a_server_error_without_an_outage, "failed API calls"),
     (a_resync_answered_by_an_older_reconcile, "wrong resyncs"),
     (a_resync_that_the_leader_did_not_answer, "wrong resyncs"),
@@ -486,9 +500,18 @@ def an_unknown_whose_sender_died(scene: Scene) -> None:
     scene.lead(at("3:15"), scene.standby, 2)
 
 
-def an_unknown_whose_worker_was_killed(scene: Scene) -> None:
-    scene.leader.worker_kills = [at("3:00.3")]
-    scene.change_last(status="unknown", response_status=None, reason="died", at=at("3:20"))
+def a_503_and_a_quick_return_after_an_outage(scene: Scene) -> None:
+    scene.evidence.outages = [Outage("read-only", at("1:05"), at("1:10"))]
+    scene.evidence.server_errors = [ServerError(at("1:08"), at("1:09"), "PUT: 503", 503)]
+    scene.evidence.probes = [Probe(at("1:12"), at("1:12.1"), False), Probe(at("1:15"), at("1:15.1"), True)]
+
+
+def times_that_came_early_by_a_clock_that_was_set(scene: Scene) -> None:
+    """SQLite has no clock but its host's."""
+    scene.evidence.outages = [Outage("clock", at("2:10"), at("2:30"))]
+    scene.rows[4] = scene.rows[4]._replace(at=at("2:11"))
+    scene.arrivals[2].at, scene.arrivals[2].seen = at("2:11.2"), None
+    scene.rows[5] = scene.rows[5]._replace(at=at("2:11.5"))
 
 
 def an_unknown_of_a_pass_that_lost_the_database(scene: Scene) -> None:
@@ -499,11 +522,6 @@ def an_unknown_of_a_pass_that_lost_the_database(scene: Scene) -> None:
     scene.evidence.passes = [Life("chaos-pass-0000", at("2:59"), ended_at=at("3:09"), exit_code=1)]
     scene.evidence.outages = [Outage("stopped", at("3:00.3"), at("3:15"))]
     scene.change_last(status="unknown", response_status=None, reason="died", at=at("3:20"))
-
-
-def a_failure_of_a_worker_that_stood_still(scene: Scene) -> None:
-    a_failure_that_was_answered_well(scene)
-    scene.leader.worker_stops = [(at("3:00.1"), at("3:18"))]
 
 
 def a_stop_that_was_insisted_on(scene: Scene) -> None:
@@ -676,9 +694,9 @@ def a_death_that_was_ordered(scene: Scene) -> None:
     "happen",
     [
         an_unknown_whose_sender_died,
-        an_unknown_whose_worker_was_killed,
+        a_503_and_a_quick_return_after_an_outage,
+        times_that_came_early_by_a_clock_that_was_set,
         an_unknown_of_a_pass_that_lost_the_database,
-        a_failure_of_a_worker_that_stood_still,
         a_stop_that_was_insisted_on,
         an_unknown_that_never_left,
         an_unknown_whose_sender_had_the_answer_and_died,

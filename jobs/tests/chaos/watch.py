@@ -6,15 +6,18 @@ nothing else, in an order, also of rows that are deleted later.
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from jobs.tests.chaos.databases import Database, DatabaseAway, Questions
-from jobs.tests.chaos.evidence import Arrival, JobState, LeaseState, RowState, Seen, Tally, at
+from jobs.tests.chaos.evidence import Arrival, JobState, LeaseState, Probe, RowState, Seen, Tally, at
+from jobs.tests.chaos.script import REFUSED
 
-AUDIT = "chaos_audit"
+AUDIT, REFUSALS = "chaos_audit", "chaos_refusals"
 EXECUTIONS, LEASE, COUNTS = "job_executions", "scheduler_lease", "job_execution_days"
 COLUMNS = {
     EXECUTIONS: (
@@ -37,6 +40,8 @@ EVENTS = {"insert": "NEW", "update": "NEW", "delete": "OLD"}
 UNIQUE_CONSTRAINT = "executions_one_per_fire_time"
 LOOK_SECONDS = 0.02
 LEASE_LOOK_SECONDS = 0.25
+PROBE_SECONDS = 0.5
+ASK_AT_MOST = 200
 
 
 # --- Setting up ------------------------------------------------------------------------------------------------------
@@ -49,7 +54,7 @@ def install_audit(questions: Questions, vendor: str) -> None:
         "postgres": _postgres_audit,
         "mariadb": _mariadb_audit,
     }
-    for statement in makers[vendor]():
+    for statement in (*makers[vendor](), *_refusals(vendor)):
         questions.ask(statement)
 
 
@@ -92,6 +97,50 @@ def _postgres_audit() -> Iterator[str]:
             f"CREATE TRIGGER {AUDIT}_{table} AFTER INSERT OR UPDATE OR DELETE ON {table}"
             f" FOR EACH ROW EXECUTE FUNCTION {AUDIT}_write()"
         )
+
+
+def _refusals(vendor: str) -> Iterator[str]:
+    """Make the database refuse new rows of a table as long as its name stands in `REFUSALS`."""
+    yield f"CREATE TABLE {REFUSALS} (name VARCHAR(60) PRIMARY KEY)"
+    if vendor == "postgres":
+        yield (
+            f"CREATE FUNCTION {REFUSALS}_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            f" IF EXISTS (SELECT 1 FROM {REFUSALS} WHERE name = TG_TABLE_NAME) THEN"
+            " RAISE EXCEPTION 'value too long' USING ERRCODE = '22001'; END IF; RETURN NEW; END $$"
+        )
+    for table in REFUSED:
+        is_refused = f"EXISTS (SELECT 1 FROM {REFUSALS} WHERE name = '{table}')"
+        trigger = f"CREATE TRIGGER {REFUSALS}_{table} BEFORE INSERT ON {table}"
+        match vendor:
+            case "sqlite":
+                yield f"{trigger} WHEN {is_refused} BEGIN SELECT RAISE(ABORT, 'value too long'); END"
+            case "postgres":
+                yield f"{trigger} FOR EACH ROW EXECUTE FUNCTION {REFUSALS}_refuse()"
+            case "mariadb":
+                signal = "SIGNAL SQLSTATE '22001' SET MYSQL_ERRNO = 1406, MESSAGE_TEXT = 'value too long'"
+                yield f"{trigger} FOR EACH ROW IF {is_refused} THEN {signal}; END IF"
+
+
+@contextmanager
+def refused(questions: Questions, table: str) -> Iterator[None]:
+    """Let the database refuse new rows of `table`."""
+    ask_until_heard(questions, f"INSERT INTO {REFUSALS} VALUES (%s)", [table])
+    try:
+        yield
+    finally:
+        ask_until_heard(questions, f"DELETE FROM {REFUSALS} WHERE name = %s", [table])
+
+
+def ask_until_heard(questions: Questions, sql: str, parameters: Sequence[Any]) -> None:
+    """Ask although processes may hold locks or the server be on its way back."""
+    for _ in range(ASK_AT_MOST):
+        try:
+            questions.ask(sql, parameters)
+        except DatabaseAway:
+            time.sleep(LEASE_LOOK_SECONDS)
+        else:
+            return
+    raise DatabaseAway(sql)
 
 
 def _triggers() -> Iterator[tuple[str, str, str]]:
@@ -207,13 +256,15 @@ def key(vendor: str, value: UUID) -> str:
 
 
 class Watcher:
-    """A thread that looks at the row of each request as it arrives, and at the lease; and feels the machine's stalls.
+    """Threads that look at the row of each request as it arrives, and at the lease, feel the machine's stalls, and
+    `probe` the API.
 
     `holder` is who leads as far as the last look could tell.
     """
 
-    def __init__(self, database: Database, arrivals: Sequence[Arrival]) -> None:
+    def __init__(self, database: Database, arrivals: Sequence[Arrival], probe: Callable[[], Probe]) -> None:
         self.holder = ""
+        self.probes: list[Probe] = []
         # By the minute: how much longer than asked for a short wait took at worst.
         self.stalls: dict[datetime, float] = {}
         self._vendor = database.vendor
@@ -223,16 +274,20 @@ class Watcher:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher")
         self._pulse = threading.Thread(target=self._feel_pulse, name="pulse")
+        self._probe = probe
+        self._prober = threading.Thread(target=self._probe_over_and_over, name="prober")
 
     def __enter__(self) -> "Watcher":
         self._thread.start()
         self._pulse.start()
+        self._prober.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._pulse.join()
+        self._prober.join()
         self._questions.close()
 
     def _run(self) -> None:
@@ -270,6 +325,10 @@ class Watcher:
         except DatabaseAway:
             return
         self.holder = rows[0][0] if rows else ""
+
+    def _probe_over_and_over(self) -> None:
+        while not self._stop.wait(PROBE_SECONDS):
+            self.probes.append(self._probe())
 
     def _feel_pulse(self) -> None:
         """Measure how late this process wakes up: as late as that, the machine may make anybody."""
