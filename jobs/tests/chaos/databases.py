@@ -426,6 +426,15 @@ class Mariadb(Server):
         (disk / "db.opt").write_bytes(options)
         return disk
 
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Leave no room. InnoDB may end the server for it; then it is started again when there is room."""
+        with super().full():
+            yield
+        if self.process is not None and self.process.poll() is not None:
+            self.proxy.shut()
+            self.start()
+
     def set_read_only(self, is_read_only: bool) -> None:
         self.order(f"SET GLOBAL read_only = {int(is_read_only)}")
 

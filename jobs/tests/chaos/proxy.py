@@ -5,11 +5,13 @@ Whoever asked for the commit then has a broken connection and cannot know whethe
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import Coroutine
 from typing import Any
 
-COMMIT = b"COMMIT"
+# Drivers also say AUTOCOMMIT.
+COMMIT = re.compile(rb"(?<![A-Z])COMMIT\b")
 PORTION = 64 * 1024
 
 
@@ -83,7 +85,7 @@ class Proxy:
 
         async def ask() -> None:
             while part := await reader.read(PORTION):
-                if self._left > 0 and COMMIT in part:
+                if self._left > 0 and COMMIT.search(part):
                     self._left -= 1
                     doomed.set()
                 back.write(part)

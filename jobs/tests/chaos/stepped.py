@@ -43,7 +43,7 @@ def step(path: Path, seconds: float) -> None:
     new.replace(path)
 
 
-def stepped_datetime(offset: Callable[[], float]) -> type:
+def stepped_datetime(offset: Callable[[], float]) -> type[datetime]:
     """Return a stand-in for `datetime` whose `now` steps. What it makes are plain instants."""
 
     class Kind(type):

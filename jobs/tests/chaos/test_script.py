@@ -18,7 +18,10 @@ from jobs.tests.chaos.script import (
 )
 
 START = datetime(2026, 3, 4, 10, 0, 17, tzinfo=UTC)
-FAULTS = ("restart", "stop_database", "crash", "freeze", "lock", "fill")
+FAULTS = (
+    *("restart", "stop_database", "crash", "freeze", "lock", "fill"),
+    *("damage", "read_only", "sever", "swallow", "refuse"),
+)
 
 
 def script(seed: int) -> Script:
@@ -34,8 +37,15 @@ def test_the_same_seed_gives_the_same_script():
 def test_every_step_has_somebody_who_carries_it_out():
     verbs = {step.verb for seed in range(20) for step in script(seed).steps}
     assert {*FAULTS, "kill", "stop", "terminate", "kill_web", "power_cut", "rig", "create", "edit", "delete"} <= verbs
-    assert {"insist", "once", "upload", "loss"} <= verbs
+    assert {"insist", "once", "upload", "loss", "clock", "flood", "end_web", "away"} <= verbs
     assert all(hasattr(Stage, f"fault_{verb}") != hasattr(Stage, f"change_{verb}") for verb in verbs)
+
+
+def test_each_kind_of_fault_comes_in_every_run():
+    for seed in range(5):
+        steps = script(seed).steps
+        assert {*FAULTS, "clock", "flood", "end_web"} <= {step.verb for step in steps}
+        assert [step.arguments["seconds"] for step in steps if step.verb == "away"] == [120.0]
 
 
 def test_every_expression_is_accepted_and_fires_within_the_run():
