@@ -36,7 +36,7 @@ def start() -> None:
     )
 
 
-def scrubbed(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
+def scrubbed(event: Any, hint: dict[str, Any]) -> Any:
     """Return the report without what could hold a secret."""
     request = event.get("request") or {}
     event["request"] = {name: request[name].partition("?")[0] for name in KEPT_OF_REQUESTS if request.get(name)}

@@ -1,15 +1,19 @@
 """Trace ids that follow from the execution; spans and error reports only where their packages are."""
 
+import gzip
+import json
+import os
+import subprocess
 import sys
-from types import ModuleType, SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from cronsched import error_reports, tracing
+from cronsched import error_reports
 from cronsched.checks import check_error_reports
 from cronsched.lib import traces
+from cronsched.tests.processes import ROOT
 
 EXECUTION = UUID("0190a6b2-1c3d-7e4f-8a5b-6c7d8e9f0a1b")
 
@@ -25,55 +29,43 @@ def test_the_header_follows_from_the_execution():
     assert second.split("-")[2] != span
 
 
-def test_without_the_package_a_span_is_nothing(monkeypatch):
-    monkeypatch.setattr(tracing, "is_installed", lambda: False)
-    tracing.begin("execution webhook", EXECUTION, 1)({"cronsched.attempt": 1}, "")
-    assert "opentelemetry" not in sys.modules
+SPANS = """
+import json, sys
+from uuid import UUID
+from cronsched import tracing
+
+attributes, id = {"http.response.status_code": 500, "url.full": None}, UUID("%s")
+tracing.begin("execution webhook", id, 1)(attributes, "")
+assert "opentelemetry" not in sys.modules
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+exporter, provider = InMemorySpanExporter(), TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+trace.set_tracer_provider(provider)
+tracing.begin("execution webhook", id, 2)(attributes, "500")
+print(json.dumps([json.loads(span.to_json()) for span in exporter.get_finished_spans()]))
+"""
 
 
-class Recorder:
-    """What the API of OpenTelemetry is asked for, as far as it is used."""
-
-    def __init__(self) -> None:
-        self.attributes: dict[str, object] = {}
-        self.status: tuple[object, ...] = ()
-        self.ended = False
-        self.started: dict[str, Any] = {}
-        self.trace = SimpleNamespace(
-            SpanContext=lambda trace_id, span_id, **more: SimpleNamespace(trace_id=trace_id, span_id=span_id, **more),
-            TraceFlags=type("TraceFlags", (int,), {"SAMPLED": 1}),
-            NonRecordingSpan=lambda context: context,
-            set_span_in_context=lambda span: {"span": span},
-            SpanKind=SimpleNamespace(CLIENT="client"),
-            StatusCode=SimpleNamespace(ERROR="error"),
-            get_tracer=lambda name: self,
-        )
-
-    def start_span(self, name, **more):
-        self.started = {"name": name, **more}
-        return self
-
-    def set_attributes(self, attributes):
-        self.attributes = attributes
-
-    def set_status(self, *status):
-        self.status = status
-
-    def end(self):
-        self.ended = True
+def run(code: str, **environment: str) -> str:
+    """Run `code` in a process of its own: what is set up there stays for the whole process."""
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
+    settings = {**os.environ, "DEBUG": "true", "SECRET_KEY": "x" * 40, **environment}
+    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def test_with_it_a_span_lies_under_the_id_that_the_target_was_told(monkeypatch):
-    recorder, package = Recorder(), ModuleType("opentelemetry")
-    vars(package)["trace"] = recorder.trace
-    monkeypatch.setitem(sys.modules, "opentelemetry", package)
-    monkeypatch.setattr(tracing, "is_installed", lambda: True)
-    tracing.begin("execution webhook", EXECUTION, 2)({"http.response.status_code": 500, "url.full": None}, "500")
-    parent = recorder.started["context"]["span"]
-    header = f"00-{parent.trace_id:032x}-{parent.span_id:016x}-01"
+def test_a_span_lies_under_the_id_that_the_target_was_told():
+    (span,) = json.loads(run(SPANS % EXECUTION))
+    header = f"00-{span['context']['trace_id'][2:]}-{span['parent_id'][2:]}-01"
     assert header == traces.traceparent(EXECUTION, 2)
-    assert recorder.attributes == {"http.response.status_code": 500}
-    assert (recorder.status, recorder.ended) == (("error", "500"), True)
+    assert (span["name"], span["kind"]) == ("execution webhook", "SpanKind.CLIENT")
+    assert span["attributes"] == {"http.response.status_code": 500}
+    assert span["status"] == {"status_code": "ERROR", "description": "500"}
 
 
 # --- Reports of errors -----------------------------------------------------------------------------------------------
@@ -88,17 +80,54 @@ def test_an_address_without_the_package_is_an_error_of_the_checks(settings, monk
     assert check_error_reports() == []
 
 
-def test_reports_begin_where_there_is_an_address(settings, monkeypatch):
-    asked: list[dict[str, object]] = []
-    package = ModuleType("sentry_sdk")
-    vars(package)["init"] = lambda **options: asked.append(options)
-    monkeypatch.setitem(sys.modules, "sentry_sdk", package)
-    monkeypatch.setattr(error_reports, "is_installed", lambda: True)
-    error_reports.start()
-    settings.SENTRY_DSN = "https://key@sentry.example.com/1"
-    error_reports.start()
-    (options,) = asked
-    assert (options["send_default_pii"], options["include_local_variables"]) == (False, False)
+BREAKS = """
+import logging, sys, types
+import sentry_sdk
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.test import RequestFactory
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+def view(request):
+    secret = "SECRET"
+    raise RuntimeError("it broke")
+
+module = sys.modules["breaking_urls"] = types.ModuleType("breaking_urls")
+module.urlpatterns = [path("api/v2/breaks", csrf_exempt(view))]
+module.handler500 = "cronsched.console.error_pages.server_error"
+settings.ROOT_URLCONF = "breaking_urls"
+headers = {"Authorization": "Bearer SECRET", "Host": "localhost", "Cookie": "sessionid=SECRET"}
+sent = {"data": {"secret": "SECRET"}, "content_type": "application/json", "headers": headers}
+environ = RequestFactory().post("/api/v2/breaks?token=SECRET", **sent).environ
+statuses = []
+answer = b"".join(get_wsgi_application()(environ, lambda status, headers, problem=None: statuses.append(status)))
+assert statuses == ["500 Internal Server Error"], statuses
+sentry_sdk.flush(30)
+"""
+
+
+def test_a_real_report_arrives_and_holds_no_secret(httpserver):
+    httpserver.expect_request("/api/1/envelope/", method="POST").respond_with_json({})
+    run(BREAKS, SENTRY_DSN=f"http://key@{httpserver.host}:{httpserver.port}/1")
+    texts = [_unpacked(request) for request, _ in httpserver.log]
+    assert not [text for text in texts if "SECRET" in text]
+    (event,) = [
+        json.loads(line) for text in texts for line in text.splitlines() if '"exception"' in line and "it broke" in line
+    ]
+    (error,) = event["exception"]["values"]
+    assert (error["type"], error["value"]) == ("RuntimeError", "it broke")
+    assert event["request"] == {"method": "POST", "url": "http://localhost/api/v2/breaks"}
+    assert error["stacktrace"]["frames"][-1]["function"] == "view"
+
+
+def _unpacked(request: Any) -> str:
+    raw = request.get_data()
+    return (gzip.decompress(raw) if request.headers.get("Content-Encoding") == "gzip" else raw).decode()
+
+
+def test_without_an_address_nothing_is_imported():
+    run("import sys; assert 'sentry_sdk' not in sys.modules")
 
 
 @pytest.mark.parametrize("place", ["exception", "threads"])

@@ -28,7 +28,16 @@ from cronsched.middleware import WAS_FORWARDED
 from jobs.definitions.validation import local_date
 from jobs.github import rate_limits
 from jobs.history import totals
-from jobs.models import Job, JobExecution, SchedulerLease, Status, TotalSeries
+from jobs.models import (
+    SENDER_DEAD_AFTER,
+    Job,
+    JobExecution,
+    SchedulerLease,
+    Sender,
+    SenderKind,
+    Status,
+    TotalSeries,
+)
 from jobs.scheduler.leadership import TTL
 from notifications.models import Channel, Delivery, DeliveryStatus
 
@@ -164,7 +173,9 @@ def _leader(now: datetime) -> Iterator[Metric]:
     leads = bool(lease and lease.holder and renewed_at and now - renewed_at < TTL)
     yield GaugeMetricFamily("cronsched_leader", "1 while a scheduler leads.", value=float(leads))
     senders = GaugeMetricFamily("cronsched_senders", "Processes that send, by kind.", labels=("kind",))
-    senders.add_metric(("local",), float(leads))
+    living = Sender.objects.filter(seen_at__gt=now - SENDER_DEAD_AFTER).order_by().values_list("kind")
+    for kind, number in (dict.fromkeys(SenderKind.values, 0) | dict(living.annotate(number=Count("*")))).items():
+        senders.add_metric((kind,), number)
     yield senders
     ages = (
         ("lease", "the lease was renewed", renewed_at),

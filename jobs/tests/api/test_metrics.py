@@ -1,6 +1,7 @@
 """What monitors read, and who may."""
 
 from datetime import date, timedelta
+from uuid import uuid4
 
 import pytest
 import requests
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from cronsched.lib.probe import Probe
 from cronsched.tests.processes import web_process
 from jobs.api import metrics
-from jobs.models import RateLimitBucket, SchedulerLease, Status
+from jobs.models import RateLimitBucket, SchedulerLease, Sender, Status
 from jobs.tests.factories import make_execution, make_job
 from notifications.models import Channel, Delivery, DeliveryStatus
 
@@ -58,6 +59,10 @@ def test_all_that_is_promised_is_there():
     Delivery.objects.create(channel=Channel.EMAIL, kind="x", summary="x", not_before=now, give_up_at=now)
     Client().get("/livez")
 
+    for sender, age in (("local", 1), ("standby", 1), ("standby", 2), ("celery", 16)):
+        seen = now - timedelta(seconds=age)
+        Sender.objects.create(token=uuid4(), host="h", kind=sender, started_at=seen, seen_at=seen, limit=9)
+
     found = scrape()
     assert set(NAMES.split()) - {name for name, _ in found} == set()
     one = {name: value for (name, labels), value in found.items() if not labels}
@@ -73,6 +78,8 @@ def test_all_that_is_promised_is_there():
         "ended": 1,
         "unschedulable": 1,
     }
+    senders = {labels[0][1]: value for (name, labels), value in found.items() if name == "cronsched_senders"}
+    assert senders == {"local": 1, "standby": 2, "celery": 0}
     assert found["cronsched_sender_in_flight", (("sender", "01234567"),)] == 1
     assert found["cronsched_deliveries", (("channel", "email"), ("state", DeliveryStatus.WAITING))] == 1
     assert found["cronsched_github_budget_remaining", (("credential", "token:abc"),)] == 499
@@ -102,7 +109,7 @@ def test_an_age_that_is_not_known_is_left_away():
 def test_the_words_stay_few_however_long_the_history(django_assert_max_num_queries):
     for status in (Status.SUCCESS, Status.FAILED):
         make_execution(status=status, duration_seconds=1)
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(14):
         metrics.collect()
 
 
