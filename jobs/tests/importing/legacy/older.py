@@ -4,16 +4,18 @@ import base64
 import hashlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
+import jwt
 from django.db import connection
 
 SCHEMA = {
@@ -61,6 +63,14 @@ def passlib_hash(password: str, *, rounds: int = ROUNDS, salt: bytes = b"sixteen
 
 def _ab64(content: bytes) -> str:
     return base64.b64encode(content).decode().rstrip("=").replace("+", ".")
+
+
+def token(user: UUID, kind: Literal["access", "refresh"], key: str) -> str:
+    """Return a token as the older service signed it: without the session that tokens name here."""
+    now = int(time.time())
+    fresh = {"fresh": True} if kind == "access" else {}
+    claims = {"sub": str(user), "role": "user", "email": "ann@example.com", "iat": now, "exp": now + 3600, "type": kind}
+    return jwt.encode({**claims, **fresh}, key, algorithm="HS256")
 
 
 @dataclass

@@ -1,26 +1,15 @@
 """A browser that the older service signed in: asked once to sign in, and never sent round in a circle."""
 
-import time
-
-import jwt
 import pytest
 
 from accounts.models import User
 from accounts.tests.factories import api_client
 from jobs.tests.importing.legacy.conftest import run
-from jobs.tests.importing.legacy.older import PASSWORD
+from jobs.tests.importing.legacy.older import PASSWORD, token
 
 pytestmark = pytest.mark.django_db
 
 POLLED = ("/api/v2/notifications/unread-count", "/api/v2/jobs", "/api/v2/executions/statistics")
-
-
-def older_token(user, kind, key):
-    """Return a token as the older service signed it: without the session that tokens name here."""
-    now = int(time.time())
-    fresh = {"fresh": True} if kind == "access" else {}
-    claims = {"sub": str(user.pk), "role": user.role, "email": user.email, "iat": now, "exp": now + 3600, "type": kind}
-    return jwt.encode({**claims, **fresh}, key, algorithm="HS256")
 
 
 def with_token(token):
@@ -36,15 +25,15 @@ def test_old_tokens_lead_to_the_sign_in_page_once(there, settings, is_same_key):
     there.user("ann")
     run("import_legacy", there.url)
     ann = User.objects.get(username="ann")
-    # What the client polls when it starts: each answer means "session bad", in words it can show.
-    browser = with_token(older_token(ann, "access", key))
+    # What the client asks for when it starts: each answer means "session bad", in words it can show.
+    browser = with_token(token(ann.pk, "access", key))
     for path in POLLED:
         answer = browser.get(path)
         assert answer.status_code == 401, path
         assert isinstance(answer.json()["message"], str)
         assert answer.json()["message"]
     # It tries to refresh once per call; refused, it wipes what it has and shows the page for signing in.
-    refreshed = with_token(older_token(ann, "refresh", key)).post("/api/v2/auth/refresh", None)
+    refreshed = with_token(token(ann.pk, "refresh", key)).post("/api/v2/auth/refresh", None)
     assert refreshed.status_code == 401
     assert "access_token" not in refreshed.json()
     signed_in = api_client().post("/api/v2/auth/login", {"username": "ann", "password": PASSWORD}).json()
