@@ -100,6 +100,10 @@ class Attempt(NamedTuple):
     number: int
 
 
+def standing(row: RowState) -> tuple[str, int, UUID | None]:
+    return row.status, row.attempt, row.sender
+
+
 class Record:
     """The evidence, sorted for asking."""
 
@@ -130,18 +134,22 @@ class Record:
 
     @cached_property
     def started(self) -> dict[Attempt, RowState]:
-        """The statement that first said `running`, of each attempt."""
+        """The statement by which each attempt left: the last one, where another sends what a dead sender did not."""
         found: dict[Attempt, RowState] = {}
         for history in self.histories.values():
-            for row in history:
-                if row.status == "running":
-                    found.setdefault(Attempt(row.id, row.attempt), row)
+            for before, row in pairwise([None, *history]):
+                is_start = before is None or standing(before) != standing(row)
+                if row.status == "running" and row.kind != "delete" and is_start:
+                    found[Attempt(row.id, row.attempt)] = row
         return found
 
     @cached_property
     def lives_by_sender(self) -> dict[UUID, Life]:
         """Which process a sender's token belongs to: whose journal it names, or who led when it first appeared."""
-        found = {sender: life for life in self.evidence.lives for sender in life.senders}
+        found: dict[UUID, Life] = {}
+        for life in self.evidence.lives:
+            for sender in life.senders:
+                found.setdefault(sender, life)
         for row in sorted(self.started.values()):
             if row.sender is not None and row.sender not in found and row.trigger == "scheduled":
                 life = self.leader_at_seq(row.seq)
@@ -953,7 +961,7 @@ def recoveries(record: Record) -> Iterator[Recovery]:
     fires = sorted(
         (arrival.at, arrival.fire_time)
         for arrival in evidence.arrivals
-        if arrival.fire_time is not None and arrival.attempt == 1
+        if arrival.fire_time is not None and arrival.attempt == 1 and waits_for_nothing(record, arrival)
     )
     for fault in sorted(faults, key=lambda fault: fault.stop):
         last = fault.stop + timedelta(seconds=RECOVERY + TOLERANCE)
@@ -964,15 +972,21 @@ def recoveries(record: Record) -> Iterator[Recovery]:
         leader = record.life_of(lease.holder) if lease else None
         fire = answer = None
         if leader is not None and leader.is_sound(fault.start, last):
-            later = [(at, fire_time) for at, fire_time in fires if at >= fault.stop]
-            if later:
-                due = max(fault.stop, min(fire_time for _, fire_time in later))
-                fire = max(0.0, (later[0][0] - due).total_seconds())
+            first_at, due = next(((at, due) for at, due in fires if at >= fault.stop), (last, last))
+            others = (other for other in evidence.outages if other is not fault)
+            if not any(other.touches(fault.stop, first_at) for other in others):
+                fire = max(0.0, (first_at - max(fault.stop, due)).total_seconds())
         ends = [*evidence.web_kills, *evidence.web_stops]
         if evidence.probes and not any(fault.stop - AFTERMATH <= end <= last for end in ends):
             good = (probe.answered_at for probe in evidence.probes if probe.is_good and probe.answered_at >= fault.stop)
             answer = (next(good, evidence.until) - fault.stop).total_seconds()
         yield Recovery(fault, fire, answer)
+
+
+def waits_for_nothing(record: Record, arrival: Arrival) -> bool:
+    """Whether a job is fired as soon as it is due: without a place in a spread, and beside its own earlier runs."""
+    job = record.jobs.get(arrival.job_id)
+    return job is not None and all(not one.spread_seconds and one.overlap == "allow" for one, _, _ in job.spans())
 
 
 def late_recoveries(record: Record) -> Iterator[str]:
@@ -1098,10 +1112,11 @@ def figures(record: Record) -> dict[str, str]:
         and not record.was_clock_off(one.moment)
     ]
     found["lateness, nothing in the way"] = spread([one.seconds for one in late if not one.was_disturbed])
+    found["lateness after what was in the way"] = spread([max(0.0, one.undisturbed) for one in late])
     found["lateness, all"] = spread([one.seconds for one in late])
     floods = [trouble for trouble in evidence.troubles if trouble.what == "flood"]
     amid = [one for one in late if any(flood.touches(one.moment, one.moment) for flood in floods)]
-    honest = [one.seconds for one in amid if not (one.was_disturbed or is_flooders(record, one.what))]
+    honest = [max(0.0, one.undisturbed) for one in amid if not is_flooders(record, one.what)]
     found["lateness of others amid a flood"] = spread(honest)
     found |= told_truths(record) | told_recoveries(record)
     found["machine's worst stall"] = f"{max(evidence.stalls.values(), default=0.0):.2f} s"

@@ -116,15 +116,21 @@ class Scheduler:
 
 
 def journals(pid: int) -> set[UUID]:
-    """Return the tokens of the journals that a process has open."""
+    """Return the tokens of the journals that a process writes. It may be reading those of others."""
     found = set()
     for file in Path(f"/proc/{pid}/fd").glob("*"):
-        # It may be closed meanwhile, or be none of a sender.
-        with contextlib.suppress(OSError, ValueError):
+        # It may be closed meanwhile.
+        with contextlib.suppress(OSError):
             path = Path(os.readlink(file))
-            if path.suffix == SUFFIX:
+            if path.suffix == SUFFIX and is_written(pid, file.name):
                 found.add(UUID(path.stem))
     return found
+
+
+def is_written(pid: int, file: str) -> bool:
+    lines = Path(f"/proc/{pid}/fdinfo/{file}").read_text().splitlines()
+    flags = next(int(line.partition(":")[2], 8) for line in lines if line.startswith("flags:"))
+    return flags & os.O_ACCMODE != os.O_RDONLY
 
 
 class Fleet:
