@@ -51,6 +51,24 @@ def test_the_number_of_worker_processes_is_named_as_ignored(monkeypatch):
     assert found() == ["W009"]
 
 
+CELERY = {"EXECUTION_BACKEND": "CELERY", "CELERY_BROKER_URL": "redis://broker/1"}
+
+
+@pytest.mark.parametrize("url", ["", "broker:6379", "sqs://key@", "redis:///0", "memory://"])
+def test_a_broker_that_cannot_work_is_refused(url, monkeypatch):
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "cronsched.lib.db.postgresql")
+    assert found(**CELERY) == []
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    assert found(**CELERY | {"CELERY_BROKER_URL": url}) == ["E009", "E010"]
+    assert found(CELERY_BROKER_URL=url) == []
+
+
+def test_celery_with_an_sqlite_file_is_for_one_host(monkeypatch):
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "cronsched.lib.db.sqlite3")
+    monkeypatch.setitem(settings.DATABASES["default"], "NAME", "/nowhere")
+    assert found(**CELERY) == ["W033"]
+
+
 @pytest.mark.parametrize("name", ["FASTAPI_LOG_FILE", "FASTAPI_DATABASE_URL", "TESTING"])
 def test_variables_of_the_older_service_are_named_as_ignored(name, monkeypatch):
     monkeypatch.setenv(name, "1")

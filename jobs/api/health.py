@@ -33,6 +33,7 @@ PATIENCE_SECONDS = 2.0
 GOOD_SECONDS = 2.0
 AWAY = "The database does not answer."
 NOT_WRITABLE = "The database cannot be written."
+SENDS_ALONE = "Celery's workers or their broker are away: the leading scheduler sends by itself."
 NOT_MIGRATED = f"The database cannot be used: {NO_TABLES}"
 
 
@@ -80,7 +81,8 @@ _readiness = Readiness()
 
 class HealthSerializer(serializers.Serializer[Any]):
     status = serializers.CharField(
-        help_text="`healthy`, or `degraded` while the database does not answer or cannot be written."
+        help_text="`healthy`, or `degraded` while the database does not answer or cannot be written, or while the"
+        " broker or all workers of `EXECUTION_BACKEND=celery` are away."
     )
     service = serializers.CharField()
     version = serializers.CharField()
@@ -95,7 +97,7 @@ def health_object(found: SchedulerStatus | None, *, is_ready: bool, now: datetim
     """Word the answer; `found` is None if the database does not answer."""
     scheduler = found or NOBODY
     return {
-        "status": "healthy" if found is not None and is_ready else "degraded",
+        "status": "healthy" if found is not None and is_ready and not found.sends_alone else "degraded",
         "service": settings.SERVICE_NAME,
         "version": settings.VERSION,
         "timestamp": utc_text(now),
@@ -138,7 +140,11 @@ def alive(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 if requests can be served, 503 while the database does not answer or cannot be written."""
+    """Answer 200 if requests can be served, 503 while the database does not answer or cannot be written.
+
+    With a `warning` where they can, and what is due is sent by the leading scheduler alone.
+    """
     if problem := _readiness.problem():
         return JsonResponse({"error": "Not ready", "message": problem}, status=HTTPStatus.SERVICE_UNAVAILABLE)
-    return JsonResponse({"status": "ready"})
+    found = _status.ask(patience=PATIENCE_SECONDS)
+    return JsonResponse({"status": "ready", **({"warning": SENDS_ALONE} if found and found.sends_alone else {})})

@@ -32,6 +32,8 @@ class SchedulerStatus(NamedTuple):
     last_reconcile_at: datetime | None
     last_reconcile: dict[str, Any]
     renewed_at: datetime | None = None
+    # It is to have Celery's workers send, and cannot.
+    sends_alone: bool = False
 
 
 class NoScheduler(Conflict):
@@ -59,6 +61,7 @@ def read_status(*, now: datetime) -> SchedulerStatus:
         last_reconcile_at=lease.last_reconcile_at,
         last_reconcile=lease.last_reconcile,
         renewed_at=lease.renewed_at,
+        sends_alone=lease.sends_alone and fresh,
     )
 
 

@@ -29,13 +29,17 @@ SETTLED_AFTER = timedelta(seconds=2 * BEAT_SECONDS)
 def origin_share(total: int, *, me: UUID, living: Sequence[Sender], now: datetime) -> int:
     """Return how many of `total` places at one origin are those of `me`.
 
-    They are divided evenly among the living; of what is left over the leader gets one first, then the others by their
-    tokens. Who has just come gets none until the others know of it, except where it leads or is alone.
+    They are divided evenly among the living, or among Celery's workers alone where there are any. Of what is left over
+    the leader gets one first, then the others by their tokens. Who has just come gets none until the others know of
+    it, except where it leads or is alone.
     """
-    order = sorted(living, key=lambda sender: (sender.kind != SenderKind.LOCAL, sender.token))
-    place = next(index for index, sender in enumerate(order) if sender.token == me)
+    workers = [sender for sender in living if sender.kind == SenderKind.CELERY]
+    order = sorted(workers or living, key=lambda sender: (sender.kind != SenderKind.LOCAL, sender.token))
+    place = next((index for index, sender in enumerate(order) if sender.token == me), None)
+    if place is None:
+        return 0
     mine = order[place]
-    if len(order) > 1 and mine.kind != SenderKind.LOCAL and now - mine.started_at < SETTLED_AFTER:
+    if len(living) > 1 and mine.kind != SenderKind.LOCAL and now - mine.started_at < SETTLED_AFTER:
         return 0
     each, rest = divmod(total, len(order))
     return each + (place < rest)

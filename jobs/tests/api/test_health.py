@@ -49,6 +49,15 @@ def test_a_web_process_with_its_database_is_ready():
     assert api_client().get("/healthz").json() == {"status": "alive"}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_leader_without_its_workers_is_degraded_and_the_service_ready():
+    lease = {"holder": "host:1", "renewed_at": timezone.now(), "sends_alone": True}
+    SchedulerLease.objects.update_or_create(id=1, defaults=lease)
+    assert api_client().get("/api/v2/health").json()["status"] == "degraded"
+    ready = api_client().get("/readyz")
+    assert (ready.status_code, set(ready.json())) == (200, {"status", "warning"})
+
+
 def test_without_its_database_a_web_process_says_so_in_time(tmp_path):
     nobody = f"postgresql://postgres@127.0.0.1:{free_port()}/nothing"
     with web_process(tmp_path / "web.log", DATABASE_URL=nobody, EXPOSE_ERROR_DETAILS="false") as address:

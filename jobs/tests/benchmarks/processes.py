@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from django.db import connection
-
 from cronsched.tests.processes import ROOT
 from jobs.models import SchedulerLease
+from jobs.tests.scheduler.processes import database_url
 
 STOP_SECONDS = 60.0
 READY_SECONDS = 60.0
@@ -22,7 +21,7 @@ def production(**settings: str) -> dict[str, str]:
     return {
         **os.environ,
         "DEBUG": "false",
-        "DATABASE_URL": f"sqlite:///{connection.settings_dict['NAME']}",
+        "DATABASE_URL": database_url(),
         "WEBHOOK_ALLOW_PRIVATE_NETWORKS": "true",
         **settings,
     }

@@ -155,6 +155,10 @@ class Redis(Broker):
             time.sleep(0.01)
         raise RuntimeError("redis-server does not listen")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def restart(self) -> None:
         self._process.kill()
         self._process.wait()

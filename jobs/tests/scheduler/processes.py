@@ -24,13 +24,13 @@ WAIT = 60.0
 SCHEMES = {"postgresql": "postgresql", "mysql": "mysql"}
 
 
-def database_url() -> str:
-    """Return the address of the database this test runs on."""
+def database_url(*, port: int | None = None) -> str:
+    """Return the address of the database this test runs on, by another port where that leads there, too."""
     config = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{config['NAME']}"
     account = quote(config["USER"]) + (f":{quote(config['PASSWORD'])}" if config["PASSWORD"] else "")
-    return f"{SCHEMES[connection.vendor]}://{account}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
+    return f"{SCHEMES[connection.vendor]}://{account}@{config['HOST']}:{port or config['PORT']}/{config['NAME']}"
 
 
 class Scheduler:

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from jobs.dispatch.journal import folder
 from jobs.dispatch.replay import replay_dead_senders
 from jobs.models import SchedulerLease, Sender, Status
 from jobs.tests.scheduler.brokers import (
+    Cable,
     CeleryWorker,
     celery_worker,
     run_pass,
@@ -21,7 +23,7 @@ from jobs.tests.scheduler.brokers import (
     wait_for_worker,
 )
 from jobs.tests.scheduler.helpers import statuses
-from jobs.tests.scheduler.processes import make_job_due_now
+from jobs.tests.scheduler.processes import database_url, make_job_due_now
 
 pytestmark = [pytest.mark.brokers, pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -50,6 +52,33 @@ def test_a_worker_that_is_cut_from_the_broker_helps_from_the_database(leader, qu
         wait_for(Status.SUCCESS)
     assert behaviour.paths == {"/cut": 1}
     assert leader.backend.token not in senders()
+
+
+def test_a_worker_that_is_cut_from_the_database_records_what_was_out_later(leader, queue, sink, behaviour):
+    if connection.vendor == "sqlite":
+        pytest.skip("a file cannot be cut off")
+    cable = Cable(int(connection.settings_dict["PORT"]))
+    behaviour.hold.set()
+    with celery_worker(queue.url, DATABASE_URL=database_url(port=cable.port)) as worker:
+        show_a_worker()
+        make_job_due_now(sink.url("/out"))
+        run_pass(leader)
+        assert behaviour.wait_for_arrival()
+        cable.cut()
+        make_job_due_now(sink.url("/kept"))
+        run_pass(leader)
+        behaviour.answer.set()
+        behaviour.hold.clear()
+        worker.wait_for("wait for the database")
+        assert statuses() == ["queued", "running"]
+        cable.mend()
+        wait_for(Status.SUCCESS)
+        leader.later(LATE)
+        run_pass(leader)
+        wait_for(Status.SUCCESS, 2)
+    cable.close()
+    assert behaviour.paths == {"/out": 1, "/kept": 1}
+    assert "Traceback" not in worker.said
 
 
 def test_a_worker_killed_before_its_commit_has_done_nothing(leader, queue, sink, behaviour):

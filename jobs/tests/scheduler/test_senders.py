@@ -52,6 +52,12 @@ def test_a_newcomer_gets_nothing_until_the_others_know_of_it():
     assert origin_share(10, me=new, living=living[1:], now=NOON) == 10
 
 
+def test_where_workers_live_they_have_all_places():
+    leader, *others = tokens(3)
+    living = [shown(leader, kind=SenderKind.LOCAL), *(shown(token, kind=SenderKind.CELERY) for token in others)]
+    assert [origin_share(5, me=sender.token, living=living, now=NOON) for sender in living] == [0, 3, 2]
+
+
 def test_an_origin_gets_its_new_share():
     limiter = HostLimiter(100, per_origin=2)
     wanted = Wanted("team", "https://example.com:443")
