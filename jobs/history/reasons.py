@@ -3,6 +3,7 @@
 LATE = "No scheduler started it in time."
 PAUSED = "The job was paused before the run could start."
 STILL_GOING = "An earlier execution of the job was still going."
+RESTORED = "The database was restored from an older backup: this run may have been sent before, and was not sent again."
 _WAITING = "executions of the job were waiting already."
 
 
