@@ -20,15 +20,19 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
 from accounts import second_factors, services, sessions
-from accounts.forms import HandOverForm, NewPasswordForm, NewUserForm, RoleForm, UserForm
+from accounts.forms import HandOverForm, NewOwnerForm, NewPasswordForm, NewUserForm, RoleForm, UserForm
 from accounts.models import NotificationPreferences, Role, User
 from accounts.services import AccountChanges
 from accounts.token_admin import TokenAdmin
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
 from cronsched.lib.errors import DomainError
+from cronsched.lib.ids import known_id
 
 __all__ = ["TokenAdmin", "UserAdmin"]
+
+CANNOT_OWN = "Nothing was deleted: the chosen account cannot own jobs. Choose another."
+OWNS_NOW = "{to} owns its jobs now ({left.handed_over})."
 
 # Rights follow from the role alone.
 admin.site.unregister(Group)
@@ -227,7 +231,7 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
             self.log_change(request, user, [{"changed": {"fields": changes.fields}}])
             self.message_user(request, f"{user} {done}.", messages.SUCCESS)
             if left.handed_over:
-                self.message_user(request, f"{to} owns its jobs now ({left.handed_over}).", messages.SUCCESS)
+                self.message_user(request, OWNS_NOW.format(to=to, left=left), messages.SUCCESS)
             elif left.owned:
                 self.message_user(request, _left_behind(user), messages.WARNING)
         except DomainError as refusal:
@@ -256,15 +260,29 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
         services.record_creation(obj, by=by, now=now)
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
-        services.delete_account(obj, by=_account(request), now=timezone.now())
+        form = NewOwnerForm(request.POST, leaving=obj.pk)
+        if not form.is_valid():
+            raise DomainError("Invalid owner", CANNOT_OWN)
+        to = form.cleaned_data["hand_over_to"]
+        left = services.delete_account(obj, by=_account(request), now=timezone.now(), hand_over_to=to)
+        if left.handed_over:
+            self.message_user(request, OWNS_NOW.format(to=to, left=left), messages.SUCCESS)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         with transaction.atomic():
             for user in queryset:
                 services.delete_account(user, by=_account(request), now=timezone.now())
 
-    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return self._or_refusal(request, super().delete_view, *args, **kwargs)
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        key = known_id(object_id)
+        context = {
+            "hand_over": NewOwnerForm(leaving=key),
+            "number_of_jobs": User.objects.filter(pk__in=[key] if key else []).aggregate(number=Count("jobs"))[
+                "number"
+            ],
+            **(extra_context or {}),
+        }
+        return self._or_refusal(request, super().delete_view, object_id, context)
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self._or_refusal(request, super().changelist_view, *args, **kwargs)

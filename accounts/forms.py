@@ -1,7 +1,7 @@
 """Forms of the admin site for accounts and for signing in. The rules are those of the API."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -166,8 +166,8 @@ class RoleForm(BaseDialogForm):
     role = ChoiceField(choices=Role.choices, widget=UnfoldAdminSelectWidget)
 
 
-class HandOverForm(BaseDialogForm):
-    """Who gets the jobs of somebody who leaves."""
+class NewOwnerForm(Form):
+    """Who gets the jobs of somebody who leaves; `leaving` is the account that does."""
 
     hand_over_to = ModelChoiceField(
         User.objects.filter(is_active=True, role__in=[Role.ADMIN, Role.USER]).order_by("username"),
@@ -176,6 +176,16 @@ class HandOverForm(BaseDialogForm):
         empty_label="Nobody: they stay as they are",
         widget=UnfoldAdminSelectWidget,
     )
+
+    def __init__(self, *args: Any, leaving: UUID | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = cast("ModelChoiceField[User]", self.fields["hand_over_to"])
+        if leaving:
+            field.queryset = field.queryset.exclude(pk=leaving)  # type: ignore[union-attr]  # it is given above
+
+
+class HandOverForm(NewOwnerForm, BaseDialogForm):
+    """The same as a dialog."""
 
 
 class NewUserForm(UserCreationForm):

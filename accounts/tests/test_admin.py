@@ -342,7 +342,7 @@ def test_a_deletion_that_is_refused_is_told_and_deletes_nothing(admin_site, alic
     last = make_user("last", role=Role.ADMIN)
     delete = services.delete_account
 
-    def delete_beside_another(user: User, *, by: User, now: datetime) -> None:
+    def delete_beside_another(user: User, *, by: User, now: datetime, **_: Any) -> None:
         User.objects.filter(pk=by.pk).update(role=Role.VIEWER)
         delete(user, by=by, now=now)
 

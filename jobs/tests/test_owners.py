@@ -99,6 +99,31 @@ def test_the_console_offers_a_new_owner_when_it_deactivates(client, admin, alice
     assert owner_of("one") == "bob"
 
 
+def test_the_console_offers_a_new_owner_when_it_deletes(client, admin, alice, bob):
+    make_job(name="one", created_by=alice)
+    client.force_login(admin)
+    address = reverse("admin:accounts_user_delete", args=[alice.pk])
+    page = client.get(address).content.decode()
+    assert "It owns 1 job, which will have no owner unless you choose one." in page
+    offered = page.partition("<select")[2].partition("</select>")[0]
+    assert (str(bob.pk) in offered, str(alice.pk) in offered) == (True, False)
+    for refused in (alice.pk, "nonsense"):
+        answer = client.post(address, {"post": "yes", "hand_over_to": str(refused)})
+        assert said(answer)[-1].startswith("Nothing was deleted")
+        assert owner_of("one") == "alice"
+    answer = client.post(address, {"post": "yes", "hand_over_to": str(bob.pk)})
+    assert "bob owns its jobs now (1)." in said(answer)
+    assert (owner_of("one"), User.objects.filter(pk=alice.pk).exists()) == ("bob", False)
+
+
+def test_an_account_without_jobs_is_deleted_without_a_question_of_owners(client, admin, alice):
+    client.force_login(admin)
+    address = reverse("admin:accounts_user_delete", args=[alice.pk])
+    assert "<select" not in client.get(address).content.decode()
+    client.post(address, {"post": "yes"})
+    assert not User.objects.filter(pk=alice.pk).exists()
+
+
 # --- The weekly notice -----------------------------------------------------------------------------------------------
 
 
