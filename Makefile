@@ -38,16 +38,21 @@ install-dev:
 	@PYTHON="$(PYTHON)" scripts/install requirements-dev.txt
 
 .PHONY: test
-test: install-dev ## install what the tests need and run the whole suite
+test: install-dev ## install what the tests need and run all tests that are not slow
 	@scripts/install-browser
 	$(SUITE)
 
+.PHONY: test-slow
+test-slow: install-dev ## run what walks the console in a browser, kills real processes or waits for real clocks
+	@scripts/install-browser
+	$(SUITE) -m slow
+
 .PHONY: test-postgres
-test-postgres: install-dev ## run the whole suite on PostgreSQL (TEST_POSTGRES_URL)
+test-postgres: install-dev ## run the suite on PostgreSQL (TEST_POSTGRES_URL)
 	DATABASE_URL="$${TEST_POSTGRES_URL:-$(LOCAL_POSTGRES)}" $(SUITE)
 
 .PHONY: test-mariadb
-test-mariadb: install-dev ## run the whole suite on MariaDB or MySQL (TEST_MARIADB_URL)
+test-mariadb: install-dev ## run the suite on MariaDB or MySQL (TEST_MARIADB_URL)
 	DATABASE_URL="$${TEST_MARIADB_URL:-$(LOCAL_MARIADB)}" $(SUITE)
 
 .PHONY: bench

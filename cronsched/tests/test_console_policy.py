@@ -8,6 +8,8 @@ from cronsched.tests.browser import opened_page
 from cronsched.tests.fixtures import ADMIN_PASSWORD
 from cronsched.tests.processes import web_process
 
+pytestmark = pytest.mark.slow
+
 PAGES = (
     "",
     "jobs/job/",

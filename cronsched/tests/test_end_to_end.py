@@ -19,6 +19,8 @@ from pytest_httpserver import HTTPServer
 from cronsched.tests.fixtures import ADMIN_PASSWORD
 from cronsched.tests.processes import ROOT, free_port
 
+pytestmark = pytest.mark.slow
+
 # Not today: the job would end before its minute if midnight came between.
 IN_TWO_DAYS = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
 

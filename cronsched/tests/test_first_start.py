@@ -21,6 +21,8 @@ from django.core.management import CommandError
 from cronsched.management.commands.preflight import check_port
 from cronsched.tests.processes import web_process
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -19,6 +19,8 @@ from cronsched.lib.config.env import BadSetting
 from cronsched.lib.db import older_service
 from cronsched.tests.processes import ROOT, free_port
 
+pytestmark = pytest.mark.slow
+
 REFUSAL = f"Configuration error: DATABASE_URL: {older_service.REFUSAL}\n"
 COMMANDS = [
     ("preflight", "--port"),

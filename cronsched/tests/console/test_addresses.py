@@ -24,6 +24,8 @@ from notifications.services import notify
 from notifications.tests.conftest import use_mail_server
 from notifications.tests.factories import message, tell
 
+pytestmark = pytest.mark.slow
+
 ROLES = ("admin", "user", "viewer")
 SECRET = "top-secret-of-the-fuzz"
 

@@ -16,7 +16,7 @@ from cronsched.tests.browser import opened_page
 from jobs.models import ExecutionType, GitHubRun, Job, JobExecution, SchedulerLease, Status, Tracking
 from jobs.tests.factories import make_execution, make_job
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(400)]
 
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 

@@ -24,6 +24,8 @@ from cronsched.tests.fuzz.contradictions import by_operation, configuration
 from cronsched.tests.processes import ROOT, web_process
 from jobs.tests.factories import job_body
 
+pytestmark = pytest.mark.slow
+
 CREDENTIALS = {"username": "admin", "password": ADMIN_PASSWORD}
 SUMMARY = ROOT / "docs" / "fuzz.md"
 CALLS_PER_GROUP = 1000

@@ -8,6 +8,8 @@ import pytest
 from jobs.tests.chaos.run import Outcome, Plan, run
 from jobs.tests.chaos.script import CHANGES, Script, Step, write_script
 
+pytestmark = pytest.mark.slow
+
 # Nothing to do but the fire times that are due from the first second on: a herd without waiting for a minute.
 NOTHING = Script(seed=0, jobs=(), steps=())
 

@@ -20,7 +20,7 @@ from jobs.tests.scheduler.processes import database_url, run_once
 
 __all__ = ["behaviour", "sink"]
 
-pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 WAIT = 60.0
 

@@ -13,6 +13,8 @@ import pytest
 
 from jobs.tests.scheduler.processes import Scheduler, scheduler
 
+pytestmark = pytest.mark.slow
+
 RECOVERY_SECONDS = 10.0
 
 

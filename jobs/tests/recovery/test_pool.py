@@ -16,6 +16,8 @@ from django.db.utils import ConnectionHandler
 from cronsched.lib.db import databases
 from jobs.tests.chaos.databases import Postgresql
 
+pytestmark = pytest.mark.slow
+
 CONNECTIONS = 30
 CALLS = 40
 RECOVERY_SECONDS = 10.0

@@ -15,6 +15,8 @@ from jobs.tests.chaos.databases import Postgresql, Questions, Sqlite, small_disk
 from jobs.tests.chaos.run import PASSWORD, settings_of
 from jobs.tests.factories import NOON
 
+pytestmark = pytest.mark.slow
+
 CALLS = 40
 TOGETHER = 8
 RED_SECONDS = 5.0

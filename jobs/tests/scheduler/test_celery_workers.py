@@ -25,7 +25,7 @@ from jobs.tests.scheduler.brokers import (
 from jobs.tests.scheduler.helpers import statuses
 from jobs.tests.scheduler.processes import database_url, make_job_due_now
 
-pytestmark = [pytest.mark.brokers, pytest.mark.database, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.brokers, pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 # A process for each test takes its time.
 SLOW = pytest.param("rabbitmq", marks=pytest.mark.chaos)

@@ -15,7 +15,7 @@ from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import make_job
 from jobs.tests.scheduler.helpers import WAIT, Bench
 
-pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 HOSTILE = 200
 # More than the first claim of a pass takes.

@@ -17,7 +17,7 @@ from jobs.tests.scheduler.helpers import only_row, statuses
 from jobs.tests.scheduler.processes import make_job_due_now, run_once, scheduler
 from notifications.models import Notification
 
-pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 WAIT = 60.0
 

@@ -16,6 +16,8 @@ from cronsched.tests.processes import ROOT, manage
 from jobs.tests.importing.legacy import older
 from jobs.tests.importing.legacy.older import LATER, execution_row, notification_row
 
+pytestmark = pytest.mark.slow
+
 # What is made anew at each run: times of the import itself.
 TABLES = {
     "users": "id, username, email, password",
