@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 from typing import Any, TypeVar
 
@@ -10,11 +11,13 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from accounts.models import FailedSignIns, LoginSession, NotificationPreferences, Role, User
+from accounts import second_factors
+from accounts.models import FailedSignIns, LoginSession, NotificationPreferences, Role, SecondFactor, User
+from accounts.second_factors import code_at, current_step
 from accounts.services import create_first_admin, delete_account
 from accounts.tests.factories import PASSWORD, JSONClient, api_client, make_session, make_user
 from accounts.tokens import AccessToken, issue_pair
-from cronsched.lib.errors import DomainError
+from cronsched.lib.errors import DomainError, Unauthorized
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -179,3 +182,38 @@ def test_first_administrator_is_created_once():
 
     made = together(*(create for _ in range(4)))
     assert [user for user in made if user is not None] == [User.objects.get()]
+
+
+@pytest.mark.parametrize("kind", ["app", "recovery"])
+def test_a_second_factor_code_sent_by_many_at_once_counts_once(kind):
+    user, secret, now = make_user("alice"), second_factors.new_secret(), timezone.now()
+    long_ago = now - timedelta(days=1)
+    first = code_at(secret, current_step(long_ago))
+    codes = second_factors.add_app(user, secret, first, name="Phone", keep=None, now=long_ago)
+    code = code_at(secret, current_step(now)) if kind == "app" else codes[0]
+
+    def use() -> bool:
+        try:
+            return bool(second_factors.check_code(user, code, address="", now=now))
+        except Unauthorized:
+            return False
+
+    assert sum(together(*[use] * 4)) == 1
+
+
+def test_two_who_remove_the_last_two_factors_at_once_leave_one_where_one_is_required(settings):
+    settings.REQUIRE_SECOND_FACTOR = "EVERYBODY"
+    user, now = make_user("alice"), timezone.now()
+    for name in ("Phone", "Tablet"):
+        secret = second_factors.new_secret()
+        code = code_at(secret, current_step(now))
+        second_factors.add_app(user, secret, code, name=name, keep=None, now=now)
+
+    def remove(factor: SecondFactor) -> bool:
+        try:
+            return bool(second_factors.remove(user, str(factor.pk), now=now))
+        except DomainError:
+            return False
+
+    assert sum(together(*(lambda factor=factor: remove(factor) for factor in second_factors.of(user)))) == 1
+    assert SecondFactor.objects.count() == 1

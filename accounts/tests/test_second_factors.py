@@ -440,6 +440,15 @@ def test_a_secret_whose_key_is_lost_opens_nothing_and_breaks_nothing(alice):
     assert client.post(STEP, {"code": codes[0]}).status_code == 302
 
 
+def test_secrets_go_along_when_the_key_is_changed(alice, settings):
+    settings.SECRETS_KEY = "a" * 40
+    secret, _ = enrolled(alice)
+    settings.SECRETS_KEY, settings.SECRETS_KEY_FALLBACKS = "b" * 40, ["a" * 40]
+    call_command("rotate_secrets", stdout=StringIO())
+    settings.SECRETS_KEY_FALLBACKS = []
+    assert second_factors.check_code(alice, code_of(secret), address="", now=timezone.now())
+
+
 # --- Where a password is asked for again -----------------------------------------------------------------------------
 
 

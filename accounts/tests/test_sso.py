@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
 from django.utils import timezone
 
+from accounts import second_factors
 from accounts.models import Identity, LoginSession, User
 from accounts.tests.factories import PASSWORD, JSONClient
 from audit.models import AuditEntry
@@ -113,6 +114,17 @@ def test_a_person_signs_in_to_the_account_with_the_verified_address(provider, al
     User.objects.filter(pk=alice.pk).update(email="new@example.com")
     sign_in("s-alice")
     assert Identity.objects.get().user == alice
+
+
+def test_the_providers_own_second_factor_is_trusted(provider, alice, settings):
+    settings.REQUIRE_SECOND_FACTOR = "EVERYBODY"
+    secret, now = second_factors.new_secret(), timezone.now()
+    code = second_factors.code_at(secret, second_factors.current_step(now))
+    second_factors.add_app(alice, secret, code, name="Phone", keep=None, now=now)
+    client = Client()
+    client.get("/admin/sso/callback/", authorized(client, "s-alice"))
+    assert client.get("/admin/").status_code == 200
+    assert AuditEntry.objects.get(action="user.signed_in").reason == "by single sign-on"
 
 
 def test_who_has_no_account_is_told_so(provider):
