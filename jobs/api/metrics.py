@@ -7,10 +7,12 @@ job, an account or a path.
 
 import hmac
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from http import HTTPStatus
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Count, Q
@@ -48,6 +50,8 @@ PATIENCE_SECONDS = 5.0
 # Those that ended well are not counted one by one; how many there were is in the deliveries' page.
 COUNTED_DELIVERIES = (DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.GIVEN_UP)
 SHORT_ID = 8
+# How old the numbers of jobs by state may be, in seconds.
+JOBS_COUNTED_EVERY = 60.0
 
 
 @require_safe
@@ -154,6 +158,26 @@ def _open(now: datetime) -> Iterator[Metric]:
 
 def _jobs(now: datetime) -> Metric:
     family = GaugeMetricFamily("cronsched_jobs", "Jobs by state.", labels=("state",))
+    # Each job is looked at: of a hundred thousand that is most of what a scrape costs, and they change slowly.
+    if _counted_jobs is None or time.monotonic() >= _counted_jobs.until:
+        _count_jobs(now)
+    assert _counted_jobs is not None
+    for state, number in _counted_jobs.states.items():
+        family.add_metric((state,), number)
+    return family
+
+
+class _CountedJobs(NamedTuple):
+    until: float
+    states: dict[str, int]
+
+
+# Only the probe's thread reads and writes it.
+_counted_jobs: _CountedJobs | None = None
+
+
+def _count_jobs(now: datetime) -> None:
+    global _counted_jobs
     today = local_date(now)
     # Answered from an index alone, however wide the rows are.
     days = Job.objects.order_by().values_list("is_active", "end_date").annotate(number=Count("*"))
@@ -162,9 +186,7 @@ def _jobs(now: datetime) -> Metric:
         states["ended" if end_date < today else "active" if is_active else "paused"] += number
     broken = Job.objects.unschedulable().filter(end_date__gte=today).count()
     states["active"] -= broken
-    for state, number in {**states, "unschedulable": broken}.items():
-        family.add_metric((state,), number)
-    return family
+    _counted_jobs = _CountedJobs(time.monotonic() + JOBS_COUNTED_EVERY, {**states, "unschedulable": broken})
 
 
 def _leader(now: datetime) -> Iterator[Metric]:

@@ -35,6 +35,11 @@ def scrape(**headers: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], floa
     return read(response.content.decode())
 
 
+@pytest.fixture(autouse=True)
+def counted_anew(monkeypatch):
+    monkeypatch.setattr(metrics, "_counted_jobs", None)
+
+
 NAMES = """
 cronsched_execution_lateness_seconds_bucket cronsched_execution_lateness_seconds_sum
 cronsched_execution_duration_seconds_bucket cronsched_execution_duration_seconds_count
@@ -111,6 +116,15 @@ def test_the_words_stay_few_however_long_the_history(django_assert_max_num_queri
         make_execution(status=status, duration_seconds=1)
     with django_assert_max_num_queries(14):
         metrics.collect()
+
+
+def test_jobs_are_not_looked_at_again_each_time():
+    make_job()
+    before = scrape()["cronsched_jobs", (("state", "active"),)]
+    make_job()
+    assert scrape()["cronsched_jobs", (("state", "active"),)] == before == 1
+    metrics._counted_jobs = metrics._counted_jobs._replace(until=0.0)
+    assert scrape()["cronsched_jobs", (("state", "active"),)] == 2
 
 
 # --- Who may read them -----------------------------------------------------------------------------------------------

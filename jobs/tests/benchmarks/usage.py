@@ -26,6 +26,20 @@ def threads(pid: int) -> int:
     return sum(_status(member, "status", "Threads") for member in _family(pid))
 
 
+def files(pid: int) -> tuple[int, int]:
+    """Return how many files and sockets `pid` and its workers have open, and how many of them are sockets."""
+    opened = [_target(entry) for member in _family(pid) for entry in Path(f"/proc/{member}/fd").iterdir()]
+    return len(opened), sum(target.startswith("socket:") for target in opened)
+
+
+def _target(entry: Path) -> str:
+    try:
+        return str(entry.readlink())
+    except FileNotFoundError:
+        # Closed meanwhile.
+        return ""
+
+
 def _family(pid: int) -> Iterator[int]:
     yield pid
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
