@@ -8,7 +8,10 @@ An execution that was called unknown and got its true outcome later counts under
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
+from itertools import groupby
 from typing import NamedTuple, Protocol
 
 from django.db import connection
@@ -73,29 +76,35 @@ class Histogram(NamedTuple):
 
 def count(rows: Iterable[_Ended]) -> None:
     """Add executions that ended. Call it in the transaction that settles them."""
-    amounts: dict[_Key, tuple[int, float]] = {}
-
-    def add(key: _Key, seconds: float) -> None:
-        number, total = amounts.get(key, (0, 0.0))
-        amounts[key] = (number + 1, total + seconds)
-
+    ended: Counter[tuple[str, str, str]] = Counter()
+    durations: list[float] = []
+    latenesses: list[float] = []
     for row in rows:
-        add((TotalSeries.ENDED, row.status, row.trigger_type, row.execution_type or "", ""), 0.0)
+        ended[row.status, row.trigger_type, row.execution_type or ""] += 1
         if row.duration_seconds is not None:
-            add(_bucket(TotalSeries.DURATION, row.duration_seconds, DURATION_BOUNDS), row.duration_seconds)
+            durations.append(row.duration_seconds)
         # Of one whose outcome is unknown it is counted when the outcome is known.
-        if row.lateness_seconds is not None and row.status != Status.UNKNOWN:
-            late = max(0.0, row.lateness_seconds)
-            add(_bucket(TotalSeries.LATENESS, late, LATENESS_BOUNDS), late)
+        if row.status != Status.UNKNOWN and (late := row.lateness_seconds) is not None:
+            latenesses.append(max(0.0, late))
+    amounts: dict[_Key, tuple[int, float]] = {
+        (TotalSeries.ENDED, *kind, ""): (number, 0.0) for kind, number in ended.items()
+    }
+    amounts |= _buckets(TotalSeries.DURATION, durations, DURATION_BOUNDS)
+    amounts |= _buckets(TotalSeries.LATENESS, latenesses, LATENESS_BOUNDS)
     if amounts:
         # Sorted, so that two transactions never deadlock.
         rows_of = [(*map(str, key), *amounts[key]) for key in sorted(amounts)]
         batches.add(connection, ExecutionTotal._meta.db_table, _KEY, _AMOUNTS, rows_of)
 
 
-def _bucket(series: str, seconds: float, bounds: tuple[float, ...]) -> _Key:
-    place = bisect_left(bounds, seconds)
-    return (series, "", "", "", bound_text(bounds[place]) if place < len(bounds) else BEYOND)
+def _buckets(series: str, seconds: list[float], bounds: tuple[float, ...]) -> dict[_Key, tuple[int, float]]:
+    """Return how many fall into each bucket, and their sum."""
+    found: dict[_Key, tuple[int, float]] = {}
+    for place, fallen in groupby(sorted(seconds), partial(bisect_left, bounds)):
+        values = list(fallen)
+        bound = bound_text(bounds[place]) if place < len(bounds) else BEYOND
+        found[series, "", "", "", bound] = (len(values), sum(values))
+    return found
 
 
 def bound_text(bound: float) -> str:

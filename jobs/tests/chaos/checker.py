@@ -971,11 +971,11 @@ def recoveries(record: Record) -> Iterator[Recovery]:
         lease = record.lease_at(fault.stop)
         leader = record.life_of(lease.holder) if lease else None
         fire = answer = None
-        if leader is not None and leader.is_sound(fault.start, last):
-            first_at, due = next(((at, due) for at, due in fires if at >= fault.stop), (last, last))
-            others = (other for other in evidence.outages if other is not fault)
-            if not any(other.touches(fault.stop, first_at) for other in others):
-                fire = max(0.0, (first_at - max(fault.stop, due)).total_seconds())
+        first_at, due = next(((at, due) for at, due in fires if at >= fault.stop), (last, last))
+        others = (other for other in evidence.outages if other is not fault)
+        is_led = leader is not None and leader.is_sound(fault.start, max(last, first_at))
+        if is_led and not any(other.touches(fault.stop, first_at) for other in others):
+            fire = max(0.0, (first_at - max(fault.stop, due)).total_seconds())
         ends = [*evidence.web_kills, *evidence.web_stops]
         if evidence.probes and not any(fault.stop - AFTERMATH <= end <= last for end in ends):
             good = (probe.answered_at for probe in evidence.probes if probe.is_good and probe.answered_at >= fault.stop)
@@ -1112,7 +1112,7 @@ def figures(record: Record) -> dict[str, str]:
         and not record.was_clock_off(one.moment)
     ]
     found["lateness, nothing in the way"] = spread([one.seconds for one in late if not one.was_disturbed])
-    found["lateness after what was in the way"] = spread([max(0.0, one.undisturbed) for one in late])
+    found["lateness after what disturbed"] = spread([max(0.0, one.undisturbed) for one in late])
     found["lateness, all"] = spread([one.seconds for one in late])
     floods = [trouble for trouble in evidence.troubles if trouble.what == "flood"]
     amid = [one for one in late if any(flood.touches(one.moment, one.moment) for flood in floods)]
