@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from accounts.models import User
+from accounts.models import Role, User
 
 
 def account(request: HttpRequest) -> User:
@@ -30,6 +31,11 @@ def next_page(request: HttpRequest) -> str:
 def is_writer(request: HttpRequest) -> bool:
     """Whether somebody is signed in who may change jobs."""
     return isinstance(request.user, User) and request.user.is_active and request.user.can_write
+
+
+def possible_owners() -> QuerySet[User]:
+    """Return the accounts that jobs may be handed over to."""
+    return User.objects.filter(is_active=True).exclude(role=Role.VIEWER).order_by("username")
 
 
 class OpenToAllRoles:

@@ -22,6 +22,7 @@ from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
 from cronsched.console.between import Asked, ask, is_confirmed
 from cronsched.console.filters import PeriodFilter
+from cronsched.console.labels import in_labels, labels_of
 from cronsched.console.texts import moment
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
@@ -194,7 +195,8 @@ class SlackSettingsForm(AuditedForm):
                 slack_settings.check(self.sent, now=timezone.now())
             except DomainError as error:
                 field = "new_webhook_url" if error.field == "webhook_url" else error.field
-                self.add_error(field, error.message or error.error)
+                labels = {**labels_of(self), "webhook_url": str(self.fields["new_webhook_url"].label)}
+                self.add_error(field, in_labels(error.message or error.error, labels))
         return self.cleaned_data
 
 

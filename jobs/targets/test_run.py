@@ -29,12 +29,21 @@ PATIENCE = timedelta(seconds=5)
 
 
 def try_target(sent: Mapping[str, Any], *, owner: str, now: datetime) -> dict[str, Any]:
-    """Call the target in `sent` once and return the answer's body. Raises `DomainError` for what cannot be called.
+    """Call the target in `sent` once and return the answer's body, as `call_target`."""
+    request = read_request(sent)
+    return describe(_called(request, owner, now), kind="webhook" if isinstance(request, WebhookRequest) else "github")
+
+
+def call_target(sent: Mapping[str, Any], *, owner: str, now: datetime) -> Outcome:
+    """Call the target in `sent` once and return all that came back. Raises `DomainError` for what cannot be called.
 
     `owner` is who shares places in flight with others. `TooManyRequests` where too many requests wait for targets
     already, or are out to this host.
     """
-    request = read_request(sent)
+    return _called(read_request(sent), owner, now)
+
+
+def _called(request: WebhookRequest | GitHubRequest, owner: str, now: datetime) -> Outcome:
     with blocking_requests.slot(), _place_in_flight(request, owner):
         return _call(request, now=now)
 
@@ -52,11 +61,10 @@ def _place_in_flight(request: WebhookRequest | GitHubRequest, owner: str) -> Ite
         limiter().leave([trial_id])
 
 
-def _call(request: WebhookRequest | GitHubRequest, *, now: datetime) -> dict[str, Any]:
-    if isinstance(request, WebhookRequest):
-        return describe(executors.run(request), kind="webhook")
-    _take_slot(request, now=now)
-    return describe(executors.run(request), kind="github")
+def _call(request: WebhookRequest | GitHubRequest, *, now: datetime) -> Outcome:
+    if isinstance(request, GitHubRequest):
+        _take_slot(request, now=now)
+    return executors.run(request)
 
 
 def _take_slot(request: GitHubRequest, *, now: datetime) -> None:

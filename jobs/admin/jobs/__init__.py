@@ -20,7 +20,7 @@ from jobs.admin.jobs.bulk import JobBulk
 from jobs.admin.jobs.forms import JobForm
 from jobs.admin.jobs.listing import JobList
 from jobs.admin.jobs.overview import JobOverview
-from jobs.admin.jobs.words import preview_schedule
+from jobs.admin.jobs.words import edit_preview, preview_schedule
 from jobs.admin.upload import UploadPage
 from jobs.admin.why import WhyPage
 from jobs.definitions import scheduling_options
@@ -88,7 +88,11 @@ class JobAdmin(OpenToAllRoles, WhyPage, CalendarPage, UploadPage, JobList, JobOv
         expression, zone = request.GET.get("expression", ""), request.GET.get("timezone", "").strip()
         zone = zone or settings.SCHEDULER_TIMEZONE
         last_day = read_date(request.GET.get("end_date", ""))
-        return JsonResponse(preview_schedule(expression, zone, timezone.now(), last_day=last_day))
+        now = timezone.now()
+        shown = preview_schedule(expression, zone, now, last_day=last_day)
+        key = known_id(request.GET.get("job", ""))
+        job = Job.objects.filter(pk=key).first() if key else None
+        return JsonResponse(shown | (edit_preview(job, shown, now) if job else {}))
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:

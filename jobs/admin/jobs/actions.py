@@ -8,8 +8,9 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.forms import CharField, ChoiceField, IntegerField, JSONField, SplitDateTimeField
+from django.forms import CharField, ChoiceField, Form, IntegerField, JSONField, ModelChoiceField, SplitDateTimeField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from unfold.dataclasses import ActionDialog
@@ -18,22 +19,28 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextareaWidget,
 )
 
-from accounts.console import account
+from accounts.console import account, possible_owners
 from accounts.models import User
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
+from cronsched.console.labels import in_labels, labels_of
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from jobs import services
 from jobs.admin.jobs.forms import RenewalForm
+from jobs.admin.jobs.words import target_text
 from jobs.definitions import request_options
+from jobs.definitions.github_names import GITHUB_FIELDS
 from jobs.end_dates import renewal
 from jobs.models import OnResume
 from jobs.schedule.pauses import Terms
+from jobs.schedule.scheduled_job import owner_key
+from jobs.targets import test_run
 
 MAX_REASON = 500
 SECRET_ACTIONS = ("renew_signing_secret", "drop_signing_secret")
@@ -85,6 +92,21 @@ class RestoreForm(BaseDialogForm):
     reason = CharField(max_length=MAX_REASON, required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
 
 
+class HandOverJobForm(BaseDialogForm):
+    """Whose a job becomes, and why."""
+
+    owner = ModelChoiceField(label="New owner", queryset=possible_owners(), widget=UnfoldAdminSelectWidget)
+    reason = CharField(max_length=MAX_REASON, required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
+
+
+class TargetTestForm(Form):
+    """What a test sends."""
+
+    metadata = JSONField(
+        label="Inputs", required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 5, "spellcheck": "false"})
+    )
+
+
 def confirmation(title: str, description: str, button: str, form: type[BaseDialogForm] | None = None) -> ActionDialog:
     """Return the question asked before an action. Its answer is a POST: no link and no prefetch starts anything."""
     return ActionDialog(title=title, description=description, form_class=form, form_submit_text=button)
@@ -96,7 +118,10 @@ class JobActions(ConsoleAdmin):
         *("run_job", "pause_job", "resume_job", "renew_job", "why_job"),
         {
             "title": "More",
-            "items": ["clone_job", "restore_job", "check_target", "renew_signing_secret", "drop_signing_secret"],
+            "items": [
+                *("test_job", "clone_job", "hand_over_job", "restore_job", "check_target"),
+                *("renew_signing_secret", "drop_signing_secret"),
+            ],
         },
     )
 
@@ -163,6 +188,40 @@ class JobActions(ConsoleAdmin):
     def renew_job(self, request: HttpRequest, form: RenewalForm, object_id: str) -> HttpResponse:
         verb = partial(renewal.renew, days=form.cleaned_data["days"], reason=form.cleaned_data["reason"])
         return self._one(request, object_id, verb, "renewed")
+
+    @action(description="Test", permissions=["change"], icon="science", url_path="test")
+    def test_job(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Call the target once, after asking with what, and show all that it answers."""
+        job = self.row_or_404(request, object_id)
+        form = TargetTestForm(request.POST or None, initial={"metadata": job.metadata})
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Test {job.name}",
+            "page_name": "Jobs",
+            "job": job,
+        }
+        context |= {"form": form, "opts": self.opts, "target": target_text(job)}
+        if form.is_bound and form.is_valid():
+            try:
+                sent = {name: getattr(job, name) for name in ("target_url", *GITHUB_FIELDS)}
+                if job.is_github:
+                    del sent["target_url"]
+                owner, now = owner_key(request.user.pk), timezone.now()
+                context["answer"] = test_run.call_target({**sent, **form.cleaned_data}, owner=owner, now=now)
+            except DomainError as refusal:
+                context["error"] = in_labels(refusal.message or refusal.error, labels_of(form))
+        return TemplateResponse(request, "console/test.html", context)
+
+    @action(
+        description="Hand over",
+        permissions=["change"],
+        icon="person_add",
+        dialog=confirmation("Hand this job over?", "Its new owner may change it then.", "Hand over", HandOverJobForm),
+    )
+    def hand_over_job(self, request: HttpRequest, form: HandOverJobForm, object_id: str) -> HttpResponse:
+        to, reason = form.cleaned_data["owner"], form.cleaned_data["reason"]
+        verb = partial(services.hand_over, to=to, reason=reason)
+        return self._one(request, object_id, verb, f"is owned by {to} now")
 
     @action(description="Clone", permissions=["add"], icon="content_copy", url_path="clone")
     def clone_job(self, request: HttpRequest, object_id: str) -> HttpResponse:

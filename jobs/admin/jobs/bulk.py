@@ -11,8 +11,8 @@ from django.forms import CharField, ChoiceField, Form, ModelChoiceField, TypedCh
 from django.http import HttpRequest, HttpResponse
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from accounts.console import account
-from accounts.models import Role, User
+from accounts.console import account, possible_owners
+from accounts.models import User
 from cronsched.console import ConsoleAdmin
 from cronsched.console.between import Asked, ask, is_confirmed
 from cronsched.console.labels import in_labels, labels_of
@@ -106,11 +106,7 @@ class BulkExtendForm(ActForm):
 
 
 class BulkHandOverForm(ActForm):
-    owner = ModelChoiceField(
-        label="New owner",
-        queryset=User.objects.filter(is_active=True).exclude(role=Role.VIEWER).order_by("username"),
-        widget=UnfoldAdminSelectWidget,
-    )
+    owner = ModelChoiceField(label="New owner", queryset=possible_owners(), widget=UnfoldAdminSelectWidget)
     reason = _reason()
 
     @property

@@ -15,6 +15,7 @@ from unfold.widgets import (
 
 from audit.console import AuditedForm
 from cronsched.console.forms import AddressListField
+from cronsched.console.labels import in_labels, labels_of
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from jobs.definitions import error_texts, request_options, validation
@@ -161,7 +162,10 @@ class JobForm(AuditedForm):
 
     def _show(self, error: DomainError) -> None:
         text = " ".join(filter(None, (error.message or error.error, error.extra.get("hint"))))
-        self.add_error(error.field if error.field in self.fields else None, error_texts.in_console(text))
+        self.add_error(
+            error.field if error.field in self.fields else None,
+            in_labels(error_texts.in_console(text), labels_of(self)),
+        )
 
     def validate_unique(self) -> None:
         """Leave the name to the definition rules: they word a duplicate as the API does."""

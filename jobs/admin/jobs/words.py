@@ -1,9 +1,10 @@
 """A job in words: its state, its schedule, its target."""
 
 import re
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils import timezone
@@ -12,9 +13,9 @@ from django.utils.safestring import SafeString
 
 from cronsched.console.texts import local_text
 from jobs import cron
-from jobs.admin.texts import relative
+from jobs.admin.texts import link, relative
 from jobs.definitions.validation import local_date
-from jobs.models import Job
+from jobs.models import Job, JobExecution, Status
 from jobs.schedule import pauses
 
 PREVIEWED_RUNS = 10
@@ -102,8 +103,38 @@ def preview_schedule(expression: str, zone: str, now: datetime, *, last_day: Any
     return {
         "description": in_24_hours(cron.describe(schedule)),
         "warnings": warnings,
-        "next_runs": [run.strftime("%a %Y-%m-%d %H:%M %Z") for run in local],
+        "next_runs": [run.strftime("%a %Y-%m-%d %H:%M %Z") + _clock_change(run) for run in local],
     }
+
+
+def _clock_change(run: datetime) -> str:
+    """Say of a run that the clocks are changed on its day, which may move it."""
+    midnight = run.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    changes = midnight.utcoffset() != (midnight + timedelta(days=1)).utcoffset()
+    return " (the clocks change on this day)" if changes else ""
+
+
+def edit_preview(job: Job, shown: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return what an edit of the schedule changes: the next runs as they are stored, and what becomes of those due."""
+    before = preview_schedule(job.cron_expression, job.zone_name, now, last_day=job.end_date)
+    if shown.get("error") or shown.get("next_runs") == before.get("next_runs"):
+        return {}
+    due = JobExecution.objects.open().filter(job=job, status=Status.QUEUED).count()
+    kept = "Nothing is due at the moment." if not due else f"{due} already due will still be sent, as it reads then."
+    return {"before": before.get("next_runs", []), "due": f"Runs of the new schedule begin once it is saved. {kept}"}
+
+
+def same_minute(job: Job) -> SafeString:
+    """Say how many other jobs fire in the minute of the job's next run; blank where it has none."""
+    if not job.is_active or job.next_fire_at is None:
+        return SafeString("")
+    minute = job.next_fire_at.replace(second=0, microsecond=0)
+    others = Job.objects.scheduled().filter(next_fire_at__gte=minute, next_fire_at__lt=minute + timedelta(minutes=1))
+    number = others.exclude(pk=job.pk).count()
+    hour = urlencode({"hour": minute.replace(minute=0).isoformat()})
+    told = "no other job" if not number else f"{number} other job{'s' if number != 1 else ''}"
+    shown = link(f"{reverse('admin:jobs_calendar')}?{hour}#minutes", told)
+    return format_html("<p>Also at {}: {}.</p>", f"{timezone.localtime(minute):%m-%d %H:%M}", shown)
 
 
 def next_runs(job: Job, now: datetime) -> SafeString:
@@ -120,12 +151,13 @@ def next_runs(job: Job, now: datetime) -> SafeString:
         preview = preview_schedule(job.cron_expression, job.zone_name, now, last_day=last_day)
     told = preview.get("description") or preview.get("error") or "Type an expression to see when it fires."
     return format_html(
-        '<div id="schedule-preview" data-url="{}" data-idle="{}"><div>{}</div><ol class="{}">{}</ol></div>',
-        reverse("admin:jobs_job_preview"),
+        '<div id="schedule-preview" data-url="{}" data-idle="{}"><div>{}</div><ol class="{}">{}</ol></div>{}',
+        reverse("admin:jobs_job_preview") + ("" if job._state.adding else f"?job={job.pk}"),
         idle,
         _paragraphs(filter(None, [told, *preview.get("warnings", []), idle])),
         "idle" if idle else "",
         format_html_join("", "<li>{}</li>", ((run,) for run in preview.get("next_runs", []))),
+        "" if job._state.adding else same_minute(job),
     )
 
 

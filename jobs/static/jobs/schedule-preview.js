@@ -9,6 +9,8 @@ document.addEventListener("DOMContentLoaded", () => {
   if (!panel || !expression) return;
 
   const [words, list] = [panel.querySelector("div"), panel.querySelector("ol")];
+  const old = panel.appendChild(document.createElement("div"));
+  old.hidden = true;
   let pending;
   let asked = 0;
 
@@ -18,13 +20,22 @@ document.addEventListener("DOMContentLoaded", () => {
     const sentences = [answer.description ?? answer.error, answer.hint, ...(answer.warnings ?? []), panel.dataset.idle];
     words.replaceChildren(...lines("p", sentences.filter(Boolean)));
     words.classList.toggle("refused", Boolean(answer.error));
-    list.replaceChildren(...lines("li", answer.next_runs ?? []));
+    const [before, after] = [answer.before ?? answer.next_runs ?? [], answer.next_runs ?? []];
+    const marked = (texts, others, mark) => lines("li", texts).map((line) => {
+      if (answer.before && !others.includes(line.textContent)) line.className = mark;
+      return line;
+    });
+    list.replaceChildren(...marked(after, before, "run-new"));
+    old.hidden = !answer.before;
+    old.replaceChildren(...lines("p", ["Instead of, as it is stored:"]), ...marked(before, after, "run-gone"), ...lines("p", [answer.due ?? ""]));
   };
 
   const ask = async () => {
     const turn = ++asked;
     const given = { expression: expression.value, timezone: zone?.value ?? "", end_date: end?.value ?? "" };
-    const response = await fetch(`${panel.dataset.url}?${new URLSearchParams(given)}`);
+    const address = new URL(panel.dataset.url, location.href);
+    for (const [name, text] of Object.entries(given)) address.searchParams.set(name, text);
+    const response = await fetch(address);
     // An answer that was overtaken by a later question is of no interest.
     if (response.ok && turn === asked) show(await response.json());
   };
@@ -36,4 +47,24 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const field of [expression, zone, end]) field?.addEventListener("input", askSoon);
   // After a refused form the fields hold what was typed, not what is stored.
   if (expression.value) ask();
+});
+
+// What concerns another kind of target is out of sight while it is blank.
+document.addEventListener("DOMContentLoaded", () => {
+  const field = (name) => document.getElementById(`id_${name}`);
+  const address = field("target_url");
+  const github = ["github_owner", "github_repo", "github_workflow_name"].map(field);
+  const request = ["webhook_method", "webhook_headers", "secret_headers", "webhook_body"].map(field);
+  if (!address || github.includes(null) || request.includes(null)) return;
+  const blank = (input) => ["", "{}", "null"].includes(input.value.trim());
+  const rows = (inputs, isHidden) => {
+    for (const input of inputs) input.closest("[class*='field-']")?.toggleAttribute("hidden", isHidden);
+  };
+  const sort = () => {
+    const [isWebhook, isGitHub] = [!blank(address), !github.every(blank)];
+    rows([...github, field("track_run")], isWebhook && !isGitHub);
+    rows(request, isGitHub && !isWebhook && request.every(blank));
+  };
+  for (const input of [address, ...github]) input.addEventListener("change", sort);
+  sort();
 });

@@ -111,7 +111,7 @@ def test_a_doubtful_expression_is_saved_with_a_warning(console, alice):
         ({"cron_expression": "0 22-2 * * *"}, "cron_expression", "22-23,0-2"),
         ({"cron_expression": "0 0 31 2 *"}, "cron_expression", "never"),
         ({"end_date": "2001-01-01"}, "end_date", "end_date must be today or in the future (JST)."),
-        ({"target_url": "ftp://example.com"}, "target_url", "target_url must include scheme"),
+        ({"target_url": "ftp://example.com"}, "target_url", "Target URL must include scheme"),
         ({"target_url": ""}, "target_url", 'Please provide either "target_url"'),
         ({"metadata": "[1]"}, "metadata", "metadata must be a JSON object"),
         (
@@ -420,7 +420,8 @@ def test_what_nobody_edits_has_no_history_of_edits(console, admin):
 def test_the_menu_of_rarer_actions_can_be_reached_by_keyboard(console, admin):
     page = console(admin).get(page_of(make_job()))
     (menu,) = [entry for entry in page.context["actions_detail"] if "items" in entry]
-    assert [item["title"] for item in menu["items"]] == ["Clone", "Restore", "Check target", "New signing secret"]
+    titles = ["Test", "Clone", "Hand over", "Restore", "Check target", "New signing secret"]
+    assert [item["title"] for item in menu["items"]] == titles
     assert menu["attrs"]["tabindex"] == "0"
 
 

@@ -1,6 +1,7 @@
 """What the console says and does about requests, secrets, targets and runs."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,12 +10,83 @@ from django.urls import reverse
 
 from cronsched.tests.console.pages import errors_of, submit
 from jobs.definitions.request_options import MASK, Secrets
+from jobs.executors.base import Outcome
 from jobs.models import GitHubRun, Job, Tracking
 from jobs.tests.admin.test_jobs import ADD, CONFIRMED, console, form_data, page_of
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import NOON, make_execution, make_job
 
 pytestmark = pytest.mark.django_db
+
+TEST_PAGE = "test/"
+
+
+def test_a_test_shows_all_that_the_target_answered(client_of_alice, alice, monkeypatch):
+    seen = []
+
+    def answered(request):
+        seen.append(request)
+        return Outcome("success", "webhook", request.url, response_status=200, output="<all> of it")
+
+    monkeypatch.setattr("jobs.dispatch.executors.run", answered)
+    job = make_job(created_by=alice)
+    page = page_of(job).removesuffix("change/") + TEST_PAGE
+    assert "nothing is stored" in client_of_alice.get(page).content.decode()
+    answer = client_of_alice.post(page, {"metadata": '{"a": 1}'}).content.decode()
+    assert "The target took it: 200" in answer
+    assert "&lt;all&gt; of it" in answer
+    assert [(request.url, request.metadata) for request in seen] == [(job.target_url, {"a": 1})]
+    assert not job.executions.exists()
+    assert "Enter a valid JSON" in client_of_alice.post(page, {"metadata": "{"}).content.decode()
+
+
+def test_a_test_that_cannot_be_says_so_by_the_label(client_of_alice, alice):
+    job = make_job(created_by=alice)
+    page = page_of(job).removesuffix("change/") + TEST_PAGE
+    assert client_of_alice.post(page, {"metadata": "[1]"}).context["error"] == "Inputs must be an object."
+    others = page_of(make_job()).removesuffix("change/") + TEST_PAGE
+    assert client_of_alice.post(others, {"metadata": "{}"}).status_code == 403
+
+
+def test_a_job_is_handed_over_by_its_button(client_of_alice, alice, bob):
+    job = make_job(created_by=alice)
+    sent = {**CONFIRMED, "owner": str(bob.pk), "reason": "Leaves"}
+    client_of_alice.post(f"{page_of(job).removesuffix('change/')}hand_over_job/", sent)
+    job.refresh_from_db()
+    assert job.created_by == bob
+
+
+def test_an_edit_of_the_schedule_shows_what_it_changes(client_of_alice, alice):
+    job = make_job(created_by=alice, cron_expression="0 2 * * *", next_fire_at=NOON)
+    asked = {"job": str(job.pk), "expression": "30 2 * * *", "timezone": "", "end_date": str(job.end_date)}
+    answer = client_of_alice.get(reverse("admin:jobs_job_preview"), asked).json()
+    assert " 02:00 " in answer["before"][0]
+    assert " 02:30 " in answer["next_runs"][0]
+    assert "Nothing is due" in answer["due"]
+    unchanged = client_of_alice.get(reverse("admin:jobs_job_preview"), {**asked, "expression": "0 2 * * *"}).json()
+    assert "before" not in unchanged
+
+
+def test_days_on_which_the_clocks_change_are_named(client_of_alice):
+    # The last Sunday of March; whatever the year is, some of the next ten are nights of a change.
+    asked = {"expression": "30 2 25-31 3 *", "timezone": "Europe/Berlin"}
+    runs = client_of_alice.get(reverse("admin:jobs_job_preview"), asked).json()["next_runs"]
+    changes = [run for run in runs if "the clocks change" in run]
+    assert changes
+    assert all(run.startswith("Sun ") and " 03:00 CEST" in run for run in changes)
+
+
+def test_the_page_says_how_many_fire_in_the_same_minute(client_of_alice, alice):
+    job = make_job(created_by=alice, next_fire_at=NOON)
+    for seconds in (0, 59, 60):
+        make_job(next_fire_at=NOON + timedelta(seconds=seconds))
+    assert "2 other jobs</a>" in client_of_alice.get(page_of(job)).content.decode()
+
+
+def test_errors_name_fields_as_the_form_does(client_of_alice):
+    errors = errors_of(client_of_alice.post(ADD, form_data(target_url="hooks.example.com/x")))
+    assert "Target URL must include scheme" in errors["target_url"][0]
+
 
 __all__ = ["console"]
 
