@@ -13,6 +13,7 @@ from jobs.models import (
     NEVER_SENT_STATUSES,
     ExecutionQuerySet,
     ExecutionType,
+    GitHubRun,
     Job,
     JobExecution,
     Status,
@@ -43,7 +44,9 @@ OPEN = (Outcome.QUEUED, Outcome.RUNNING, Outcome.RUN_GOING)
 
 _HAS_RUN = Q(execution_type=ExecutionType.GITHUB_ACTIONS, run__isnull=False)
 _ENDED_BADLY = _HAS_RUN & Q(run__conclusion__gt="") & ~Q(run__conclusion__in=NOT_BAD)
-_GOES_ON = _HAS_RUN & Q(run__conclusion="", run__tracking=Tracking.FOLLOWED)
+# Looked up by the few runs that are followed: joined, every execution would be looked at.
+_FOLLOWED = GitHubRun.objects.filter(conclusion="", tracking=Tracking.FOLLOWED)
+_GOES_ON = Q(execution_type=ExecutionType.GITHUB_ACTIONS, pk__in=_FOLLOWED.values("execution_id"))
 _SENT = (Status.SUCCESS, Status.UNKNOWN)
 _CONDITIONS = {
     Outcome.RUN_FAILED: Q(status__in=_SENT) & _ENDED_BADLY,

@@ -110,20 +110,20 @@ def test_a_doubtful_expression_is_saved_with_a_warning(console, alice):
     [
         ({"cron_expression": "0 22-2 * * *"}, "cron_expression", "22-23,0-2"),
         ({"cron_expression": "0 0 31 2 *"}, "cron_expression", "never"),
-        ({"end_date": "2001-01-01"}, "end_date", "end_date must be today or in the future (JST)."),
+        ({"end_date": "2001-01-01"}, "end_date", "End date must be today or in the future (JST)."),
         ({"target_url": "ftp://example.com"}, "target_url", "Target URL must include scheme"),
-        ({"target_url": ""}, "target_url", 'Please provide either "target_url"'),
-        ({"metadata": "[1]"}, "metadata", "metadata must be a JSON object"),
+        ({"target_url": ""}, "target_url", "Please provide either Target URL"),
+        ({"metadata": "[1]"}, "metadata", "Metadata must be a JSON object"),
         (
             {"metadata": "[1]", "github_owner": "a", "github_repo": "b", "github_workflow_name": "c"},
             "metadata",
-            "metadata must be a JSON object",
+            "Metadata must be a JSON object",
         ),
         ({"timezone": "Mars/Olympus"}, "timezone", "zone"),
         (
             {"enable_email_notifications": "on", "notification_emails": "nobody"},
             "notification_emails",
-            "notification_emails must contain valid email addresses.",
+            "To must contain valid email addresses.",
         ),
     ],
 )
