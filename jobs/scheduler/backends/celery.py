@@ -149,9 +149,12 @@ class CeleryBackend:
         """See who is there, and say what has changed."""
         self._outbox.start()
         self._has_workers = Sender.objects.filter(kind=SenderKind.CELERY, seen_at__gte=now - SENDER_DEAD_AFTER).exists()
-        if (trouble := self.trouble) != self._said:
+        trouble = self.trouble
+        # What a broker that is away says changes from one attempt to the next, and is told once.
+        kind = NO_WORKER if trouble == NO_WORKER else trouble and "broker"
+        if kind != self._said:
             logger.warning("%s", trouble) if trouble else logger.info("Celery's workers send again")
-            self._said = trouble
+            self._said = kind
 
     def drain(self, *, timeout: float) -> None:
         """End; what was not published stays queued, for whoever leads next."""
