@@ -140,7 +140,7 @@ def test_a_blank_address_keeps_the_old_one(console, sent, stored):
 def test_what_the_api_refuses_the_form_refuses(console):
     console.get(SLACK)
     answer = submit(console, slack_page(), is_enabled="on")
-    assert "webhook_url is required when Slack is enabled." in answer.content.decode()
+    assert "Webhook URL is required when Slack is enabled." in answer.content.decode()
     assert not SlackSettings.objects.get().is_enabled
 
 

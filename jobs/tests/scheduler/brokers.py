@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import redis
+from django.db import transaction
 from django.test import override_settings
 from django.utils import timezone
 from kombu.connection import Connection
@@ -222,6 +224,18 @@ def started(kind: str) -> Iterator[Any]:
 
 class CeleryWorker(Scheduler):
     command = ("-m", "celery", "-A", "cronsched", "worker", "--pool=threads", "--without-mingle", "--without-gossip")
+
+    def freeze(self) -> None:
+        """Stop it, but not within a transaction: SQLite would let nobody else write."""
+        with transaction.atomic():
+            # Whoever writes has the lock, even where nothing is found to be written.
+            Sender.objects.filter(host="nowhere").update(host="nowhere")
+            self.signal(signal.SIGSTOP)
+            while not self._is_stopped():
+                time.sleep(0.001)
+
+    def _is_stopped(self) -> bool:
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 @contextmanager

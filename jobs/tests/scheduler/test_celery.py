@@ -119,7 +119,7 @@ def test_a_message_that_is_an_hour_late_does_nothing(leader, worker, sink, behav
 
 def test_what_was_in_an_emptied_broker_is_published_again(leader, worker, queue, sink, behaviour, monkeypatch):
     monkeypatch.setattr("jobs.scheduler.backends.celery.IDS_A_MESSAGE", 10)
-    worker.signal(signal.SIGSTOP)
+    worker.freeze()
     for number in range(60):
         make_job_due_now(sink.url(f"/{number}"))
     run_pass(leader)
@@ -192,7 +192,7 @@ def test_what_a_stopped_worker_had_out_is_unknown_until_it_goes_on(leader, worke
         pk=token,
         defaults={"host": "a", "kind": "celery", "started_at": timezone.now(), "seen_at": timezone.now(), "limit": 100},
     )
-    worker.signal(signal.SIGSTOP)
+    worker.freeze()
     assert sweep_dead_senders(now=timezone.now() + timedelta(seconds=60), may_act=lambda: True) == 1
     assert statuses() == ["unknown"]
     behaviour.answer.set()
@@ -217,7 +217,7 @@ def test_two_leaders_that_publish_the_same_send_it_once(leader, worker, queue, s
 
 
 def test_what_is_paused_between_publishing_and_start_is_not_sent(leader, worker, sink, behaviour):
-    worker.signal(signal.SIGSTOP)
+    worker.freeze()
     job = make_job_due_now(sink.url("/paused"))
     make_job_due_now(sink.url("/other"))
     run_pass(leader)
