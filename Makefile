@@ -45,7 +45,7 @@ test: install-dev ## install what the tests need and run all tests that are not 
 .PHONY: test-slow
 test-slow: install-dev ## run what walks the console in a browser, kills real processes or waits for real clocks
 	@scripts/install-browser
-	$(SUITE) -m slow
+	$(SUITE) -m "slow and not (benchmark or chaos or fuzz)"
 
 .PHONY: test-postgres
 test-postgres: install-dev ## run the suite on PostgreSQL (TEST_POSTGRES_URL)
