@@ -13,6 +13,9 @@ SECTIONS = re.compile(r"contract(?:'s words)?,?\s+\(?sections?\s+((?:\d+|\s|,|an
 # A path of the project in backquotes, as the papers write it.
 PLACE = re.compile(rf"`((?:{'|'.join(APPS)}|docs|scripts)/[\w./-]*)`")
 
+# A command of the project, in backquotes or in a line of its own within a block.
+MAKE = re.compile(r"(?:`|^)make ([a-z][a-z-]*)", re.MULTILINE)
+
 
 def papers() -> list[Path]:
     return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -92,3 +95,10 @@ def test_a_link_into_nothing_is_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# A heading\n[good](#a-heading) [bad](#none) [gone](gone.md) [web](https://example.com)\n")
     assert broken_links(page) == ["page.md: #none", "page.md: gone.md"]
+
+
+def test_every_command_of_make_that_is_named_exists():
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {(path.name, name) for path in papers() for name in MAKE.findall(path.read_text(encoding="utf-8"))}
+    assert len(named) > 10
+    assert {(page, name) for page, name in named if name not in known} == set()
