@@ -957,25 +957,31 @@ class Recovery(NamedTuple):
 
 def recoveries(record: Record) -> Iterator[Recovery]:
     evidence = record.evidence
-    faults = [*evidence.outages, *evidence.troubles]
     fires = sorted(
         (arrival.at, arrival.fire_time)
         for arrival in evidence.arrivals
-        if arrival.fire_time is not None and arrival.attempt == 1 and waits_for_nothing(record, arrival)
+        if arrival.fire_time is not None and arrival.attempt == 1 and waits_for_nothing(record, arrival.job_id)
     )
-    for fault in sorted(faults, key=lambda fault: fault.stop):
+    for fault in sorted((*evidence.outages, *evidence.troubles), key=lambda fault: fault.stop):
         last = fault.stop + timedelta(seconds=RECOVERY + TOLERANCE)
-        others = (other for other in evidence.outages if other is not fault)
+        others = [other for other in evidence.outages if other is not fault]
         if last > evidence.until or any(other.touches(fault.stop, last) for other in others):
             continue
-        lease = record.lease_at(fault.stop)
-        leader = record.life_of(lease.holder) if lease else None
         fire = answer = None
-        first_at, due = next(((at, due) for at, due in fires if at >= fault.stop), (last, last))
-        others = (other for other in evidence.outages if other is not fault)
-        is_led = leader is not None and leader.is_sound(fault.start, max(last, first_at))
-        if is_led and not any(other.touches(fault.stop, first_at) for other in others):
-            fire = max(0.0, (first_at - max(fault.stop, due)).total_seconds())
+        first = next(((at, due) for at, due in fires if at >= fault.stop and at >= due), None)
+        if first is not None and first[1] <= fault.stop:
+            expected: datetime | None = fault.stop
+        else:
+            expected = first_due(record, fault.stop)
+        if expected is not None:
+            # Without any it is as late as the run was long.
+            fired_at = first[0] if first is not None else evidence.until
+            by = max(last, min(fired_at, expected + timedelta(seconds=RECOVERY + TOLERANCE)))
+            lease = record.lease_at(fault.stop)
+            leader = record.life_of(lease.holder) if lease else None
+            is_led = leader is not None and leader.is_sound(fault.start, by)
+            if is_led and by <= evidence.until and not any(other.touches(fault.stop, by) for other in others):
+                fire = max(0.0, (fired_at - expected).total_seconds())
         ends = [*evidence.web_kills, *evidence.web_stops]
         if evidence.probes and not any(fault.stop - AFTERMATH <= end <= last for end in ends):
             good = (probe.answered_at for probe in evidence.probes if probe.is_good and probe.answered_at >= fault.stop)
@@ -983,9 +989,23 @@ def recoveries(record: Record) -> Iterator[Recovery]:
         yield Recovery(fault, fire, answer)
 
 
-def waits_for_nothing(record: Record, arrival: Arrival) -> bool:
+def first_due(record: Record, moment: datetime) -> datetime | None:
+    """Return the first time after `moment` at which a job must fire, none that a clock set ahead brought too early."""
+    arrivals = (one for one in record.evidence.arrivals if one.fire_time is not None and one.at < one.fire_time)
+    early = {(one.job_id, one.fire_time) for one in arrivals}
+    dues = (
+        due
+        for job in record.evidence.jobs
+        if waits_for_nothing(record, job.id)
+        for due in job.due_times(record.evidence.until)
+        if due > moment and (job.id, due) not in early
+    )
+    return min(dues, default=None)
+
+
+def waits_for_nothing(record: Record, job_id: UUID) -> bool:
     """Whether a job is fired as soon as it is due: without a place in a spread, and beside its own earlier runs."""
-    job = record.jobs.get(arrival.job_id)
+    job = record.jobs.get(job_id)
     return job is not None and all(not one.spread_seconds and one.overlap == "allow" for one, _, _ in job.spans())
 
 

@@ -51,8 +51,8 @@ KEEPER_SECONDS = 0.1
 # An unknown run is called so after its timeout, a margin and half a minute more; then it is looked at again.
 SETTLE_SECONDS = 120.0
 LOOK_SECONDS = 1.0
-# How long a fault of the database waits for another to end.
-PATIENCE_SECONDS = 60.0
+# How long a fault of the database, or one that wants peace, waits for another to end.
+PATIENCE_SECONDS = 120.0
 LETTER = b"this is a letter, not a database\n" * 1000
 MANUAL_RUNS = 6
 FLOOD_ROWS, FLOOD_RUNS, FLOOD_AT_ONCE = 60, 40, 8
@@ -166,7 +166,7 @@ class Stage:
         with ExitStack() as stack:
             if arguments.pop("in_peace", False):
                 for place in self._places:
-                    stack.enter_context(self._holding(place))
+                    stack.enter_context(self._holding(place, PATIENCE_SECONDS))
             getattr(self, f"fault_{step.verb}")(**arguments)
 
     # --- What people do
@@ -319,13 +319,16 @@ class Stage:
         self.note(f"start {process.life.instance} {failpoints}".rstrip())
 
     @contextmanager
-    def _holding(self, place: int) -> Iterator[Scheduler | None]:
-        """Yield the process in a place (-1: the leader's), or None if it is gone or somebody deals with it already."""
+    def _holding(self, place: int, patience: float = 0) -> Iterator[Scheduler | None]:
+        """Yield the process in a place (-1: the leader's), or None if it is gone or somebody deals with it already.
+
+        Waits for that somebody up to `patience` seconds.
+        """
         if place < 0:
             assert self.watcher is not None
             leader = self.fleet.leader(self.watcher.holder)
             place = place_of(leader) if leader else 0
-        if not self._places[place].acquire(blocking=False):
+        if not self._places[place].acquire(timeout=patience):
             yield None
             return
         try:
@@ -409,19 +412,34 @@ class Stage:
     # --- What befalls clocks
 
     def fault_clock(self, seconds: float, step: float) -> None:
-        """Set the clock of the leader's host, and set it right again."""
-        assert self.watcher is not None
-        leader = self.fleet.leader(self.watcher.holder)
-        if leader is None:
-            return
+        """Set the clock of the leader's host, set it right again, and let nothing be in the way of the next fire."""
         # SQLite has no clock but its host's. A server's is asked by all, whatever their own says.
         is_judge = isinstance(self.database, Sqlite)
-        with self._outage(CLOCK) if is_judge else self._trouble(CLOCK) as is_free:
-            if is_free is not False:
+        with self._web, self._database_to_oneself() as is_free:
+            leader = self._sound_leader() if is_free else None
+            if leader is None:
+                return
+            with self._written_down(CLOCK, self.outages if is_judge else self.troubles):
                 self.note(f"clock of {leader.life.instance} {step:+g} s for {seconds} s")
                 set_clock(self.fleet.clock(place_of(leader)), step)
                 self.calm.wait(seconds)
                 set_clock(self.fleet.clock(place_of(leader)), 0)
+            # What a clock ahead has brought before its time does not come again.
+            ahead = max(0.0, step) if is_judge else 0.0
+            self.calm.wait(ahead + 60 - (time.time() + ahead) % 60 + RECOVERY + 2)
+
+    def _sound_leader(self) -> Scheduler | None:
+        """Return who leads, as it is shipped: whoever is rigged has others put in its place. None if nobody comes."""
+        assert self.watcher is not None
+        for process in list(self.fleet.places.values()):
+            if process.is_alive and process.life.failpoints:
+                self._put_in_place_of(process)
+        ends_at = time.monotonic() + PEACE_SECONDS
+        while time.monotonic() < ends_at and not self.calm.wait(KEEPER_SECONDS):
+            leader = self.fleet.leader(self.watcher.holder)
+            if leader is not None and leader.is_alive:
+                return leader
+        return None
 
     def fault_power_cut(self, seconds: float) -> None:
         """Kill all schedulers at once, and crash the database's server with them."""
@@ -527,17 +545,23 @@ class Stage:
     @contextmanager
     def _outage(self, what: str) -> Iterator[bool]:
         """Write down a time without a database; False where nobody may have one now or another lasts too long."""
-        if not self._database.acquire(timeout=PATIENCE_SECONDS):
-            yield False
-            return
-        try:
-            if self.calm.is_set():
+        with self._database_to_oneself() as is_free:
+            if not is_free:
                 yield False
                 return
             with self._written_down(what, self.outages):
                 yield True
             # Another would not let anybody see how soon all is well again.
             self.calm.wait(RECOVERY + 2)
+
+    @contextmanager
+    def _database_to_oneself(self) -> Iterator[bool]:
+        """Let nothing else befall the database; False where all is over or something else lasts too long."""
+        if not self._database.acquire(timeout=PATIENCE_SECONDS):
+            yield False
+            return
+        try:
+            yield not self.calm.is_set()
         finally:
             self._database.release()
 

@@ -67,6 +67,7 @@ PROCESS_FAULTS = {
 }
 # What befalls a process's clock, or the service by one owner's doing, on every database.
 COMMON_FAULTS = ("clock", "flood", "end_web")
+NOT_IN_PEACE = frozenset({"flood", "end_web"})
 # A host whose clock nobody asks may be hours off. SQLite's own is the host's: then times come early, and only so much.
 CLOCK_STEPS = (7200.0, -7200.0)
 SQLITE_CLOCK_STEPS = (50.0, -50.0)
@@ -212,13 +213,21 @@ def draw_kinds(
         return
     kinds = [*COMMON_FAULTS, *database_faults]
     chosen = chance.sample(kinds, min(len(kinds), max(1, int(seconds / AWAY_SECONDS[1]))))
+    if "clock" in chosen:
+        # Whose next fire is up to two minutes away.
+        chosen.remove("clock")
+        chosen.insert(len(chosen) // 4, "clock")
     share = seconds / len(chosen)
     for number, verb in enumerate(chosen):
-        at = near_herd(chance, (number + chance.uniform(0.05, 0.7)) * share, start, seconds)
+        at = (number + chance.uniform(0.05, 0.7)) * share
         drawn = draw_kind(chance, verb, database_faults)
-        yield Step(at, verb, drawn if verb in COMMON_FAULTS else {**drawn, "in_peace": True})
+        if verb in NOT_IN_PEACE:
+            yield Step(near_herd(chance, at, start, seconds), verb, drawn)
+        else:
+            yield Step(before_herd(chance, at, drawn["seconds"], start), verb, {**drawn, "in_peace": True})
     away = {"seconds": round(min(AWAY_AT_MOST, seconds * AWAY_SHARE), 2), "in_peace": True}
-    yield Step(round(chance.uniform(*AWAY_BETWEEN) * seconds, 2), "away", away)
+    at = chance.uniform(*AWAY_BETWEEN) * seconds
+    yield Step(before_herd(chance, at, away["seconds"], start), "away", away)
 
 
 def draw_kind(chance: random.Random, verb: str, database_faults: tuple[str, ...]) -> dict[str, Any]:
@@ -297,6 +306,12 @@ def near_herd(chance: random.Random, at: float, start: datetime, seconds: float)
     if chance.random() < 0.5:
         return round(at, 2)
     return round(min(seconds, max(0.0, next_herd(at, start) + chance.uniform(-1.0, 3.0))), 2)
+
+
+def before_herd(chance: random.Random, at: float, seconds: float, start: datetime) -> float:
+    """Return when to begin what lasts so long, so that it ends some seconds before a herd: the way back shows by it."""
+    before = chance.uniform(*BEFORE_HERD_SECONDS)
+    return round(next_herd(at + seconds + before, start) - before - seconds, 2)
 
 
 def next_herd(at: float, start: datetime) -> float:

@@ -110,7 +110,7 @@ class Scene:
         """Take back that the last fire time was run."""
         del self.rows[-2:], self.arrivals[-1:]
 
-    def findings(self) -> set[str]:
+    def report(self) -> checker.Report:
         evidence = replace(
             self.evidence,
             jobs=[self.job],
@@ -120,7 +120,10 @@ class Scene:
             final_jobs=[JobState(self.job.id, self.is_active, self.next_fire_at, "")],
             lives=[self.leader, self.standby],
         )
-        return {kind for kind, number in checker.check(evidence).counts.items() if number}
+        return checker.check(evidence)
+
+    def findings(self) -> set[str]:
+        return {kind for kind, number in self.report().counts.items() if number}
 
 
 def test_a_sound_run_gives_no_findings():
@@ -401,6 +404,20 @@ def a_fire_long_after_an_outage(scene: Scene) -> None:
     scene.rows[3] = scene.rows[3]._replace(at=at("2:15.5"))
 
 
+def no_fire_after_a_clock_was_set(scene: Scene) -> None:
+    scene.evidence.troubles = [Outage("clock", at("1:30"), at("1:50"))]
+    scene.forget_last_run()
+    scene.forget_last_run()
+
+
+def a_late_fire_after_those_that_a_clock_ahead_brought(scene: Scene) -> None:
+    scene.evidence.outages = [Outage("clock", at("1:30"), at("1:55"))]
+    scene.arrivals[1].at, scene.arrivals[1].seen = at("1:55.2"), None
+    scene.rows[4] = scene.rows[4]._replace(at=at("3:14.5"))
+    scene.arrivals[2].at, scene.arrivals[2].seen = at("3:15"), None
+    scene.rows[5] = scene.rows[5]._replace(at=at("3:15.5"))
+
+
 def a_500_amid_an_outage(scene: Scene) -> None:
     scene.evidence.outages = [Outage("read-only", at("0:58"), at("1:10"))]
     scene.evidence.server_errors = [ServerError(at("1:00"), at("1:01"), "PUT: 500", 500)]
@@ -472,6 +489,8 @@ FAULTS: list[tuple[Spoil, str]] = [
     (a_worker_that_outlived_its_scheduler, "processes left behind"),
     (an_answer_long_after_an_outage, "late recoveries"),
     (a_fire_long_after_an_outage, "late recoveries"),
+    (no_fire_after_a_clock_was_set, "late recoveries"),
+    (a_late_fire_after_those_that_a_clock_ahead_brought, "late recoveries"),
     (a_500_amid_an_outage, "failed API calls"),
     (a_server_error_without_an_outage, "failed API calls"),
     (a_resync_answered_by_an_older_reconcile, "wrong resyncs"),
@@ -489,6 +508,12 @@ def test_a_fault_is_found(spoil: Spoil, kind: str):
 
 def test_every_check_has_a_fault_that_it_finds():
     assert {kind for _, kind in FAULTS} == set(checker.CHECKS)
+
+
+def test_the_way_back_from_a_clock_that_was_set_is_judged():
+    scene = Scene()
+    a_fire_in_time_after_a_clock_was_set(scene)
+    assert scene.report().figures["fault: clock"] == "1, first fire 0.2 s, good answer not judged"
 
 
 # --- What is no fault ------------------------------------------------------------------------------------------------
@@ -512,6 +537,10 @@ def times_that_came_early_by_a_clock_that_was_set(scene: Scene) -> None:
     scene.rows[4] = scene.rows[4]._replace(at=at("2:11"))
     scene.arrivals[2].at, scene.arrivals[2].seen = at("2:11.2"), None
     scene.rows[5] = scene.rows[5]._replace(at=at("2:11.5"))
+
+
+def a_fire_in_time_after_a_clock_was_set(scene: Scene) -> None:
+    scene.evidence.troubles = [Outage("clock", at("1:30"), at("1:50"))]
 
 
 def an_unknown_of_a_pass_that_lost_the_database(scene: Scene) -> None:
@@ -696,6 +725,7 @@ def a_death_that_was_ordered(scene: Scene) -> None:
         an_unknown_whose_sender_died,
         a_503_and_a_quick_return_after_an_outage,
         times_that_came_early_by_a_clock_that_was_set,
+        a_fire_in_time_after_a_clock_was_set,
         an_unknown_of_a_pass_that_lost_the_database,
         a_stop_that_was_insisted_on,
         an_unknown_that_never_left,

@@ -48,6 +48,14 @@ def test_each_kind_of_fault_comes_in_every_run():
         assert [step.arguments["seconds"] for step in steps if step.verb == "away"] == [120.0]
 
 
+def test_what_is_to_show_the_way_back_ends_just_before_a_herd():
+    steps = [step for seed in range(5) for step in script(seed).steps if step.arguments.get("in_peace")]
+    assert {step.verb for step in steps} == {*FAULTS, "clock", "away"}
+    for step in steps:
+        ends_at = START + timedelta(seconds=step.at + step.arguments["seconds"])
+        assert 51.9 < ends_at.second + ends_at.microsecond / 1e6 < 59.1
+
+
 def test_every_expression_is_accepted_and_fires_within_the_run():
     stop = START + timedelta(minutes=10)
     drawn = [job for seed in range(5) for job in script(seed).jobs]
