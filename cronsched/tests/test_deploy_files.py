@@ -68,3 +68,20 @@ def test_systemd_accepts_the_unit(name, tmp_path):
     unit.write_text(text.replace("/opt/cronsched/.venv/bin/python", shutil.which("true")))
     verified = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
     assert str(unit.name) not in verified.stderr, verified.stderr
+
+
+def test_each_alert_of_prometheus_is_tested():
+    rules = yaml.safe_load((DEPLOY / "prometheus-rules.yml").read_text())["groups"][0]["rules"]
+    tests = yaml.safe_load((DEPLOY / "prometheus-rules.test.yml").read_text())["tests"]
+    asked = [case for test in tests for case in test["alert_rule_test"]]
+    alerts = {rule["alert"] for rule in rules}
+    assert {case["alertname"] for case in asked if case["exp_alerts"]} == alerts
+    assert {case["alertname"] for case in asked if not case["exp_alerts"]} == alerts
+
+
+@pytest.mark.parametrize(("act", "name"), [("check", "prometheus-rules.yml"), ("test", "prometheus-rules.test.yml")])
+def test_promtool_accepts_the_rules(act, name):
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is missing; Debian's package prometheus has it")
+    done = subprocess.run(["promtool", act, "rules", name], cwd=DEPLOY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

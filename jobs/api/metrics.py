@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from http import HTTPStatus
 from ipaddress import ip_address
+from itertools import product
 from typing import NamedTuple
 
 from django.conf import settings
@@ -31,7 +32,9 @@ from jobs.definitions.validation import local_date
 from jobs.github import rate_limits
 from jobs.history import totals
 from jobs.models import (
+    OPEN_STATUSES,
     SENDER_DEAD_AFTER,
+    ExecutionType,
     Job,
     JobExecution,
     SchedulerLease,
@@ -39,6 +42,7 @@ from jobs.models import (
     SenderKind,
     Status,
     TotalSeries,
+    TriggerType,
 )
 from jobs.scheduler.leadership import TTL
 from notifications.models import Channel, Delivery, DeliveryStatus
@@ -49,6 +53,7 @@ logger = logging.getLogger("cronsched.security")
 PATIENCE_SECONDS = 5.0
 # Those that ended well are not counted one by one; how many there were is in the deliveries' page.
 COUNTED_DELIVERIES = (DeliveryStatus.WAITING, DeliveryStatus.SENDING, DeliveryStatus.GIVEN_UP)
+FINAL_STATUSES = [status for status in Status.values if status not in OPEN_STATUSES]
 SHORT_ID = 8
 # How old the numbers of jobs by state may be, in seconds.
 JOBS_COUNTED_EVERY = 60.0
@@ -125,8 +130,12 @@ def _ended() -> Iterator[Metric]:
     ended = CounterMetricFamily(
         "cronsched_executions", "Executions that have ended.", labels=("status", "trigger", "type")
     )
+    # A monitor sees a counter rise only where it knew the number before: the first missed run would go unnoticed.
+    numbers = dict.fromkeys(product(FINAL_STATUSES, TriggerType.values, ("", *ExecutionType.values)), 0)
     for row in totals.ended():
-        ended.add_metric((row.status, row.trigger_type, row.execution_type), row.number)
+        numbers[row.status, row.trigger_type, row.execution_type] = row.number
+    for kind, number in numbers.items():
+        ended.add_metric(kind, number)
     yield ended
     yield _histogram(
         "lateness", "From the fire time to the first request.", TotalSeries.LATENESS, totals.LATENESS_BOUNDS

@@ -40,6 +40,8 @@ def counted_anew(monkeypatch):
     monkeypatch.setattr(metrics, "_counted_jobs", None)
 
 
+SCHEDULED = (("trigger", "scheduled"), ("type", ""))
+
 NAMES = """
 cronsched_execution_lateness_seconds_bucket cronsched_execution_lateness_seconds_sum
 cronsched_execution_duration_seconds_bucket cronsched_execution_duration_seconds_count
@@ -103,6 +105,14 @@ def test_nothing_that_clients_or_people_make_up_is_a_label():
     assert "MADEUP" not in text
     routes = {dict(labels)["route"] for name, labels in read(text) if name == "cronsched_http_requests_total"}
     assert {"/api/v2/jobs/<str:job_id>", "unmatched"} <= routes
+
+
+def test_what_never_occurred_is_told_as_none_so_that_the_first_is_seen_to_rise():
+    found = scrape()
+    for status in ("success", "failed", "missed", "skipped", "unknown"):
+        assert found["cronsched_executions_total", (("status", status), *SCHEDULED)] == 0
+    make_execution(status=Status.MISSED, trigger_type="scheduled", execution_type=None)
+    assert scrape()["cronsched_executions_total", (("status", "missed"), *SCHEDULED)] == 1
 
 
 def test_an_age_that_is_not_known_is_left_away():
