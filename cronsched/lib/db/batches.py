@@ -210,8 +210,8 @@ def read(rows: QuerySet[Any]) -> list[tuple[Any, ...]]:
         sql, parameters = compiler.as_sql()
     except EmptyResultSet:
         return []
-    found = _fetched(connections[rows.db], sql, parameters, len(compiler.select))
-    return converted(found, converters(expression for expression, *_ in compiler.select))
+    columns = _fetched(connections[rows.db], sql, parameters, len(compiler.select))
+    return _rows(columns, converters(expression for expression, *_ in compiler.select))
 
 
 def instances(rows: QuerySet[M]) -> list[M]:
@@ -220,18 +220,21 @@ def instances(rows: QuerySet[M]) -> list[M]:
     return [rows.model.from_db(rows.db, names, values) for values in read(rows.values_list(*names))]
 
 
-def _fetched(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any], width: int) -> Sequence[Row]:
+def _fetched(
+    connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any], width: int
+) -> Sequence[Sequence[Any]]:
+    """Return the columns of what a query selects, as the driver gives their values."""
     with connection.cursor() as cursor:
         if connection.vendor != "sqlite":
             cursor.execute(sql, parameters)
-            return cursor.fetchall()
+            return list(zip(*cursor.fetchall(), strict=True))
         # Python's SQLite module lets other threads run at each row it fetches. Where many want to, every row would
-        # wait for its turn again; so all of them come as one.
-        names = ", ".join(f"c{index}" for index in range(width))
-        one = f"WITH r({names}) AS ({sql}) SELECT json_group_array(json_array({names})) FROM r"
+        # wait for its turn again; so all of them come as one, a document for each column.
+        names = [f"c{index}" for index in range(width)]
+        documents = ", ".join(f"json_group_array({name})" for name in names)
         try:
-            cursor.execute(one, parameters)
-            (document,) = cursor.fetchone()
+            cursor.execute(f"WITH r({', '.join(names)}) AS ({sql}) SELECT {documents} FROM r", parameters)
+            found = cursor.fetchone()
         except OperationalError as error:
             if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
                 # Said of all that SQL can trip over. Where it goes through without JSON, it was a BLOB.
@@ -240,7 +243,7 @@ def _fetched(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any
                 raise
             # Or a text that is no UTF-8: it is the row's fault, and must not pass for the database's.
             raise DataError(str(error)) from error
-        return json.loads(document)
+        return [json.loads(document) for document in found]
 
 
 # Of the longest text without an offset.
@@ -270,10 +273,12 @@ def _converter(expression: Any) -> Convert | None:
 
 def converted(rows: Sequence[Row], converters: Converters) -> list[tuple[Any, ...]]:
     """Return `rows` as Django would, for a fraction of the cost: column by column."""
-    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    return _rows(list(zip(*rows, strict=True)), converters)
+
+
+def _rows(columns: Sequence[Sequence[Any]], converters: Converters) -> list[tuple[Any, ...]]:
     if columns:
-        for place, convert in converters.items():
-            columns[place] = convert(columns[place])
+        columns = [converters[place](values) if place in converters else values for place, values in enumerate(columns)]
     return list(zip(*columns, strict=True))
 
 
