@@ -29,7 +29,7 @@ LOOK_SECONDS = 1.0
 SAFETY_MARGIN_SECONDS = 3.0
 
 
-class Sighting(NamedTuple):
+class LeaseSnapshot(NamedTuple):
     """The lease as a standby saw it; `since` is the uptime at which it first looked like this."""
 
     holder: str
@@ -50,7 +50,7 @@ class Term(NamedTuple):
         return uptime < self.trusted_until
 
 
-def look(before: Sighting | None, *, uptime: Callable[[], float]) -> Sighting:
+def snapshot(before: LeaseSnapshot | None, *, uptime: Callable[[], float]) -> LeaseSnapshot:
     """Return the lease as it is; `since` is carried on from `before` where nothing changed.
 
     The clock is read after the row: a slow answer must not make the row look as if it had stood still for longer.
@@ -58,10 +58,10 @@ def look(before: Sighting | None, *, uptime: Callable[[], float]) -> Sighting:
     holder, fence, seq, help_wanted = _read()
     if before is not None and (before.fence, before.seq) == (fence, seq):
         return before._replace(help_wanted=help_wanted)
-    return Sighting(holder, fence, seq, uptime(), help_wanted)
+    return LeaseSnapshot(holder, fence, seq, uptime(), help_wanted)
 
 
-def take_over(seen: Sighting, *, holder: str, uptime: float, now: datetime) -> Term | None:
+def take_over(seen: LeaseSnapshot, *, holder: str, uptime: float, now: datetime) -> Term | None:
     """Take the lease if nobody holds it or its row stood still for TTL; None while the holder still renews.
 
     Who could not renew its own in time has stopped acting on it, and takes it again at once. `uptime` is read before

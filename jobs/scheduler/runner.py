@@ -34,9 +34,9 @@ from jobs.scheduler import lease
 from jobs.scheduler.backends import celery
 from jobs.scheduler.clock_steps import STEP, Sample, bring_back
 from jobs.scheduler.entries import Entry, at_times_of, every, every_second, is_due
-from jobs.scheduler.guarded import Guarded
 from jobs.scheduler.leadership import ask_for_reconcile
-from jobs.scheduler.lease import Sighting, Term
+from jobs.scheduler.lease import LeaseSnapshot, Term
+from jobs.scheduler.outage_log import LogOutageOnce
 from jobs.scheduler.senders import BEAT_SECONDS
 from jobs.scheduler.sending import SendingProcess
 from notifications import delivery
@@ -116,12 +116,12 @@ class Runner:
 
     def _await_term(self, stop: Event) -> Term | None:
         """Stand by until the lease is ours; None when `stop` came first."""
-        seen: Sighting | None = None
+        seen: LeaseSnapshot | None = None
         term: Term | None = None
 
-        def look() -> None:
+        def try_to_lead() -> None:
             nonlocal seen, term
-            seen = lease.look(seen, uptime=uptime)
+            seen = lease.snapshot(seen, uptime=uptime)
             asked_at = uptime()
             term = lease.take_over(seen, holder=self._holder, uptime=asked_at, now=self._clock.sample())
             if term is None and seen.holder and seen.help_wanted:
@@ -129,9 +129,9 @@ class Runner:
             else:
                 self._process.help_wanted.clear()
 
-        guarded = Guarded("stand by", look)
+        stand_by = LogOutageOnce("stand by", try_to_lead)
         while True:
-            guarded()
+            stand_by()
             self._process.replay()
             if term is not None:
                 logger.info("Scheduler %s leads (fence %d)", self._holder, term.fence)
@@ -207,7 +207,7 @@ class Leader:
     def _add_entries(self) -> None:
         for entry in self._entries():
             self._scheduler.add_job(
-                Guarded(entry.id, entry.run),
+                LogOutageOnce(entry.id, entry.run),
                 entry.trigger(),
                 id=entry.id,
                 executor=entry.executor,

@@ -17,7 +17,7 @@ from django.db import connection
 from cronsched.lib.db.outages import UNREACHABLE, first_line
 from jobs.models import SENDER_DEAD_AFTER, Sender, SenderKind
 from jobs.scheduler.backends.local import LocalBackend
-from jobs.scheduler.guarded import Guarded
+from jobs.scheduler.outage_log import LogOutageOnce
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Heartbeat:
         self._seen_at = now
 
     def _run(self) -> None:
-        beat = Guarded("heartbeat", self.beat)
+        beat = LogOutageOnce("heartbeat", self.beat)
         while not self._ending.is_set():
             self._now.clear()
             beat()

@@ -12,7 +12,7 @@ from jobs.scheduler import lease
 from jobs.scheduler.backends.celery import CeleryBackend
 from jobs.scheduler.backends.local import LocalBackend
 from jobs.scheduler.claim import warm_up
-from jobs.scheduler.guarded import Guarded
+from jobs.scheduler.outage_log import LogOutageOnce
 from jobs.scheduler.producer import Producer
 from jobs.scheduler.senders import Heartbeat
 from jobs.scheduler.write_lock import write_lock
@@ -35,7 +35,7 @@ class SendingProcess:
         self.heartbeat = Heartbeat(self.backend, kind=kind)
         # Set while the leader wants help and this process does not lead.
         self.help_wanted = Event()
-        self.replay = Guarded("replay", lambda: replay_dead_senders(now=self.clock.now()))
+        self.replay = LogOutageOnce("replay", lambda: replay_dead_senders(now=self.clock.now()))
 
     def start(self, stop: Event) -> None:
         """Begin to send, until `stop` is set."""
@@ -59,7 +59,10 @@ class SendingProcess:
         connection.close()
 
     def _help_when_asked(self, stop: Event) -> None:
-        help_once = Guarded("help", lambda: self.producer.help(lambda: self.help_wanted.is_set() and not stop.is_set()))
+        def is_wanted() -> bool:
+            return self.help_wanted.is_set() and not stop.is_set()
+
+        help_once = LogOutageOnce("help", lambda: self.producer.help(is_wanted))
         while not stop.is_set():
             if self.help_wanted.wait(lease.LOOK_SECONDS):
                 help_once()

@@ -22,7 +22,7 @@ from cronsched.lib.memory import freeze_gc
 from jobs.models import SchedulerLease, SenderKind
 from jobs.scheduler import lease
 from jobs.scheduler.backends.celery import NotForUs, unpack
-from jobs.scheduler.guarded import Guarded
+from jobs.scheduler.outage_log import LogOutageOnce
 from jobs.scheduler.sending import SendingProcess
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Worker:
     def __init__(self) -> None:
         self._process = SendingProcess(SenderKind.CELERY)
         self._stop = Event()
-        self._start = Guarded("start", self._start_rows)
+        self._start = LogOutageOnce("start", self._start_rows)
 
     def begin(self) -> None:
         self._process.start(self._stop)
@@ -69,7 +69,7 @@ class Worker:
             self._process.producer.help(lambda: not self._stop.is_set() and uptime() < ends_at)
 
     def _watch(self) -> None:
-        look = Guarded("look", self._look)
+        look = LogOutageOnce("look", self._look)
         while not self._stop.wait(lease.LOOK_SECONDS):
             look()
             self._process.replay()

@@ -22,9 +22,9 @@ SENDERS = 32
 def both_lead() -> None:
     """Let every process believe that it leads, for ever."""
     from jobs.scheduler import lease
-    from jobs.scheduler.lease import Sighting, Term
+    from jobs.scheduler.lease import LeaseSnapshot, Term
 
-    def take_over(seen: Sighting, *, holder: str, **_: Any) -> Term:
+    def take_over(seen: LeaseSnapshot, *, holder: str, **_: Any) -> Term:
         return Term(holder, seen.fence + 1, float("inf"))
 
     def renew(term: Term, **_: Any) -> Term:

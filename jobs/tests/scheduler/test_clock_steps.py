@@ -53,7 +53,7 @@ def leader() -> Leader:
     found = Leader.__new__(Leader)
     found._sample = None
     found.__dict__["may_act"] = lambda: True
-    found._term = lease.take_over(lease.look(None, uptime=lambda: 0.0), holder="a", uptime=0.0, now=NOON)
+    found._term = lease.take_over(lease.snapshot(None, uptime=lambda: 0.0), holder="a", uptime=0.0, now=NOON)
     return found
 
 

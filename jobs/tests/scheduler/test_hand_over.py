@@ -15,7 +15,7 @@ END = {"postgresql": "SELECT pg_terminate_backend(%s)", "mysql": "KILL %s"}
 
 def leader() -> Leader:
     """Return a process that has just taken the lease, as far as handing over is concerned."""
-    seen = lease.look(None, uptime=uptime)
+    seen = lease.snapshot(None, uptime=uptime)
     leader = Leader.__new__(Leader)
     leader._clock = DatabaseClock()
     leader._term = lease.take_over(seen, holder="a", uptime=uptime(), now=NOON)

@@ -15,7 +15,7 @@ TTL_SECONDS = TTL.total_seconds()
 
 
 def take_over(holder="a", *, seen=None, uptime=0.0):
-    return lease.take_over(seen or lease.look(None, uptime=lambda: uptime), holder=holder, uptime=uptime, now=NOON)
+    return lease.take_over(seen or lease.snapshot(None, uptime=lambda: uptime), holder=holder, uptime=uptime, now=NOON)
 
 
 def test_the_first_process_leads_at_once():
@@ -26,19 +26,19 @@ def test_the_first_process_leads_at_once():
 
 def test_a_standby_waits_while_the_row_changes_and_takes_over_when_it_stands_still():
     first = take_over("a")
-    seen = lease.look(None, uptime=lambda: 100)
+    seen = lease.snapshot(None, uptime=lambda: 100)
     assert take_over("b", seen=seen, uptime=100) is None
-    assert take_over("b", seen=lease.look(seen, uptime=lambda: 114), uptime=114) is None
-    second = take_over("b", seen=lease.look(seen, uptime=lambda: 115), uptime=115)
+    assert take_over("b", seen=lease.snapshot(seen, uptime=lambda: 114), uptime=114) is None
+    second = take_over("b", seen=lease.snapshot(seen, uptime=lambda: 115), uptime=115)
     assert second.fence == first.fence + 1
     assert SchedulerLease.objects.get().holder == "b"
 
 
 def test_each_renewal_starts_the_standby_s_count_anew():
     term = take_over("a")
-    seen = lease.look(None, uptime=lambda: 100)
+    seen = lease.snapshot(None, uptime=lambda: 100)
     assert lease.renew(term, uptime=14, now=NOON) is not None
-    seen = lease.look(seen, uptime=lambda: 114)
+    seen = lease.snapshot(seen, uptime=lambda: 114)
     assert take_over("b", seen=seen, uptime=128) is None
     assert take_over("b", seen=seen, uptime=114 + TTL_SECONDS) is not None
 
@@ -57,7 +57,7 @@ def test_trust_is_counted_from_before_the_database_was_asked():
 
 def test_whoever_lost_the_lease_can_neither_renew_nor_publish_nor_release():
     old = take_over("a")
-    seen = lease.look(None, uptime=lambda: 0)
+    seen = lease.snapshot(None, uptime=lambda: 0)
     take_over("b", seen=seen, uptime=TTL_SECONDS)
     assert lease.renew(old, uptime=20, now=NOON) is None
     assert not lease.publish(old, scheduled_jobs=7)
@@ -66,7 +66,7 @@ def test_whoever_lost_the_lease_can_neither_renew_nor_publish_nor_release():
 
 
 def test_of_two_standbys_that_saw_the_same_one_wins():
-    seen = lease.look(None, uptime=lambda: 0)
+    seen = lease.snapshot(None, uptime=lambda: 0)
     assert take_over("a", seen=seen) is not None
     assert take_over("b", seen=seen, uptime=0) is None
 
@@ -104,4 +104,4 @@ def test_the_clock_is_read_after_the_row_so_that_a_slow_answer_does_not_age_it(m
         return "a", 1, 1, False
 
     monkeypatch.setattr(lease, "_read", read_slowly)
-    assert lease.look(None, uptime=lambda: clock[0]).since == 107
+    assert lease.snapshot(None, uptime=lambda: clock[0]).since == 107

@@ -1,4 +1,4 @@
-"""What goes on while the database is away."""
+"""What threads do with an outage of the database: one line when it begins, one when it ends."""
 
 import logging
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from cronsched.lib.db.outages import UNREACHABLE, first_line
 logger = logging.getLogger(__name__)
 
 
-class Guarded:
-    """Does something with the database again and again. While it is away, that is told once and not each second."""
+class LogOutageOnce:
+    """Repeats an act on the database. An outage is logged when it begins and when it ends, not at each attempt."""
 
     def __init__(self, name: str, act: Callable[..., object]) -> None:
         self._name = name
