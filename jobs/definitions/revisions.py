@@ -140,6 +140,13 @@ def restored(job: Job, number: int) -> dict[str, Any]:
     return {name: value for name, value in _undone(later).items() if name not in NOT_RESTORED}
 
 
+def changes_by_restore(job: Job, number: int) -> dict[str, tuple[Any, Any]]:
+    """Return `{field: (now, then)}` of what a restore of revision `number` changes. Raises as `restored`."""
+    present = definition_of(job)
+    now = {**present.plain, **present.options, **{name: getattr(job, name).slug for name in LABELS}}
+    return {name: (now.get(name), then) for name, then in restored(job, number).items() if now.get(name) != then}
+
+
 def not_found(job_id: object, number: object) -> NotFound:
     """Word that a job has no such revision, or none that is still on record."""
     return NotFound("Revision not found", f"Job {job_id} has no revision {number} that is still on record.")

@@ -2,6 +2,10 @@
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
+  // The theme hides tabs that find no room in a menu that no key opens, and brings them back one at each change of the
+  // window's size. Without the menu they take a second line.
+  document.getElementById("tabs-dropdown")?.parentElement.remove();
+
   // Names of icons are drawn as pictures; read aloud they are words that mean nothing.
   const hideIcons = (root) => {
     for (const icon of root.querySelectorAll(".material-symbols-outlined:not([aria-hidden])")) {

@@ -13,6 +13,7 @@ from playwright.sync_api import Page
 
 from accounts.tests.factories import make_user
 from cronsched.tests.browser import opened_page
+from jobs.admin.jobs.filters import JOB_TABS
 from jobs.models import ExecutionType, GitHubRun, Job, JobExecution, SchedulerLease, Status, Tracking
 from jobs.tests.factories import make_execution, make_job
 
@@ -47,7 +48,7 @@ def screens(world, role: str) -> list[str]:
     shown = [
         reverse("admin:index"),
         reverse("admin:jobs_job_changelist"),
-        reverse("admin:jobs_job_change", args=[world["job"].pk]),
+        *(f"{reverse('admin:jobs_job_change', args=[world['job'].pk])}#{tab}" for tab in JOB_TABS),
         reverse("admin:jobs_jobexecution_changelist"),
         reverse("admin:jobs_jobexecution_change", args=[world["execution"].pk]),
         reverse("admin:jobs_calendar"),
@@ -91,14 +92,16 @@ def test_every_screen_is_sound(live_server, world, role, width, mode):
     found: dict[str, object] = {}
     with signed_in(live_server, world["users"][role], width=width, mode=mode) as (page, wrong):
         for address in addresses:
+            # Another part of the page that is open would not be asked for.
+            page.goto("about:blank")
             wrong.clear()
             answer = page.goto(live_server.url + address)
             page.wait_for_load_state("networkidle")
             violations = Axe().run(page, options=RULES).response["violations"]
             told = [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in violations]
             too_wide = page.evaluate("document.documentElement.scrollWidth") > width
-            if answer.status != 200 or told or wrong or too_wide:
-                found[address] = (answer.status, told, list(wrong), too_wide)
+            if answer is None or answer.status != 200 or told or wrong or too_wide:
+                found[address] = (answer and answer.status, told, list(wrong), too_wide)
     assert found == {}
 
 
@@ -127,10 +130,33 @@ def test_the_palette_opens_by_keyboard_and_leads_to_a_job(live_server, world):
 
 def test_an_error_in_a_closed_section_opens_it_and_is_named_at_the_top(live_server, world):
     with signed_in(live_server, world["users"]["admin"]) as (page, _):
-        page.goto(live_server.url + reverse("admin:jobs_job_change", args=[world["job"].pk]))
+        page.goto(f"{live_server.url}{reverse('admin:jobs_job_change', args=[world['job'].pk])}#definition")
         page.get_by_text("Request", exact=True).click()
         page.locator("#id_webhook_headers").fill("{oops")
         page.get_by_role("button", name="Save", exact=True).click()
         page.wait_for_selector("#errornote a")
         assert page.locator("#errornote a").inner_text() == "Headers"
         assert page.locator("#id_webhook_headers").is_visible()
+
+
+def test_the_tabs_of_a_job_open_by_their_names_by_the_address_and_by_the_browsers_back(live_server, world):
+    address = live_server.url + reverse("admin:jobs_job_change", args=[world["job"].pk])
+    with signed_in(live_server, world["users"]["user"]) as (page, wrong):
+        page.goto(address)
+        groups = {title: page.locator(f"#{title.lower()}-group") for title in JOB_TABS.values()}
+        save = page.get_by_role("button", name="Save", exact=True)
+        assert groups["Overview"].is_visible()
+        for title, group in groups.items():
+            page.locator("#tabs-items").get_by_text(title, exact=True).click()
+            group.wait_for(state="visible")
+            assert [name for name, other in groups.items() if other.is_visible()] == [title]
+            assert save.is_visible() == (title == "Definition")
+        page.go_back()
+        groups["Definition"].wait_for(state="visible")
+        page.reload()
+        groups["Definition"].wait_for(state="visible")
+        page.locator("#id_name").fill("renamed")
+        page.get_by_role("button", name="Save and continue editing").click()
+        page.wait_for_load_state("networkidle")
+        assert (groups["Definition"].is_visible(), page.locator("#id_name").input_value()) == (True, "renamed")
+        assert wrong == []

@@ -5,8 +5,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
@@ -17,7 +15,8 @@ from audit.models import AuditEntry, AuditQuerySet
 from cronsched.console import ConsoleAdmin
 from cronsched.console.filters import ChoiceFilter, PeriodFilter
 from cronsched.console.texts import moment
-from jobs.admin.texts import cut_line, link, page_link, shortened
+from jobs.admin.changes import changes_of, changes_table, written
+from jobs.admin.texts import cut_line, page_link
 
 PAGES = {
     "job": "jobs_job_change",
@@ -26,7 +25,6 @@ PAGES = {
     "category": "taxonomy_jobcategory_change",
 }
 KINDS = (*PAGES, "slack_settings", "token", "freeze")
-VALUE_LENGTH = 120
 
 
 class KindFilter(ChoiceFilter):
@@ -79,29 +77,8 @@ class AuditAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
 
     @display(description="Changes")
     def changed(self, entry: AuditEntry) -> SafeString:
-        return cut_line(", ".join(f"{name}: {_text(old)} → {_text(new)}" for name, old, new in changes_of(entry)))
+        return cut_line(", ".join(f"{name}: {written(old)} → {written(new)}" for name, old, new in changes_of(entry)))
 
     @display(description="Changes", empty_value="None")
     def all_changes(self, entry: AuditEntry) -> SafeString:
         return changes_table(entry)
-
-
-def changes_of(entry: AuditEntry) -> list[tuple[str, Any, Any]]:
-    return [(name.replace("_", " "), *pair) for name, pair in entry.changes.items()]
-
-
-def changes_table(entry: AuditEntry) -> SafeString:
-    """Show what an entry changed: before and after side by side."""
-    rows = ((name, _text(old), _text(new)) for name, old, new in changes_of(entry))
-    lines = format_html_join("", "<tr><th>{}</th><td>{}</td><td>{}</td></tr>", rows)
-    head = format_html("<tr><th>{}</th><th>{}</th><th>{}</th></tr>", "Field", "Before", "After")
-    return format_html('<table class="plain-table"><thead>{}</thead><tbody>{}</tbody></table>', head, lines)
-
-
-def changes_link(kind: str, key: Any) -> SafeString:
-    """Lead to all entries about one object."""
-    return link(f"{reverse('admin:audit_auditentry_changelist')}?kind={kind}&q={key}", "All changes")
-
-
-def _text(value: Any) -> str:
-    return "blank" if value is None or value in ("", [], {}) else shortened(str(value), VALUE_LENGTH)

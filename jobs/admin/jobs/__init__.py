@@ -62,11 +62,10 @@ class JobAdmin(OpenToAllRoles, WhyPage, CalendarPage, UploadPage, JobList, JobOv
     # --- The form ---
 
     def get_fieldsets(self, request: HttpRequest, obj: Job | None = None) -> Any:
-        """A job that does not exist yet has no history; who only reads sees what was chosen instead of its fields."""
+        """Who only reads sees what was chosen instead of its fields."""
         if obj is None:
             return layout.NEW
-        shown = (layout.OVERVIEW, *layout.DEFINITION, layout.HISTORY)
-        return shown if self.has_change_permission(request, obj) else layout.to_read(shown)
+        return layout.DEFINITION if self.has_change_permission(request, obj) else layout.to_read(layout.DEFINITION)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Fill a new job in like the one that is cloned, if any; nothing else in the address fills in anything."""

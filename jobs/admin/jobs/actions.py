@@ -8,7 +8,16 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.forms import CharField, ChoiceField, Form, IntegerField, JSONField, ModelChoiceField, SplitDateTimeField
+from django.forms import (
+    CharField,
+    ChoiceField,
+    Form,
+    HiddenInput,
+    IntegerField,
+    JSONField,
+    ModelChoiceField,
+    SplitDateTimeField,
+)
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -17,7 +26,6 @@ from unfold.dataclasses import ActionDialog
 from unfold.decorators import action
 from unfold.forms import BaseDialogForm
 from unfold.widgets import (
-    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminSplitDateTimeWidget,
@@ -32,17 +40,20 @@ from cronsched.console.labels import in_labels, labels_of
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from jobs import services
+from jobs.admin.changes import comparison, label_of, written
 from jobs.admin.jobs.forms import RenewalForm
 from jobs.admin.jobs.words import target_text
-from jobs.definitions import request_options
+from jobs.definitions import request_options, revisions
 from jobs.definitions.github_names import GITHUB_FIELDS
 from jobs.end_dates import renewal
-from jobs.models import OnResume
+from jobs.models import Job, OnResume
 from jobs.schedule.pauses import Terms
 from jobs.schedule.scheduled_job import owner_key
 from jobs.targets import test_run
 
 MAX_REASON = 500
+# More write no number of a revision.
+MAX_DIGITS = 10
 SECRET_ACTIONS = ("renew_signing_secret", "drop_signing_secret")
 
 
@@ -86,10 +97,27 @@ class RunForm(BaseDialogForm):
 
 
 class RestoreForm(BaseDialogForm):
-    """To which revision of a job, and why."""
+    """To which revision of a job, and why. It shows what that changes."""
 
-    number = IntegerField(label="Revision", min_value=0, max_value=2_000_000_000, widget=UnfoldAdminIntegerFieldWidget)
+    form_before_template = "console/restore.html"
+    number = IntegerField(min_value=0, max_value=2_000_000_000, widget=HiddenInput)
     reason = CharField(max_length=MAX_REASON, required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["number"].initial = self.request.GET.get("number", "")
+
+    def get_before_template_context(self, request: HttpRequest, object_id: Any = None) -> dict[str, Any]:
+        """Return what a restore changes, or why it cannot be done."""
+        job, number = Job.objects.filter(pk=object_id).first(), _number(str(self["number"].value() or ""))
+        if job is None or number is None:
+            return {"error": "Choose a revision on the page of the job, under Changes."}
+        try:
+            changes = revisions.changes_by_restore(job, number)
+        except DomainError as refusal:
+            return {"error": refusal.message}
+        rows = [(label_of(name), written(now), written(then)) for name, (now, then) in changes.items()]
+        return {"number": number, "table": comparison(("Field", "Now", "Then"), rows) if rows else ""}
 
 
 class HandOverJobForm(BaseDialogForm):
@@ -107,28 +135,26 @@ class TargetTestForm(Form):
     )
 
 
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_DIGITS else None
+
+
 def confirmation(title: str, description: str, button: str, form: type[BaseDialogForm] | None = None) -> ActionDialog:
     """Return the question asked before an action. Its answer is a POST: no link and no prefetch starts anything."""
     return ActionDialog(title=title, description=description, form_class=form, form_submit_text=button)
 
 
 class JobActions(ConsoleAdmin):
-    # All of them side by side would leave the title above them no room.
     actions_detail = (
-        *("run_job", "pause_job", "resume_job", "renew_job", "why_job"),
-        {
-            "title": "More",
-            "items": [
-                *("test_job", "clone_job", "hand_over_job", "restore_job", "check_target"),
-                *("renew_signing_secret", "drop_signing_secret"),
-            ],
-        },
+        *("run_job", "test_job", "pause_job", "resume_job", "renew_job", "clone_job", "hand_over_job"),
+        *("check_target", "why_job"),
+        {"title": "More", "items": ["restore_job", "renew_signing_secret", "drop_signing_secret"]},
     )
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Offer to pause what is active and to resume what is not."""
+        """Offer to pause what is active and to resume what is not; each revision offers to be restored itself."""
         job = self.get_object(request, str(object_id))
-        useless = {"resume_job" if job and job.is_active else "pause_job"}
+        useless = {"resume_job" if job and job.is_active else "pause_job", "restore_job"}
         secrets = request_options.shown(job.request_options)["signing_secrets"] if job else 0
         if secrets < request_options.MAX_SIGNING_SECRETS:
             useless.add("drop_signing_secret")
@@ -235,8 +261,7 @@ class JobActions(ConsoleAdmin):
         icon="settings_backup_restore",
         dialog=confirmation(
             "Put the definition back?",
-            "It becomes what it was in an earlier revision, secrets apart; the history stays. “All changes” below the "
-            "form lists the revisions.",
+            "It becomes what it was then, secrets apart; the history stays.",
             "Restore",
             RestoreForm,
         ),
@@ -258,7 +283,7 @@ class JobActions(ConsoleAdmin):
         ),
     )
     def check_target(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._one(request, object_id, services.check_target, "checked; see below what was found")
+        return self._one(request, object_id, services.check_target, "checked; what was found stands beside its target")
 
     @action(
         description="New signing secret",

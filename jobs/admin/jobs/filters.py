@@ -15,6 +15,8 @@ from jobs.definitions.validation import local_date
 from jobs.models import Job
 
 ENDING_DAYS = 30
+# By their part of the address. The theme opens the one that it calls general.
+JOB_TABS = {"general": "Overview", "executions": "Executions", "definition": "Definition", "changes": "Changes"}
 
 
 def failing() -> Q:
@@ -63,9 +65,15 @@ def is_page_of_jobs(request: HttpRequest) -> bool:
 
 
 def tabs(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the tabs above the list of jobs, for the theme; it marks the list in the side-bar for whoever has some."""
+    """Return the tabs above the list of jobs and above a job, for the theme.
+
+    It marks the list in the side-bar for whoever has some.
+    """
     if not is_page_of_jobs(request):
         return []
+    if request.resolver_match is not None and request.resolver_match.url_name == "jobs_job_change":
+        parts = [{"title": title, "link": "", "inline": part, "active": False} for part, title in JOB_TABS.items()]
+        return [{"models": [{"name": "jobs.job", "detail": True}], "items": parts}]
     chosen = (request.GET.get("state", ""), request.GET.get("owner", ""))
     offered = [
         ("All", ("", "")),

@@ -18,6 +18,7 @@ from cronsched.console.forms import AddressListField
 from cronsched.console.labels import in_labels, labels_of
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
+from jobs.admin.labels import LABELS
 from jobs.definitions import error_texts, request_options, validation
 from jobs.definitions.github_names import GITHUB_FIELDS
 from jobs.definitions.scheduling_options import OPTION_FIELDS
@@ -42,18 +43,18 @@ def _lines(rows: int) -> UnfoldAdminTextareaWidget:
 
 class JobForm(AuditedForm):
     audited_as = "job"
-    notification_emails = AddressListField(label="To")
+    notification_emails = AddressListField(label=LABELS["notification_emails"])
     webhook_method = forms.ChoiceField(
-        label="Method",
+        label=LABELS["webhook_method"],
         required=False,
         choices=[("", "POST where there is something to send, else GET"), *((name, name) for name in rules.METHODS)],
         widget=UnfoldAdminSelectWidget,
     )
     webhook_headers = forms.JSONField(
-        label="Headers", required=False, widget=_lines(3), help_text='A JSON object: {"X-Team": "ops"}'
+        label=LABELS["webhook_headers"], required=False, widget=_lines(3), help_text='A JSON object: {"X-Team": "ops"}'
     )
     secret_headers = forms.JSONField(
-        label="Secret headers",
+        label=LABELS["secret_headers"],
         required=False,
         widget=_lines(3),
         help_text=(
@@ -61,7 +62,7 @@ class JobForm(AuditedForm):
         ),
     )
     webhook_body = forms.CharField(
-        label="Body",
+        label=LABELS["webhook_body"],
         required=False,
         strip=False,
         widget=_lines(5),
@@ -69,22 +70,22 @@ class JobForm(AuditedForm):
         "{{ fire_time }} and {{ attempt }}.",
     )
     success_statuses = forms.CharField(
-        label="Good statuses",
+        label=LABELS["success_statuses"],
         required=False,
         widget=UnfoldAdminTextInputWidget,
         help_text="Such as 200-299,404. Blank: any 2xx.",
     )
     success_contains = forms.CharField(
-        label="Answer contains",
+        label=LABELS["success_contains"],
         required=False,
         widget=UnfoldAdminTextInputWidget,
         help_text="Text that the answer must hold, too, to be a success.",
     )
     retry_on = forms.ChoiceField(
-        label="Try again after", required=False, choices=RetryOn.choices, widget=UnfoldAdminSelectWidget
+        label=LABELS["retry_on"], required=False, choices=RetryOn.choices, widget=UnfoldAdminSelectWidget
     )
     retry_max_age_seconds = forms.IntegerField(
-        label="Try again within",
+        label=LABELS["retry_max_age_seconds"],
         required=False,
         widget=UnfoldAdminIntegerFieldWidget,
         help_text="Seconds after the first attempt in which another one may begin.",
@@ -97,20 +98,7 @@ class JobForm(AuditedForm):
             *("target_url", *GITHUB_FIELDS, "metadata"),
             *("enable_email_notifications", "notification_emails", "notify_on_success"),
         )
-        labels = {
-            "target_url": "Target URL",
-            "github_owner": "GitHub owner",
-            "github_repo": "Repository",
-            "github_workflow_name": "Workflow",
-            "timezone": "Time zone",
-            "catch_up": "Catch-up",
-            "is_active": "Active",
-            "enable_email_notifications": "Send mails",
-            "notify_on_success": "Also on success",
-            "track_run": "Follow runs",
-            # Shown to whoever only reads.
-            "notification_emails": "To",
-        }
+        labels = LABELS
         # Where the form has a choice for it, nothing is left blank.
         help_texts = {
             "timezone": f"IANA zone the expression is read in. Blank: {settings.SCHEDULER_TIMEZONE}.",

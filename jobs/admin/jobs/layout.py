@@ -1,15 +1,10 @@
-"""Where what stands on the page of a job."""
+"""Where what stands in the form of a job."""
 
 from typing import Any
 
 from jobs.admin.jobs.forms import REQUEST_FIELDS
 
 REQUEST = "Request"
-OVERVIEW: tuple[str | None, dict[str, Any]] = (None, {"fields": ("how_it_is", "recent", "charts")})
-HISTORY: tuple[str | None, dict[str, Any]] = (
-    "Changes",
-    {"fields": ("changes", ("owner_name", "created_at", "updated_at"))},
-)
 DEFINITION: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         "Definition",
@@ -27,7 +22,6 @@ DEFINITION: tuple[tuple[str, dict[str, Any]], ...] = (
                 *("target_url", "github_owner", "github_repo", "github_workflow_name"),
                 "metadata",
                 "track_run",
-                "findings",
             ),
             "description": "Either an address, or owner, repository and workflow on GitHub. With all three GitHub "
             "fields set, the workflow is dispatched and the address ignored.",
@@ -64,7 +58,7 @@ DEFINITION: tuple[tuple[str, dict[str, Any]], ...] = (
                 ("max_attempts", "backoff_seconds"),
                 ("retry_max_age_seconds", "timeout_seconds"),
                 ("misfire_grace_seconds", "spread_seconds"),
-                ("pause_after_failures", "consecutive_failures"),
+                "pause_after_failures",
             ),
         },
     ),

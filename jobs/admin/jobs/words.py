@@ -138,27 +138,37 @@ def same_minute(job: Job) -> SafeString:
 
 
 def next_runs(job: Job, now: datetime) -> SafeString:
-    """Show when the stored schedule fires next; the page's script shows the same for what is being typed.
-
-    A job that is paused or has ended would fire then, and does not: that is said, and shown in grey.
-    """
-    preview: dict[str, Any] = {}
-    idle = ""
-    if not job._state.adding:
-        name = state(job)
-        idle = {"Paused": "Paused: would fire", "Ended": "Ended: would fire"}.get(name, "")
-        last_day = None if name == "Ended" else job.end_date
-        preview = preview_schedule(job.cron_expression, job.zone_name, now, last_day=last_day)
+    """Show when the stored schedule fires next; the page's script shows the same for what is being typed."""
+    preview, idle = ({}, "") if job._state.adding else _stored_preview(job, now)
     told = preview.get("description") or preview.get("error") or "Type an expression to see when it fires."
     return format_html(
-        '<div id="schedule-preview" data-url="{}" data-idle="{}"><div>{}</div><ol class="{}">{}</ol></div>{}',
+        '<div id="schedule-preview" data-url="{}" data-idle="{}"><div>{}</div><ol class="{}">{}</ol></div>',
         reverse("admin:jobs_job_preview") + ("" if job._state.adding else f"?job={job.pk}"),
         idle,
         _paragraphs(filter(None, [told, *preview.get("warnings", []), idle])),
         "idle" if idle else "",
-        format_html_join("", "<li>{}</li>", ((run,) for run in preview.get("next_runs", []))),
-        "" if job._state.adding else same_minute(job),
+        _items(preview.get("next_runs", [])),
     )
+
+
+def upcoming(job: Job, now: datetime) -> SafeString:
+    """Show when a stored job fires next."""
+    preview, idle = _stored_preview(job, now)
+    told = [preview.get("error"), *preview.get("warnings", []), idle]
+    runs = format_html('<ol class="{}">{}</ol>', "idle" if idle else "", _items(preview.get("next_runs", [])))
+    return format_html("{}{}", _paragraphs(filter(None, told)), runs)
+
+
+def _stored_preview(job: Job, now: datetime) -> tuple[dict[str, Any], str]:
+    """Return the preview of a stored schedule. A job that does not fire would fire then: that is said in words."""
+    name = state(job)
+    idle = {"Paused": "Paused: would fire", "Ended": "Ended: would fire"}.get(name, "")
+    last_day = None if name == "Ended" else job.end_date
+    return preview_schedule(job.cron_expression, job.zone_name, now, last_day=last_day), idle
+
+
+def _items(texts: Iterable[str]) -> SafeString:
+    return format_html_join("", "<li>{}</li>", ((text,) for text in texts))
 
 
 def _paragraphs(texts: Iterable[str]) -> SafeString:

@@ -25,16 +25,53 @@ def renamed(alice):
 def test_a_change_is_listed_with_who_and_both_values_and_leads_to_its_job(client, admin, renamed):
     client.force_login(admin)
     page = client.get(AUDIT, {"kind": "job"}).content.decode()
-    for text in ("alice", "job.updated", "name: before → after", reverse("admin:jobs_job_change", args=[renamed.pk])):
+    for text in ("alice", "job.updated", "Name: before → after", reverse("admin:jobs_job_change", args=[renamed.pk])):
         assert text in page
 
 
-def test_the_page_of_a_job_names_its_latest_changes_and_leads_to_all(client, charlie, alice, renamed):
+def test_the_page_of_a_job_shows_its_changes_and_leads_to_all(client, alice, renamed):
     client.force_login(alice)
     page = client.get(reverse("admin:jobs_job_change", args=[renamed.pk])).content.decode()
-    assert "alice: " in page
+    assert "</strong> by alice at" in page
+    assert '<th scope="row">Name</th><td>before</td><td>after</td>' in page
+    assert f"{AUDIT}?kind=job&amp;q={renamed.pk}" in page
     listed = client.get(AUDIT, {"kind": "job", "q": str(renamed.pk)})
     assert [entry.action for entry in listed.context["cl"].result_list] == ["job.updated"]
+
+
+def test_a_change_of_the_owner_is_told_by_names(client, admin, alice, bob, renamed):
+    services.hand_over(renamed.pk, bob, by=admin, now=database_now())
+    client.force_login(admin)
+    page = client.get(reverse("admin:jobs_job_change", args=[renamed.pk])).content.decode()
+    assert '<th scope="row">Owner</th><td>alice</td><td>bob</td>' in page
+
+
+def test_each_earlier_revision_offers_to_be_restored_to_whoever_may(client, alice, charlie, renamed):
+    services.update_job(renamed.pk, {"name": "again"}, by=alice, now=database_now())
+    restore = reverse("admin:jobs_job_restore_job", args=[renamed.pk])
+    page = reverse("admin:jobs_job_change", args=[renamed.pk])
+    for user, offered in ((alice, True), (charlie, False)):
+        client.force_login(user)
+        content = client.get(page).content.decode()
+        assert (f'href="{restore}?number=1"' in content) is offered
+        assert f'href="{restore}?number=2"' not in content
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        ("0", '<th scope="row">Name</th><td>after</td><td>before</td>'),
+        ("1", "The job reads as in revision 1 already."),
+        ("77", "has no revision 77"),
+        ("x", "Choose a revision"),
+        ("9" * 40, "Choose a revision"),
+        ("", "Choose a revision"),
+    ],
+)
+def test_the_question_before_a_restore_says_what_it_changes(client, alice, renamed, number, told):
+    client.force_login(alice)
+    restore = reverse("admin:jobs_job_restore_job", args=[renamed.pk])
+    assert told in client.get(restore, {"number": number}).content.decode()
 
 
 def test_others_see_their_own_acts_and_jobs_only(client, bob, charlie, renamed):
@@ -68,8 +105,6 @@ def test_who_deletes_or_deactivates_an_owner_is_told_of_the_jobs(client, admin):
 
 def test_a_definition_is_put_back_by_the_button(client, alice, renamed):
     client.force_login(alice)
-    page = client.get(reverse("admin:jobs_job_change", args=[renamed.pk])).content.decode()
-    assert "revision 1, name" in page
     restore = reverse("admin:jobs_job_restore_job", args=[renamed.pk])
     told = said(client.post(restore, {"_form_submitted": "true", "number": "0", "reason": "Wrong name"}))
     renamed.refresh_from_db()

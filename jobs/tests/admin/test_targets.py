@@ -198,7 +198,9 @@ def test_the_previous_secret_can_be_dropped_once_there_are_two(client_of_alice, 
 
 def test_the_button_checks_the_target_and_the_page_shows_the_findings(client_of_alice, alice, shop):
     job = make_job(created_by=alice, **WORKFLOW, metadata={"unknown": "x"})
-    assert press(client_of_alice, job, "check_target") == [f"{job.name} checked; see below what was found."]
+    assert press(client_of_alice, job, "check_target") == [
+        f"{job.name} checked; what was found stands beside its target."
+    ]
     assert "declares no input unknown" in client_of_alice.get(page_of(job)).content.decode()
 
 

@@ -1,0 +1,25 @@
+"""What the console calls the fields of a job where their names alone would not do."""
+
+LABELS = {
+    "created_by": "Owner",
+    "target_url": "Target URL",
+    "github_owner": "GitHub owner",
+    "github_repo": "Repository",
+    "github_workflow_name": "Workflow",
+    "timezone": "Time zone",
+    "catch_up": "Catch-up",
+    "is_active": "Active",
+    "enable_email_notifications": "Send mails",
+    "notify_on_success": "Also on success",
+    "track_run": "Follow runs",
+    "notification_emails": "To",
+    "webhook_method": "Method",
+    "webhook_headers": "Headers",
+    "secret_headers": "Secret headers",
+    "webhook_body": "Body",
+    "success_statuses": "Good statuses",
+    "success_contains": "Answer contains",
+    "retry_on": "Try again after",
+    "retry_max_age_seconds": "Try again within",
+    "secrets": "Secrets",
+}
