@@ -149,8 +149,9 @@ class Job(models.Model):
     # What a request has besides target and metadata, by the names of the API; what is not in it is as by default
     # (`jobs.definitions.request_options`). Most jobs have none of it, so that it is one column and not ten.
     request_options = models.JSONField(default=dict, blank=True, editable=False)
-    # The secrets that go with it, sealed. Opened only where a request is put together (`jobs.secrets`).
-    sealed_secrets = models.TextField(null=True, blank=True, editable=False)
+    # The secrets that go with it, encrypted (`jobs.definitions.request_options.Secrets`). The column keeps its older
+    # name: two releases run side by side on one database.
+    encrypted_secrets = models.TextField(null=True, blank=True, editable=False, db_column="sealed_secrets")
     # What the last check of the target found: a list of findings; null before the first.
     target_findings = models.JSONField(null=True, blank=True, editable=False)
     target_checked_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -182,7 +183,7 @@ class Job(models.Model):
     revision = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     # For a change of the key of all stored secrets.
-    encrypted_columns = ("sealed_secrets",)
+    encrypted_columns = ("encrypted_secrets",)
 
     objects = JobQuerySet.as_manager()
 

@@ -383,7 +383,7 @@ def _change_secrets(job_id: UUID, change: Callable[[Secrets], Secrets], *, by: U
         job = _locked(job_id)
         check_may(by, job, "update")
         try:
-            secrets = Secrets.opened(job.sealed_secrets)
+            secrets = Secrets.decrypted(job.encrypted_secrets)
         except crypto.Undecipherable:
             message = "The stored secrets cannot be decrypted any more. Set secret_headers and signing_secret anew."
             raise Conflict("Conflict", message) from None
@@ -391,7 +391,7 @@ def _change_secrets(job_id: UUID, change: Callable[[Secrets], Secrets], *, by: U
         if changed == secrets:
             return
         before = revisions.definition_of(job)
-        job.sealed_secrets = changed.sealed()
+        job.encrypted_secrets = changed.encrypted()
         job.request_options = request_options.trimmed(
             {**request_options.DEFAULTS, **job.request_options, **changed.described}
         )

@@ -1,6 +1,6 @@
 """What a job's request has besides target and metadata: how it is built, judged and tried again, and its secrets.
 
-Options are kept by the names they have in the API; one that is not there is as by default. Secrets are sealed apart
+Options are kept by the names they have in the API; one that is not there is as by default. Secrets are encrypted apart
 from them. Their names and number stand among the options, so that whoever only shows a job need not open them.
 """
 
@@ -72,15 +72,15 @@ class Secrets:
     url: UrlCredentials | None = field(default=None, repr=False)
 
     @classmethod
-    def opened(cls, sealed: str | None) -> Self:
-        """Read what `sealed` returned. Raises `crypto.Undecipherable`."""
-        if not sealed:
+    def decrypted(cls, encrypted: str | None) -> Self:
+        """Read what `encrypted` returned. Raises `crypto.Undecipherable`."""
+        if not encrypted:
             return cls()
-        content = json.loads(crypto.decrypt(sealed))
+        content = json.loads(crypto.decrypt(encrypted))
         url = content.get("url")
         return cls(content["headers"], tuple(content["signing"]), UrlCredentials(*url) if url else None)
 
-    def sealed(self) -> str | None:
+    def encrypted(self) -> str | None:
         """Return the secrets encrypted, None where there are none."""
         if not self.headers and not self.signing and not self.url:
             return None
@@ -99,13 +99,13 @@ def changed(
     sent: Mapping[str, Any],
     *,
     stored: Mapping[str, Any],
-    sealed: str | None,
+    encrypted: str | None,
     url: UrlCredentials | None = None,
     url_changed: bool = False,
 ) -> dict[str, Any]:
     """Return the job's columns that `sent` decides, none where it says nothing of options.
 
-    `stored` and `sealed` are what the job has; with `url_changed` the credentials of its URL become `url`. Null and
+    `stored` and `encrypted` are what the job has; with `url_changed` the credentials of its URL become `url`. Null and
     blank mean the default. Raises `DomainError`.
     """
     if not url_changed and not any(name in sent for name in (*PLAIN_FIELDS, *SECRET_FIELDS)):
@@ -116,11 +116,11 @@ def changed(
             options[name] = _checked(name, sent[name])
     columns: dict[str, Any] = {}
     if url_changed or any(name in sent for name in SECRET_FIELDS):
-        secrets = _changed_secrets(sent, sealed)
+        secrets = _changed_secrets(sent, encrypted)
         if url_changed:
             secrets = replace(secrets, url=url)
         options |= secrets.described
-        columns["sealed_secrets"] = secrets.sealed()
+        columns["encrypted_secrets"] = secrets.encrypted()
     _check_together(options)
     return {**columns, "request_options": trimmed(options)}
 
@@ -164,8 +164,8 @@ def _check_max_age(value: Any) -> int:
     return value
 
 
-def _changed_secrets(sent: Mapping[str, Any], sealed: str | None) -> Secrets:
-    secrets = _opened_for_change(sent, sealed)
+def _changed_secrets(sent: Mapping[str, Any], encrypted: str | None) -> Secrets:
+    secrets = _decrypted_for_change(sent, encrypted)
     if "secret_headers" in sent:
         secrets = replace(secrets, headers=_secret_headers(sent["secret_headers"], secrets.headers))
     if "signing_secret" in sent:
@@ -175,9 +175,9 @@ def _changed_secrets(sent: Mapping[str, Any], sealed: str | None) -> Secrets:
     return secrets
 
 
-def _opened_for_change(sent: Mapping[str, Any], sealed: str | None) -> Secrets:
+def _decrypted_for_change(sent: Mapping[str, Any], encrypted: str | None) -> Secrets:
     try:
-        return Secrets.opened(sealed)
+        return Secrets.decrypted(encrypted)
     except crypto.Undecipherable:
         if all(name in sent for name in SECRET_FIELDS):
             # Nothing of what cannot be read is kept.

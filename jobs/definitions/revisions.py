@@ -48,7 +48,7 @@ class Definition(NamedTuple):
     labels: dict[str, UUID]
     owner: UUID | None
     options: Mapping[str, Any]
-    sealed_secrets: str | None
+    encrypted_secrets: str | None
 
 
 NOTHING = Definition({}, {}, None, {}, None)
@@ -57,7 +57,9 @@ NOTHING = Definition({}, {}, None, {}, None)
 def definition_of(job: Job) -> Definition:
     plain = {name: _written(getattr(job, name)) for name in PLAIN_FIELDS}
     labels = {name: getattr(job, f"{name}_id") for name in LABELS}
-    return Definition(plain, labels, job.created_by_id, request_options.shown(job.request_options), job.sealed_secrets)
+    return Definition(
+        plain, labels, job.created_by_id, request_options.shown(job.request_options), job.encrypted_secrets
+    )
 
 
 def _written(value: Any) -> Any:
@@ -85,8 +87,8 @@ def differences(
             found[name] = (_slug(model, keys[0], slugs), _slug(model, keys[1], slugs))
     if before.owner != after.owner:
         found[OWNER] = (_text(before.owner), _text(after.owner))
-    if before.sealed_secrets != after.sealed_secrets:
-        found[SECRETS] = (before.sealed_secrets and MASKED, after.sealed_secrets and MASKED)
+    if before.encrypted_secrets != after.encrypted_secrets:
+        found[SECRETS] = (before.encrypted_secrets and MASKED, after.encrypted_secrets and MASKED)
     return found
 
 

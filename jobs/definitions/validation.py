@@ -306,9 +306,9 @@ class JobValidator:
             if self.is_asked(name):
                 self.values[name] = read_option(self.sent, name)
         stored = self.job.request_options if self.job else {}
-        sealed = self.job.sealed_secrets if self.job else None
+        encrypted = self.job.encrypted_secrets if self.job else None
         self.values |= request_options.changed(
-            self.sent, stored=stored, sealed=sealed, url=self.url_credentials, url_changed=self.url_changed
+            self.sent, stored=stored, encrypted=encrypted, url=self.url_credentials, url_changed=self.url_changed
         )
 
     def forget_findings(self) -> None:

@@ -89,7 +89,7 @@ def _request(job: ScheduledJob, run: Run, token: str | None) -> Request:
 def _with_options(request: WebhookRequest, job: ScheduledJob) -> Request:
     options = job.request_options
     try:
-        secrets = Secrets.opened(job.sealed_secrets)
+        secrets = Secrets.decrypted(job.encrypted_secrets)
     except crypto.Undecipherable:
         # Without them it would be another request: unsigned, or without its credentials.
         reason = "the job's secrets cannot be decrypted; set its secret headers and signing secret anew"

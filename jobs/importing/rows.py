@@ -263,7 +263,7 @@ class _RowCheck:
             self._attempt(partial(scheduling_options.read_option, sent, name))
         for name in CELL_FIELDS:
             if name in sent:
-                self._attempt(partial(request_options.changed, {name: sent[name]}, stored={}, sealed=None))
+                self._attempt(partial(request_options.changed, {name: sent[name]}, stored={}, encrypted=None))
 
 
 def _sent(cells: Mapping[str, str], *, blank_too: bool) -> dict[str, Any]:

@@ -21,13 +21,13 @@ def move_credentials(apps, schema_editor):
             if credentials is None:
                 continue
             try:
-                secrets = Secrets.opened(job.sealed_secrets)
+                secrets = Secrets.decrypted(job.sealed_secrets)
             except crypto.Undecipherable:
                 # Nothing may be added to what cannot be read; saving the job anew mends both.
                 continue
-            sealed = Secrets(secrets.headers, secrets.signing, credentials).sealed()
+            encrypted = Secrets(secrets.headers, secrets.signing, credentials).encrypted()
             jobs.filter(pk=job.pk, target_url=job.target_url, sealed_secrets=job.sealed_secrets).update(
-                target_url=marked(job.target_url), sealed_secrets=sealed
+                target_url=marked(job.target_url), sealed_secrets=encrypted
             )
 
 

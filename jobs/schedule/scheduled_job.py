@@ -97,8 +97,8 @@ class ScheduledJob(NamedTuple):
     max_attempts: int
     backoff_seconds: int
     request_options: dict[str, Any]
-    # As stored: opened only when a request is put together.
-    sealed_secrets: str | None
+    # As stored: decrypted only when a request is put together.
+    encrypted_secrets: str | None
     created_by_id: Any = None
     pic_team_id: Any = None
 

@@ -145,7 +145,7 @@ def warm_up() -> None:
         max_attempts=1,
         backoff_seconds=0,
         request_options={},
-        sealed_secrets=None,
+        encrypted_secrets=None,
     )
     for run in plan_due_jobs([job], now=now).runs:
         running_row(prepare(uuid7(), job, fire_time=run.fire_time), sender=uuid7(), now=now)

@@ -45,7 +45,7 @@ BAD_IDS = (
 OWN_NAMES = ("p", "o", "q", "all", "e", "_facets", "_popup", "_to_field", "_changelist_filters")
 FOREIGN = (
     "name__regex", "name__iregex", "created_at__year", "started_at__year", "metadata__contains", "id__in",
-    "sealed_secrets__startswith", "created_by__password__startswith", "job__sealed_secrets__startswith",
+    "encrypted_secrets__startswith", "created_by__password__startswith", "job__encrypted_secrets__startswith",
     "webhook_url__startswith", "is_active__exact", "status__exact", "pic_team__id__exact", "created_by__id__exact",
     "job__id__exact", "user__password__regex", "nothing", "__", "pk", "job__isnull", "_", "started_at__gte",
 )  # fmt: skip
@@ -56,7 +56,7 @@ def world(db: None, settings: Any) -> dict[str, Client]:
     """Make one of everything, and somebody of each role to look at it."""
     use_mail_server(settings, 1)
     users = {role: make_user(f"{role}-of-the-fuzz", role=role) for role in ROLES}
-    job = make_job(created_by=users["user"], sealed_secrets=Secrets({"X": SECRET}).sealed())
+    job = make_job(created_by=users["user"], encrypted_secrets=Secrets({"X": SECRET}).encrypted())
     execution = make_execution(job, execution_type=ExecutionType.GITHUB_ACTIONS)
     GitHubRun.objects.create(execution=execution, repository="a/b", tracking=Tracking.CONCLUDED, created_at=NOON)
     notify([message(audience=NOBODY, mail=Mail("job_disabled", "Job", ("ops@example.com",), {}))], now=NOON)
@@ -165,7 +165,7 @@ def test_an_id_of_nonsense_is_told_in_words(world):
     ]
 
 
-@pytest.mark.parametrize("query", ["name__regex=^(a%2B)%2B$", "sealed_secrets__startswith=g", "created_at__year=-1"])
+@pytest.mark.parametrize("query", ["name__regex=^(a%2B)%2B$", "encrypted_secrets__startswith=g", "created_at__year=-1"])
 def test_a_filter_that_the_list_does_not_have_is_taken_away_and_told(world, query):
     response = world["viewer"].get(reverse("admin:jobs_job_changelist") + f"?q=a&{query}")
     assert response.headers["Location"] == reverse("admin:jobs_job_changelist") + "?q=a"

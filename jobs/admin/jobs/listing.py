@@ -60,7 +60,7 @@ class JobList(ConsoleAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         jobs = super().get_queryset(request).select_related("pic_team", "category", "created_by")
         is_list = request.resolver_match is not None and request.resolver_match.url_name == "jobs_job_changelist"
-        return jobs.defer("metadata", "sealed_secrets", "target_findings") if is_list else jobs
+        return jobs.defer("metadata", "encrypted_secrets", "target_findings") if is_list else jobs
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConsoleChangeList]:
         return JobChangeList

@@ -206,7 +206,7 @@ class Conversion:
         if validator.url_credentials:
             self.note("The URL's password is kept among the secrets and shown as ***.")
         return found | request_options.changed(
-            {}, stored={}, sealed=None, url=validator.url_credentials, url_changed=validator.url_changed
+            {}, stored={}, encrypted=None, url=validator.url_credentials, url_changed=validator.url_changed
         )
 
     def _github(self) -> Iterator[tuple[str, str | None]]:

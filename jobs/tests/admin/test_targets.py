@@ -131,7 +131,7 @@ def test_options_are_taken_from_the_form(client_of_alice):
         "retry_on": "any",
         "retry_max_age_seconds": 600,
     }
-    assert Secrets.opened(job.sealed_secrets).headers == {"Authorization": "Bearer hidden"}
+    assert Secrets.decrypted(job.encrypted_secrets).headers == {"Authorization": "Bearer hidden"}
     assert (job.pause_after_failures, job.track_run) == (5, False)
 
 
@@ -143,7 +143,10 @@ def test_a_secret_is_never_shown_and_survives_an_edit(client_of_alice):
     response = submit(client_of_alice, page_of(job), name="Renamed")
     assert response.status_code == 302, errors_of(response)
     job.refresh_from_db()
-    assert (job.name, Secrets.opened(job.sealed_secrets).headers) == ("Renamed", {"Authorization": "Bearer hidden"})
+    assert (job.name, Secrets.decrypted(job.encrypted_secrets).headers) == (
+        "Renamed",
+        {"Authorization": "Bearer hidden"},
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,12 +169,12 @@ def test_a_wrong_option_is_refused_beside_its_field(client_of_alice, changes, fi
 @pytest.mark.parametrize("role", ["bob", "charlie"])
 def test_who_only_reads_sees_what_was_chosen(console, request, alice, role):
     fields = {"request_options": {"webhook_method": "PUT", "secret_headers": ["X-Key"]}}
-    job = make_job(created_by=alice, sealed_secrets=Secrets({"X-Key": "hidden"}).sealed(), **fields)
+    job = make_job(created_by=alice, encrypted_secrets=Secrets({"X-Key": "hidden"}).encrypted(), **fields)
     page = console(request.getfixturevalue(role)).get(page_of(job)).content.decode()
     assert "webhook_method" in page
     assert "PUT" in page
     assert "hidden" not in re.sub(r"<[^>]*>", "", page)
-    assert str(job.sealed_secrets) not in page
+    assert str(job.encrypted_secrets) not in page
 
 
 def test_a_new_signing_secret_is_shown_once(client_of_alice, alice):
@@ -179,7 +182,7 @@ def test_a_new_signing_secret_is_shown_once(client_of_alice, alice):
     shown, _ = press(client_of_alice, job, "renew_signing_secret")
     secret = shown.removeprefix("Signing secret, shown this once: ")
     job.refresh_from_db()
-    assert Secrets.opened(job.sealed_secrets).signing == (secret,)
+    assert Secrets.decrypted(job.encrypted_secrets).signing == (secret,)
     client_of_alice.get(page_of(job))
     assert secret not in client_of_alice.get(page_of(job)).content.decode()
 
@@ -193,7 +196,7 @@ def test_the_previous_secret_can_be_dropped_once_there_are_two(client_of_alice, 
     assert drop in client_of_alice.get(page_of(job)).content.decode()
     press(client_of_alice, job, drop)
     job.refresh_from_db()
-    assert len(Secrets.opened(job.sealed_secrets).signing) == 1
+    assert len(Secrets.decrypted(job.encrypted_secrets).signing) == 1
 
 
 def test_the_button_checks_the_target_and_the_page_shows_the_findings(client_of_alice, alice, shop):
@@ -209,7 +212,7 @@ def test_nobody_checks_or_signs_the_job_of_another(console, alice, bob):
     for action in ("check_target", "renew_signing_secret", "drop_signing_secret"):
         console(bob).post(f"{page_of(job).removesuffix('change/')}{action}/", CONFIRMED)
     job.refresh_from_db()
-    assert (job.target_findings, job.sealed_secrets) == (None, None)
+    assert (job.target_findings, job.encrypted_secrets) == (None, None)
 
 
 def test_an_execution_shows_the_run_it_started(console, admin):

@@ -129,16 +129,16 @@ def test_the_mask_keeps_what_is_stored_and_names_that_are_not_sent_go(client, ho
     job = created(client, target_url=hook, secret_headers={"Authorization": TOKEN, "X-Old": "old"})
     job = updated(client, job, secret_headers={"authorization": MASK, "X-New": "new"})
     assert job["secret_headers"] == {"authorization": MASK, "X-New": MASK}
-    assert Secrets.opened(Job.objects.get().sealed_secrets).headers == {"authorization": TOKEN, "X-New": "new"}
+    assert Secrets.decrypted(Job.objects.get().encrypted_secrets).headers == {"authorization": TOKEN, "X-New": "new"}
     assert updated(client, job, secret_headers=None)["secret_headers"] == {}
-    assert Job.objects.get().sealed_secrets is None
+    assert Job.objects.get().encrypted_secrets is None
 
 
 def test_a_changed_name_leaves_secrets_alone(client, hook):
     job = created(client, target_url=hook, secret_headers={"X-Key": "k"}, signing_secret=SIGNING_SECRET)
-    before = Job.objects.get().sealed_secrets
+    before = Job.objects.get().encrypted_secrets
     job = updated(client, job, name="Other", webhook_method="PATCH")
-    assert Job.objects.get().sealed_secrets == before
+    assert Job.objects.get().encrypted_secrets == before
     assert (job["secret_headers"], job["signing_secrets"]) == ({"X-Key": MASK}, 1)
 
 
@@ -200,7 +200,7 @@ def test_a_third_secret_drops_the_first(client, hook):
     job = created(client, target_url=hook, signing_secret=SIGNING_SECRET)
     for _ in range(3):
         client.post(f"{JOBS}/{job['id']}/signing-secret")
-    secrets = Secrets.opened(Job.objects.get().sealed_secrets).signing
+    secrets = Secrets.decrypted(Job.objects.get().encrypted_secrets).signing
     assert len(secrets) == request_options.MAX_SIGNING_SECRETS
     assert SIGNING_SECRET not in secrets
 
@@ -282,14 +282,14 @@ def test_a_file_sets_what_a_cell_can_hold(client):
     assert (job["retry_max_age_seconds"], job["pause_after_failures"], job["track_run"]) == (600, 5, False)
 
 
-def test_an_upload_that_updates_keeps_secrets_sealed(client, alice):
+def test_an_upload_that_updates_keeps_the_encrypted_secrets(client, alice):
     job = created(client, name="Kept", secret_headers={"X-Key": "k"})
     text = "name,retry on\nKept,unsent\n"
     body = {"file": SimpleUploadedFile("jobs.csv", text.encode()), "update_existing": "true"}
     assert client.post(f"{JOBS}/bulk-upload", body, format="multipart").status_code == 200
     stored = Job.objects.get(pk=job["id"])
     assert stored.request_options == {"secret_headers": ["X-Key"], "retry_on": "unsent"}
-    assert Secrets.opened(stored.sealed_secrets).headers == {"X-Key": "k"}
+    assert Secrets.decrypted(stored.encrypted_secrets).headers == {"X-Key": "k"}
 
 
 # --- Workflows -------------------------------------------------------------------------------------------------------

@@ -113,9 +113,9 @@ def test_restoring_neither_wakes_a_paused_job_nor_touches_secrets(job, alice):
     change(job, alice, secret_headers={"X-Key": "hunter2"})
     services.pause_job(job.pk, by=alice, now=NOON)
     change(job, alice, name="other")
-    sealed = Job.objects.get().sealed_secrets
+    encrypted = Job.objects.get().encrypted_secrets
     restored = restore(job, 1, alice).job
-    assert (restored.name, restored.is_active, restored.sealed_secrets) == ("backup", False, sealed)
+    assert (restored.name, restored.is_active, restored.encrypted_secrets) == ("backup", False, encrypted)
 
 
 def test_restoring_what_is_so_already_writes_nothing(job, alice):

@@ -4,7 +4,7 @@ import base64
 from importlib import import_module
 
 import pytest
-from django.apps import apps
+from django.db.migrations.loader import MigrationLoader
 
 from accounts.tests.factories import api_client
 from jobs.definitions.request_options import Secrets
@@ -56,7 +56,7 @@ BASIC = "Basic " + base64.b64encode(b"usr:p@ss:w/rd").decode()
 def test_a_password_is_stored_encrypted_and_shown_as_a_mark(client, job, charlie):
     assert job.target_url.startswith("http://usr:***@localhost:")
     assert "ss:w" not in str(Job.objects.values().get())
-    assert Secrets.opened(job.sealed_secrets).url.user_info == "usr:p@ss:w/rd"
+    assert Secrets.decrypted(job.encrypted_secrets).url.user_info == "usr:p@ss:w/rd"
     for path in (JOBS, f"{JOBS}/{job.pk}", f"{JOBS}/export", f"{JOBS}/export?format=yaml"):
         text = api_client(charlie).get(path).content.decode()
         assert "usr:***@localhost" in text
@@ -77,7 +77,7 @@ def test_what_the_form_sends_back_keeps_it(client, job, httpserver):
 
 def test_a_url_without_it_drops_it(client, job, httpserver):
     assert put(client, job, target_url=httpserver.url_for("/hook")).status_code == 200
-    assert job.sealed_secrets is None
+    assert job.encrypted_secrets is None
     assert sent_authorization(client, job, httpserver) is None
 
 
@@ -93,10 +93,10 @@ def test_the_mark_never_moves_to_another_host(client, job):
 
 def test_other_secrets_are_kept_beside_it(client, job):
     put(client, job, secret_headers={"X-Key": "value"})
-    secrets = Secrets.opened(job.sealed_secrets)
+    secrets = Secrets.decrypted(job.encrypted_secrets)
     assert (secrets.headers, secrets.url.user_info) == ({"X-Key": "value"}, "usr:p@ss:w/rd")
     put(client, job, secret_headers={})
-    assert Secrets.opened(job.sealed_secrets).url.user_info == "usr:p@ss:w/rd"
+    assert Secrets.decrypted(job.encrypted_secrets).url.user_info == "usr:p@ss:w/rd"
 
 
 def test_an_authorization_of_the_jobs_own_wins(client, job, httpserver):
@@ -111,12 +111,16 @@ def test_a_test_run_asks_for_what_it_cannot_know(client):
 
 def test_jobs_from_before_are_moved_once():
     make_job(name="plain", target_url="https://example.com/@me")
-    make_job(name="old", target_url="https://usr:pass@example.com/", sealed_secrets=Secrets({"X-A": "b"}).sealed())
-    move = import_module("jobs.migrations.0006_credentials_of_urls_among_secrets").move_credentials
+    make_job(
+        name="old", target_url="https://usr:pass@example.com/", encrypted_secrets=Secrets({"X-A": "b"}).encrypted()
+    )
+    migration = ("jobs", "0006_credentials_of_urls_among_secrets")
+    move = import_module(".migrations.".join(migration)).move_credentials
+    apps = MigrationLoader(None).project_state(migration).apps
     move(apps, None)
     move(apps, None)
     assert Job.objects.get(name="plain").target_url == "https://example.com/@me"
     job = Job.objects.get(name="old")
-    secrets = Secrets.opened(job.sealed_secrets)
+    secrets = Secrets.decrypted(job.encrypted_secrets)
     assert job.target_url == "https://usr:***@example.com/"
     assert (secrets.headers, secrets.url.user_info) == ({"X-A": "b"}, "usr:pass")

@@ -369,7 +369,7 @@ def test_options_that_are_not_chosen_are_not_stored():
 
 
 def test_a_job_whose_secrets_cannot_be_read_fails_before_anything_is_sent():
-    make_due_job(request_options={"signing_secrets": 1}, sealed_secrets="gAAAAA-not-ours")
+    make_due_job(request_options={"signing_secrets": 1}, encrypted_secrets="gAAAAA-not-ours")
     (prepared,) = claim().prepared
     outcome = dispatch.execute(prepared)
     assert (outcome.status, outcome.request_sent) == ("failed", False)

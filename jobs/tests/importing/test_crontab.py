@@ -50,7 +50,7 @@ def test_curl_and_wget_lines_become_jobs(crontab):
     assert (backup.name, backup.cron_expression, backup.timezone) == ("Nightly backup", "0 2 * * *", None)
     assert (backup.metadata, backup.timeout_seconds) == ({"env": "prod"}, 300)
     assert backup.request_options["webhook_headers"] == {"X-Team": "ops"}
-    assert Secrets.opened(backup.sealed_secrets).headers == {"Authorization": "Bearer s3cret"}
+    assert Secrets.decrypted(backup.encrypted_secrets).headers == {"Authorization": "Bearer s3cret"}
     assert (daily.cron_expression, daily.timeout_seconds, daily.max_attempts) == ("0 0 * * *", 60, 3)
     assert (week.cron_expression, week.timezone, week.timeout_seconds, week.max_attempts) == (
         "30 9 * * MON-FRI",
@@ -58,7 +58,7 @@ def test_curl_and_wget_lines_become_jobs(crontab):
         20,
         3,
     )
-    assert Secrets.opened(week.sealed_secrets).headers == {"Authorization": "Basic bWU6cHc="}
+    assert Secrets.decrypted(week.encrypted_secrets).headers == {"Authorization": "Basic bWU6cHc="}
     assert form.target_url == "http://hooks.example.com/form"
     assert form.request_options["webhook_body"] == "a=1&b=2"
     assert form.request_options["webhook_headers"] == {"Content-Type": "application/x-www-form-urlencoded"}

@@ -27,7 +27,7 @@ def old_secrets(settings):
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = OLD, []
     settings.SECRETS_KEY, settings.SECRETS_KEY_FALLBACKS = "", []
     for _ in range(3):
-        make_job(sealed_secrets=Secrets({"X-A": "value"}).sealed())
+        make_job(encrypted_secrets=Secrets({"X-A": "value"}).encrypted())
     make_job()
     SlackSettings.objects.all().delete()
     SlackSettings.objects.create(webhook_url="https://hooks.example.com/secret")
@@ -40,14 +40,14 @@ def counts(surveys):
 
 def test_every_column_that_is_encrypted_is_known():
     names = {(column.model.__name__, column.name) for column in encrypted_fields()}
-    assert names >= {("Job", "sealed_secrets"), ("SlackSettings", "webhook_url")}
-    sealed = {
+    assert names >= {("Job", "encrypted_secrets"), ("SlackSettings", "webhook_url")}
+    by_name = {
         (model.__name__, column.name)
         for model in apps.get_models()
         for column in model._meta.concrete_fields
-        if isinstance(column, models.TextField) and "sealed" in column.name
+        if isinstance(column, models.TextField) and "encrypted" in column.name
     }
-    assert sealed <= names
+    assert by_name <= names
 
 
 def test_what_is_under_an_older_key_is_counted_and_then_encrypted_anew(old_secrets, settings):
@@ -57,8 +57,8 @@ def test_what_is_under_an_older_key_is_counted_and_then_encrypted_anew(old_secre
     assert sum(rotated for _, _, rotated, _ in done.values()) == 4
     settings.SECRET_KEY = OTHER
     assert counts(survey())["jobs", "sealed_secrets"] == (3, 0, 0, 0)
-    for job in Job.objects.exclude(sealed_secrets=None):
-        assert Secrets.opened(job.sealed_secrets).headers == {"X-A": "value"}
+    for job in Job.objects.exclude(encrypted_secrets=None):
+        assert Secrets.decrypted(job.encrypted_secrets).headers == {"X-A": "value"}
     assert SlackSettings.objects.get().webhook_url == "https://hooks.example.com/secret"
 
 
@@ -86,14 +86,14 @@ def test_a_value_written_meanwhile_is_not_overwritten(old_secrets, monkeypatch):
     decrypt = crypto.decrypt
 
     def written_meanwhile(token):
-        Job.objects.exclude(sealed_secrets=None).update(sealed_secrets=Secrets({"X-B": "newer"}).sealed())
+        Job.objects.exclude(encrypted_secrets=None).update(encrypted_secrets=Secrets({"X-B": "newer"}).encrypted())
         return decrypt(token)
 
     monkeypatch.setattr(crypto, "decrypt", written_meanwhile)
     rotate()
     monkeypatch.setattr(crypto, "decrypt", decrypt)
-    opened = [Secrets.opened(job.sealed_secrets).headers for job in Job.objects.exclude(sealed_secrets=None)]
-    assert opened == [{"X-B": "newer"}] * 3
+    found = [Secrets.decrypted(job.encrypted_secrets).headers for job in Job.objects.exclude(encrypted_secrets=None)]
+    assert found == [{"X-B": "newer"}] * 3
 
 
 def test_the_command_counts_and_rotates(old_secrets, capsys):
@@ -106,11 +106,11 @@ def test_the_command_counts_and_rotates(old_secrets, capsys):
 
 def test_what_no_key_reads_is_named_and_left_alone(old_secrets, settings, capsys):
     settings.SECRET_KEY = OTHER
-    before = set(Job.objects.values_list("sealed_secrets", flat=True))
+    before = set(Job.objects.values_list("encrypted_secrets", flat=True))
     with pytest.raises(CommandError, match="4 cannot be read by any key") as ended:
         call_command("rotate_secrets")
     assert ended.value.returncode == 1
-    assert set(Job.objects.values_list("sealed_secrets", flat=True)) == before
+    assert set(Job.objects.values_list("encrypted_secrets", flat=True)) == before
 
 
 def test_the_check_counts_what_is_left(old_secrets):

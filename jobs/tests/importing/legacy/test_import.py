@@ -300,7 +300,7 @@ def test_values_of_odd_jobs(there):
     assert Job.objects.get(name="mail").notification_emails == ["ops@example.com"]
     password = Job.objects.get(name="password")
     assert password.target_url == "https://u:***@hooks.example.com/"
-    assert Secrets.opened(password.sealed_secrets).url.user_info == "u:pw"
+    assert Secrets.decrypted(password.encrypted_secrets).url.user_info == "u:pw"
     assert Job.objects.get(name="webhook").is_github is False
     assert "pw" not in str([entry.changes for entry in AuditEntry.objects.all()])
     assert "nobody" in ran.details("Some of its e-mail addresses are none: left out.")
