@@ -42,9 +42,9 @@ def tell_teams(*, now: datetime) -> dict[str, int]:
     by_team: dict[UUID, list[Job]] = defaultdict(list)
     for job in left.select_related("pic_team", "created_by").order_by("name"):
         by_team[job.pic_team_id].append(job)
-    notices = sum(map(partial(_tell, now=now), by_team.values()))
+    notices = sum(map(partial(_notify_team, now=now), by_team.values()))
     return {"jobs": sum(map(len, by_team.values())), "notices": notices}
 
 
-def _tell(jobs: list[Job], *, now: datetime) -> int:
+def _notify_team(jobs: list[Job], *, now: datetime) -> int:
     return notify([events.without_owner(jobs[0].pic_team, jobs, now=now)], now=now)

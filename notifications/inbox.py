@@ -389,7 +389,7 @@ class _Sum(Subquery):
 
 
 class Piece(NamedTuple):
-    """A part of a span. Its notices to everybody are counted by tallies, or else row by row."""
+    """A part of a span. Its notices to everybody are counted by hourly counts, or else row by row."""
 
     span: Span
     is_tallied: bool

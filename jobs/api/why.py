@@ -20,7 +20,7 @@ from jobs.api.descriptions import JOB_ID, JOBS
 from jobs.api.lookup import JOB_NOT_FOUND, find_job
 from jobs.history import why_question
 from jobs.history.why import Verdict
-from jobs.history.why_facts import Told, explain, explain_at
+from jobs.history.why_facts import Explanation, explain, explain_at
 from jobs.history.why_question import DEFAULT_LIMIT, MAX_DAYS, MAX_LIMIT, NOT_BOTH, TOO_LONG, Question
 from jobs.models import Job
 
@@ -92,7 +92,7 @@ class WhyViewSet(APIViewSet):
             openapi.TO,
             AT,
             openapi.whole_number(
-                "limit", text="How many verdicts are told.", default=DEFAULT_LIMIT, low=1, high=MAX_LIMIT
+                "limit", text="How many verdicts to return.", default=DEFAULT_LIMIT, low=1, high=MAX_LIMIT
             ),
         ],
         answers={200: Answer(WhySerializer, {"counts": {"missed_no_leader": 1}, "verdicts": [VERDICT]})},
@@ -113,7 +113,7 @@ class WhyViewSet(APIViewSet):
 def why_object(job: Job, question: Question, *, now: datetime) -> dict[str, Any]:
     """Return the answer to `question` as the API shows it."""
     if question.at is not None:
-        verdicts: Sequence[Told] = [explain_at(job, question.at, now=now)]
+        verdicts: Sequence[Explanation] = [explain_at(job, question.at, now=now)]
         counts: Mapping[Verdict, int] = {verdicts[0].found.verdict: 1}
         is_truncated = False
     else:
@@ -125,26 +125,26 @@ def why_object(job: Job, question: Question, *, now: datetime) -> dict[str, Any]
         "from": utc_text(question.start),
         "to": utc_text(question.end),
         "counts": {verdict.value: counts[verdict] for verdict in Verdict if verdict in counts},
-        "verdicts": [verdict_object(told) for told in verdicts],
+        "verdicts": [verdict_object(explanation) for explanation in verdicts],
         "truncated": is_truncated,
     }
 
 
-def verdict_object(told: Told) -> dict[str, Any]:
+def verdict_object(explanation: Explanation) -> dict[str, Any]:
     """Return one verdict as the API shows it."""
-    found, run = told.found, told.found.run
+    found, run = explanation.found, explanation.found.run
     late = run.lateness if run else None
     return {
         "due_at": utc_text(found.due_at),
         "verdict": found.verdict.value,
-        "execution_id": str(told.execution_id) if told.execution_id else None,
+        "execution_id": str(explanation.execution_id) if explanation.execution_id else None,
         "started_at": utc_text(run.started_at) if run and late is not None else None,
         "lateness_seconds": None if late is None else late.total_seconds(),
         "by": found.by or None,
         "since": utc_text(found.since),
         "until": utc_text(found.until),
         "reason": found.reason or None,
-        "sentence": told.sentence,
+        "sentence": explanation.sentence,
         "due_before": utc_text(found.other[0]),
         "due_after": utc_text(found.other[1]),
     }

@@ -12,15 +12,15 @@ the one-row case is a manual run.
 from jobs.dispatch.attempt import Prepared, Result, execute, prepare, submit
 from jobs.dispatch.manual import queue_run, run_manually
 from jobs.dispatch.record import record, record_each
-from jobs.dispatch.start import acquire_dispatch_slots, fail_unsent, out_of_turn, planned_row, running_row, start
+from jobs.dispatch.start import acquire_dispatch_slots, blocked_by_overlap, fail_unsent, planned_row, running_row, start
 
 __all__ = [
     "Prepared",
     "Result",
     "acquire_dispatch_slots",
+    "blocked_by_overlap",
     "execute",
     "fail_unsent",
-    "out_of_turn",
     "planned_row",
     "prepare",
     "queue_run",

@@ -84,7 +84,7 @@ def start(
     """
     with transaction.atomic(durable=True):
         rows = _lock_ready(set(execution_ids), now)
-        later = out_of_turn((row.id, row.trigger_type, job.id, job.overlap) for row, job in rows)
+        later = blocked_by_overlap((row.id, row.trigger_type, job.id, job.overlap) for row, job in rows)
         ready_now, stopped = [], []
         for row, job in rows:
             if row.id in later:
@@ -187,7 +187,7 @@ def _write_queued(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> N
         batches.update(connection, JobExecution._meta.db_table, columns, rows, condition=condition)
 
 
-def out_of_turn(rows: Iterable[tuple[UUID, str, UUID, str]]) -> set[UUID]:
+def blocked_by_overlap(rows: Iterable[tuple[UUID, str, UUID, str]]) -> set[UUID]:
     """Return which of `rows` (execution, trigger, job, overlap) have to wait for an earlier execution of their job.
 
     Those are scheduled runs of jobs that queue: one goes at a time, the oldest first. Manual runs wait for nobody.

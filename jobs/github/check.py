@@ -22,7 +22,7 @@ from jobs.executors.base import Finding, storable
 from jobs.github.api import json_of, rate_limit_wait
 from jobs.github.client import GitHub
 from jobs.github.credentials import CredentialsMissing
-from jobs.github.dispatch import MOVED, GitHubRequest, spellings
+from jobs.github.dispatch import REDIRECTS, GitHubRequest, spellings
 from jobs.github.inputs import input_problems
 
 # Workflow files may have 512 KB, which base64 and JSON make a third longer.
@@ -175,7 +175,7 @@ def _judge(answer: Response, now: datetime, *, what: str) -> None:
     message = storable(str(json_of(answer).get("message", "")), 200)
     if answer.status == HTTPStatus.UNAUTHORIZED:
         raise _Stop("bad_credentials", "GitHub does not accept the token.")
-    if answer.status in MOVED:
+    if answer.status in REDIRECTS:
         raise _Stop("repository_moved", "The repository was renamed or moved; name it by its new name.")
     if rate_limit_wait(answer, now=now) is not None:
         raise _Stop("rate_limited", "GitHub's rate limit is used up; the target was not checked.", conclusive=False)

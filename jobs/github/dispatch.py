@@ -32,7 +32,7 @@ EXECUTION_TYPE = "github_actions"
 RUN_REF = "master"
 TEST_REF = "main"
 ACCEPTED = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT})
-MOVED = frozenset({301, 302, 307, 308})
+REDIRECTS = frozenset({301, 302, 307, 308})
 REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 EXTENSIONS = (".yml", ".yaml")
 # A run shows up in the list a moment after its dispatch.
@@ -198,7 +198,7 @@ class GitHubExecutor:
             return _accepted(request, answer.status, _run_details(answer))
         text = output_of(answer, secrets=[request.token] if request.token else [])
         wait = rate_limit_wait(answer, now=self._clock())
-        moved = " (repository renamed or moved)" if answer.status in MOVED else ""
+        moved = " (repository renamed or moved)" if answer.status in REDIRECTS else ""
         return Outcome(
             status="failed",
             execution_type=EXECUTION_TYPE,

@@ -173,7 +173,7 @@ def by_job_name(selection: Selection, text: str) -> Selection:
 
 
 @dataclass(frozen=True)
-class Tally:
+class StatusSum:
     """Executions of one status: how many, how many of them took a known time, and how much in all."""
 
     count: int = 0
@@ -185,10 +185,10 @@ class Tally:
 class Totals:
     """What a selection comes to. What never became a run, or is not known, is counted apart from all rates."""
 
-    by_status: Mapping[str, Tally] = field(default_factory=dict)
+    by_status: Mapping[str, StatusSum] = field(default_factory=dict)
 
     def count(self, *statuses: str) -> int:
-        return sum(self.by_status.get(status, Tally()).count for status in statuses)
+        return sum(self.by_status.get(status, StatusSum()).count for status in statuses)
 
     @property
     def running(self) -> int:
@@ -205,9 +205,9 @@ class Totals:
 
     def average_seconds(self, *statuses: str) -> float | None:
         """Return the mean duration of the executions of `statuses`, None where none has one."""
-        tallies = [self.by_status.get(status, Tally()) for status in statuses]
-        timed = sum(tally.timed for tally in tallies)
-        return sum(tally.seconds for tally in tallies) / timed if timed else None
+        sums = [self.by_status.get(status, StatusSum()) for status in statuses]
+        timed = sum(one.timed for one in sums)
+        return sum(one.seconds for one in sums) / timed if timed else None
 
 
 def totals(selection: Selection) -> Totals:
@@ -216,11 +216,11 @@ def totals(selection: Selection) -> Totals:
         return Totals()
     cuts = cut(selection.period)
     sums = _all_sums(selection.kind(), cuts.kind())
-    found: dict[str, Tally] = {}
+    found: dict[str, StatusSum] = {}
     for sign, status, *amounts in sums.all(**selection.given(), **cuts.given()):
         number, timed, seconds = (amount or 0 for amount in amounts)
-        so_far = found.get(status, Tally())
-        found[status] = Tally(
+        so_far = found.get(status, StatusSum())
+        found[status] = StatusSum(
             so_far.count + sign * int(number),
             so_far.timed + sign * int(timed),
             so_far.seconds + sign * float(seconds),

@@ -43,7 +43,7 @@ PAUSE_RUNS_OUT = "The pause runs out."
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Told(NamedTuple):
+class Explanation(NamedTuple):
     """A finding with its sentence and the execution it is about."""
 
     found: Finding
@@ -51,22 +51,24 @@ class Told(NamedTuple):
     sentence: str
 
 
-def explain(job: Job, *, start: datetime, end: datetime, limit: int, now: datetime) -> tuple[Answer, Sequence[Told]]:
-    """Return why `job` ran or did not, for each time from `start` on and before `end`; the newest `limit` are told."""
+def explain(
+    job: Job, *, start: datetime, end: datetime, limit: int, now: datetime
+) -> tuple[Answer, Sequence[Explanation]]:
+    """Return why `job` ran or did not, for each time from `start` on and before `end`; the newest `limit` only."""
     facts = read(job, start=start, end=end, now=now)
     answer = why(facts, start=start, end=end, limit=limit)
     if not answer.counts and (reason := uncomputable(facts)):
         # No time is named, and that is what there is to tell.
         found = Finding(start, Verdict.UNSCHEDULABLE, reason=reason, definition=facts.today)
         answer = Answer({Verdict.UNSCHEDULABLE: 1}, [found])
-    return answer, _told(job, facts, answer.findings)
+    return answer, _explanations(job, facts, answer.findings)
 
 
-def explain_at(job: Job, moment: datetime, *, now: datetime) -> Told:
+def explain_at(job: Job, moment: datetime, *, now: datetime) -> Explanation:
     """Return why `job` ran or did not in the minute of `moment`."""
     start = moment.replace(second=0, microsecond=0)
     facts = read(job, start=start, end=start + MINUTE, now=now)
-    return _told(job, facts, [why_at(facts, moment)])[0]
+    return _explanations(job, facts, [why_at(facts, moment)])[0]
 
 
 def read(job: Job, *, start: datetime, end: datetime, now: datetime) -> Facts:
@@ -183,19 +185,19 @@ def _conclusions(job: Job, start: datetime, end: datetime) -> dict[datetime, str
     return dict(batches.read(runs.order_by().values_list("execution__scheduled_for", "conclusion")))
 
 
-# --- What is told ----------------------------------------------------------------------------------------------------
+# --- Sentences -------------------------------------------------------------------------------------------------------
 
 
-def _told(job: Job, facts: Facts, findings: Sequence[Finding]) -> list[Told]:
+def _explanations(job: Job, facts: Facts, findings: Sequence[Finding]) -> list[Explanation]:
     times = [found.run.scheduled_for for found in findings if found.run is not None]
     ids, errors = _details(job, min(times), max(times)) if times else ({}, {})
     zone = zone_of(facts.today.zone_name)
-    told = []
+    explanations = []
     for found in findings:
         at = found.run.scheduled_for if found.run else None
         error = errors.get(at, "") if at else ""
-        told.append(Told(found, ids.get(at) if at else None, sentence(found, zone, error=error)))
-    return told
+        explanations.append(Explanation(found, ids.get(at) if at else None, sentence(found, zone, error=error)))
+    return explanations
 
 
 def _details(job: Job, first: datetime, last: datetime) -> tuple[dict[datetime, UUID], dict[datetime, str]]:

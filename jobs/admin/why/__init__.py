@@ -22,7 +22,7 @@ from cronsched.lib.ids import known_id
 from jobs.admin.texts import page_link
 from jobs.history import why_question
 from jobs.history.why import Verdict
-from jobs.history.why_facts import Told, explain, explain_at
+from jobs.history.why_facts import Explanation, explain, explain_at
 from jobs.history.why_words import zone_of
 from jobs.models import Job
 
@@ -48,7 +48,7 @@ class WhyPage(ConsoleAdmin):
 
     @action(description="Why", icon="help")
     def why_job(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Lead from the page of a job to what is told of it."""
+        """Lead from the page of a job to the explanations of its runs."""
         return HttpResponseRedirect(f"{reverse('admin:jobs_why')}?{urlencode({'job': object_id})}")
 
     def why_view(self, request: HttpRequest) -> HttpResponse:
@@ -58,13 +58,13 @@ class WhyPage(ConsoleAdmin):
         shown: dict[str, Any] = {"error": NO_JOB if named and job is None else ""}
         if job is not None:
             try:
-                counts, told = _answer(job, asked, limit=ALL if is_file else SHOWN, now=now)
+                counts, explanations = _answer(job, asked, limit=ALL if is_file else SHOWN, now=now)
             except DomainError as refusal:
                 shown["error"] = refusal.message or refusal.error
             else:
                 if is_file:
-                    return _csv(job, told)
-                shown |= _shown(job, counts, told)
+                    return _csv(job, explanations)
+                shown |= _shown(job, counts, explanations)
         context = {
             **self.admin_site.each_context(request),
             "title": "Why",
@@ -78,11 +78,11 @@ class WhyPage(ConsoleAdmin):
         return TemplateResponse(request, "console/why.html", context)
 
 
-def _shown(job: Job, counts: Mapping[Verdict, int], told: Sequence[Told]) -> dict[str, Any]:
+def _shown(job: Job, counts: Mapping[Verdict, int], explanations: Sequence[Explanation]) -> dict[str, Any]:
     return {
         "counts": [(verdict.replace("_", " "), counts[verdict]) for verdict in Verdict if verdict in counts],
-        "table": _table(told, zone_of(job.zone_name)),
-        "is_cut": sum(counts.values()) > len(told),
+        "table": _table(explanations, zone_of(job.zone_name)),
+        "is_cut": sum(counts.values()) > len(explanations),
     }
 
 
@@ -106,32 +106,32 @@ def _with_offset(text: str, zone: tzinfo) -> str:
 
 def _answer(
     job: Job, asked: Mapping[str, str], *, limit: int, now: datetime
-) -> tuple[Mapping[Verdict, int], Sequence[Told]]:
+) -> tuple[Mapping[Verdict, int], Sequence[Explanation]]:
     question = why_question.read(_in_zone(asked, zone_of(job.zone_name)), now=now)
     if question.at is not None:
-        told = explain_at(job, question.at, now=now)
-        return {told.found.verdict: 1}, [told]
+        explanation = explain_at(job, question.at, now=now)
+        return {explanation.found.verdict: 1}, [explanation]
     answer, found = explain(job, start=question.start, end=question.end, limit=limit, now=now)
     return answer.counts, found
 
 
-def _table(told: Sequence[Told], zone: ZoneInfo) -> dict[str, Any]:
-    rows = [[_due(item, zone), _verdict(item), item.sentence, _execution(item)] for item in told]
+def _table(explanations: Sequence[Explanation], zone: ZoneInfo) -> dict[str, Any]:
+    rows = [[_due(item, zone), _verdict(item), item.sentence, _execution(item)] for item in explanations]
     return {"headers": [f"Due ({zone.key})", "Verdict", "Why", "Execution"], "rows": rows}
 
 
-def _execution(item: Told) -> SafeString | str:
+def _execution(item: Explanation) -> SafeString | str:
     return page_link("jobs_jobexecution_change", item.execution_id, "Execution") if item.execution_id else "-"
 
 
-def _due(item: Told, zone: ZoneInfo) -> SafeString:
+def _due(item: Explanation, zone: ZoneInfo) -> SafeString:
     local = item.found.due_at.astimezone(zone)
     return format_html(
         '<time class="whitespace-nowrap" datetime="{}">{}</time>', local.isoformat(), f"{local:%Y-%m-%d %H:%M}"
     )
 
 
-def _verdict(item: Told) -> SafeString:
+def _verdict(item: Explanation) -> SafeString:
     verdict = item.found.verdict
     return format_html(
         '<span class="why-verdict why-{}">{}</span>', COLOURS.get(verdict, "missed"), verdict.replace("_", " ")
@@ -144,13 +144,13 @@ def _csv_address(request: HttpRequest) -> str:
     return f"?{query.urlencode()}"
 
 
-def _csv(job: Job, told: Sequence[Told]) -> HttpResponse:
+def _csv(job: Job, explanations: Sequence[Explanation]) -> HttpResponse:
     zone = zone_of(job.zone_name)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="why-{job.pk}.csv"'
     writer = csv.writer(response)
     writer.writerow(COLUMNS)
-    for item in told:
+    for item in explanations:
         found = item.found
         times = [moment.astimezone(zone).isoformat() if moment else "" for moment in (found.since, found.until)]
         cells = [found.due_at.astimezone(zone).isoformat(), found.verdict.value, item.sentence, found.by, *times]

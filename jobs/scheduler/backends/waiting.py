@@ -72,7 +72,7 @@ def waiting_rows(
     ready = ready.order_by("started_at", "id")
     page, size = _read(ready, unreadable)
     while page:
-        later = dispatch.out_of_turn(row[:4] for row in page)
+        later = dispatch.blocked_by_overlap(row[:4] for row in page)
         yield from (row for row in page if row.id not in later)
         if size < PAGE:
             return

@@ -329,10 +329,10 @@ def unscheduled(record: Record) -> Iterator[str]:
 
 def miscounted(record: Record) -> Iterator[str]:
     """Daily counts that are not what the history holds."""
-    for tally in record.evidence.tallies:
-        if tally.in_history != tally.counted:
-            whose = f"job {tally.job_id}" if tally.job_id else "all jobs"
-            yield f"{whose}: {tally.in_history} {tally.status} in the history, {tally.counted} counted"
+    for row in record.evidence.counts:
+        if row.in_history != row.counted:
+            whose = f"job {row.job_id}" if row.job_id else "all jobs"
+            yield f"{whose}: {row.in_history} {row.status} in the history, {row.counted} counted"
 
 
 # --- Why: each fire time with the verdict that its causes ask for -----------------------------------------------------
@@ -962,7 +962,7 @@ def recoveries(record: Record) -> Iterator[Recovery]:
         for arrival in evidence.arrivals
         if arrival.fire_time is not None and arrival.attempt == 1 and waits_for_nothing(record, arrival.job_id)
     )
-    for fault in sorted((*evidence.outages, *evidence.troubles), key=lambda fault: fault.stop):
+    for fault in sorted((*evidence.outages, *evidence.faults), key=lambda fault: fault.stop):
         last = fault.stop + timedelta(seconds=RECOVERY + TOLERANCE)
         others = [other for other in evidence.outages if other is not fault]
         if last > evidence.until or any(other.touches(fault.stop, last) for other in others):
@@ -1134,11 +1134,11 @@ def figures(record: Record) -> dict[str, str]:
     found["lateness, nothing in the way"] = spread([one.seconds for one in late if not one.was_disturbed])
     found["lateness after what disturbed"] = spread([max(0.0, one.undisturbed) for one in late])
     found["lateness, all"] = spread([one.seconds for one in late])
-    floods = [trouble for trouble in evidence.troubles if trouble.what == "flood"]
+    floods = [fault for fault in evidence.faults if fault.what == "flood"]
     amid = [one for one in late if any(flood.touches(one.moment, one.moment) for flood in floods)]
     honest = [max(0.0, one.undisturbed) for one in amid if not is_flooders(record, one.what)]
     found["lateness of others amid a flood"] = spread(honest)
-    found |= told_truths(record) | told_recoveries(record)
+    found |= target_truths(record) | recovery_figures(record)
     found["machine's worst stall"] = f"{max(evidence.stalls.values(), default=0.0):.2f} s"
     return found
 
@@ -1147,7 +1147,7 @@ def is_flooders(record: Record, what: Arrival | RowState) -> bool:
     return record.jobs[what.job_id].name.startswith("Job of ")
 
 
-def told_truths(record: Record) -> dict[str, str]:
+def target_truths(record: Record) -> dict[str, str]:
     """Return what the target knows of all that was left in doubt, and of all that was sent by a second sender."""
     found = {}
     for what in ("unknown", "sent by another"):
@@ -1162,12 +1162,12 @@ def told_truths(record: Record) -> dict[str, str]:
     return found
 
 
-def told_recoveries(record: Record) -> dict[str, str]:
+def recovery_figures(record: Record) -> dict[str, str]:
     """Return for each kind of fault how many there were and the longest ways back to a fire and to a good answer."""
     ways = list(recoveries(record))
     found = {}
-    for what in sorted({fault.what for fault in (*record.evidence.outages, *record.evidence.troubles)}):
-        number = sum(fault.what == what for fault in (*record.evidence.outages, *record.evidence.troubles))
+    for what in sorted({fault.what for fault in (*record.evidence.outages, *record.evidence.faults)}):
+        number = sum(fault.what == what for fault in (*record.evidence.outages, *record.evidence.faults))
         parts = [f"{number}"]
         for name, place in (("first fire", 1), ("good answer", 2)):
             seconds = [way[place] for way in ways if way.fault.what == what and way[place] is not None]

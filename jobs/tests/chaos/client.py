@@ -19,7 +19,7 @@ from uuid import UUID
 
 import requests
 
-from jobs.tests.chaos.evidence import Change, Definition, JobLog, Mode, Probe, Resync, ServerError, ToldWhy, at
+from jobs.tests.chaos.evidence import Change, Definition, JobLog, Mode, Probe, Resync, ServerError, WhyVerdict, at
 from jobs.tests.chaos.target import Target
 
 # Longer than the server's own limits for statements, so that an answer settles it.
@@ -175,12 +175,12 @@ class Client:
 
     # --- How
 
-    def why(self, job: JobLog, until: datetime) -> list[ToldWhy]:
+    def why(self, job: JobLog, until: datetime) -> list[WhyVerdict]:
         """Ask why the job ran or did not, for each fire time since an hour before it was made."""
         since = job.changes[0].asked_at - timedelta(hours=1)
         query = f"from={since:%Y-%m-%dT%H:%M:%SZ}&to={until:%Y-%m-%dT%H:%M:%SZ}&limit=5000"
         answer = self._settled(lambda: self._try("GET", f"/jobs/{job.id}/why?{query}"))
-        return [ToldWhy(job.id, at(told["due_at"]), told["verdict"]) for told in answer["verdicts"]]
+        return [WhyVerdict(job.id, at(told["due_at"]), told["verdict"]) for told in answer["verdicts"]]
 
     def _change(self, job: JobLog, definition: Definition, payload: Mapping[str, Any]) -> None:
         asked_at = datetime.now(UTC)

@@ -201,7 +201,7 @@ class JobState(NamedTuple):
     schedule_error: str
 
 
-class Tally(NamedTuple):
+class CountRow(NamedTuple):
     """How many settled executions of a status a job has, in the history and by the daily counts. No job: all jobs."""
 
     job_id: UUID | None
@@ -210,7 +210,7 @@ class Tally(NamedTuple):
     counted: int
 
 
-class ToldWhy(NamedTuple):
+class WhyVerdict(NamedTuple):
     """What the service says of one fire time of a job, asked when all is over."""
 
     job_id: UUID
@@ -309,8 +309,8 @@ class Evidence:
     rows: Sequence[RowState] = ()
     leases: Sequence[LeaseState] = ()
     final_jobs: Sequence[JobState] = ()
-    tallies: Sequence[Tally] = ()
-    verdicts: Sequence[ToldWhy] = ()
+    counts: Sequence[CountRow] = ()
+    verdicts: Sequence[WhyVerdict] = ()
     lives: Sequence[Life] = ()
     # Processes that were to do one pass and end.
     passes: Sequence[Life] = ()
@@ -321,7 +321,7 @@ class Evidence:
     # While these went on, and for a while after, the database may have failed anybody.
     outages: Sequence[Outage] = ()
     # These are no excuse for anything.
-    troubles: Sequence[Outage] = ()
+    faults: Sequence[Outage] = ()
     probes: Sequence[Probe] = ()
     # Answers to a COMMIT that the proxy swallowed.
     swallowed: int = 0

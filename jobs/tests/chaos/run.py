@@ -110,7 +110,7 @@ class Stage:
         self.fleet = fleet
         self.client = client
         self.outages: list[Outage] = []
-        self.troubles: list[Outage] = []
+        self.faults: list[Outage] = []
         self.flooder = client.befriend("flooder", PASSWORD)
         self.flooded = 0
         self.web_stops: list[datetime] = []
@@ -419,7 +419,7 @@ class Stage:
             leader = self._sound_leader() if is_free else None
             if leader is None:
                 return
-            with self._written_down(CLOCK, self.outages if is_judge else self.troubles):
+            with self._written_down(CLOCK, self.outages if is_judge else self.faults):
                 self.note(f"clock of {leader.life.instance} {step:+g} s for {seconds} s")
                 set_clock(self.fleet.clock(place_of(leader)), step)
                 self.calm.wait(seconds)
@@ -567,7 +567,7 @@ class Stage:
 
     def _trouble(self, what: str) -> AbstractContextManager[None]:
         """Write down a time in which something is amiss that must do no harm."""
-        return self._written_down(what, self.troubles)
+        return self._written_down(what, self.faults)
 
     @contextmanager
     def _written_down(self, what: str, kind: list[Outage]) -> Iterator[None]:
@@ -799,12 +799,12 @@ def gather(stage: Stage, target: Target, questions: Questions, until: datetime) 
         rows=rows,
         leases=leases,
         final_jobs=watch.read_jobs(questions),
-        tallies=watch.read_tallies(questions),
+        counts=watch.read_counts(questions),
         lives=list(stage.fleet.lives),
         passes=[process.life for process in stage.fleet.passes],
         uploaded=stage.client.uploaded,
         outages=list(stage.outages),
-        troubles=list(stage.troubles),
+        faults=list(stage.faults),
         probes=list(stage.watcher.probes),
         swallowed=stage.database.proxy.swallowed if isinstance(stage.database, Server) else 0,
         flooded=stage.flooded,

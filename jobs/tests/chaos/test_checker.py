@@ -13,6 +13,7 @@ from jobs.tests.chaos import checker
 from jobs.tests.chaos.evidence import (
     Arrival,
     Change,
+    CountRow,
     Definition,
     Evidence,
     JobLog,
@@ -26,8 +27,7 @@ from jobs.tests.chaos.evidence import (
     RowState,
     Seen,
     ServerError,
-    Tally,
-    ToldWhy,
+    WhyVerdict,
 )
 
 START = datetime(2026, 3, 4, 10, 0, 0, 500_000, tzinfo=UTC)
@@ -247,7 +247,7 @@ def a_failure_that_was_not_tried_again(scene: Scene) -> None:
 
 
 def a_count_that_lost_a_row(scene: Scene) -> None:
-    scene.evidence.tallies = [Tally(None, "success", 3, 3), Tally(scene.job.id, "success", 3, 2)]
+    scene.evidence.counts = [CountRow(None, "success", 3, 3), CountRow(scene.job.id, "success", 3, 2)]
 
 
 def an_unknown_without_a_reason(scene: Scene) -> None:
@@ -328,7 +328,7 @@ def a_leader_that_leads_in_time_and_fires_late(scene: Scene) -> None:
 
 def tell(scene: Scene, *verdicts: str) -> None:
     """Let the service tell `verdicts` of the first minutes."""
-    told = [ToldWhy(scene.job.id, at(f"{minute}:00"), verdict) for minute, verdict in enumerate(verdicts, start=1)]
+    told = [WhyVerdict(scene.job.id, at(f"{minute}:00"), verdict) for minute, verdict in enumerate(verdicts, start=1)]
     scene.evidence.verdicts = told
 
 
@@ -405,7 +405,7 @@ def a_fire_long_after_an_outage(scene: Scene) -> None:
 
 
 def no_fire_after_a_clock_was_set(scene: Scene) -> None:
-    scene.evidence.troubles = [Outage("clock", at("1:30"), at("1:50"))]
+    scene.evidence.faults = [Outage("clock", at("1:30"), at("1:50"))]
     scene.forget_last_run()
     scene.forget_last_run()
 
@@ -540,7 +540,7 @@ def times_that_came_early_by_a_clock_that_was_set(scene: Scene) -> None:
 
 
 def a_fire_in_time_after_a_clock_was_set(scene: Scene) -> None:
-    scene.evidence.troubles = [Outage("clock", at("1:30"), at("1:50"))]
+    scene.evidence.faults = [Outage("clock", at("1:30"), at("1:50"))]
 
 
 def an_unknown_of_a_pass_that_lost_the_database(scene: Scene) -> None:
@@ -684,7 +684,7 @@ def a_failure_of_a_job_that_was_paused_meanwhile(scene: Scene) -> None:
 
 
 def counts_that_are_right(scene: Scene) -> None:
-    scene.evidence.tallies = [Tally(None, "success", 3, 3), Tally(scene.job.id, "success", 3, 3)]
+    scene.evidence.counts = [CountRow(None, "success", 3, 3), CountRow(scene.job.id, "success", 3, 3)]
 
 
 def verdicts_that_are_right(scene: Scene) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from jobs.tests.chaos.databases import Database, DatabaseAway, Questions
-from jobs.tests.chaos.evidence import Arrival, JobState, LeaseState, Probe, RowState, Seen, Tally, at
+from jobs.tests.chaos.evidence import Arrival, CountRow, JobState, LeaseState, Probe, RowState, Seen, at
 from jobs.tests.chaos.script import REFUSED
 
 AUDIT, REFUSALS = "chaos_audit", "chaos_refusals"
@@ -223,7 +223,7 @@ def read_jobs(questions: Questions) -> list[JobState]:
     return [JobState(_uuid(row[0]), bool(row[1]), _instant(row[2]) if row[2] else None, row[3]) for row in rows]
 
 
-def read_tallies(questions: Questions) -> list[Tally]:
+def read_counts(questions: Questions) -> list[CountRow]:
     """Return how many settled executions there are and how many are counted, in one look at both."""
     settled = f"FROM {EXECUTIONS} WHERE status NOT IN ('queued', 'running')"
     found = questions.ask(
@@ -240,7 +240,7 @@ def read_tallies(questions: Questions) -> list[Tally]:
         both = sums.setdefault((job_id, status), [0, 0])
         both[0] += int(in_history)
         both[1] += int(counted)
-    return [Tally(*key, *both) for key, both in sums.items()]
+    return [CountRow(*key, *both) for key, both in sums.items()]
 
 
 def _uuid(value: Any) -> UUID:

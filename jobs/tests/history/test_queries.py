@@ -114,9 +114,9 @@ def test_sums_are_what_counting_by_hand_gives(history):
         expected = by_hand(selection)
         totals = queries.totals(selection)
         counted = {
-            status: (tally.count, tally.timed, pytest.approx(tally.seconds))
-            for status, tally in totals.by_status.items()
-            if tally.count
+            status: (one.count, one.timed, pytest.approx(one.seconds))
+            for status, one in totals.by_status.items()
+            if one.count
         }
         assert counted == expected, selection
         assert queries.count(selection) == sum(count for count, _, _ in expected.values())
