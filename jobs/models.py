@@ -614,7 +614,7 @@ class SchedulerLease(models.Model):
         constraints = [models.CheckConstraint(name="scheduler_lease_is_one_row", condition=Q(id=1))]
 
     def __str__(self) -> str:
-        return self.holder or "nobody"
+        return self.holder or "none"
 
 
 class SenderKind(models.TextChoices):

@@ -1,4 +1,4 @@
-"""What people may do with deliveries by hand."""
+"""What people may do with deliveries: send them again, or give them up."""
 
 from datetime import datetime
 from urllib.parse import urlsplit

@@ -37,7 +37,7 @@ def read(now: datetime) -> Pulse:
     status = leadership.read_status(now=now)
     link = reverse("admin:jobs_schedulerlease_changelist")
     if not status.running:
-        return Pulse("danger", "Nobody leads", "Nothing fires. Start manage.py runscheduler.", link)
+        return Pulse("danger", "No scheduler is running", "Nothing fires. Start manage.py runscheduler.", link)
     seen = (now - status.renewed_at).total_seconds() if status.renewed_at else 0.0
     late = _late()
     text = f"seen {span(seen)} ago" + (f", {late:.1f} s late" if late is not None else "")

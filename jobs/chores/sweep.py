@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 BATCH = 500
 # How long after its deadline a running row is left to its sender.
 SWEEP_MARGIN = timedelta(seconds=30)
-# A running row without a deadline was written by hand.
+# The deadline of a running row that has none: one that was written into the database directly.
 NO_DEADLINE = timedelta(hours=2)
 SENDER_GONE = "The sender died or lost the database, and left no word on whether the request had left."
 

@@ -1,4 +1,4 @@
-"""By hand: the same three steps for a person who waits, in the web process, with or without a scheduler."""
+"""Manual runs: the same three steps for a person who waits, in the web process, with or without a scheduler."""
 
 import logging
 import math

@@ -39,7 +39,7 @@ _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 STATES = {
     "disabled_inactivity": "GitHub disabled the workflow because the repository had no activity for 60 days.",
-    "disabled_manually": "The workflow was disabled by hand.",
+    "disabled_manually": "The workflow was disabled manually on GitHub.",
     "disabled_fork": "The workflow is disabled because the repository is a fork.",
     "deleted": "The workflow was deleted.",
 }

@@ -128,7 +128,7 @@ def _teams_by_address() -> dict[str, list[UUID]]:
     teams: dict[str, list[UUID]] = {}
     for team_id, addresses in PicTeam.objects.values_list("pk", "emails"):
         for address in addresses:
-            # Whatever somebody wrote there by hand.
+            # What was written into the database directly.
             teams.setdefault(str(address).lower(), []).append(team_id)
     return teams
 

@@ -512,7 +512,7 @@ def _in_words(expression: str) -> str:
     try:
         return cron.describe(expression)
     except cron.CronError:
-        # Broken by hand in the database; the mail must go out all the same.
+        # Broken in the database directly; the mail must go out all the same.
         return expression
 
 

@@ -54,7 +54,7 @@ UNREADABLE = [
 ]
 
 
-def break_by_hand(row: Job | JobExecution, column: str, value: str) -> None:
+def break_in_database(row: Job | JobExecution, column: str, value: str) -> None:
     """Write SQL's `value` into a column of `row`, whatever our own doors and checks would say to it."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":

@@ -139,7 +139,7 @@ def test_nobody_can_refer_to_a_job_that_is_being_deleted(ops, owner, rival, monk
     assert not Job.objects.exists()
 
 
-def test_a_run_by_hand_is_sent_by_an_edit_that_was_answered_before_it_left(ops, owner, rival, httpserver):
+def test_a_manual_run_is_sent_by_an_edit_that_was_answered_before_it_left(ops, owner, rival, httpserver):
     for path in ("/old", "/new"):
         httpserver.expect_request(path).respond_with_data("done")
     job = make_job(created_by=owner, target_url=httpserver.url_for("/old"))
@@ -152,18 +152,18 @@ def test_a_run_by_hand_is_sent_by_an_edit_that_was_answered_before_it_left(ops, 
 
 
 @pytest.mark.parametrize(
-    "run_by_hand",
+    "manual_run",
     [
         lambda job, by: services.run_now(job, {}, by=by, now=timezone.now()),
         lambda job, by: services.queue_run(job.pk, by=by, now=timezone.now()),
     ],
     ids=["here", "by the leader"],
 )
-def test_a_job_deleted_before_its_run_could_leave_is_not_found(ops, owner, rival, httpserver, run_by_hand):
+def test_a_job_deleted_before_its_run_could_leave_is_not_found(ops, owner, rival, httpserver, manual_run):
     job = make_job(created_by=owner, target_url=httpserver.url_for("/hook"))
     with transaction.atomic():
         services.delete_job(job.pk, by=owner, now=timezone.now())
-        run = rival.starts(lambda: run_by_hand(job, owner))
+        run = rival.starts(lambda: manual_run(job, owner))
         assert rival.has_looked.wait(WAIT_SECONDS)
     with pytest.raises(NotFound):
         run.result(WAIT_SECONDS)

@@ -99,7 +99,7 @@ def test_a_new_job_is_due_at_its_first_fire_time(admin, wrong_by):
     assert Job.objects.get(name=body["name"]).next_fire_at == due_at
 
 
-def test_a_run_by_hand_says_when_it_was_sent(admin, wrong_by, httpserver):
+def test_a_manual_run_says_when_it_was_sent(admin, wrong_by, httpserver):
     httpserver.expect_request("/hook").respond_with_data("done")
     job = make_job(target_url=httpserver.url_for("/hook"))
     before = database_now()

@@ -1,4 +1,4 @@
-"""One execution in words: what became of it, when what happened, and the request to try again by hand."""
+"""One execution in words: what became of it, when what happened, and its request as a command to copy."""
 
 import json
 import shlex
@@ -15,7 +15,7 @@ from jobs.history import outcomes, snapshots
 from jobs.history.outcomes import Outcome
 from jobs.models import JobExecution
 
-# Below it nobody speaks of being late.
+# A start later than this is called late.
 LATE_SECONDS = 5.0
 
 

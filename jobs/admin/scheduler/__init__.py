@@ -75,8 +75,8 @@ class SchedulerAdmin(AdminsOnly, ConsoleAdmin):
 
 def _facts(now: datetime) -> Iterator[tuple[str, Any]]:
     status = leadership.read_status(now=now)
-    yield "State", "Running" if status.running else "Nobody leads: nothing fires"
-    yield "Leader", status.leader or "nobody"
+    yield "State", "Running" if status.running else "No scheduler is running: nothing fires"
+    yield "Leader", status.leader or "none"
     yield "Leads since", local_text(status.leading_since) if status.leading_since else "-"
     yield "Lease renewed", relative(status.renewed_at, now) or "never"
     yield "Scheduled jobs", status.scheduled_jobs

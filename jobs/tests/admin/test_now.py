@@ -148,7 +148,7 @@ def lead(seconds: int) -> None:
 def test_every_page_says_that_nobody_leads(console):
     job = make_job()
     for page in (NOW, reverse("admin:jobs_job_changelist"), reverse("admin:jobs_job_change", args=[job.pk])):
-        assert "Nobody leads" in console.get(page).content.decode()
+        assert "No scheduler is running" in console.get(page).content.decode()
     assert 'role="alert"' in console.get(NOW).content.decode()
 
 

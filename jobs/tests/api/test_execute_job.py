@@ -93,7 +93,7 @@ def test_the_older_name_exists_under_the_older_prefix_only(client, hook):
     assert client.post(f"/api/v2/jobs/{hook.pk}/trigger").status_code == 404
 
 
-def test_an_inactive_job_can_be_run_by_hand(client, hook):
+def test_an_inactive_job_can_be_manual_run(client, hook):
     Job.objects.update(is_active=False)
     assert execution(client, hook)["status"] == "success"
 

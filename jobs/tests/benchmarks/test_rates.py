@@ -60,7 +60,7 @@ def test_a_team_of_two_thousand_jobs(tmp_path: Path) -> None:
         rounds: dict[str, list[tuple[str, str, object]]] = {
             "each is edited": [("PUT", f"jobs/{key}", {"target_url": url}) for key in ids],
             "then each is paused": [("PUT", f"jobs/{key}", {"is_active": False}) for key in ids],
-            "then half are run by hand": [("POST", f"jobs/{key}/execute", {}) for key in ids[: JOBS // 2]],
+            "then half are run manually": [("POST", f"jobs/{key}/execute", {}) for key in ids[: JOBS // 2]],
         }
         for name, calls in rounds.items():
             began = time.perf_counter()

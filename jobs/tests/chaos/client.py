@@ -137,7 +137,7 @@ class Client:
         self._try("POST", f"/jobs/{job.id}/execute", {}, session=self._second, missing_is_none=True)
 
     def execute_many(self, jobs: Sequence[JobLog], number: int, *, at_once: int) -> None:
-        """Run jobs by hand, one after the other, so many at a time: by so many people."""
+        """Start manual runs of jobs, one after the other, so many at a time: by so many people."""
 
         def run(index: int) -> None:
             with requests.Session() as session:
@@ -283,11 +283,11 @@ def current(job: JobLog) -> Definition:
 
 
 def pretend_owed_since(job: JobLog, moment: datetime) -> None:
-    """Account for a job whose `next_fire_at` was set back by hand, as if nobody had scheduled it for a while."""
+    """Account for a job whose `next_fire_at` was set back in the database, as if no leader had scheduled it."""
     before = moment - timedelta(seconds=1)
     job.changes[0] = Change(job.changes[0].definition, before, before)
 
 
 def pretend_ended_at(job: JobLog, moment: datetime) -> None:
-    """Account for a job whose end date was set back by hand, so that it ended at `moment`."""
+    """Account for a job whose end date was set back in the database, so that it ended at `moment`."""
     job.changes[0] = replace(job.changes[0], definition=replace(current(job), ends_at=moment))

@@ -325,7 +325,7 @@ class Evidence:
     probes: Sequence[Probe] = ()
     # Answers to a COMMIT that the proxy swallowed.
     swallowed: int = 0
-    # How many runs by hand and rows of files one owner asked for at once.
+    # How many manual runs and rows of files one owner asked for at once.
     flooded: int = 0
     # Web workers that were told to end.
     web_stops: Sequence[datetime] = ()

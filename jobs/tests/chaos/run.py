@@ -235,7 +235,7 @@ class Stage:
                 self._start_again(process, seconds, failpoints)
 
     def fault_once(self) -> None:
-        """Let somebody do one pass by hand, whoever leads."""
+        """Run one `runscheduler --once` beside the leader."""
         process = self.fleet.start_pass()
         self.note(f"start {process.life.instance}")
         if not process.wait(PASS_SECONDS):
@@ -377,13 +377,13 @@ class Stage:
                 send(worker, signal.SIGKILL)
 
     def fault_end_web(self, is_killed: bool) -> None:
-        """End the web workers amid runs by hand: by kill -9, or as an operator does, who loses none of them."""
+        """End the web workers amid manual runs: by kill -9, or as an operator does, who loses none of them."""
         with self._web, ThreadPoolExecutor(1) as people:
             slow = [job for job in self.client.living if current(job).mode == Mode.SLOW] or self.client.living
             runs = people.submit(self.client.execute_many, slow, MANUAL_RUNS, at_once=MANUAL_RUNS)
             self.calm.wait(SLOW_SECONDS / 2)
             for worker in web_workers(self.client.port):
-                self.note(f"{'kill -9' if is_killed else 'SIGTERM'} web worker {worker} amid runs by hand")
+                self.note(f"{'kill -9' if is_killed else 'SIGTERM'} web worker {worker} amid manual runs")
                 (self.web_kills if is_killed else self.web_stops).append(datetime.now(UTC))
                 send(worker, signal.SIGKILL if is_killed else signal.SIGTERM)
             runs.result()
@@ -391,7 +391,7 @@ class Stage:
     # --- What one owner does to all others
 
     def fault_flood(self, seconds: float) -> None:
-        """Let one owner upload jobs of each minute whose target hangs, and run them by hand all the time."""
+        """Let one owner upload jobs of each minute whose target hangs, and start manual runs of them all the time."""
         if not self._flood.acquire(blocking=False):
             return
         try:
@@ -731,7 +731,7 @@ def neglect(stage: Stage, questions: Questions, number: int, since: datetime) ->
         "misfire_grace_seconds": SHORT_GRACE_SECONDS if number % 2 else PLAIN["misfire_grace_seconds"],
     }
     job = stage.client.create(drawn)
-    set_by_hand(stage, questions, job, next_fire_at=since)
+    set_in_database(stage, questions, job, next_fire_at=since)
     pretend_owed_since(job, since)
 
 
@@ -746,19 +746,19 @@ def end(stage: Stage, questions: Questions, number: int, midnight: datetime) -> 
     }
     job = stage.client.create(drawn)
     last_day = (midnight - MINUTE).astimezone(ZoneInfo(zone_of(midnight))).date()
-    set_by_hand(stage, questions, job, next_fire_at=midnight - OWED_BEFORE_END, end_date=last_day.isoformat())
+    set_in_database(stage, questions, job, next_fire_at=midnight - OWED_BEFORE_END, end_date=last_day.isoformat())
     pretend_owed_since(job, midnight - OWED_BEFORE_END)
     pretend_ended_at(job, midnight)
 
 
 def spoil(stage: Stage, questions: Questions, column: str, value: str, due: datetime) -> None:
-    """Break a job by hand, as no API would let anybody."""
+    """Break a job in the database, as no API would let anybody."""
     job = stage.client.create(PLAIN)
-    set_by_hand(stage, questions, job, next_fire_at=due, **{column: value})
+    set_in_database(stage, questions, job, next_fire_at=due, **{column: value})
     job.is_broken = True
 
 
-def set_by_hand(stage: Stage, questions: Questions, job: JobLog, *, next_fire_at: datetime, **values: str) -> None:
+def set_in_database(stage: Stage, questions: Questions, job: JobLog, *, next_fire_at: datetime, **values: str) -> None:
     moment = next_fire_at if stage.database.vendor == "postgres" else next_fire_at.replace(tzinfo=None).isoformat(" ")
     values_by_column: dict[str, Any] = {"next_fire_at": moment, **values}
     assignments = ", ".join(f"{column} = %s" for column in values_by_column)

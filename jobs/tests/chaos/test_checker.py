@@ -174,12 +174,12 @@ def a_send_after_a_pause_was_answered(scene: Scene) -> None:
     scene.next_fire_at = None
 
 
-def a_run_by_hand_by_a_definition_that_was_replaced(scene: Scene) -> None:
-    by_hand = uuid4()
-    scene.row(by_hand, at("3:10"), "running", 0.1, kind="insert", trigger="manual", scheduled_for=None, sender=SENDER)
-    scene.arrive(by_hand, at("3:10")).fire_time = None
+def a_manual_run_by_a_definition_that_was_replaced(scene: Scene) -> None:
+    manual = uuid4()
+    scene.row(manual, at("3:10"), "running", 0.1, kind="insert", trigger="manual", scheduled_for=None, sender=SENDER)
+    scene.arrive(manual, at("3:10")).fire_time = None
     scene.row(
-        by_hand, at("3:10"), "success", 1, trigger="manual", scheduled_for=None, response_status=200, sender=SENDER
+        manual, at("3:10"), "success", 1, trigger="manual", scheduled_for=None, response_status=200, sender=SENDER
     )
     scene.job.changes.append(Change(Definition(1, "* * * * *", "UTC"), at("3:05"), at("3:06")))
 
@@ -384,7 +384,7 @@ def a_stop_with_an_error(scene: Scene) -> None:
     scene.standby.terminated_at, scene.standby.ended_at, scene.standby.exit_code = at("2:30"), at("2:31"), 1
 
 
-def a_pass_by_hand_that_failed(scene: Scene) -> None:
+def a_single_pass_that_failed(scene: Scene) -> None:
     scene.evidence.passes = [Life("chaos-pass-0000", at("2:20"), ended_at=at("2:22"), exit_code=1)]
 
 
@@ -450,7 +450,7 @@ FAULTS: list[tuple[Spoil, str]] = [
     (a_fire_time_after_the_job_was_deleted, "phantom fires"),
     (a_send_after_a_pause_was_answered, "stale sends"),
     (a_send_by_a_definition_that_was_replaced, "stale sends"),
-    (a_run_by_hand_by_a_definition_that_was_replaced, "stale sends"),
+    (a_manual_run_by_a_definition_that_was_replaced, "stale sends"),
     (a_send_after_the_end_date, "phantom fires"),
     (a_request_whose_row_was_not_committed_yet, "uncommitted sends"),
     (a_request_that_came_before_its_row_was_started, "uncommitted sends"),
@@ -485,7 +485,7 @@ FAULTS: list[tuple[Spoil, str]] = [
     (an_outage_that_is_told_as_a_late_start, "wrong verdicts"),
     (a_process_that_ended_by_itself, "processes that ended by themselves"),
     (a_stop_with_an_error, "unclean stops"),
-    (a_pass_by_hand_that_failed, "unclean stops"),
+    (a_single_pass_that_failed, "unclean stops"),
     (a_worker_that_outlived_its_scheduler, "processes left behind"),
     (an_answer_long_after_an_outage, "late recoveries"),
     (a_fire_long_after_an_outage, "late recoveries"),
@@ -644,15 +644,15 @@ def a_stop_while_it_was_starting(scene: Scene) -> None:
     scene.standby.terminated_at, scene.standby.ended_at, scene.standby.exit_code = at("0:02"), at("0:02"), -15
 
 
-def a_skip_beside_a_run_by_hand(scene: Scene) -> None:
+def a_skip_beside_a_manual_run(scene: Scene) -> None:
     scene.job.changes[0] = Change(Definition(0, "* * * * *", "UTC", overlap="skip"), START, START)
     scene.forget_last_run()
-    by_hand = uuid4()
-    scene.row(by_hand, at("2:59"), "running", 0, kind="insert", trigger="manual", scheduled_for=None, sender=SENDER)
-    scene.arrive(by_hand, at("2:59")).fire_time = None
+    manual = uuid4()
+    scene.row(manual, at("2:59"), "running", 0, kind="insert", trigger="manual", scheduled_for=None, sender=SENDER)
+    scene.arrive(manual, at("2:59")).fire_time = None
     scene.row(uuid4(), at("3:00"), "skipped", 0.1, kind="insert", reason="overlap")
     scene.row(
-        by_hand, at("3:00"), "success", 1, trigger="manual", scheduled_for=None, response_status=200, sender=SENDER
+        manual, at("3:00"), "success", 1, trigger="manual", scheduled_for=None, response_status=200, sender=SENDER
     )
 
 
@@ -742,7 +742,7 @@ def a_death_that_was_ordered(scene: Scene) -> None:
         a_takeover_that_had_no_database,
         a_takeover_without_a_standby,
         a_stop_while_it_was_starting,
-        a_skip_beside_a_run_by_hand,
+        a_skip_beside_a_manual_run,
         a_skip_beside_an_earlier_run_of_the_same_claim,
         resyncs_as_they_should_be,
         a_death_that_was_ordered,

@@ -10,7 +10,7 @@ from jobs import cron
 from jobs.chores.reconcile import Reconciler
 from jobs.models import Job, JobExecution, RateLimitBucket, Status
 from jobs.scheduler.claim import claim_piecewise
-from jobs.tests.factories import NOON, UNREADABLE, break_by_hand, make_execution, make_job
+from jobs.tests.factories import NOON, UNREADABLE, break_in_database, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, claim_among, make_due_job, only_row
 from notifications.models import Notification
 
@@ -45,7 +45,7 @@ def test_a_job_without_its_fire_time_gets_it_back():
     assert job.next_fire_at == NOON + MINUTE
 
 
-def test_an_expression_changed_by_hand_is_followed():
+def test_an_expression_changed_in_the_database_is_followed():
     sound, edited = (make_due_job(next_fire_at=NOON + timedelta(hours=8), cron_expression="0 20 * * *") for _ in "ab")
     Job.objects.filter(pk=edited.pk).update(cron_expression="0 * * * *")
     reconciler = Reconciler()
@@ -71,7 +71,7 @@ def test_what_was_remembered_while_the_clock_ran_ahead_is_forgotten(ahead, expre
 
 
 @pytest.mark.parametrize("broken", [{"cron_expression": "every day"}, {"timezone": "Atlantis/Capital"}])
-def test_a_job_broken_by_hand_is_marked_and_mended_when_it_can_be_computed_again(broken):
+def test_a_job_broken_in_the_database_is_marked_and_mended_when_it_can_be_computed_again(broken):
     job = make_due_job(next_fire_at=NOON + MINUTE)
     Job.objects.filter(pk=job.pk).update(**broken)
     summary = reconcile()
@@ -147,7 +147,7 @@ def test_an_expired_job_is_paused_with_its_notice_and_its_last_runs_are_kept():
 def test_an_expired_job_that_cannot_be_paused_keeps_nothing_else_from_repair(column, value, caplog):
     bad = make_job(end_date=TODAY - timedelta(days=2), enable_email_notifications=True)
     expired, lost = make_job(end_date=TODAY - timedelta(days=1)), make_due_job(next_fire_at=None)
-    break_by_hand(bad, column, value)
+    break_in_database(bad, column, value)
     assert reconcile().expired_auto_paused == 1
     active = Job.objects.exclude(next_fire_at=None).values_list("pk", flat=True)
     assert lost.pk in active
@@ -169,7 +169,7 @@ def test_an_expired_job_that_cannot_be_paused_keeps_nothing_else_from_repair(col
 def test_a_schedule_that_cannot_be_read_keeps_no_other_from_repair(column, value, next_fire_at, caplog):
     bad, lost = make_due_job(next_fire_at=next_fire_at), make_due_job(next_fire_at=None)
     stale = make_due_job(next_fire_at=NOON + timedelta(hours=1))
-    break_by_hand(bad, column, value)
+    break_in_database(bad, column, value)
     reconcile()
     assert set(Job.objects.filter(next_fire_at=NOON + MINUTE).exclude(pk=bad.pk).values_list("pk", flat=True)) == {
         lost.pk,

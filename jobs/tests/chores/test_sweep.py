@@ -9,7 +9,7 @@ from jobs.chores import sweep as chore
 from jobs.chores.sweep import SENDER_GONE
 from jobs.history import daily_counts
 from jobs.models import JobExecution, Status
-from jobs.tests.factories import NOON, UNREADABLE, break_by_hand, make_execution, make_job
+from jobs.tests.factories import NOON, UNREADABLE, break_in_database, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, claim, make_due_job, only_row, record, success
 from notifications.models import Notification
 
@@ -70,7 +70,7 @@ def test_more_than_a_batch_is_swept_in_one_pass(monkeypatch):
 def test_a_run_whose_job_nobody_can_read_is_swept_and_keeps_no_other_back(column, value, caplog):
     sound = [make_execution(status=Status.RUNNING, deadline_at=NOON) for _ in range(2)]
     bad = make_execution(make_job(enable_email_notifications=True), status=Status.RUNNING, deadline_at=NOON)
-    break_by_hand(bad.job, column, value)
+    break_in_database(bad.job, column, value)
     assert sweep(NOON + MINUTE) == 3
     assert JobExecution.objects.filter(status=Status.UNKNOWN, reason=SENDER_GONE).count() == 3
     assert sorted(Notification.objects.values_list("related_execution", flat=True)) == [row.pk for row in sound]
@@ -81,7 +81,7 @@ def test_a_run_whose_job_nobody_can_read_is_swept_and_keeps_no_other_back(column
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the others look at what they store")
 def test_a_run_that_cannot_be_read_itself_is_left(caplog):
     sound, bad = (make_execution(status=Status.RUNNING, deadline_at=NOON) for _ in range(2))
-    break_by_hand(bad, "started_at", "'never'")
+    break_in_database(bad, "started_at", "'never'")
     assert sweep(NOON + MINUTE) == 1
     sound.refresh_from_db()
     assert sound.status == Status.UNKNOWN

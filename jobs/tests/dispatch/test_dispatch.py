@@ -68,11 +68,11 @@ def test_a_row_is_not_started_before_its_time():
     assert len(start(execution, now=NOON + SECOND)) == 1
 
 
-def test_a_scheduled_run_of_a_paused_job_is_skipped_and_a_run_by_hand_is_not():
+def test_a_scheduled_run_of_a_paused_job_is_skipped_and_a_manual_run_is_not():
     job = make_job(is_active=False)
     scheduled = make_queued(job)
-    by_hand = make_queued(job, trigger_type=TriggerType.MANUAL, scheduled_for=None)
-    assert [prepared.execution_id for prepared in start(scheduled, by_hand)] == [by_hand.pk]
+    manual = make_queued(job, trigger_type=TriggerType.MANUAL, scheduled_for=None)
+    assert [prepared.execution_id for prepared in start(scheduled, manual)] == [manual.pk]
     scheduled.refresh_from_db()
     assert (scheduled.status, scheduled.completed_at) == ("skipped", NOON)
     assert "paused" in scheduled.reason
@@ -109,7 +109,7 @@ def test_a_retry_that_waits_keeps_its_place_in_the_queue():
     assert start(make_queued(job, scheduled_for=NOON + MINUTE)) == []
 
 
-def test_a_run_by_hand_bypasses_the_queue():
+def test_a_manual_run_bypasses_the_queue():
     job = make_job(overlap=Overlap.QUEUE)
     make_queued(job)
     assert len(start(make_queued(job, trigger_type=TriggerType.MANUAL, scheduled_for=None))) == 1
@@ -298,7 +298,7 @@ def join_manual_runs():
             thread.join(30)
 
 
-def test_a_run_by_hand_is_settled_when_it_returns(hook):
+def test_a_manual_run_is_settled_when_it_returns(hook):
     job = make_job(target_url=hook, is_active=False)
     execution = dispatch.run_manually(job, overrides=None, now=timezone.now())
     assert (execution.status, execution.trigger_type, execution.output) == ("success", "manual", "thanks")
@@ -318,7 +318,7 @@ def test_overrides_hold_for_one_run_and_no_token_is_stored(httpserver, hook):
     assert job.metadata == {"stored": True}
 
 
-def test_a_run_that_is_queued_by_hand_is_sent_by_whoever_leads(hook):
+def test_a_run_that_is_queued_as_manual_is_sent_by_the_leader(hook):
     job = make_job(target_url="https://unused.example.com/")
     execution = dispatch.queue_run(job, overrides=Overrides(target_url=hook), now=NOON)
     assert (execution.status, execution.trigger_type) == ("queued", "manual")
@@ -374,7 +374,7 @@ def refusals(monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("number", [1, 3])
-def test_the_outcome_of_a_run_by_hand_outlives_a_database_that_refuses_it(hook, refusals, number):
+def test_the_outcome_of_a_manual_run_outlives_a_database_that_refuses_it(hook, refusals, number):
     refusals += number * [OperationalError(1205, "Lock wait timeout exceeded")]
     execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=timezone.now())
     # Whoever waits is told how it stands; the run goes on to write it.
@@ -385,7 +385,7 @@ def test_the_outcome_of_a_run_by_hand_outlives_a_database_that_refuses_it(hook, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_outcome_of_a_run_by_hand_is_given_up_some_time(hook, refusals, monkeypatch, caplog):
+def test_the_outcome_of_a_manual_run_is_given_up_some_time(hook, refusals, monkeypatch, caplog):
     monkeypatch.setattr(manual, "KEEP_SECONDS", 0.0)
     refusals += 2 * [OperationalError("the database is away")]
     execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=timezone.now())
@@ -403,7 +403,7 @@ def test_a_deadlock_costs_whoever_waits_nothing(hook, refusals):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_by_hand_that_met_others_in_a_ring_leaves_all_the_same(hook, monkeypatch):
+def test_a_manual_run_that_met_others_in_a_deadlock_leaves_all_the_same(hook, monkeypatch):
     refusals = [OperationalError(1213, "Deadlock found when trying to get lock")]
     take = dispatch.acquire_dispatch_slots
 
@@ -417,7 +417,7 @@ def test_a_run_by_hand_that_met_others_in_a_ring_leaves_all_the_same(hook, monke
     assert execution.status == "success"
 
 
-def test_a_run_by_hand_ends_by_the_clock_it_started_by(hook):
+def test_a_manual_run_ends_by_the_clock_it_started_by(hook):
     """Its caller's clock is the database's, which this host's need not agree with."""
     now = timezone.now() - timedelta(hours=1)
     execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=now)
@@ -434,7 +434,7 @@ def one_slot(monkeypatch):
 
 
 @pytest.mark.parametrize("token", [None, "ghp_of_this_run"])
-def test_a_run_by_hand_that_finds_no_thread_is_queued_or_refused(hook, one_slot, monkeypatch, token):
+def test_a_manual_run_that_finds_no_thread_is_queued_or_refused(hook, one_slot, monkeypatch, token):
     """And leaves its slot to the next, which finds one."""
     begin, refusals = threading.Thread.start, [RuntimeError("can't start new thread")]
 
@@ -454,7 +454,7 @@ def test_a_run_by_hand_that_finds_no_thread_is_queued_or_refused(hook, one_slot,
     assert dispatch.run_manually(job, overrides=overrides, now=timezone.now()).status == "success"
 
 
-def test_more_runs_by_hand_than_a_process_holds_are_queued_for_the_leader(hook, one_slot):
+def test_more_manual_runs_than_a_process_holds_are_queued_for_the_leader(hook, one_slot):
     assert one_slot.acquire()
     execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=timezone.now())
     assert execution.status == "queued"

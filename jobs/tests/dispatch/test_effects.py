@@ -246,7 +246,7 @@ def test_an_unknown_outcome_is_called_so_whatever_becomes_of_its_mail(admin):
 # --- Manual runs, and what is said of them ---------------------------------------------------------------------------
 
 
-def test_the_outcome_of_a_run_by_hand_is_kept_without_its_mail(admin, httpserver, settings):
+def test_the_outcome_of_a_manual_run_is_kept_without_its_mail(admin, httpserver, settings):
     settings.WEBHOOK_ALLOW_PRIVATE_NETWORKS = True
     httpserver.expect_request("/").respond_with_response(Response("no", status=500))
     job = make_job(target_url=httpserver.url_for("/"), **MAILS)

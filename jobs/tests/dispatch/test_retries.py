@@ -190,7 +190,7 @@ def test_a_failure_before_the_end_date_that_is_recorded_after_it_is_tried_again(
     assert only_row().status == "queued"
 
 
-def test_a_run_by_hand_of_a_paused_job_is_tried_again():
+def test_a_manual_run_of_a_paused_job_is_tried_again():
     job = make_retrying_job(is_active=False, next_fire_at=None)
     prepared = start(dispatch.queue_run(job, now=NOON))
     record(prepared, SERVER_ERROR, at=NOON + SECOND)

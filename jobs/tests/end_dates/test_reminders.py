@@ -8,7 +8,7 @@ from django.db import connection
 from accounts.tests.factories import make_user
 from jobs.end_dates.reminders import maintain_end_dates
 from jobs.models import Job
-from jobs.tests.factories import NOON, break_by_hand, make_job
+from jobs.tests.factories import NOON, break_in_database, make_job
 from notifications.models import Notification
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -32,7 +32,7 @@ def test_the_weekly_task_pauses_what_has_ended_and_warns_of_what_will():
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the others look at what they store")
 def test_a_job_nobody_can_read_keeps_no_other_from_being_warned_of(caplog):
     bad, good = (make_job(end_date=TODAY, created_by=make_user()) for _ in range(2))
-    break_by_hand(bad, "name", "CAST(x'ff41' AS TEXT)")
+    break_in_database(bad, "name", "CAST(x'ff41' AS TEXT)")
     report = maintain_end_dates(now=NOON)
     assert (report["ending_soon_jobs"], report["notifications_created"]) == (2, 1)
     assert Notification.objects.values_list("related_job", flat=True).get() == good.pk

@@ -97,13 +97,13 @@ def test_a_run_names_itself_in_headers(server, run):
     assert "webhook-signature" not in headers
 
 
-def test_a_fire_time_has_one_id_for_ever_and_a_run_by_hand_its_own():
+def test_a_fire_time_has_one_id_for_ever_and_a_manual_run_its_own():
     again = replace(RUN, execution_id=uuid4(), attempt=3, job_name="Renamed")
     assert again.message_id == RUN.message_id == "eaf6c003-3c18-5eb8-ac01-880c9f6744e9"
     assert replace(RUN, fire_time=NOON + timedelta(minutes=1)).message_id != RUN.message_id
     assert replace(RUN, job_id=uuid4()).message_id != RUN.message_id
-    by_hand = replace(RUN, fire_time=None)
-    assert by_hand.message_id == str(RUN.execution_id)
+    manual = replace(RUN, fire_time=None)
+    assert manual.message_id == str(RUN.execution_id)
 
 
 def test_a_manual_run_has_no_scheduled_time(server, run):

@@ -19,7 +19,7 @@ from jobs.tests.scheduler.helpers import MINUTE, claim, failure, make_due_job, r
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
 
-def counted_by_hand(job_id=None):
+def counted_row_by_row(job_id=None):
     """Count the history row by row."""
     found: Any = defaultdict(lambda: [0, 0, 0.0])
     for row in JobExecution.objects.exclude(status__in=OPEN_STATUSES):
@@ -41,7 +41,7 @@ def stored(job_id=None):
 
 def assert_counts_are_right():
     for job_id in [None, *JobExecution.objects.order_by("job").values_list("job", flat=True).distinct()]:
-        assert stored(job_id) == counted_by_hand(job_id)
+        assert stored(job_id) == counted_row_by_row(job_id)
 
 
 class Life:
@@ -125,7 +125,7 @@ def test_a_run_counts_on_the_day_it_started_in_utc():
     assert [day for day, *_ in stored()] == [date(2026, 1, 15)]
 
 
-def test_a_recount_mends_what_somebody_changed_by_hand():
+def test_a_recount_mends_what_somebody_changed_in_the_database():
     job, other = make_job(), make_job()
     for execution_type in ("webhook", None):
         make_execution(job, duration_seconds=1.0, execution_type=execution_type)

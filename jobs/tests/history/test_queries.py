@@ -1,4 +1,4 @@
-"""Sums over the history, against counting every row by hand."""
+"""Sums over the history, against counting row by row."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -77,7 +77,7 @@ def history(db):
     return jobs
 
 
-def by_hand(selection):
+def row_by_row(selection):
     """Return (count, timed, seconds) per status by looking at every row."""
     found: dict[str, tuple[int, int, float]] = {}
     for row in JobExecution.objects.all():
@@ -97,7 +97,7 @@ def by_hand(selection):
 
 
 @pytest.mark.database
-def test_sums_are_what_counting_by_hand_gives(history):
+def test_sums_are_what_counting_row_by_row_gives(history):
     dice = random.Random(1)
     for _ in range(40):
         bounds = sorted(at(dice.choice([*range(0, 97, 24), dice.randrange(96)])) for _ in range(2))
@@ -111,7 +111,7 @@ def test_sums_are_what_counting_by_hand_gives(history):
             execution_types=dice.choice([None, None, frozenset({ExecutionType.WEBHOOK})]),
             period=DateRange(start, end),
         )
-        expected = by_hand(selection)
+        expected = row_by_row(selection)
         totals = queries.totals(selection)
         counted = {
             status: (one.count, one.timed, pytest.approx(one.seconds))

@@ -345,7 +345,7 @@ def definitions(draw):
     ]
 
 
-def named_by_hand(known, start, end):
+def named_minute_by_minute(known, start, end):
     """Return every minute that the definition of then or today's names, asked one by one."""
     found = set()
     changes = [one.since for one in known.definitions[1:]]
@@ -364,7 +364,7 @@ def named_by_hand(known, start, end):
 def test_counts_cover_just_the_named_times(told, start, length, limit, chance):
     end = start + length * MINUTE
     known = facts(definitions=told, created_at=NINE - 30 * DAY)
-    expected = named_by_hand(known, start, end)
+    expected = named_minute_by_minute(known, start, end)
     kinds = ("success", "failed", "missed", "queued")
     runs = [run(chance.choice(kinds), due_at=moment) for moment in sorted(expected) if chance.random() < 0.5]
     answer = why(facts(definitions=told, runs=runs), start=start, end=end, limit=limit)

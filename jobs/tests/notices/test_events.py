@@ -157,7 +157,7 @@ def test_a_run_on_github_that_succeeded_ends_an_incident_and_is_not_posted(job):
 
 
 @pytest.mark.parametrize("broken", [{"cron_expression": "61 * * * *"}, {"timezone": "Mars/Olympus"}])
-def test_a_job_broken_by_hand_can_still_be_spoken_of(job, broken):
+def test_a_job_broken_in_the_database_can_still_be_spoken_of(job, broken):
     job.enable_email_notifications, job.notification_emails = True, ["ops@example.com"]
     for field, value in broken.items():
         setattr(job, field, value)

@@ -97,7 +97,7 @@ def test_a_change_after_the_end_date_records_what_was_owed_up_to_it():
     assert (len(moments), moments.last()) == (180, ends_at - MINUTE)
 
 
-def test_a_pause_leaves_runs_by_hand_and_runs_that_are_out_alone():
+def test_a_pause_leaves_manual_runs_and_runs_that_are_out_alone():
     job = make_due_job(next_fire_at=NOON + MINUTE)
     make_execution(job, status=Status.QUEUED)
     make_execution(job, status=Status.RUNNING, trigger_type=TriggerType.SCHEDULED)

@@ -8,7 +8,7 @@ from django.db import DataError, connection
 
 from jobs.models import CatchUp, DailyCount, Job, JobExecution, Overlap, Status
 from jobs.scheduler.claim import NOTHING, UNREADABLE, claim_due, claim_piecewise
-from jobs.tests.factories import NOON, break_by_hand, make_execution, make_job
+from jobs.tests.factories import NOON, break_in_database, make_execution, make_job
 from jobs.tests.scheduler.helpers import (
     MINUTE,
     SENDER,
@@ -184,7 +184,7 @@ def test_a_row_nobody_can_read_is_marked_and_the_others_run(caplog):
 )
 def test_a_value_of_another_kind_keeps_no_other_job_back(column, value):
     bad, good = make_due_job(), make_due_job()
-    break_by_hand(bad, column, value)
+    break_in_database(bad, column, value)
     with pytest.raises((DataError, ValueError)):
         claim()
     claimed = claim_piecewise(claim_among, now=NOON, limit=500)

@@ -15,7 +15,7 @@ from jobs.models import CatchUp, Job, JobExecution, Overlap, Status, TriggerType
 from jobs.scheduler import claim as claiming
 from jobs.scheduler import producer
 from jobs.scheduler.backends import waiting
-from jobs.tests.factories import NOON, break_by_hand, make_execution, make_job
+from jobs.tests.factories import NOON, break_in_database, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, WAIT, Bench, make_due_job, statuses
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
@@ -157,7 +157,7 @@ def test_a_queued_row_that_cannot_be_read_is_failed_and_the_others_go(sink, capl
     make_due_job(target_url=sink.url("/due"))
     make_execution(make_job(target_url=sink.url("/queued")), status=Status.QUEUED)
     bad = make_execution(make_job(target_url=sink.url("/bad")), status=Status.QUEUED)
-    break_by_hand(bad, "started_at", "''" if connection.vendor == "sqlite" else "'0000-00-00'")
+    break_in_database(bad, "started_at", "''" if connection.vendor == "sqlite" else "'0000-00-00'")
     Bench().run_pass()
     assert paths(sink) == {"/due": 1, "/queued": 1}
     bad.refresh_from_db()
@@ -181,8 +181,8 @@ def test_an_error_that_one_row_causes_is_no_outage(sink, caplog, monkeypatch):
 def test_an_ended_job_that_cannot_be_paused_keeps_no_other_from_it(caplog):
     ended = [make_due_job(end_date=date(2026, 1, 14), enable_email_notifications=True) for _ in range(3)]
     for job in ended:
-        break_by_hand(job, "notification_emails", "'5'")
-    break_by_hand(ended[1], "notification_emails", "'[]'")
+        break_in_database(job, "notification_emails", "'5'")
+    break_in_database(ended[1], "notification_emails", "'[]'")
     Bench().run_pass()
     assert [job.pk for job in ended if not Job.objects.only("is_active").get(pk=job.pk).is_active] == [ended[1].pk]
 

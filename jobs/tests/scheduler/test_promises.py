@@ -222,11 +222,11 @@ def test_g8_the_overlap_choice_counts_what_waits_and_what_runs(overlap, becomes,
     assert rows()[-1] == (becomes, "12:00")
 
 
-def test_g8_a_run_by_hand_bypasses_the_overlap_choice():
+def test_g8_a_manual_run_bypasses_the_overlap_choice():
     job = make_due_job(overlap=Overlap.SKIP)
     claim()
-    by_hand = make_execution(job, status=Status.QUEUED)
-    assert [item.execution_id for item in start(by_hand)] == [by_hand.pk]
+    manual = make_execution(job, status=Status.QUEUED)
+    assert [item.execution_id for item in start(manual)] == [manual.pk]
 
 
 # --- G9: crontab(5) --------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Column, Kind
 from cronsched.lib.db.outages import UNREACHABLE
 from jobs.models import DailyCount, Job, JobExecution, Status
-from jobs.tests.factories import NOON, break_by_hand, make_execution, make_job
+from jobs.tests.factories import NOON, break_in_database, make_execution, make_job
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -149,7 +149,7 @@ def test_models_are_read_as_the_queryset_reads_them():
 @pytest.mark.parametrize("value", ["x'00ff'", "CAST(x'ff41' AS TEXT)"], ids=["BLOB", "no UTF-8"])
 def test_a_value_of_another_kind_is_its_row_s_fault(value):
     make_job()
-    break_by_hand(make_job(), "name", value)
+    break_in_database(make_job(), "name", value)
     with pytest.raises(DataError):
         batches.read(Job.objects.values_list("id", "name"))
 
