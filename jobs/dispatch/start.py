@@ -23,6 +23,7 @@ from jobs.models import JobExecution, Overlap, Status, TriggerType
 from jobs.schedule.due import NewExecution, followed_executions
 from jobs.schedule.reschedule import give_up
 from jobs.schedule.scheduled_job import Overrides, ScheduledJob
+from jobs.targets.limits import Wanted, origin_of
 
 STARTED = (
     Column("id", Kind.UUID),
@@ -47,6 +48,7 @@ class _Queued(NamedTuple):
     attempt: int
     trigger_type: str
     scheduled_for: datetime | None
+    target: str | None
     queued_at: datetime
     started_at: datetime
     earlier_attempts: list[Any]
@@ -75,10 +77,12 @@ def start(
     sender: UUID,
     now: datetime,
     taking: Callable[[list[UUID]], None] = lambda ids: None,
+    admit: Callable[[UUID, Wanted], bool] = lambda key, wanted: True,
 ) -> list[Prepared]:
     """Take the queued ones of `execution_ids` for `sender` and return what may be sent.
 
-    `taking` is told which before that is committed. What could not start in time is among them, as a request that
+    `admit` is asked for a place for each; who gets none stays queued. `taking` is told which have one before that is
+    committed. What could not start in time is among them, as a request that
     fails with that reason: it is never sent. Rows that another took, that wait for their time or whose row or job
     somebody holds at the moment are left out without a word. Scheduled runs of a paused job are settled instead.
     """
@@ -92,10 +96,14 @@ def start(
             if row.is_scheduled and not job.is_active and not _ran_out(job, row.scheduled_for, now):
                 stopped.append(row.id)
                 continue
+            too_late = is_too_late(row, overlap=job.overlap, grace_seconds=job.misfire_grace_seconds, now=now)
+            # What will not be sent needs no place.
+            if not too_late and not admit(row.id, Wanted(job.owner, origin_of(row.target))):
+                continue
             item = prepare(
                 row.id, job, fire_time=row.scheduled_for, attempt=row.attempt, overrides=row.stored_overrides
             )
-            if is_too_late(row, overlap=job.overlap, grace_seconds=job.misfire_grace_seconds, now=now):
+            if too_late:
                 item = _too_late(item)
             ready_now.append((item, row.started_at if row.has_left else now))
         prepared, turns = acquire_dispatch_slots([item for item, _ in ready_now], now=now)

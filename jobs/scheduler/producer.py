@@ -62,12 +62,8 @@ class Producer:
         Raises the database's error where it cannot be reached.
         """
         while may_act():
-            with self._running:
-                self._backend.is_claiming = True
-                try:
-                    until = self._run_until_idle(may_act)
-                finally:
-                    self._backend.is_claiming = False
+            with self._running, self._backend.taking_more():
+                until = self._run_until_idle(may_act)
             self.last_pass_at = self._clock()
             if until is None:
                 return
@@ -115,7 +111,7 @@ class Producer:
         """Start what waits, or have workers do it; return what was left, and whether workers are late with theirs."""
         if self.workers is None:
             return self._backend.start_waiting(), False
-        left = self._backend.start_waiting(self.workers.has)
+        left = self._backend.start_from(self.workers.not_just_offered(self._clock()), self.workers.has)
         return left, self.workers.offer_late()
 
     def wait_for_end(self, *, timeout: float) -> bool:

@@ -63,8 +63,7 @@ class Worker:
         self._process.end(timeout=settings.DRAIN_TIMEOUT_SECONDS)
 
     def _start_rows(self, ids: list[UUID]) -> None:
-        left = self._process.backend.offer(ids)
-        if left.pool_full or left.host_limited:
+        if not self._process.backend.offer(ids):
             ends_at = uptime() + HOLD_SECONDS
             self._process.producer.help(lambda: not self._stop.is_set() and uptime() < ends_at)
 

@@ -16,10 +16,19 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Q
 
 from cronsched.lib.clock import uptime
 from cronsched.lib.db.outages import first_line
-from jobs.models import SENDER_DEAD_AFTER, Sender, SenderKind
+from jobs.models import (
+    SENDER_DEAD_AFTER,
+    ExecutionQuerySet,
+    JobExecution,
+    Overlap,
+    Sender,
+    SenderKind,
+    TriggerType,
+)
 from jobs.schedule.scheduled_job import ScheduledJob
 from jobs.scheduler.backends.waiting import Waiting
 from jobs.targets.limits import GITHUB
@@ -27,7 +36,7 @@ from jobs.targets.limits import GITHUB
 logger = logging.getLogger(__name__)
 
 VERSION = 1
-IDS_A_MESSAGE = 100
+IDS_A_MESSAGE = 250
 REPUBLISH_AFTER = timedelta(seconds=3)
 LEADER_SENDS_AFTER = timedelta(seconds=10)
 # How often the broker is asked with an empty message whether it is there, and how long an answer may take.
@@ -89,6 +98,8 @@ class Outbox:
 
     def start(self) -> None:
         if self._thread is None:
+            # To be connected before there is anything to say.
+            self._ids.put([])
             self._thread = Thread(target=self._run, name="publish", daemon=True)
             self._thread.start()
 
@@ -169,6 +180,16 @@ class CeleryBackend:
         again = uptime() + REPUBLISH_AFTER.total_seconds()
         self._again.update(dict.fromkeys(execution_ids, again))
         self._outbox.put(execution_ids)
+
+    def not_just_offered(self, now: datetime) -> ExecutionQuerySet:
+        """Return the executions without those that a claim has published a moment ago: a herd's are not read again.
+
+        A run that queues behind others of its job is not published with its claim; nor is what is no fire time.
+        """
+        if self.trouble:
+            return JobExecution.objects.all()
+        just_claimed = Q(queued_at__gt=now - REPUBLISH_AFTER, not_before=None, trigger_type=TriggerType.SCHEDULED)
+        return JobExecution.objects.exclude(just_claimed & ~Q(job__overlap=Overlap.QUEUE))
 
     def has(self, row: Waiting, now: datetime) -> bool:
         """Whether a row that waits is left to the workers; it is offered where it never was, or too long ago."""

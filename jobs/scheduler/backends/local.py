@@ -4,13 +4,12 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
+from threading import Lock
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from cronsched.lib import failpoints, log_context
 from cronsched.lib.clock import DatabaseClock, uptime
-from cronsched.lib.db.batches import IdIn
 from cronsched.lib.db.outages import piecewise
 from jobs import dispatch
 from jobs.dispatch import Prepared, Result
@@ -26,8 +25,9 @@ from jobs.targets.limits import HostLimiter, Wanted, origin_of
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-# How many rows that others are to start are looked at, oldest first.
-MOST_ELSEWHERE = 5000
+# How many rows that others are to start are looked at, oldest first. More of a backlog need not be read over and over:
+# what waits behind them comes into sight as they are started.
+MOST_ELSEWHERE = 500
 # What is left of the drain time for writing results down and closing.
 CLOSING_SECONDS = 5.0
 
@@ -49,6 +49,8 @@ NOTHING_LEFT = Backlog(pool_full=False, host_limited=False, until=None)
 
 # Whether a row is left to other processes.
 Elsewhere = Callable[[Waiting, datetime], bool]
+# Takes a place for an execution; False where it has to wait.
+Admit = Callable[[UUID, Wanted], bool]
 
 
 class Admission:
@@ -63,6 +65,9 @@ class Admission:
         return not self._limiter.free
 
     def admit(self, execution_id: UUID, wanted: Wanted) -> bool:
+        if execution_id in self._admitted:
+            # Asked for again, where a batch is taken apart.
+            return True
         if not self._limiter.take(execution_id, wanted):
             return False
         self._admitted.add(execution_id)
@@ -98,12 +103,25 @@ class LocalBackend:
             lock=lock,
             journal=self.journal,
         )
-        self.is_claiming = False
+        # How many batches are being taken at the moment.
+        self._taking = 0
+        self._counting = Lock()
 
     @property
     def is_busy(self) -> bool:
         """Whether more results are about to come, so that writing can wait for them."""
-        return self.is_claiming or bool(self.pool.waiting)
+        return bool(self._taking or self.pool.waiting)
+
+    @contextmanager
+    def taking_more(self) -> Iterator[None]:
+        """Let results wait for company meanwhile: what is being taken is about to leave, and writing would delay it."""
+        with self._counting:
+            self._taking += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._taking -= 1
 
     def start(self) -> None:
         """Begin to write down what comes back; before anything is sent."""
@@ -124,13 +142,26 @@ class LocalBackend:
         admission.used_by(prepared)
         self.pool.send(prepared)
 
-    def offer(self, execution_ids: Sequence[UUID]) -> Backlog:
-        """Start those of these queued rows that there are places for, and send them."""
-        return self._start_from(JobExecution.objects.filter(IdIn("id", execution_ids)))
+    def offer(self, execution_ids: Sequence[UUID]) -> bool:
+        """Start those of these queued rows that there are places for, and send them; False where some found none.
 
-    def start_waiting(self, elsewhere: Elsewhere | None = None) -> Backlog:
+        They are looked at once, under the lock in which they are started: others have looked before.
+        """
+        found_places = True
+        with self.taking_more(), self.admission() as admission:
+
+            def admit(execution_id: UUID, wanted: Wanted) -> bool:
+                nonlocal found_places
+                admitted = admission.admit(execution_id, wanted)
+                found_places = found_places and admitted
+                return admitted
+
+            self._start(execution_ids, admission, self.clock.now(), admit)
+        return found_places
+
+    def start_waiting(self) -> Backlog:
         """Start queued rows while there are places; return what was left behind, and for which reason."""
-        return self._start_from(JobExecution.objects.all(), elsewhere)
+        return self.start_from(JobExecution.objects.all())
 
     def drain(self, *, timeout: float) -> None:
         """Let requests in flight finish and be recorded, for as long as `timeout` seconds allow.
@@ -151,21 +182,25 @@ class LocalBackend:
 
     # --- What waits
 
-    def _start_from(self, rows: ExecutionQuerySet, elsewhere: Elsewhere | None = None) -> Backlog:
+    def start_from(self, rows: ExecutionQuerySet, elsewhere: Elsewhere | None = None) -> Backlog:
+        """Start those of `rows` that are not for others; return what was left behind, and for which reason."""
         now = self.clock.now()
         pool_full = host_limited = False
         until: datetime | None = None
+        left_to_others = 0
         with self.admission() as admission:
             chosen = []
             waiting = waiting_rows(rows, now=now, limiter=self.limiter, unreadable=self._give_up)
-            for row in islice(waiting, MOST_ELSEWHERE) if elsewhere else waiting:
+            for row in waiting:
                 if row.not_before is not None and row.not_before > now:
                     until = row.not_before if until is None else min(until, row.not_before)
                 elif row.is_too_late(now):
                     # It will not be sent, so it needs no place.
                     chosen.append(row.id)
                 elif elsewhere and elsewhere(row, now):
-                    continue
+                    left_to_others += 1
+                    if left_to_others == MOST_ELSEWHERE:
+                        break
                 elif admission.is_full:
                     pool_full = True
                     break
@@ -181,10 +216,12 @@ class LocalBackend:
         logger.error("Execution %s cannot be started", execution_id, exc_info=error)
         dispatch.fail_unsent(execution_id, f"{type(error).__name__}: {error}", now=self.clock.now())
 
-    def _start(self, ids: Sequence[UUID], admission: Admission, now: datetime) -> None:
+    def _start(
+        self, ids: Sequence[UUID], admission: Admission, now: datetime, admit: Admit = lambda key, wanted: True
+    ) -> None:
         def start(part: Sequence[UUID]) -> None:
             with self.lock:
-                prepared = dispatch.start(part, sender=self.token, now=now, taking=self.journal.taken)
+                prepared = dispatch.start(part, sender=self.token, now=now, taking=self.journal.taken, admit=admit)
             failpoints.reach("after-claim")
             # At once: of a batch that is taken apart, the next part may find the database gone.
             self.send(prepared, admission)

@@ -56,7 +56,8 @@ def closed_http_client() -> Iterator[None]:
     http_client().close()
 
 
-@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+# Starting a worker takes its time: the fast suite has one.
+@pytest.fixture(scope="module", params=["redis", pytest.param("rabbitmq", marks=pytest.mark.slow)])
 def own_broker(request: pytest.FixtureRequest) -> Iterator[Any]:
     yield from started(request.param)
 

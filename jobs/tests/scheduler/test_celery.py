@@ -18,6 +18,7 @@ from django.utils import timezone
 from jobs import services
 from jobs.chores.sweep import sweep_dead_senders
 from jobs.models import Sender, SenderKind, Status
+from jobs.scheduler.backends.celery import IDS_A_MESSAGE
 from jobs.tests.scheduler.brokers import (
     CeleryWorker,
     Leader,
@@ -34,6 +35,8 @@ from jobs.tests.scheduler.processes import make_job_due_now, scheduler
 pytestmark = [pytest.mark.brokers, pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 LATE, TOO_LATE = 3.5, 10.5
+# Promise G6, after kill -9.
+FAILOVER_SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def test_a_worker_sends_and_records_what_the_leader_claims(leader, worker, sink,
     wait_for(Status.SUCCESS, 120)
     assert set(behaviour.paths.values()) == {1}
     assert leader.backend.token not in senders()
-    assert max(len(message["ids"]) for message in leader.messages) <= 100
+    assert max(len(message["ids"]) for message in leader.messages) <= IDS_A_MESSAGE
     assert not any("hooks" in str(message) or sink.url("/") in str(message) for message in leader.messages)
 
 
@@ -244,6 +247,7 @@ def test_what_comes_in_a_message_of_another_release_or_installation_the_leader_s
     assert (behaviour.paths, senders()) == ({"/foreign": 1}, {leader.backend.token})
 
 
+@pytest.mark.slow
 def test_schedulers_and_a_worker_as_an_operator_starts_them(queue, worker, sink, behaviour):
     make_job_due_now(sink.url("/whole"))
     with scheduler(EXECUTION_BACKEND="celery", CELERY_BROKER_URL=queue.url) as process:
@@ -252,3 +256,22 @@ def test_schedulers_and_a_worker_as_an_operator_starts_them(queue, worker, sink,
         assert not Sender.objects.exclude(kind=SenderKind.CELERY).filter(pk=token).exists()
         process.signal(signal.SIGTERM)
         assert process.wait() == 0, process.said
+
+
+@pytest.mark.slow
+def test_when_the_leader_is_killed_workers_send_for_the_next_one_within_20_s(queue, worker, sink, behaviour):
+    settings = {"EXECUTION_BACKEND": "celery", "CELERY_BROKER_URL": queue.url}
+    with scheduler(**settings) as leading:
+        leading.wait_for("leads (fence")
+        with scheduler(**settings) as standby:
+            standby.wait_for("stands by")
+            leading.signal(signal.SIGKILL)
+            killed_at = time.monotonic()
+            make_job_due_now(sink.url("/next"))
+            assert behaviour.wait_for_arrival()
+            assert time.monotonic() - killed_at < FAILOVER_SECONDS
+            wait_for(Status.SUCCESS)
+            leaders = Sender.objects.exclude(kind=SenderKind.CELERY)
+            assert only_row().sender not in set(leaders.values_list("token", flat=True))
+            assert "leads (fence" in standby.said
+    assert behaviour.paths == {"/next": 1}
