@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin import BooleanFieldListFilter, ChoicesFieldListFilter
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db import transaction
@@ -15,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.dataclasses import ActionDialog
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminEmailInputWidget
@@ -26,6 +28,8 @@ from accounts.services import AccountChanges
 from accounts.token_admin import TokenAdmin
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
+from cronsched.console.filters import titled
+from cronsched.console.texts import moment
 from cronsched.lib.errors import DomainError
 from cronsched.lib.ids import known_id
 
@@ -57,8 +61,11 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
     # Django's own shows the beginning of the password's hash.
     form = UserForm
     add_form = NewUserForm
-    list_display = ["username", "email", "shown_role", "active", "job_count", "last_login", "created_at"]
-    list_filter = ["role", "is_active"]
+    list_display = ["username", "email", "shown_role", "active", "job_count", "signed_in", "created"]
+    list_filter = [
+        ("role", titled("Role", ChoicesFieldListFilter)),
+        ("is_active", titled("Active", BooleanFieldListFilter)),
+    ]
     list_filter_submit = False
     search_fields = ["username", "email"]
     ordering = ["username"]
@@ -94,6 +101,10 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
     def job_count(self, user: Any) -> str:
         address = f"{reverse('admin:jobs_job_changelist')}?owner={user.pk}"
         return format_html('<a class="console-link" href="{}">{}</a>', address, user.number_of_jobs)
+
+    @display(description="Last sign-in", ordering="last_login", empty_value="Never")
+    def signed_in(self, user: User) -> SafeString | None:
+        return moment(user.last_login)
 
     @display(description="Mail", empty_value="As by default")
     def wishes(self, user: User) -> str | None:
@@ -143,8 +154,6 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "email":
             kwargs["widget"] = UnfoldAdminEmailInputWidget
-        if db_field.name == "is_active":
-            kwargs["label"] = "Active"
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     # --- Role and state ---

@@ -5,10 +5,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.dataclasses import ActionDialog
@@ -21,7 +23,7 @@ from audit.console import AuditedForm
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
 from cronsched.console.between import Asked, ask, is_confirmed
-from cronsched.console.filters import PeriodFilter
+from cronsched.console.filters import PeriodFilter, titled
 from cronsched.console.labels import in_labels, labels_of
 from cronsched.console.texts import moment
 from cronsched.lib.clock import database_now
@@ -46,10 +48,37 @@ STATUS_COLOURS = {
 }
 
 
+# What a notice or a delivery is about, by the pages of it.
+RELATED = ("its_job", "its_execution")
+
+
+class RelatedPages(ConsoleAdmin):
+    """Leads to the pages of what a row is about."""
+
+    @display(description="Job")
+    def its_job(self, row: Notification | Delivery) -> SafeString | None:
+        return _to("jobs_job_change", row, "related_job")
+
+    @display(description="Execution")
+    def its_execution(self, row: Notification | Delivery) -> SafeString | None:
+        return _to("jobs_jobexecution_change", row, "related_execution")
+
+
+def _to(page: str, row: Notification | Delivery, name: str) -> SafeString | None:
+    """Lead to the page of what `row` keeps the id of as `name`; None for what is gone by now."""
+    try:
+        about = getattr(row, name)
+    except ObjectDoesNotExist:
+        return None
+    if about is None:
+        return None
+    return format_html('<a class="console-link" href="{}">{}</a>', reverse(f"admin:{page}", args=[about.pk]), about)
+
+
 @admin.register(Notification)
-class NotificationAdmin(NeverEdited, AdminsOnly, ConsoleAdmin):
-    list_display = ("title", "message", "level", "audience", "created_at")
-    list_filter = (("type", ChoicesDropdownFilter), ("created_at", PeriodFilter))
+class NotificationAdmin(NeverEdited, AdminsOnly, RelatedPages):
+    list_display = ("title", "message", "level", "audience", "created")
+    list_filter = (("type", titled("Kind", ChoicesDropdownFilter)), ("created_at", titled("Created", PeriodFilter)))
     list_filter_submit = True
     list_per_page = 50
     # Ids grow with time, and no index begins with the time of all notices.
@@ -57,23 +86,23 @@ class NotificationAdmin(NeverEdited, AdminsOnly, ConsoleAdmin):
     paginator = InfinitePaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    fields = ("title", "message", "level", "event", "audience", "related_job_id", "related_execution_id", "created_at")
+    fields = ("title", "message", "level", "event", "audience", *RELATED, "created_at")
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Notification]:
         return super().get_queryset(request).select_related("user")
 
-    @display(description="type", ordering="type", label=LEVEL_COLOURS)
+    @display(description="Kind", ordering="type", label=LEVEL_COLOURS)
     def level(self, notice: Notification) -> str:
         return notice.get_type_display()
 
-    @display(description="to")
+    @display(description="To")
     def audience(self, notice: Notification) -> str:
         return str(notice.user) if notice.user_id else "everybody"
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(NeverEdited, AdminsOnly, ConsoleAdmin):
+class DeliveryAdmin(NeverEdited, AdminsOnly, RelatedPages):
     list_display = (
         "summary",
         "channel",
@@ -81,14 +110,14 @@ class DeliveryAdmin(NeverEdited, AdminsOnly, ConsoleAdmin):
         "state",
         "attempts",
         "reason",
-        "created_at",
+        "created",
         "next_attempt",
         "done",
     )
     list_filter = (
-        ("status", ChoicesDropdownFilter),
-        ("channel", ChoicesDropdownFilter),
-        ("created_at", PeriodFilter),
+        ("status", titled("State", ChoicesDropdownFilter)),
+        ("channel", titled("Channel", ChoicesDropdownFilter)),
+        ("created_at", titled("Created", PeriodFilter)),
     )
     list_filter_submit = True
     list_fullwidth = True
@@ -102,20 +131,21 @@ class DeliveryAdmin(NeverEdited, AdminsOnly, ConsoleAdmin):
     show_facets = admin.ShowFacets.NEVER
     fields = (
         *("summary", "kind", "channel", "recipient", "state", "attempts", "reason"),
-        *("created_at", "next_attempt", "give_up_at", "finished_at", "related_job_id", "related_execution_id"),
+        *("created_at", "next_attempt", "give_up_at", "finished_at", *RELATED),
     )
+    labels = {"give_up_at": "Given up at", "finished_at": "Done"}
     readonly_fields = fields
     actions = ("try_again", "give_up")
 
-    @display(description="status", ordering="status", label=STATUS_COLOURS)
+    @display(description="State", ordering="status", label=STATUS_COLOURS)
     def state(self, delivery: Delivery) -> str:
         return delivery.get_status_display()
 
-    @display(description="next attempt", ordering="not_before")
+    @display(description="Next attempt", ordering="not_before")
     def next_attempt(self, delivery: Delivery) -> SafeString | None:
         return moment(delivery.not_before) if delivery.status == DeliveryStatus.WAITING else None
 
-    @display(description="done", ordering="finished_at")
+    @display(description="Done", ordering="finished_at")
     def done(self, delivery: Delivery) -> SafeString | None:
         return moment(delivery.finished_at)
 
@@ -208,6 +238,7 @@ class SlackSettingsAdmin(AdminsOnly, ConsoleAdmin):
         (None, {"fields": ("is_enabled", "new_webhook_url", "channel", "post_every")}),
         ("How it goes", {"fields": ("last_success_at", "last_error", "last_error_at", "updated_at")}),
     )
+    labels = {"last_success_at": "Last message taken", "last_error": "Last refusal", "last_error_at": "Refused at"}
     readonly_fields = ("last_success_at", "last_error", "last_error_at", "updated_at")
     actions_detail = ("send_test",)
     empty_value_display = "-"

@@ -5,7 +5,9 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin import BooleanFieldListFilter
 from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
@@ -16,10 +18,13 @@ from accounts.console import OpenToAllRoles, account
 from accounts.models import User
 from audit.console import AuditedForm
 from cronsched.console import ConsoleAdmin
+from cronsched.console.filters import titled
 from cronsched.console.forms import CheckedAddressListField
 from cronsched.lib.errors import DomainError
 from taxonomy import services
 from taxonomy.models import JobCategory, Label, PicTeam
+
+TIMES = "Times"
 
 
 class LabelForm(AuditedForm):
@@ -60,24 +65,42 @@ class CategoryForm(LabelForm):
             *LabelForm.ruled,
             *("notify_after_failures", "notify_on_recovery", "remind_every_hours", "max_extension_days"),
         )
-        labels = {"is_active": "Active"}
+        labels = {
+            "notify_after_failures": "Alert after failures in a row",
+            "notify_on_recovery": "Tell of recovery",
+            "remind_every_hours": "Repeat alerts every (hours)",
+            "max_extension_days": "Longest renewal (days)",
+        }
+        help_texts = {
+            "is_active": "A disabled category takes no new jobs; those it has go on.",
+            "notify_after_failures": "1 alerts at the first. A job may say otherwise.",
+            "notify_on_recovery": "When a failing job succeeds again.",
+            "remind_every_hours": "While a job keeps failing. 0 alerts at each failure.",
+            "max_extension_days": "How far from today a renewal may set the end date. Blank: no limit.",
+        }
 
 
 class TeamForm(LabelForm):
     audited_as = "team"
     ruled = (*LabelForm.ruled, "slack_handle")
     emails = CheckedAddressListField(
-        label="Addresses", help_text="One address per line. They get the reminders of end dates."
+        label="Mail to", help_text="One address per line. They get the reminders of end dates."
     )
 
     class Meta:
         model = PicTeam
         fields = ("name", "slack_handle", "is_active", "emails", "quiet_from", "quiet_until", "quiet_timezone")
         labels = {
-            "is_active": "Active",
-            "quiet_from": "From",
-            "quiet_until": "Until",
+            "quiet_from": "Quiet from",
+            "quiet_until": "Quiet until",
             "quiet_timezone": "Time zone",
+        }
+        help_texts = {
+            "slack_handle": "Whom alerts mention: @team or the id of a group.",
+            "is_active": "A disabled team takes no new jobs; those it has go on.",
+            "quiet_from": "From this time of day on mail and Slack wait.",
+            "quiet_until": "What waited goes out then.",
+            "quiet_timezone": f"IANA zone of the two times. Blank: {settings.SCHEDULER_TIMEZONE}.",
         }
 
     def clean_quiet_timezone(self) -> str:
@@ -94,8 +117,9 @@ class TeamForm(LabelForm):
 
 
 class LabelAdmin(OpenToAllRoles, ConsoleAdmin):
-    list_display: tuple[str, ...] = ("name", "slug", "job_count", "active")
-    list_filter = ("is_active",)
+    list_display: tuple[str, ...] = ("name", "short_name", "job_count", "active")
+    list_filter = (("is_active", titled("Active", BooleanFieldListFilter)),)
+    labels = {"slug": "Short name"}
     search_fields = ("name", "slug")
     ordering = ("name",)
     readonly_fields = ("slug", "created_at", "updated_at")
@@ -108,6 +132,19 @@ class LabelAdmin(OpenToAllRoles, ConsoleAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).annotate(number_of_jobs=Count("jobs"))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Label | None = None) -> Any:
+        """What does not exist yet has no short name and no times."""
+        sections = super().get_fieldsets(request, obj)
+        if obj is not None:
+            return sections
+        kept = [(title, tuple(name for name in options["fields"] if name != "slug")) for title, options in sections]
+        return [(title, {"fields": fields}) for title, fields in kept if title != TIMES]
+
+    @display(description="Short name", ordering="slug")
+    def short_name(self, label: Label) -> str:
+        """As the API and CSV files write it."""
+        return label.slug
 
     @display(description="Jobs", ordering="number_of_jobs")
     def job_count(self, label: Any) -> int:
@@ -135,7 +172,7 @@ class CategoryAdmin(LabelAdmin):
         (None, {"fields": ("name", "slug", "is_active")}),
         ("Alerts of its jobs", {"fields": ("notify_after_failures", "notify_on_recovery", "remind_every_hours")}),
         ("Renewal", {"fields": ("max_extension_days",)}),
-        ("Times", {"fields": (("created_at", "updated_at"),)}),
+        (TIMES, {"fields": (("created_at", "updated_at"),)}),
     )
 
 
@@ -143,10 +180,10 @@ class CategoryAdmin(LabelAdmin):
 class TeamAdmin(LabelAdmin):
     page_name = "Teams"
     form = TeamForm
-    list_display = ("name", "slug", "slack_handle", "job_count", "active")
+    list_display = ("name", "short_name", "slack_handle", "job_count", "active")
     fieldsets = (
         (None, {"fields": ("name", "slug", "slack_handle", "is_active")}),
         ("Mail", {"fields": ("emails",)}),
         ("Quiet hours", {"fields": ("quiet_from", "quiet_until", "quiet_timezone")}),
-        ("Times", {"fields": (("created_at", "updated_at"),)}),
+        (TIMES, {"fields": (("created_at", "updated_at"),)}),
     )

@@ -1,5 +1,6 @@
 """The one base of all pages about rows."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -8,12 +9,17 @@ from django.contrib.admin.utils import flatten, unquote
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 
 from cronsched.console.changelist import BadAddress, ConsoleChangeList
+from cronsched.console.texts import moment
 from cronsched.lib.db import batches
 
+# What every page calls fields whose names are no words of people.
+LABELS = {"created_at": "Created", "updated_at": "Last changed", "is_active": "Active", "last_login": "Last sign-in"}
 BAD_SELECTION = "The selection holds something that is no row of this list. Nothing was done; choose again."
 
 
@@ -28,6 +34,8 @@ class ConsoleAdmin(ModelAdmin):
     empty_value_display = "-"
     # What the side-bar calls it; blank: as the rows are called.
     page_name = ""
+    # What its page calls fields that its form has no label for.
+    labels: Mapping[str, str] = {}
 
     # --- Lists ---
 
@@ -56,6 +64,10 @@ class ConsoleAdmin(ModelAdmin):
             self.message_user(request, BAD_SELECTION, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset)
+
+    @display(description="Created", ordering="created_at")
+    def created(self, row: Any) -> SafeString | None:
+        return moment(row.created_at)
 
     # --- Rows ---
 
@@ -100,6 +112,10 @@ class ConsoleAdmin(ModelAdmin):
             batches.locked(rows, skip=False).values_list("pk").first()
 
     # --- Forms ---
+
+    def get_form(self, request: HttpRequest, obj: Model | None = None, **kwargs: Any) -> Any:
+        own = getattr(getattr(self.form, "_meta", None), "labels", None) or {}
+        return super().get_form(request, obj, labels={**LABELS, **self.labels, **own}, **kwargs)
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Open the sections that hold errors: Django overlooks fields that share a line."""

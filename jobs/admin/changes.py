@@ -26,9 +26,14 @@ def label_of(name: str) -> str:
     if name in LABELS:
         return LABELS[name]
     try:
-        return capfirst(str(Job._meta.get_field(name).verbose_name))
+        return capfirst(str(getattr(Job._meta.get_field(name), "verbose_name", name)))
     except FieldDoesNotExist:
         return name.replace("_", " ").capitalize()
+
+
+def act_of(entry: AuditEntry) -> str:
+    """Write what was done: `Job updated` for `job.updated`."""
+    return entry.action.replace(".", " ").replace("_", " ").capitalize()
 
 
 def changes_of(entry: AuditEntry) -> list[tuple[str, Any, Any]]:

@@ -1,7 +1,7 @@
 """Endpoints that answer questions about cron expressions (contract, section 7)."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -21,8 +21,6 @@ from jobs.definitions import scheduling_options
 EXPRESSION_KEYS = ("expression", "cron_expression")
 DEFAULT_COUNT = 5
 MAX_COUNT = 20
-# So far ahead a preview tells of clock changes, even where it shows fewer days.
-NOTED_AHEAD = timedelta(days=366)
 
 
 class CronToolsViewSet(APIViewSet):
@@ -63,8 +61,7 @@ def preview(sent: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     zone = scheduling_options.check_zone(payload.text(sent, "timezone") or settings.SCHEDULER_TIMEZONE)
     moments = list(cron.fire_times_between(schedule, zone, after=now, until=None, limit=count))
     next_runs = [local_text(moment, zone) for moment in moments]
-    until = max([now + NOTED_AHEAD, *moments])
-    notes = cron.clock_change_notes(schedule, cron.zone(zone), after=now, until=until)
+    notes = cron.coming_clock_changes(schedule, cron.zone(zone), moments, now=now)
     return {
         "cron_expression": expression,
         "timezone": zone,

@@ -9,7 +9,7 @@ zone is an argument.
 `clock_changes` what happens on the nights when clocks change.
 """
 
-from jobs.cron.clock_changes import clock_change_notes
+from jobs.cron.clock_changes import clock_change_notes, coming_clock_changes
 from jobs.cron.firing import count_fire_times, fire_times_between, next_fire_time, previous_fire_time
 from jobs.cron.reading import FIVE_FIELDS, MAX_LENGTH, REQUIRED, parse
 from jobs.cron.schedule import CronError, Schedule
@@ -24,6 +24,7 @@ __all__ = [
     "Schedule",
     "ZoneError",
     "clock_change_notes",
+    "coming_clock_changes",
     "count_fire_times",
     "describe",
     "fire_times_between",

@@ -1,12 +1,15 @@
 """What a schedule does on the nights when the clock of its zone changes, in sentences."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from jobs.cron.schedule import Schedule
 from jobs.cron.wall import walls
 from jobs.cron.zones import Span, spans_onward
 
+# So far ahead a preview tells of clock changes, even where it shows fewer days.
+NOTED_AHEAD = timedelta(days=366)
 # More local times than these are not listed one by one.
 MAX_TIMES = 3
 
@@ -27,6 +30,11 @@ def clock_change_notes(schedule: Schedule, zone: ZoneInfo, *, after: datetime, u
         if note := _gap_note(schedule, span) if is_gap else _fold_note(schedule, span):
             notes.append(note)
     return notes
+
+
+def coming_clock_changes(schedule: Schedule, zone: ZoneInfo, shown: Sequence[datetime], *, now: datetime) -> list[str]:
+    """Return the sentences for a preview of the runs `shown`, at least for a year."""
+    return clock_change_notes(schedule, zone, after=now, until=max([now + NOTED_AHEAD, *shown]))
 
 
 def _gap_note(schedule: Schedule, span: Span) -> str | None:

@@ -13,9 +13,10 @@ from unfold.paginator import InfinitePaginator
 from accounts.console import NeverEdited, OpenToAllRoles, account
 from audit.models import AuditEntry, AuditQuerySet
 from cronsched.console import ConsoleAdmin
-from cronsched.console.filters import ChoiceFilter, PeriodFilter
+from cronsched.console.changelist import ConsoleChangeList
+from cronsched.console.filters import ChoiceFilter, PeriodFilter, titled
 from cronsched.console.texts import moment
-from jobs.admin.changes import changes_of, changes_table, written
+from jobs.admin.changes import act_of, changes_of, changes_table, names_of, written
 from jobs.admin.texts import cut_line, page_link
 
 PAGES = {
@@ -38,12 +39,30 @@ class KindFilter(ChoiceFilter):
         return queryset.filter(object_type=value)
 
 
+class AuditChangeList(ConsoleChangeList):
+    """Reads the names of the accounts that the changes of the page speak of, at once."""
+
+    result_list: Any
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        entries = list(self.result_list)
+        names = names_of(entries)
+        for entry in entries:
+            entry.names = names
+        self.result_list = entries
+
+
 @admin.register(AuditEntry)
 class AuditAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
     page_name = "Audit"
-    list_display = ("when", "actor", "action", "what", "changed", "reason", "source_ip")
+    list_display = ("when", "actor", "act", "what", "changed", "reason", "address")
     list_display_links = ("when",)
-    list_filter = (KindFilter, ("actor_kind", ChoicesDropdownFilter), ("at", PeriodFilter))
+    list_filter = (
+        KindFilter,
+        ("actor_kind", titled("By", ChoicesDropdownFilter)),
+        ("at", titled("When", PeriodFilter)),
+    )
     list_filter_submit = True
     list_fullwidth = True
     list_per_page = 50
@@ -54,8 +73,12 @@ class AuditAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
     paginator = InfinitePaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    fields = ("when", "actor", "action", "what", "all_changes", "reason", ("source_ip", "request_id"))
-    readonly_fields = ("when", "actor", "what", "all_changes")
+    fields = ("when", "actor", "act", "what", "all_changes", "reason", ("address", "request_id"))
+    labels = {"request_id": "Request"}
+    readonly_fields = ("when", "actor", "act", "what", "all_changes", "address")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConsoleChangeList]:
+        return AuditChangeList
 
     def get_queryset(self, request: HttpRequest) -> AuditQuerySet:
         entries: AuditQuerySet = super().get_queryset(request)
@@ -70,6 +93,14 @@ class AuditAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
     def actor(self, entry: AuditEntry) -> SafeString:
         return cut_line(entry.actor_name)
 
+    @display(description="Act")
+    def act(self, entry: AuditEntry) -> SafeString:
+        return cut_line(entry.action, act_of(entry))
+
+    @display(description="From")
+    def address(self, entry: AuditEntry) -> str | None:
+        return entry.source_ip
+
     @display(description="What")
     def what(self, entry: AuditEntry) -> SafeString:
         page, name = PAGES.get(entry.object_type), entry.object_name or entry.object_id or entry.object_type
@@ -77,7 +108,9 @@ class AuditAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
 
     @display(description="Changes")
     def changed(self, entry: AuditEntry) -> SafeString:
-        return cut_line(", ".join(f"{name}: {written(old)} → {written(new)}" for name, old, new in changes_of(entry)))
+        names = getattr(entry, "names", {})
+        told = (f"{name}: {written(old, names)} → {written(new, names)}" for name, old, new in changes_of(entry))
+        return cut_line(", ".join(told))
 
     @display(description="Changes", empty_value="None")
     def all_changes(self, entry: AuditEntry) -> SafeString:

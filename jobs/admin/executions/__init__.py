@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts.console import NeverEdited, OpenToAllRoles, account
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
-from cronsched.console.filters import PeriodFilter
+from cronsched.console.filters import PeriodFilter, titled
 from cronsched.console.texts import local_text, moment
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
@@ -28,7 +28,7 @@ from jobs.admin.executions.filters import ConclusionFilter, JobFilter, LatelyFil
 from jobs.admin.texts import OUTCOME_COLOURS, as_json, cut_line, happened, link, page_link, preformatted, seconds, why
 from jobs.history import outcomes
 from jobs.history.queries import Unindexed
-from jobs.models import NEVER_SENT_STATUSES, Job, JobExecution
+from jobs.models import NEVER_SENT_STATUSES, Job, JobExecution, TriggerType
 from jobs.schedule.scheduled_job import Overrides
 
 
@@ -56,7 +56,7 @@ LOOKED_UP = 20
 @admin.register(JobExecution)
 class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
     page_name = "Executions"
-    list_display = ("job_name", "outcome", "conclusion", "trigger_type", "happened", "lateness", "duration", "answer")
+    list_display = ("job_name", "outcome", "conclusion", "trigger", "happened", "lateness", "duration", "answer")
     list_display_links = ("happened",)
     list_filter = (
         OutcomeFilter,
@@ -64,9 +64,9 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
         ConclusionFilter,
         TeamFilter,
         JobFilter,
-        ("trigger_type", ChoicesDropdownFilter),
-        ("execution_type", ChoicesDropdownFilter),
-        ("started_at", PeriodFilter),
+        ("trigger_type", titled("Trigger", ChoicesDropdownFilter)),
+        ("execution_type", titled("Target", ChoicesDropdownFilter)),
+        ("started_at", titled("When", PeriodFilter)),
     )
     list_filter_submit = True
     list_fullwidth = True
@@ -81,14 +81,15 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     fieldsets = (
-        (None, {"fields": ("verdict", ("job_link", "trigger_type", "execution_type"), "target")}),
+        (None, {"fields": ("verdict", ("job_link", "trigger", "execution_type"), "target")}),
         ("What happened when", {"fields": ("time_line",)}),
         ("Answer", {"fields": ("answer_text", "facts")}),
         ("GitHub", {"fields": (("github_run", "conclusion"), ("run_failure", "run_tracking"))}),
         ("Request", {"fields": ("request_text", "attempts_before")}),
     )
+    labels = {"execution_type": "Kind of target"}
     readonly_fields = (
-        *("verdict", "job_link", "time_line", "answer_text", "facts", "request_text", "attempts_before"),
+        *("verdict", "job_link", "trigger", "time_line", "answer_text", "facts", "request_text", "attempts_before"),
         *("github_run", "conclusion", "run_failure", "run_tracking"),
     )
     actions_detail = ("run_again",)
@@ -154,6 +155,10 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
     def conclusion(self, execution: JobExecution) -> str | None:
         run = execution.github_run
         return (run.conclusion or run.status or None) if run else None
+
+    @display(description="Trigger")
+    def trigger(self, execution: JobExecution) -> str:
+        return TriggerType(execution.trigger_type).label
 
     @display(description="When", ordering="started_at")
     def happened(self, execution: JobExecution) -> SafeString | None:

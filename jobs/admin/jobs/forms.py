@@ -101,6 +101,10 @@ class JobForm(AuditedForm):
         labels = LABELS
         # Where the form has a choice for it, nothing is left blank.
         help_texts = {
+            "end_date": "Its last day. It does not fire after it; whoever it concerns is reminded before.",
+            "metadata": "A JSON object: the inputs of a workflow, or what is sent to an address.",
+            "catch_up": "What is run of the fire times that passed while nothing could be fired.",
+            "overlap": "What happens at a fire time then.",
             "timezone": f"IANA zone the expression is read in. Blank: {settings.SCHEDULER_TIMEZONE}.",
             "track_run": "Follow the workflow's run to its end and tell how it ended.",
             "notify_on_recovery": "Tell when it succeeds again.",

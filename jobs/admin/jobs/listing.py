@@ -12,8 +12,10 @@ from unfold.decorators import display
 
 from cronsched.console import ConsoleAdmin
 from cronsched.console.changelist import ConsoleChangeList
+from cronsched.console.filters import titled
 from jobs.admin.jobs.filters import OwnerFilter, RepositoryFilter, StateFilter, TargetFilter, ZoneFilter
 from jobs.admin.jobs.words import STATE_COLOURS, in_words, state, target_text
+from jobs.admin.labels import LABELS
 from jobs.admin.texts import compact_strip, cut_line, executions_of, relative
 from jobs.definitions.validation import local_date
 from jobs.history import outcomes
@@ -43,12 +45,12 @@ class JobList(ConsoleAdmin):
     list_filter = (
         StateFilter,
         OwnerFilter,
-        ("pic_team", RelatedDropdownFilter),
-        ("category", RelatedDropdownFilter),
+        ("pic_team", titled("PIC team", RelatedDropdownFilter)),
+        ("category", titled("Category", RelatedDropdownFilter)),
         TargetFilter,
         RepositoryFilter,
         ZoneFilter,
-        ("overlap", ChoicesDropdownFilter),
+        ("overlap", titled(LABELS["overlap"], ChoicesDropdownFilter)),
     )
     list_filter_submit = True
     list_fullwidth = True

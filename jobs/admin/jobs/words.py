@@ -96,7 +96,8 @@ def preview_schedule(expression: str, zone: str, now: datetime, *, last_day: Any
     except cron.ZoneError as error:
         return {"error": str(error), "hint": None}
     kept = [run for run in runs if last_day is None or local_date(run) <= last_day]
-    warnings = [*schedule.warnings]
+    notes = cron.coming_clock_changes(schedule, cron.zone(zone), runs, now=now)
+    warnings = [*schedule.warnings, *notes]
     if len(kept) < len(runs):
         warnings.append(f"It ends on {last_day}; it would not fire after that day.")
     local = [run.astimezone(cron.zone(zone)) for run in kept]
@@ -120,8 +121,12 @@ def edit_preview(job: Job, shown: Mapping[str, Any], now: datetime) -> dict[str,
     if shown.get("error") or shown.get("next_runs") == before.get("next_runs"):
         return {}
     due = JobExecution.objects.open().filter(job=job, status=Status.QUEUED).count()
-    kept = "Nothing is due at the moment." if not due else f"{due} already due will still be sent, as it reads then."
-    return {"before": before.get("next_runs", []), "due": f"Runs of the new schedule begin once it is saved. {kept}"}
+    waiting = "No run is due at the moment" if not due else f"{due} run{' is' if due == 1 else 's are'} due already"
+    kept = "" if not due else " and will still be sent, with the request as it is saved by then"
+    return {
+        "before": before.get("next_runs", []),
+        "due": f"The new schedule holds from the moment you save. {waiting}{kept}.",
+    }
 
 
 def same_minute(job: Job) -> SafeString:
@@ -142,7 +147,8 @@ def next_runs(job: Job, now: datetime) -> SafeString:
     preview, idle = ({}, "") if job._state.adding else _stored_preview(job, now)
     told = preview.get("description") or preview.get("error") or "Type an expression to see when it fires."
     return format_html(
-        '<div id="schedule-preview" data-url="{}" data-idle="{}"><div>{}</div><ol class="{}">{}</ol></div>',
+        '<div id="schedule-preview" data-url="{}" data-idle="{}"><div>{}</div>'
+        '<div class="runs"><ol class="{}">{}</ol></div></div>',
         reverse("admin:jobs_job_preview") + ("" if job._state.adding else f"?job={job.pk}"),
         idle,
         _paragraphs(filter(None, [told, *preview.get("warnings", []), idle])),

@@ -9,8 +9,20 @@ document.addEventListener("DOMContentLoaded", () => {
   if (!panel || !expression) return;
 
   const [words, list] = [panel.querySelector("div"), panel.querySelector("ol")];
-  const old = panel.appendChild(document.createElement("div"));
-  old.hidden = true;
+  const heading = (text) => Object.assign(document.createElement("p"), { textContent: text });
+  // Beside what is typed stands what is stored; below both, what becomes of runs that are due.
+  const [title, old, due] = [heading("Once it is saved:"), document.createElement("div"), heading("")];
+  const stored = document.createElement("ol");
+  old.append(heading("As it is stored:"), stored);
+  const typed = document.createElement("div");
+  list.replaceWith(typed);
+  typed.append(title, list);
+  typed.after(old);
+  panel.append(due);
+  const compare = (isEdited) => {
+    for (const part of [title, old, due]) part.hidden = !isEdited;
+  };
+  compare(false);
   let pending;
   let asked = 0;
 
@@ -26,8 +38,9 @@ document.addEventListener("DOMContentLoaded", () => {
       return line;
     });
     list.replaceChildren(...marked(after, before, "run-new"));
-    old.hidden = !answer.before;
-    old.replaceChildren(...lines("p", ["Instead of, as it is stored:"]), ...marked(before, after, "run-gone"), ...lines("p", [answer.due ?? ""]));
+    stored.replaceChildren(...marked(before, after, "run-gone"));
+    due.textContent = answer.due ?? "";
+    compare(Boolean(answer.before));
   };
 
   const ask = async () => {

@@ -25,7 +25,7 @@ def renamed(alice):
 def test_a_change_is_listed_with_who_and_both_values_and_leads_to_its_job(client, admin, renamed):
     client.force_login(admin)
     page = client.get(AUDIT, {"kind": "job"}).content.decode()
-    for text in ("alice", "job.updated", "Name: before → after", reverse("admin:jobs_job_change", args=[renamed.pk])):
+    for text in ("alice", "Job updated", "Name: before → after", reverse("admin:jobs_job_change", args=[renamed.pk])):
         assert text in page
 
 

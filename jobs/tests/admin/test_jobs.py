@@ -123,7 +123,7 @@ def test_a_doubtful_expression_is_saved_with_a_warning(console, alice):
         (
             {"enable_email_notifications": "on", "notification_emails": "nobody"},
             "notification_emails",
-            "To must contain valid email addresses.",
+            "Mail to must contain valid email addresses.",
         ),
     ],
 )

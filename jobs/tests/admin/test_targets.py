@@ -11,7 +11,7 @@ from django.urls import reverse
 from cronsched.tests.console.pages import errors_of, submit
 from jobs.definitions.request_options import MASK, Secrets
 from jobs.executors.base import Outcome
-from jobs.models import GitHubRun, Job, Tracking
+from jobs.models import GitHubRun, Job, Status, Tracking
 from jobs.tests.admin.test_jobs import ADD, CONFIRMED, console, form_data, page_of
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import NOON, make_execution, make_job
@@ -62,7 +62,10 @@ def test_an_edit_of_the_schedule_shows_what_it_changes(client_of_alice, alice):
     answer = client_of_alice.get(reverse("admin:jobs_job_preview"), asked).json()
     assert " 02:00 " in answer["before"][0]
     assert " 02:30 " in answer["next_runs"][0]
-    assert "Nothing is due" in answer["due"]
+    assert answer["due"].endswith("No run is due at the moment.")
+    for number, told in ((1, "1 run is due already and will"), (2, "2 runs are due already and will")):
+        make_execution(job, status=Status.QUEUED)
+        assert told in client_of_alice.get(reverse("admin:jobs_job_preview"), asked).json()["due"], number
     unchanged = client_of_alice.get(reverse("admin:jobs_job_preview"), {**asked, "expression": "0 2 * * *"}).json()
     assert "before" not in unchanged
 
@@ -70,7 +73,9 @@ def test_an_edit_of_the_schedule_shows_what_it_changes(client_of_alice, alice):
 def test_days_on_which_the_clocks_change_are_named(client_of_alice):
     # The last Sunday of March; whatever the year is, some of the next ten are nights of a change.
     asked = {"expression": "30 2 25-31 3 *", "timezone": "Europe/Berlin"}
-    runs = client_of_alice.get(reverse("admin:jobs_job_preview"), asked).json()["next_runs"]
+    answer = client_of_alice.get(reverse("admin:jobs_job_preview"), asked).json()
+    runs = answer["next_runs"]
+    assert any("02:30 does not exist on" in told and "runs at 03:00" in told for told in answer["warnings"])
     changes = [run for run in runs if "the clocks change" in run]
     assert changes
     assert all(run.startswith("Sun ") and " 03:00 CEST" in run for run in changes)
