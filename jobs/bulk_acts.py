@@ -1,7 +1,7 @@
 """One act on many jobs: each job on its own, in a transaction of its own, with what became of it.
 
-What cannot be done to one job keeps none of the others from it. A pause of many carries a batch id, so that a resume
-can wake exactly those it has paused.
+A refusal for one job does not stop the others. A bulk pause carries a batch id, so that a resume can name exactly the
+jobs it has paused.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -134,7 +134,7 @@ def _pause(act: Act, job_id: UUID) -> Acted:
 def _resume(act: Act, job_id: UUID) -> Acted:
     sent = act.sent
     if act.batch_id and not JobPause.objects.filter(job_id=job_id, batch_id=act.batch_id, ended_at=None).exists():
-        # Paused by somebody else, before or since: not what this act is about.
+        # Paused by another act, before or since: not part of this batch.
         return Acted(Job(pk=job_id), changed=False)
     return services.resume_job(job_id, by=act.by, now=act.now, reason=sent["reason"], missed=sent["missed"])
 

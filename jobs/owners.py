@@ -25,7 +25,7 @@ def without_living_owner() -> Q:
 
 
 def hand_over_jobs(sender: Any, *, user: User, to: User | None, by: User, now: datetime, **_: Any) -> Left:
-    """Give all jobs of somebody who leaves to `to`, or only count them. Raises `DomainError`, by which nobody leaves.
+    """Hand all jobs of an account that leaves over to `to`, or only count them. Raises `DomainError`, changing nothing.
 
     Called by the signal, within the transaction that deactivates or deletes the account.
     """

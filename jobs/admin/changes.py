@@ -41,7 +41,7 @@ def changes_of(entry: AuditEntry) -> list[tuple[str, Any, Any]]:
 
 
 def names_of(entries: Iterable[AuditEntry]) -> dict[str, str]:
-    """Return the names of the accounts that these changes speak of by their ids."""
+    """Return the names of the accounts whose ids are in these changes."""
     keys = {key for entry in entries for key in entry.changes.get(OWNER) or () if key}
     return (
         {str(key): name for key, name in User.objects.filter(pk__in=keys).values_list("pk", "username")} if keys else {}

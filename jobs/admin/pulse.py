@@ -12,7 +12,7 @@ from jobs.admin.texts import span
 from jobs.models import NEVER_SENT_STATUSES, JobExecution, Status, TriggerType
 from jobs.scheduler import leadership
 
-# A leader renews its lease every few seconds; above it something holds it up.
+# A leader renews its lease every 5 s; a renewal older than this is shown in amber.
 SLOW_SECONDS = 10
 LATE_SECONDS = 30
 

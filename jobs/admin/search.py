@@ -20,7 +20,7 @@ FOUND = 12
 
 
 def find(request: HttpRequest, term: str) -> list[SearchResult]:
-    """Return what is called like `term`, in the order in which it is most likely meant."""
+    """Return what matches `term`, the most likely first."""
     return [*_jobs(term), *_pages(request, term), *_labels(term), *_people(request, term)]
 
 

@@ -72,7 +72,7 @@ def seconds(number: float | None) -> str | None:
 
 
 def span(length: float) -> str:
-    """Say in a word or two how long so many seconds are."""
+    """Return a short text for a number of seconds."""
     length = abs(length)
     for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
         if length >= unit * (2 if unit == DAY else 1):
@@ -81,7 +81,7 @@ def span(length: float) -> str:
 
 
 def relative(instant: datetime | None, now: datetime) -> SafeString | None:
-    """Say how far an instant is from now; pointing at it tells it exactly, and the page's script counts on."""
+    """Return how far an instant is from now; its title is the exact instant, and the page's script keeps it current."""
     if instant is None:
         return None
     left = (instant - now).total_seconds()
@@ -97,7 +97,7 @@ def happened(execution: JobExecution) -> datetime:
 
 
 def why(execution: JobExecution) -> str:
-    """Return why an execution did not end well, as far as it is known; blank where nothing is to be said."""
+    """Return why an execution did not end well, blank where it did or the reason is unknown."""
     run = execution.github_run
     if outcomes.of(execution) == Outcome.RUN_FAILED and run is not None:
         return " / ".join(filter(None, (run.conclusion, run.failed_job, run.failed_step)))
@@ -129,7 +129,7 @@ def strip(executions: Iterable[JobExecution], name: str) -> SafeString | None:
 
 
 def compact_strip(executions: Iterable[JobExecution], link_to: str) -> SafeString | None:
-    """Show outcomes as one link: in a list of many rows each letter would be one more stop for the keyboard."""
+    """Show outcomes as one link: in a long list each letter would be one more tab stop."""
     told = [outcomes.of(row) for row in reversed(list(executions))]
     if not told:
         return None
@@ -151,5 +151,5 @@ def executions_of(job: Job) -> str:
 
 
 def cut_line(text: str, shown: str | None = None) -> SafeString:
-    """Cut what is too long for a list where the line ends; pointing at it tells the rest."""
+    """Cut a text that is too long for a list at the end of the line; its title has the whole text."""
     return format_html('<span class="one-line" title="{}">{}</span>', text, shown or text)

@@ -54,7 +54,7 @@ class BulkAnswerSerializer(serializers.Serializer[Any]):
 
 
 class BulkViewSet(APIViewSet):
-    """Users act on their own jobs, admins on all; what may not be done to one job keeps none of the others from it."""
+    """Users act on their own jobs, admins on all. A refusal for one job does not stop the others."""
 
     token_scopes = {"act": "write"}
     permission_classes = [IsWriter]

@@ -24,7 +24,7 @@ MAX_COUNT = 20
 
 
 class CronToolsViewSet(APIViewSet):
-    """For every account: whoever reads a schedule may ask what it means."""
+    """For every account that may read."""
 
     token_scopes = {"validate": ANY_SCOPE, "preview": ANY_SCOPE}
 

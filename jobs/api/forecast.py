@@ -29,7 +29,7 @@ TAG = "Forecast"
 
 
 class Unit(NamedTuple):
-    """By what runs are counted, how much is told by default and at most."""
+    """The unit by which runs are counted, with the default and the greatest range."""
 
     length: timedelta
     default: timedelta

@@ -1,4 +1,4 @@
-"""Where GitHub tells how runs end, instead of being asked."""
+"""The webhook by which GitHub reports how runs end, so that fewer polls are needed."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ class ReceivedSerializer(serializers.Serializer[Any]):
 
 
 class GitHubWebhookViewSet(APIViewSet):
-    """Open to everybody; the signature says who may be believed."""
+    """Open to everybody: the signature proves that a request is GitHub's."""
 
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]

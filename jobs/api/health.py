@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 # Load balancers rarely wait longer than five seconds.
 PATIENCE_SECONDS = 2.0
-# However many ask, a database that is well is written to no more often.
+# A working database is probed with a write at most this often, however many clients ask.
 GOOD_SECONDS = 2.0
 AWAY = "The database does not answer."
 NOT_WRITABLE = "The database cannot be written."
@@ -42,7 +42,7 @@ def ask_database() -> SchedulerStatus:
 
 
 class Readiness:
-    """Says what keeps requests from being served, and writes it to the log when that changes."""
+    """Finds out what keeps requests from being served, and logs it when that changes."""
 
     def __init__(self) -> None:
         self._probe = Probe(self._look)
@@ -50,7 +50,7 @@ class Readiness:
         self._good_until = 0.0
 
     def problem(self) -> str:
-        """Return what is wrong with the database, or nothing. Callers are told no more than that."""
+        """Return what is wrong with the database, blank where nothing is. Callers see only this text."""
         if uptime() < self._good_until:
             return ""
         found = self._probe.ask(patience=PATIENCE_SECONDS)
@@ -142,7 +142,7 @@ def alive(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """Answer 200 if requests can be served, 503 while the database does not answer or cannot be written.
 
-    With a `warning` where they can, and what is due is sent by the leading scheduler alone.
+    The answer has a `warning` while the leading scheduler alone sends what Celery's workers should send.
     """
     if problem := _readiness.problem():
         return JsonResponse({"error": "Not ready", "message": problem}, status=HTTPStatus.SERVICE_UNAVAILABLE)

@@ -1,4 +1,4 @@
-"""What a client may ask of the list of jobs: part of it, in another order, by pages (beyond the contract).
+"""Filters, orders and pages of the list of jobs (beyond the contract).
 
 A client that asks for nothing gets every job, newest first.
 """

@@ -88,7 +88,7 @@ def _refusal(request: HttpRequest) -> JsonResponse | None:
 
 
 def _is_from_here(request: HttpRequest) -> bool:
-    """Whether this machine asks for itself. A proxy on it asks for others, and says so by its headers."""
+    """Whether the request comes from this machine itself, not through a proxy on it, which its headers show."""
     if request.META.get(WAS_FORWARDED):
         return False
     try:

@@ -1,4 +1,4 @@
-"""How jobs and executions look from outside, and the forms of requests and answers for the API description.
+"""Jobs and executions as JSON, and the schemas of requests and answers for the API description.
 
 Jobs are written from plain rows, not from models: clients poll the whole list, and a thousand models with their
 relations cost more than everything else about that answer.
@@ -163,7 +163,7 @@ def _next_execution_at(expression: str, zone: str, *, now: datetime) -> str | No
     try:
         return local_text(cron.next_fire_time(expression, zone, after=now))
     except (cron.CronError, cron.ZoneError):
-        # Written before the rules became what they are, or around them: the job says so in its schedule error.
+        # Stored under older rules, or written into the database directly: the job's schedule error says so.
         return None
 
 

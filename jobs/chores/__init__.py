@@ -1,5 +1,5 @@
-"""What the leader does for jobs besides sending. A chore of a screen or more has a module here; the others live with
-what they are about, and are only named.
+"""The chores of the leader for jobs. A longer chore has a module of its own here; the others live in the package of
+their subject, and are only listed here.
 """
 
 from cronsched.lib.chores import CronChore, IntervalChore
@@ -16,7 +16,7 @@ from jobs.targets import checks
 CHORES = [
     IntervalChore("sweep", 10, lambda now, may_act: sweep.sweep(now=now, may_act=may_act), at_once=True),
     IntervalChore("replay", 2, lambda now, may_act: replay.replay_dead_senders(now=now), at_once=True),
-    # How often runs at GitHub are looked through for those due to be polled, and targets for those still unchecked.
+    # How often the leader looks for GitHub runs that are due to be polled, and for targets that are still unchecked.
     IntervalChore("follow", 2, lambda now, may_act: tracking.follow(now=now, may_act=may_act), executor="targets"),
     IntervalChore(
         "check_targets", 10, lambda now, may_act: checks.check_due(now=now, may_act=may_act), executor="targets"

@@ -1,7 +1,7 @@
 """Tells a watcher outside that a scheduler leads: when the calls stop, the watcher says so.
 
-A scheduler that is dead, cut off or without its database cannot tell anybody. The address is a secret, so that it
-stands in no line of the log.
+A scheduler that is dead, cut off or without its database can send no alert itself. The address is a secret and is
+never logged.
 """
 
 import json
@@ -25,13 +25,13 @@ LAG = "{lag}"
 
 
 class Heartbeat:
-    """Calls `HEARTBEAT_URL`. That it fails is said once, and once that it works again."""
+    """Calls `HEARTBEAT_URL`. Logs once when calls begin to fail, and once when they work again."""
 
     def __init__(self) -> None:
         self._fails = False
 
     def beat(self, *, now: datetime) -> bool:
-        """Call the watcher with how late the scheduler is; return whether it took it. Blank: nothing is called."""
+        """Send the watcher the scheduler's lag; return whether it accepted. Without `HEARTBEAT_URL`, do nothing."""
         if not settings.HEARTBEAT_URL:
             return False
         problem = _call(lag_seconds(now), now)

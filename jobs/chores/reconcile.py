@@ -43,19 +43,19 @@ class Summary(NamedTuple):
 
 
 class Reconciler:
-    """Makes `next_fire_at` true again for every job, whatever broke it: set if and only if the job is to run.
+    """Repairs `next_fire_at` of every job: it is set if and only if the job is to run.
 
-    It remembers when each expression fires next, so that a look at a hundred thousand jobs is one grouped query and
-    next to no arithmetic.
+    Remembers when each expression fires next, so that a check of 100,000 jobs is one grouped query and almost no
+    arithmetic.
     """
 
     def __init__(self) -> None:
-        # When it was computed, and the first fire time after that. Before the former the clock must have been set back,
-        # and there may be earlier ones.
+        # When it was computed, and the first fire time after that. If now is before the former, the clock was set back,
+        # and earlier fire times may come.
         self._next_fire: dict[tuple[str, str], tuple[datetime, datetime | None]] = {}
 
     def reconcile(self, *, now: datetime, chores: int) -> Summary:
-        """Repair the whole table. `chores` are the scheduler's own entries, which the contract counts too."""
+        """Repair the whole table. `chores` is the number of the leader's own entries, which the contract counts too."""
         clock = _carried_on(now)
         removed = Job.objects.filter(is_active=False).exclude(next_fire_at=None).update(next_fire_at=None)
         expired = pause_expired(now=now).jobs
@@ -79,14 +79,14 @@ class Reconciler:
         except Exception as error:
             if is_outage(error):
                 raise
-        # It asks for all jobs at once, and so cannot say which of them it is.
+        # The statement is about all jobs at once, so it does not say which of them is unreadable.
         _quarantine_unreadable()
         return self._repair_broken_and_stale(clock)
 
     def _repair_broken_and_stale(self, clock: Callable[[], datetime]) -> int:
-        """Move jobs that are due later than they should be, and take those off that cannot be computed.
+        """Reschedule jobs that are due later than they should be, and unschedule those that cannot be computed.
 
-        Returns how many were moved; the next step says of the others why.
+        Returns how many were rescheduled; the next step stores the reasons of the others.
         """
         scheduled = Job.objects.scheduled().order_by()
         groups = scheduled.values_list("cron_expression", "timezone").annotate(Max("next_fire_at"))
@@ -101,10 +101,10 @@ class Reconciler:
         return moved
 
     def _repair(self, group: QuerySet[Job], key: tuple[str, str], clock: Callable[[], datetime]) -> int:
-        """Judge a group again with its rows held. Returns how many jobs got another fire time.
+        """Check a group again with its rows locked. Returns how many jobs got another fire time.
 
-        Getting hold of them can take longer than the time to the next minute. A job that was resumed or claimed
-        meanwhile must not be set back to a fire time that is over.
+        Locking can take longer than the time to the next minute. A job that was resumed or claimed meanwhile must not
+        be set back to a past fire time.
         """
         with transaction.atomic():
             held = list(batches.locked(group).values_list("id", "next_fire_at"))
@@ -128,7 +128,7 @@ class Reconciler:
 
 
 def _carried_on(now: datetime) -> Callable[[], datetime]:
-    """Return a clock that shows `now` and goes on from there."""
+    """Return a clock that starts at `now`."""
     began = uptime()
     return lambda: now + timedelta(seconds=uptime() - began)
 
@@ -136,7 +136,7 @@ def _carried_on(now: datetime) -> Callable[[], datetime]:
 def _is_wrong(due_at: datetime, expected: datetime | None, now: datetime) -> bool:
     """Whether a job is due later than it should be, or cannot be computed at all.
 
-    Near a fire time this cannot be told: the job may be claimed, and moved on, at this very moment.
+    Near a fire time False: the job may be claimed, and get its next fire time, at the same moment.
     """
     return expected is None or (due_at > expected and expected - now > CLAIM_MARGIN)
 
@@ -169,13 +169,13 @@ def _schedule_missing(now: datetime) -> int:
 
 
 def _schedule(ids: Sequence[UUID], *, now: datetime) -> int:
-    """Set `next_fire_at` of those of `ids` that have none still, or mark them; return how many were set."""
+    """Set `next_fire_at` of those of `ids` that still have none, or store why not; return how many were set."""
     added, moves = 0, []
     with transaction.atomic():
         missing = Job.objects.active().filter(pk__in=ids, next_fire_at=None).order_by("id")
         for job in batches.locked(missing.only("id", "is_active", *_SCHEDULE_FIELDS)):
             if job.schedule_error.startswith(UNREADABLE) and not can_be_rescheduled(job.pk, now=now):
-                # Each time it falls due it would cost the others their batch.
+                # Each time it is due it would make the batch of the others fail.
                 continue
             next_fire_at, error = next_fire(job, now)
             if next_fire_at is not None or error != job.schedule_error:

@@ -1,4 +1,4 @@
-"""Settles runs whose sender is gone."""
+"""Marks runs `unknown` whose sender is gone."""
 
 import logging
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ SENDER_GONE = "The sender died or lost the database, and left no word on whether
 
 
 def sweep(*, now: datetime, may_act: MayAct) -> int:
-    """Call runs unknown that should have ended long ago, and alert; return how many.
+    """Mark runs `unknown` whose deadline is over, and alert; return how many.
 
-    Their sender may still correct it, and of a dispatch GitHub may tell more: its run is looked for.
+    Their sender may still correct it, and the run of a dispatch is looked up at GitHub.
     """
     total = _sweep_all(_overdue(now), now=now, may_act=may_act)
     if total:
@@ -37,9 +37,9 @@ def sweep(*, now: datetime, may_act: MayAct) -> int:
 
 
 def sweep_dead_senders(*, now: datetime, may_act: MayAct) -> int:
-    """Call unknown what senders without a heartbeat have left running, and forget them; return how many runs.
+    """Mark what senders without a heartbeat have left running `unknown`, and delete their rows; return how many runs.
 
-    One that comes back shows itself again, and records what it knows all the same.
+    A sender that comes back inserts its row again, and may still record its outcomes.
     """
     total = 0
     for dead in Sender.objects.filter(seen_at__lt=now - SENDER_DEAD_AFTER):
@@ -82,7 +82,7 @@ def _sweep(running: QuerySet[JobExecution], ids: Sequence[UUID], *, now: datetim
 
 
 def _sweep_silently(running: QuerySet[JobExecution], ids: Sequence[UUID], *, now: datetime) -> int:
-    """Call runs unknown without a word about them, where their job cannot be read: the row says it all the same."""
+    """Mark runs `unknown` without a notice, where their job cannot be read: the row still says it."""
     with transaction.atomic():
         held = list(batches.locked(running.filter(pk__in=ids)).values_list("pk", flat=True))
         write_unknown(held, reason=SENDER_GONE, now=now)

@@ -1,6 +1,6 @@
 """What expressions of other schedulers say in crontab's words.
 
-A proposal means the same or is not made: a wrong schedule that looks helpful is worse than none. Sources: the cron
+A proposal is made only where it means the same: a wrong schedule that looks helpful is worse than none. Sources: cron
 pages of Amazon EventBridge (`minute hour day month weekday year`, weekdays 1-7 from Sunday) and of Quartz (`second
 minute hour day month weekday [year]`, weekdays 1-7 from Sunday); both demand a `?` in one of the two day fields, which
 is how they are told apart. Workflow files of GitHub read their schedules in UTC.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 class CronError(ValueError):
-    """An expression nobody could mean: `message` says what is wrong, `hint` what to write instead."""
+    """An invalid expression: `message` says what is wrong, `hint` what to write instead."""
 
     def __init__(self, message: str, hint: str | None = None, field: str | None = None) -> None:
         super().__init__(message)

@@ -17,7 +17,7 @@ def describe(expression: str | Schedule) -> str:
     if days == "every day" and len(schedule.hours) == 24:
         return f"{times} {months}".rstrip()
     if months and " or " in days:
-        # At the end the month would seem to belong to the weekday alone.
+        # At the end of the sentence the month would seem to restrict the weekday alone.
         return f"{times} {months}, {days}"
     return f"{times} {days} {months}".rstrip()
 
@@ -93,7 +93,7 @@ def _day_of_month_words(schedule: Schedule) -> str:
 def _weekday_words(schedule: Schedule) -> str:
     from_monday = tuple(sorted((weekday - 1) % 7 for weekday in schedule.weekdays))
     if {0, 6} <= set(from_monday):
-        # The week has no end: Sunday to Tuesday is one stretch, told from its true beginning.
+        # The week is a cycle: Sunday to Tuesday is one stretch that begins on Sunday.
         begins = next(day for day in range(6, 0, -1) if day - 1 not in from_monday)
         from_monday = tuple(sorted(day if day >= begins else day + 7 for day in from_monday))
     words = _in_runs(from_monday, lambda day: WEEKDAY_WORDS[(day + 1) % 7])

@@ -1,7 +1,7 @@
 """What a job's request has besides target and metadata: how it is built, judged and tried again, and its secrets.
 
-Options are kept by the names they have in the API; one that is not there is as by default. Secrets are encrypted apart
-from them. Their names and number stand among the options, so that whoever only shows a job need not open them.
+Options are stored under their names in the API; a missing one has its default. Secrets are encrypted and stored apart.
+The options hold the names of secret headers and the number of signing secrets, so that showing a job decrypts nothing.
 """
 
 import json
@@ -19,9 +19,9 @@ from jobs.models import RetryOn
 
 DAY_SECONDS = 24 * 3600
 RETRY_MAX_AGE_LIMITS = (60, 7 * DAY_SECONDS)
-# What a secret looks like from outside. Sent back, it means "as stored".
+# What the API shows in place of a secret. Sent back, it means "as stored".
 MASK = "***"
-# One that signs, and the one before it while receivers change over.
+# The newest, and the one before it while receivers change over.
 MAX_SIGNING_SECRETS = 2
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(

@@ -37,7 +37,7 @@ PLAIN_FIELDS = (
 LABELS: Mapping[str, type[Label]] = {"category": JobCategory, "pic_team": PicTeam}
 OWNER = "created_by"
 SECRETS = "secrets"
-# What a restore leaves as it is: whether the job is paused, whose it is, and what nobody can read any more.
+# What a restore does not change: whether the job is paused, its owner, and its secrets, which the trail does not hold.
 NOT_RESTORED = {"is_active", OWNER, SECRETS, "secret_headers", "signing_secrets"}
 
 
@@ -71,7 +71,7 @@ def differences(
 ) -> dict[str, tuple[Any, Any]]:
     """Return `{field: (before, after)}` of what differs. A field that is blank in a new definition is left out.
 
-    `slugs` are those of all labels, for whoever compares many; otherwise those that differ are looked up.
+    `slugs` are those of all labels, for callers that compare many; otherwise those that differ are looked up.
     """
     old, new = {**before.plain, **before.options}, {**after.plain, **after.options}
     is_new = before is NOTHING

@@ -125,8 +125,9 @@ def forget(job_id: UUID) -> None:
 def recount(day: date) -> int:
     """Make the counts of one past `day` (UTC) equal to the history; return how many were wrong.
 
-    Repairs what was done to the history in the database. What others settle meanwhile is not disturbed: the differences
-    come from one statement, which sees history and counts at the same instant, and are added like any other amount.
+    Repairs the counts after changes of the history in the database. Concurrent recording is not disturbed: the
+    differences come from one statement, which sees history and counts at the same instant, and are added like any other
+    amount.
     """
     with transaction.atomic():
         wrong = _differences(day)

@@ -1,4 +1,4 @@
-"""How executions ended. A dispatch that GitHub took says nothing: where its run is known, the run's end counts."""
+"""How executions ended. That GitHub accepted a dispatch is no outcome: where its run is known, the run's end counts."""
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import reduce
@@ -38,7 +38,7 @@ class Outcome(models.TextChoices):
     RUN_GOING = "run_going", "Run going"
 
 
-# What needs a look.
+# Outcomes that need attention.
 TROUBLE = (Outcome.FAILED, Outcome.RUN_FAILED, Outcome.UNKNOWN, Outcome.MISSED)
 OPEN = (Outcome.QUEUED, Outcome.RUNNING, Outcome.RUN_GOING)
 

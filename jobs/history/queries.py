@@ -1,7 +1,7 @@
 """Reading the history: which executions, how many of each kind, one page of them.
 
-The history is the one table that grows without end, so nothing here may cost more the more of it there is: a page is
-found in an index alone and only its own rows are read; whole days are summed up from the daily counts
+The history is the one table that grows without end, so no query here may get slower with its length: a page is found
+in an index alone and only its own rows are read; whole days are summed up from the daily counts
 (`jobs.history.daily_counts`), and row by row only what is open or cut off by a period that begins or ends within a day.
 """
 
@@ -57,8 +57,8 @@ LISTED_FIELDS = (
     *(f"run__{name}" for name in ("tracking", "checked_at", "concluded_at")),
 )
 
-# What differs from one call to the next while everything else is asked again and again: each kind of question is put
-# together once. There are more kinds than anybody asks at the same time.
+# The parameters of a prepared query. Each kind of selection is compiled once and kept; there are more places than kinds
+# in use at one time.
 KINDS = 256
 # So many jobs are looked up one by one for a page of all of them, with a query each.
 MERGED = 1
@@ -80,7 +80,7 @@ class Selection:
     trigger_types: frozenset[str] | None = None
     execution_types: frozenset[str] | None = None
     period: DateRange = EVER
-    # Part of the name of the job, in any case: where so many jobs bear it that nobody names them one by one.
+    # Part of the job's name, ignoring case: for so many jobs that their ids would make the statement too long.
     job_name: str = ""
 
     def rows(self) -> ExecutionQuerySet:
@@ -123,7 +123,7 @@ class Selection:
 
     @property
     def _job(self) -> UUID | None:
-        """The one job that is meant, None for all, several and none at all."""
+        """The selected job where it is exactly one, else None."""
         return next(iter(self.jobs)) if self.jobs and len(self.jobs) == 1 else None
 
     @property
@@ -143,7 +143,7 @@ class Selection:
 
 
 class Unindexed(Func):
-    """A column that SQLite is not to look up in an index: it would sort all rows of many jobs for one page."""
+    """A column that SQLite must not look up in an index: it would sort all rows of many jobs for one page."""
 
     template = "%(expressions)s"
     arity = 1
@@ -157,7 +157,7 @@ def _named(text: str) -> QuerySet[Job, UUID]:
 
 
 def by_job_name(selection: Selection, text: str) -> Selection:
-    """Return what of `selection` belongs to jobs with `text` in their name, in any case. Blank narrows nothing.
+    """Narrow `selection` to jobs with `text` in their name, ignoring case. Blank text does not narrow it.
 
     Jobs are few beside their history, so they are found first: one by one where they are few themselves, and all where
     every job is meant.
@@ -183,7 +183,7 @@ class StatusSum:
 
 @dataclass(frozen=True)
 class Totals:
-    """What a selection comes to. What never became a run, or is not known, is counted apart from all rates."""
+    """The sums of a selection. Rates leave out executions that were never sent or whose outcome is unknown."""
 
     by_status: Mapping[str, StatusSum] = field(default_factory=dict)
 

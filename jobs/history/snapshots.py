@@ -17,7 +17,7 @@ from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Column, IdIn, Kind
 from jobs.models import JobExecution, SharedRequest
 
-# What may be long. The rest (method, address, workflow, branch) is read by those who follow a run, and is short.
+# What may be long. The rest (method, address, workflow, branch) is short, and following a run reads it.
 LONG = ("headers", "body", "inputs")
 # Up to here a copy in each row costs less than a reference and a look.
 SHORT_LENGTH = 500

@@ -21,9 +21,9 @@ from jobs.calendar import end_of
 from jobs.history import reasons
 from jobs.models import Status
 
-# So late a start is late, beyond the job's own spread; a change of leader after SIGTERM takes less.
+# A start more than this after its time (and the job's spread) is late; a change of leader after SIGTERM takes less.
 LATE_AFTER = timedelta(seconds=10)
-# A leader that is seen now and gone a moment later has not claimed what came due in between.
+# A leader that stops right after a renewal has not claimed what came due in between.
 LAST_PASS = timedelta(seconds=2)
 TICK = timedelta(microseconds=1)
 MINUTE = timedelta(minutes=1)
@@ -89,7 +89,7 @@ class Hold(NamedTuple):
 
 
 class Run(NamedTuple):
-    """The execution of a fire time; with `missed_from` of all fire times from there on."""
+    """The execution of a fire time; with `missed_from`, of all fire times from that one on."""
 
     scheduled_for: datetime
     status: str
@@ -146,7 +146,7 @@ class Facts:
         return sorted(Run._make(row) for row in self.runs if row[_MISSED_FROM] is not None)
 
     def run_of(self, due_at: datetime) -> Run | None:
-        """Return the execution that tells of a fire time, its own or one that stands for many."""
+        """Return the execution of a fire time: its own, or the row that stands for many missed ones."""
         if (row := self.by_time.get(due_at)) is not None:
             return Run._make(row)
         place = bisect_right(self.collapsed, due_at, key=lambda run: run.scheduled_for)
@@ -160,7 +160,7 @@ class Facts:
 class Finding(NamedTuple):
     """Why it ran, or did not, at `due_at`.
 
-    `by`, `since`, `until` and `reason` belong to the cause: who paused from when on, from when to when nobody led.
+    `by`, `since`, `until` and `reason` describe the cause: who paused and since when, or how long no leader ran.
     `other` are the due times before and after one that is `not_due`.
     """
 
@@ -219,7 +219,7 @@ def why(facts: Facts, *, start: datetime, end: datetime, limit: int) -> Answer:
 
 
 def _counted(facts: Facts, stretch: Stretch) -> Counter[Verdict]:
-    """Count the verdicts. Most rows speak for themselves, and those of one kind are judged once."""
+    """Count the verdicts. Rows that can be judged by their own columns are judged once per kind."""
     rows, conclusions = facts.by_time, facts.conclusions
     allowed = _allowed(stretch.definition)
     numbers: dict[Kind, int] = {}
@@ -301,9 +301,9 @@ def _times(definition: Definition, after: datetime, until: datetime) -> Sequence
 # --- Verdicts --------------------------------------------------------------------------------------------------------
 
 
-# What a row says without a look at anything else: status, whether there was a further attempt, answer, whether late.
+# The columns by which a row can be judged alone: status, further attempt, answer, lateness.
 Kind = tuple[str, bool, int | None, bool]
-# Rows of these need more to be judged by.
+# Rows of these statuses need further facts.
 NEED_MORE = frozenset({Status.MISSED.value, Status.SKIPPED.value})
 
 
@@ -355,7 +355,7 @@ def _skipped(facts: Facts, named: Named, run: Run) -> Finding:
     reason = run.reason or ""
     found = Finding(named.due_at, Verdict.UNKNOWN, reason=reason, run=run)
     if reason == reasons.PAUSED:
-        # It was due and waited when somebody paused the job.
+        # It was due and waited when the job was paused.
         holds = (hold for hold in facts.holds if hold.end is None or hold.end >= named.due_at)
         hold = min(holds, key=lambda hold: hold.start, default=None)
         return found._replace(verdict=Verdict.PAUSED) if hold is None else _held(found, hold)
@@ -365,7 +365,7 @@ def _skipped(facts: Facts, named: Named, run: Run) -> Finding:
 
 
 def _without_run(facts: Facts, named: Named) -> Finding:
-    """Judge a time of which there is no execution, by the first cause that explains it."""
+    """Return the verdict on a time without an execution: the first cause that explains it."""
     due_at, definition = named.due_at, named.definition
     found = Finding(due_at, Verdict.UNKNOWN, reason=PRUNED)
     if due_at <= facts.created_at:
@@ -388,7 +388,7 @@ def _without_run(facts: Facts, named: Named) -> Finding:
 
 
 def _not_dealt_with(facts: Facts, named: Named, found: Finding) -> Finding:
-    """Judge a time that is over, should have run and has no execution."""
+    """Return the verdict on a past time that should have run and has no execution."""
     is_owed = facts.next_fire_at is not None and facts.next_fire_at <= named.due_at
     gap = gap_at(facts.gaps, named.due_at)
     if is_owed and facts.now - named.due_at <= timedelta(seconds=facts.grace_seconds):
@@ -401,7 +401,7 @@ def _not_dealt_with(facts: Facts, named: Named, found: Finding) -> Finding:
 
 
 def _edited(facts: Facts, named: Named) -> Finding:
-    """Tell who replaced a schedule that named a time today's does not, or did not name one that today's does."""
+    """Return who changed the schedule, where only the one of then or only today's names the time."""
     later = [definition for definition in facts.definitions if definition.since > named.definition.since]
     changed = next((one for one in later if one.schedule != named.definition.schedule), facts.today)
     if not named.then:
@@ -428,7 +428,7 @@ def _because_of(gap: Gap | None, found: Finding) -> Finding:
 
 
 def gap_at(gaps: Sequence[Gap], due_at: datetime) -> Gap | None:
-    """Return the one of `gaps`, oldest first, in which a fire time came; None where somebody led."""
+    """Return the one of `gaps`, oldest first, that holds a fire time; None where a leader ran."""
     place = bisect_right(gaps, due_at + LAST_PASS, key=lambda gap: gap.start)
     gap = gaps[place - 1] if place else None
     return gap if gap is not None and (gap.end is None or due_at < gap.end) else None

@@ -33,9 +33,9 @@ from jobs.history.why import (
 from jobs.history.why_words import sentence, zone_of
 from jobs.models import LEASE_TTL, ExecutionType, GitHubRun, Job, JobExecution, JobPause, Status, Tracking
 
-# What the times of a job depend on, as the trail calls it.
+# The fields on which the times of a job depend, by their names in the audit trail.
 FIELDS = ("cron_expression", "timezone", "end_date", "is_active", "spread_seconds")
-# So many changes back, one that touched the schedule is looked for.
+# How many changes back one that touched the schedule is searched.
 LOOK_BACK = 50
 ERROR_LENGTH = 300
 CREATED = f"{revisions.OBJECT}.created"
@@ -58,7 +58,7 @@ def explain(
     facts = read(job, start=start, end=end, now=now)
     answer = why(facts, start=start, end=end, limit=limit)
     if not answer.counts and (reason := uncomputable(facts)):
-        # No time is named, and that is what there is to tell.
+        # No time is named: that is the finding.
         found = Finding(start, Verdict.UNSCHEDULABLE, reason=reason, definition=facts.today)
         answer = Answer({Verdict.UNSCHEDULABLE: 1}, [found])
     return answer, _explanations(job, facts, answer.findings)

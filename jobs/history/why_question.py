@@ -1,4 +1,4 @@
-"""What is asked when somebody asks why: a time, or a range of them (beyond.md, section 4)."""
+"""Reads the question "why": about one time or a range of times (beyond.md, section 4)."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

@@ -14,7 +14,7 @@ QUEUED = "It is queued and starts as soon as there is a place in flight for it."
 
 
 class Clock(NamedTuple):
-    """Writes instants for somebody who thinks of one day: the date is named only where it is another."""
+    """Writes instants on one day; the date is named only where it is another."""
 
     zone: ZoneInfo
     day: datetime
@@ -35,7 +35,7 @@ def sentence(found: Finding, zone: ZoneInfo, *, error: str = "") -> str:
 
 
 def no_scheduler(gap: Gap, clock: Clock) -> str:
-    """Say from when to when nobody led."""
+    """Return the sentence that says when no scheduler was running."""
     if gap.end is None:
         return f"No scheduler has been running since {clock.at(gap.start)}."
     return f"No scheduler was running {clock.between(gap.start, gap.end)}."

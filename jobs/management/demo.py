@@ -27,7 +27,7 @@ from taxonomy.services import create_label
 
 DAYS = 30
 BATCH = 1000
-# When nobody led: so long ago, and for so long.
+# A time without a leader: how long ago it began, and how long it lasted.
 OUTAGE = (timedelta(days=9, hours=4), timedelta(minutes=47))
 NO_LEADER = "No scheduler was running at this time."
 PEOPLE = (("maria", Role.ADMIN), ("daniel", Role.USER), ("priya", Role.USER), ("tom", Role.VIEWER))

@@ -1,7 +1,7 @@
 """One claim: due rows become executions and the jobs move on, in one transaction.
 
-What finds room in the send pool goes in as `running` right away, so that it costs one statement less than a row that
-has to wait; the rest goes in as `queued`. Nothing leaves before the commit.
+Executions with a place in flight are inserted as `running`, which costs one statement less than a row that waits; the
+others are inserted as `queued`. Nothing is sent before the commit.
 """
 
 import logging
@@ -30,7 +30,7 @@ UNREADABLE = "The job's row could not be read or written."
 
 
 class Claimed(NamedTuple):
-    """What one claim did: jobs it dealt with, requests that may leave, executions that have to wait for a place.
+    """The result of a claim: the number of jobs, requests that may be sent, executions that wait for a place.
 
     `expired` are jobs whose end date has passed, `invalid` counts those that cannot be scheduled.
     """
@@ -55,7 +55,7 @@ NOTHING = Claimed(0, [], [], [], 0)
 
 # Takes a place for an execution of a job; False where it has to wait.
 Admit = Callable[[UUID, ScheduledJob], bool]
-# Is told which executions are about to be committed as running.
+# Called with the executions that are about to be committed as running.
 Taking = Callable[[list[UUID]], None]
 
 
@@ -70,8 +70,8 @@ def claim_due(
 ) -> Claimed:
     """Claim up to `limit` due jobs, oldest first; with `among`, only of these.
 
-    Fewer than `limit` means that nothing more is due, or that somebody else is at the rest. Rows that `admit` lets in
-    are committed as `running` for `sender` and are the caller's to send.
+    Fewer than `limit` means that nothing more is due, or that another process has locked the rest. Rows that `admit`
+    accepts are committed as `running` for `sender`; the caller sends them.
     """
     due = Job.objects.due(now) if among is None else Job.objects.due(now).filter(IdIn("id", among))
     with transaction.atomic(durable=True):
@@ -80,9 +80,9 @@ def claim_due(
 
 
 def claim_piecewise(claim: Callable[[Sequence[UUID]], Claimed], *, now: datetime, limit: int) -> Claimed:
-    """Have `claim` claim due jobs in ever smaller parts; one that fails alone is marked with the reason and taken off.
+    """Have `claim` claim due jobs in ever smaller parts; a job that fails alone is put in quarantine with the reason.
 
-    For the pass after a batch failed: a row that nobody can read or write must not stall the others.
+    For the pass after a batch failed: a row that cannot be read or written must not stall the others.
     """
 
     def refused(job_id: UUID, error: Exception) -> Claimed:
@@ -94,7 +94,7 @@ def claim_piecewise(claim: Callable[[Sequence[UUID]], Claimed], *, now: datetime
 
 
 def quarantine(job_id: UUID, error: Exception) -> None:
-    """Take a job off the schedule that fails alone, until somebody mends it. The same is told once."""
+    """Take a job that fails alone off the schedule and store the reason. The same reason is logged once."""
     reason = storable(f"{UNREADABLE} ({type(error).__name__}: {error})", ERROR_LENGTH)
     job = Job.objects.filter(id=job_id).exclude(next_fire_at=None, schedule_error=reason)
     if job.update(next_fire_at=None, schedule_error=reason):
@@ -102,7 +102,7 @@ def quarantine(job_id: UUID, error: Exception) -> None:
 
 
 def can_be_rescheduled(job_id: UUID, *, now: datetime) -> bool:
-    """Whether a job that was taken off could be claimed by now. It is tried, and nothing of that remains."""
+    """Whether a job in quarantine could be claimed now. The claim is tried and rolled back."""
 
     def claim(ids: Sequence[UUID]) -> bool:
         with transaction.atomic():
@@ -117,10 +117,10 @@ def can_be_rescheduled(job_id: UUID, *, now: datetime) -> bool:
 
 
 def warm_up() -> None:
-    """Go through what a claim does with a job, without the database.
+    """Do what a claim does with one job, without the database.
 
-    The first time takes as long as some hundred others: zones are read from the disk, and all that is made when it is
-    first asked for is made. A process does it before anybody waits for it.
+    The first claim takes as long as about a hundred later ones, because zones are read from the disk and caches are
+    filled. A process does that before anything is due.
     """
     now = datetime.now(UTC)
     minute = now.replace(second=0, microsecond=0)

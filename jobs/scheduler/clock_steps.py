@@ -1,7 +1,7 @@
-"""What was written down while the clock ran ahead is brought back when it is set right.
+"""Corrects stored instants after a clock that ran ahead is set back.
 
-Fire times are repaired by reconcile. What remains are the instants until which something waits or is allowed to last:
-written by a clock that was two hours ahead, they would keep it waiting for two hours.
+Fire times are repaired by reconcile. The others are instants until which a row waits or may last: written by a clock
+that was two hours ahead, they would make it wait two hours longer.
 """
 
 import logging
@@ -16,7 +16,7 @@ from notifications.models import Delivery, DeliveryStatus
 
 logger = logging.getLogger(__name__)
 
-# A clock that is kept in time by small steps is not what this is about.
+# Smaller steps are how a clock is kept in time, and need no correction.
 STEP = timedelta(seconds=2)
 
 
@@ -32,9 +32,9 @@ class Sample(NamedTuple):
 
 
 def bring_back(*, by: timedelta, now: datetime) -> int:
-    """Move what waits for a moment that only the clock of before named, `by` being how far it was set back.
+    """Move instants of the future back by `by`, the amount by which the clock was set back.
 
-    Returns how many rows were moved. What waits for longer than that for reasons of its own comes early by as much.
+    Returns how many rows were changed. A row that waits longer than `by` for other reasons becomes due early by `by`.
     """
     beyond = now + by - STEP
     executions = JobExecution.objects

@@ -1,8 +1,8 @@
-"""The leader's entries in APScheduler: its own and one for each chore of the catalogue. None is a user's job.
+"""The leader's entries in APScheduler: its own, and one for each chore. None is a user's job.
 
-A pass that takes longer than its interval is not started a second time, and what was not started meanwhile is not made
-up for: each pass looks at the whole of its work. Chores with a cron expression are different: a Monday morning without
-a leader is made up for, because the lease row remembers when each was done last.
+An entry that takes longer than its interval is not started twice, and skipped intervals are not made up for: each pass
+covers all of its work. Chores with a cron expression are made up for after a time without a leader, because the lease
+row remembers when each was last done.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from jobs import cron
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`executor` names the threads it runs in: what must be punctual has its own."""
+    """`executor` names its thread pool: what must be punctual has its own."""
 
     id: str
     trigger: Callable[[], BaseTrigger]

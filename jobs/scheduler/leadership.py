@@ -1,6 +1,6 @@
-"""What the lease row says to everybody who is not the scheduler: who leads, since when, and please look again.
+"""The lease row as other processes use it: to read who leads and since when, and to ask for a reconcile.
 
-The scheduler may run in another process on another host, so the row in the database is all that the web knows of it.
+The scheduler runs in another process, possibly on another host: the web knows of it only what the row says.
 """
 
 import time
@@ -32,7 +32,7 @@ class SchedulerStatus(NamedTuple):
     last_reconcile_at: datetime | None
     last_reconcile: dict[str, Any]
     renewed_at: datetime | None = None
-    # It is to have Celery's workers send, and cannot.
+    # Celery's workers should send for it, and cannot.
     sends_alone: bool = False
 
 
@@ -66,7 +66,7 @@ def read_status(*, now: datetime) -> SchedulerStatus:
 
 
 def ask_for_reconcile() -> None:
-    """Let whoever leads reconcile within a second or two."""
+    """Ask the leader for a reconcile, which follows within a second or two."""
     SchedulerLease.objects.update(resync_requested=F("resync_requested") + 1)
 
 

@@ -1,15 +1,14 @@
 """Who leads. The lease gives liveness only: it keeps two processes from doing the same work, not from harm.
 
-Harm is kept away by the statements on the rows themselves (conditional updates and a unique constraint), so two
-processes that both believe they lead are a waste and nothing worse. That allows a lease without trust in any host's
-clock:
+Safety is in the statements on the rows themselves (conditional updates and a unique constraint), so two processes that
+both believe they lead only waste work. The lease therefore needs no trust in any host's clock:
 
 - the one row has a holder, a `fence` that grows with each change of holder and a `seq` that grows with each renewal;
 - the holder renews every 5 s. It trusts a renewal for TTL less a margin, counted from before it asked: a slow database
   may shorten a term and never stretches it;
-- a standby looks every second. When it has seen the same (fence, seq) for TTL on its own clock, the holder has
-  stopped acting, by the holder's own count as well, and the standby takes the row with a conditional update;
-- a holder that stops says so by emptying the row, and the next one need not wait.
+- a standby reads the row every second. When it has seen the same (fence, seq) for TTL on its own clock, the holder's
+term is over by the holder's clock as well, and the standby takes the row with a conditional update;
+- a holder that stops empties the row, so that the next one need not wait.
 """
 
 from collections.abc import Callable
@@ -62,10 +61,10 @@ def snapshot(before: LeaseSnapshot | None, *, uptime: Callable[[], float]) -> Le
 
 
 def take_over(seen: LeaseSnapshot, *, holder: str, uptime: float, now: datetime) -> Term | None:
-    """Take the lease if nobody holds it or its row stood still for TTL; None while the holder still renews.
+    """Take the lease if it is free or its row was unchanged for TTL; None while the holder still renews.
 
-    Who could not renew its own in time has stopped acting on it, and takes it again at once. `uptime` is read before
-    the call. Losing the race against another standby is None as well.
+    A process that could not renew its own lease in time takes it again at once. `uptime` is read before the call.
+    None as well where another standby was faster.
     """
     if seen.holder not in {"", holder} and uptime - seen.since < TTL.total_seconds():
         return None
@@ -79,7 +78,7 @@ def take_over(seen: LeaseSnapshot, *, holder: str, uptime: float, now: datetime)
 
 
 def renew(term: Term, *, uptime: float, now: datetime) -> Term | None:
-    """Renew `term`; None where somebody else took the lease. `uptime` is read before the call."""
+    """Renew `term`; None where another process took the lease. `uptime` is read before the call."""
     held = _held(term).update(seq=F("seq") + 1, renewed_at=now)
     if held:
         terms.seen(term.fence, now=now)
@@ -92,7 +91,7 @@ def publish(term: Term, **fields: Any) -> bool:
 
 
 def release(term: Term, *, now: datetime) -> None:
-    """Let the next one lead at once."""
+    """Empty the row, so that a standby leads at once."""
     with transaction.atomic():
         if _held(term).update(holder="", seq=F("seq") + 1):
             terms.end(term.fence, now=now)

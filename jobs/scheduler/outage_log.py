@@ -31,5 +31,5 @@ class LogOutageOnce:
                 logger.info("%s: the database is back", self._name)
             self._is_away = False
         finally:
-            # Back to the pool, where there is one: threads end with the term, and would take it with them.
+            # Returned to the pool, where there is one: a thread that ends with the term would lose it.
             connection.close_if_unusable_or_obsolete()

@@ -1,12 +1,12 @@
-"""The send pool: requests whose rows are committed leave through the one loop of the HTTP client.
+"""The send pool: sends requests whose rows are committed through the one loop of the HTTP client.
 
-Not all of them at once. What is out when a process dies is unknown for ever, so only a few are on the wire while
-targets answer at once: a window of them. Where next to none of the window is answered for a moment, its requests wait
-for slow targets; they stop counting, and twice as many more may leave. That way a thousand slow targets are called
-within a second.
+Not all of them at once: what is in flight when a process dies is unknown for ever. So while targets answer at once,
+only a window of requests is on the wire. Where almost none of a window is answered for a moment, its targets are slow:
+its requests stop counting, and a window twice as large may leave. In this way 1,000 slow targets are called within a
+second.
 
-Each request is noted in the journal before it leaves and when its answer is there (`jobs.dispatch.journal`). Whatever
-happens in `done` happens in the loop's thread: it must be quick, and must never ask the database.
+Each request is noted in the journal before it leaves and when its answer arrives (`jobs.dispatch.journal`). `done` is
+called in the loop's thread: it must be quick and must never use the database.
 """
 
 import logging
@@ -24,19 +24,17 @@ from jobs.executors.base import Outcome
 
 logger = logging.getLogger(__name__)
 
-# How many may be on the wire unanswered while targets answer at once, and how many are noted with one line.
+# How many requests a window holds while targets answer at once, and how many are noted with one line of the journal.
 WINDOW = 32
 LARGEST_WINDOW = 1024
 GROUP = 8
-# Of a window that waits for slow targets fewer than one in so many are answered within so many seconds.
+# A window waits for slow targets where fewer than one in so many of its requests are answered within so many seconds.
 FEW = 4
 LOOK_SECONDS = 0.05
 
 
 class SendPool:
-    """Sends what it is given and hands each result to `done`. The caller sees to it that it is given no more than may
-    be in flight. Thread-safe.
-    """
+    """Sends requests and hands each result to `done`. The caller limits how many are in flight. Thread-safe."""
 
     def __init__(self, *, journal: Journal, clock: Callable[[], datetime], done: Callable[[Result], None]) -> None:
         self._journal = journal
@@ -70,7 +68,7 @@ class SendPool:
     def wait_until(self, is_so: Callable[[], bool], *, timeout: float) -> bool:
         """Wait until `is_so`, asked whenever a request has ended or left; False after `timeout` seconds.
 
-        One thread at a time waits here: whoever hands requests over.
+        One thread at a time waits here: the one that hands requests over.
         """
         with self._changed:
             self._awaited = is_so
@@ -124,7 +122,7 @@ class SendPool:
     # --- The window
 
     def _watch_window(self) -> None:
-        """Have somebody look whether the window waits for slow targets, while something waits for the window."""
+        """Start a thread that checks whether the window waits for slow targets, while requests wait for the window."""
         if self._opener is not None and self._opener.is_alive():
             return
         opener = threading.Thread(target=self._open_windows, name="send window", daemon=True)

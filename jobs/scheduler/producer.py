@@ -1,4 +1,4 @@
-"""One pass: claim what is due and start what waits, until nothing more can be sent now."""
+"""One pass: claims due jobs and starts queued rows, until nothing more can be sent now."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ LARGEST_BATCH = 500
 # nothing else to do waits for one to come free.
 LOOK_AGAIN_SECONDS = 0.05
 SHARE_SECONDS = 0.5
-# How often a pass that claims looks whether other rows wait.
+# How often a pass that claims checks whether queued rows wait.
 LOOK_SECONDS = 0.5
 
 
@@ -41,7 +41,7 @@ def next_batch(batch: int, *, taken: int) -> int:
 
 
 class Producer:
-    """Runs passes, one at a time, for a backend that sends in this process, and for `workers` that send elsewhere."""
+    """Runs passes, one at a time, for a backend that sends in this process and for `workers` that send elsewhere."""
 
     def __init__(self, backend: LocalBackend, workers: CeleryBackend | None = None) -> None:
         self._backend = backend
@@ -51,9 +51,9 @@ class Producer:
         self._clock = backend.clock.now
         self._portion = min(RESERVE, max(1, self._limiter.limit // 10))
         self._running = Lock()
-        # What the leader does when it has more to send than places, and when that is over.
+        # Called when rows wait for which there are no places, and when that is over.
         self.ask_for_help: Callable[[bool], None] = lambda wanted: None
-        # When a pass last came to its end.
+        # When a pass last ended.
         self.last_pass_at: datetime | None = None
 
     def run_pass(self, may_act: Callable[[], bool]) -> None:
@@ -108,7 +108,7 @@ class Producer:
         return None
 
     def _start_waiting(self) -> tuple[Backlog, bool]:
-        """Start what waits, or have workers do it; return what was left, and whether workers are late with theirs."""
+        """Start queued rows, or have workers start them; return what is left, and whether workers are late."""
         if self.workers is None:
             return self._backend.start_waiting(), False
         left = self._backend.start_from(self.workers.not_just_offered(self._clock()), self.workers.has)
@@ -127,7 +127,7 @@ class Producer:
         )
 
     def _wait_for_a_share(self, given_back: int) -> bool:
-        """Wait until a place was given back since; False where none is, so that the next second's pass may look."""
+        """Wait until a place is given back; False where none was before the next second's pass."""
         if not self._pool.wait_until(lambda: self._limiter.given_back > given_back, timeout=SHARE_SECONDS):
             return False
         Event().wait(LOOK_AGAIN_SECONDS)

@@ -1,9 +1,9 @@
 """The thread that writes results down, in batches.
 
-A result waits a little for others: while much is being sent, writing it at once would take time from the sending, and
-a batch costs little more than a row. What a process that dies has not written stands in its journal; still no result
-waits longer than some seconds, because people look at rows. Results outlive a database that is away: they are kept and
-tried again for 15 minutes, and stay in the journal for whoever comes after this process.
+A result waits a little for others: during a herd, writing at once would take time from the sending, and a batch costs
+little more than a row. What a dead process has not written is in its journal; still no result waits longer than some
+seconds, because people look at rows. While the database is away, results are kept and tried again for 15 minutes; the
+journal holds them for the next process of this host.
 """
 
 import logging
@@ -24,13 +24,13 @@ from jobs.scheduler.write_lock import WriteLock
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-# How long a result waits for company: while nothing else is to be sent, and while much is.
+# Seconds a result waits for others: while nothing else is being sent, and during a herd.
 QUIET_WAIT_SECONDS = 0.05
 BUSY_WAIT_SECONDS = 3.0
 
 
 class Recorder:
-    """Takes results from any thread and writes them from its own. `is_busy` says whether more are about to come."""
+    """Takes results from any thread and writes them from its own. `is_busy` says whether more are expected soon."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class Recorder:
     def put(self, result: Result) -> None:
         with self._changed:
             self._results.append((uptime(), result))
-            # Asked under the lock: of two that come at once into an empty queue one must see that it is the first.
+            # Under the lock: of two results that meet an empty queue exactly one must see that it is the first.
             if len(self._results) == 1:
                 self._changed.notify_all()
 
     def flush(self, *, timeout: float) -> bool:
-        """Write what there is without waiting for more; False where something is left after `timeout` seconds."""
+        """Write without waiting for more results; False where some are left after `timeout` seconds."""
         with self._changed:
             self._hurry = True
             self._changed.notify_all()
@@ -121,9 +121,9 @@ class Recorder:
         self._drop(len(batch))
 
     def _keep(self, error: Exception) -> None:
-        """Leave the results where they are for another try; those that are too old are given up."""
+        """Keep the results for another try; those that are too old are given up."""
         too_old = uptime() - KEEP_SECONDS
-        # Others only append, so what stands in front stays there.
+        # Other threads only append, so the front of the queue does not change.
         lost = 0
         while lost < len(self._results) and self._results[lost][0] < too_old:
             lost += 1

@@ -1,7 +1,7 @@
-"""The process: stands by, leads, hands over.
+"""The scheduler's process: stands by, leads, hands over.
 
 Runner   lives as long as the process: what sends and records survives a change of leader, because what is in flight
-         has to be recorded whoever leads. Standby or not, it settles what dead senders of this host left behind
+         must be recorded whichever process leads. Standby or not, it replays the journals of this host's dead senders
 Leader   lives as long as a term: owns APScheduler with the chores, and stops when the term is no longer trusted
 """
 
@@ -43,15 +43,15 @@ from notifications import delivery
 
 logger = logging.getLogger(__name__)
 
-# How often the main thread looks whether its term is still trusted and the host's clock where it was.
+# How often the main thread checks that its term is still trusted and that the host's clock was not set.
 WATCH_SECONDS = 0.5
 CLOCK_JUMP_SECONDS = 2.0
-# What must be punctual has a thread of its own, and so has what walks over whole tables: each thread has a connection,
-# and each connection a cache. Chores with a cron expression come one at a time, because each adds to the one list of
-# what was done. What waits for GitHub and for hosts must not keep notices from being delivered.
+# Thread pools. What must be punctual has a thread of its own, and so has what reads whole tables: each thread has a
+# connection, and each connection a cache. Chores with a cron expression run one at a time, because each changes the one
+# list of what was done. Waiting for GitHub and for hosts must not delay the delivery of notices.
 THREADS = {"claim": 1, "lease": 1, "reconcile": 1, "chores": 2, "cron": 1, "targets": 2}
-# This thread has not spoken to the database since it took the lease. The first word may find the connection gone, after
-# a restart of the server or a night's silence; on a new one it is heard.
+# The main thread has not used its connection since it took the lease. A restart of the server may have ended it; the
+# second try uses a new one.
 HAND_OVER_ATTEMPTS = 2
 # No job may ask for more.
 LONGEST_REQUEST_SECONDS = HOUR + DEADLINE_MARGIN.total_seconds()
@@ -68,7 +68,7 @@ class Runner:
         # Two processes of one name must not take each other's lease for their own.
         self._holder = f"{instance or instance_name()} {uuid4().hex[:8]}"
         self._drain_timeout = settings.DRAIN_TIMEOUT_SECONDS if drain_timeout is None else drain_timeout
-        # Nobody waits for the end of a single pass but for what it sent.
+        # A single pass waits as long as the longest request may take.
         self._pass_timeout = LONGEST_REQUEST_SECONDS if drain_timeout is None else drain_timeout
         self._process = SendingProcess(SenderKind.STANDBY)
         self._clock = self._process.clock
@@ -76,7 +76,7 @@ class Runner:
     def run(self, stop: Event) -> None:
         """Lead or stand by until `stop` is set, then hand over and let what is in flight finish.
 
-        A database that is away ends nothing: it is waited for.
+        While the database is away, the process stays and waits for it.
         """
         if not settings.SCHEDULER_ENABLED:
             logger.info("SCHEDULER_ENABLED is false: waiting idle")
@@ -95,7 +95,7 @@ class Runner:
         self._process.end(timeout=self._drain_timeout)
 
     def once(self) -> None:
-        """Do one pass whoever leads, wait for what it sent, and return.
+        """Do one pass without leading, wait for what it sent, and return.
 
         Safe beside a leader: the rows themselves say who may send. Raises the database's error where it is away.
         """
@@ -110,7 +110,7 @@ class Runner:
             sweep(now=now, may_act=lambda: True)
             self._process.producer.run_pass(lambda: True)
         finally:
-            # What has left is waited for, whatever became of the rest.
+            # Requests in flight are waited for even after an error.
             self._process.drain(timeout=self._pass_timeout)
         delivery.deliver_now(now=self._clock.now())
 
@@ -141,13 +141,13 @@ class Runner:
 
 
 class Leader:
-    """One term. Everything it does it does in APScheduler's threads; the main thread only watches."""
+    """One term. All its work runs in APScheduler's threads; the main thread only watches the lease."""
 
     def __init__(self, term: Term, process: SendingProcess) -> None:
         self._term: Term | None = term
         self._producer = process.producer
         self._heartbeat = process.heartbeat
-        # What the lease row says; the leader before may have died while it wanted help.
+        # The value in the lease row, which an earlier leader may have left set.
         self._help_wanted: bool | None = None
         self._clock = process.clock
         self._write_lock = process.backend.lock
@@ -236,7 +236,7 @@ class Leader:
         self._producer.run_pass(self.may_act)
 
     def _ask_for_help(self, wanted: bool) -> None:
-        """Let standbys know whether rows wait that find no place here."""
+        """Publish in the lease row whether rows wait for which this process has no place."""
         term = self._term
         if term is not None and wanted is not self._help_wanted:
             with self._write_lock:
@@ -265,7 +265,7 @@ class Leader:
         lease.publish(term, scheduled_jobs=Job.objects.scheduled().count(), sends_alone=alone, **passed)
 
     def _notice_step(self, sample: Sample) -> None:
-        """Where the database's clock was set back, bring back what waits for a time that it named before."""
+        """Correct stored instants where the database's clock was set back."""
         step = self._sample.step_to(sample) if self._sample else timedelta()
         self._sample = sample
         if step < -STEP and self.may_act():
@@ -275,7 +275,7 @@ class Leader:
             ask_for_reconcile()
 
     def _answer_resync(self) -> None:
-        """Reconcile where somebody asked for it since the last one."""
+        """Reconcile where a resync was requested since the last one."""
         if SchedulerLease.objects.filter(pk=1, resync_requested__gt=F("resync_answered")).exists():
             self._reconcile()
 
@@ -283,7 +283,7 @@ class Leader:
         term = self._term
         if term is None or not self.may_act():
             return
-        # Read before the work begins: whoever asks while it goes on gets the next one.
+        # Read before the work begins: a request that comes while it runs is answered by the next one.
         asked = _of_lease("resync_requested", default=0)
         now, chores = self._clock.now(), len(self._scheduler.get_jobs())
         summary = self._reconciler.reconcile(now=now, chores=chores)
@@ -305,18 +305,18 @@ class Leader:
         now = self._clock.now()
         before = _chores_done().get(chore.id)
         done_at = datetime.fromisoformat(before) if before is not None else None
-        # The first leader of all has nothing to make up for, nor has one whose clock ran ahead when it was done last.
+        # Nothing is made up for by the first leader, or where the clock ran ahead when the chore was last done.
         is_new = done_at is None or done_at > now
         if done_at is not None and not is_new and not is_due(chore, done_at=done_at, now=now):
             return
         if not is_new:
             logger.info("%s: %s", chore.id, chore.run(now, self.may_act))
-        # Read again: what another leader has written during a long chore must not be put back.
+        # Read again: another leader may have written during a long chore.
         lease.publish(term, chores_done={**_chores_done(), chore.id: now.isoformat()})
 
 
 def _chores_done() -> dict[str, str]:
-    """Return when each chore with a cron expression was done last, whoever led then."""
+    """Return when each chore with a cron expression was last done by any leader."""
     return dict(_of_lease("chores_done", default={}))
 
 
@@ -326,12 +326,12 @@ def _of_lease(field: str, *, default: Any) -> Any:
 
 
 def _clock_offset() -> float:
-    """Return by how much the host's clock is ahead of the one that cannot be set."""
+    """Return the difference between the host's clock and the monotonic one."""
     return time.time() - uptime()
 
 
 def _quiet_logger() -> logging.Logger:
-    # It would warn each second while a pass goes on that this second's was left out, which is how it is meant.
+    # It would warn each second during a long pass that this second's pass is skipped, which is intended.
     quiet = logging.getLogger(f"{__name__}.apscheduler")
     quiet.setLevel(logging.ERROR)
     return quiet

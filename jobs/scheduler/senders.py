@@ -1,7 +1,7 @@
-"""Who sends, for everybody to see: each sending process has a row with a heartbeat.
+"""The senders' rows: each sending process has one, with a heartbeat.
 
-The heartbeat says three things: that a process lives, so that what it took is called unknown soon after its death; how
-much it has in flight; and how many there are, which is what the limit of an origin is divided by.
+The heartbeat shows that a process lives, so that its runs become `unknown` soon after its death, and how much it has in
+flight. The number of rows is what the limit of an origin is divided by.
 """
 
 import logging
@@ -22,16 +22,16 @@ from jobs.scheduler.outage_log import LogOutageOnce
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
-# What another sender has divided by the number before must be over first: each has counted anew after a beat.
+# After this long every sender has divided the limit by the new number of senders.
 SETTLED_AFTER = timedelta(seconds=2 * BEAT_SECONDS)
 
 
 def origin_share(total: int, *, me: UUID, living: Sequence[Sender], now: datetime) -> int:
     """Return how many of `total` places at one origin are those of `me`.
 
-    They are divided evenly among the living, or among Celery's workers alone where there are any. Of what is left over
-    the leader gets one first, then the others by their tokens. Who has just come gets none until the others know of
-    it, except where it leads or is alone.
+    They are divided evenly among the living senders, or among Celery's workers alone where there are any. Of a
+    remainder the leader gets one first, then the others in the order of their tokens. A new sender gets none until the
+    others know of it, except where it leads or is alone.
     """
     workers = [sender for sender in living if sender.kind == SenderKind.CELERY]
     order = sorted(workers or living, key=lambda sender: (sender.kind != SenderKind.LOCAL, sender.token))
@@ -52,7 +52,7 @@ class Heartbeat:
         self._backend = backend
         self._kind = kind
         self._started_at: datetime | None = None
-        # The last beat, and since when there has been one in time.
+        # The last heartbeat, and since when they have been on time.
         self._seen_at: datetime | None = None
         self._steady_since: datetime | None = None
         self._now = Event()
@@ -61,9 +61,9 @@ class Heartbeat:
 
     @property
     def may_judge(self) -> bool:
-        """Whether others could have shown themselves meanwhile, so that those who did not are dead.
+        """Whether the others have had time for a heartbeat, so that one without is dead.
 
-        After an outage of the database, or a step of its clock, everybody looks dead for a moment.
+        After an outage of the database, or a step of its clock, all senders look dead for a moment.
         """
         seen, since = self._seen_at, self._steady_since
         return seen is not None and since is not None and seen - since >= SENDER_DEAD_AFTER
@@ -72,19 +72,19 @@ class Heartbeat:
         self._thread.start()
 
     def show_as(self, kind: SenderKind) -> None:
-        """Say from now on, and at once, that this process is of `kind`."""
+        """Show this process as of `kind`, at once."""
         self._kind = kind
         self._now.set()
 
     def end(self) -> None:
-        """Beat no more, and take the row away."""
+        """Stop the heartbeat, and remove the row."""
         self._ending.set()
         self._now.set()
         self._thread.join(BEAT_SECONDS)
         self.remove()
 
     def remove(self) -> None:
-        """Take the row away. Where something was left running it stays, so that this is called unknown soon."""
+        """Remove the row. It stays where runs are still open, so that they become `unknown` soon."""
         if self._backend.pool.in_flight or self._backend.recorder.pending:
             return
         try:

@@ -1,4 +1,4 @@
-"""What every process that sends consists of, a scheduler as well as a Celery worker."""
+"""The parts of every sending process, a scheduler or a Celery worker."""
 
 import logging
 from threading import Event, Thread
@@ -20,12 +20,12 @@ from jobs.targets import limits
 
 logger = logging.getLogger(__name__)
 
-# How long a process that found nothing to help with waits before it looks again.
+# Seconds between two looks of a process that found nothing to help with.
 HELP_PAUSE_SECONDS = 0.25
 
 
 class SendingProcess:
-    """Sends and records, shows that it lives, settles what dead senders of this host left, and helps when asked."""
+    """Sends and records, writes its heartbeat, replays journals of dead senders of this host, and helps when asked."""
 
     def __init__(self, kind: SenderKind, *, workers: CeleryBackend | None = None) -> None:
         warm_up()
@@ -44,7 +44,7 @@ class SendingProcess:
         Thread(target=self._help_when_asked, args=(stop,), name="help", daemon=True).start()
 
     def drain(self, *, timeout: float) -> None:
-        """Let what goes on come to its end, for as long as `timeout` seconds allow."""
+        """Wait at most `timeout` seconds for requests in flight and their records."""
         logger.info("This process drains: %d requests are out", self.backend.pool.in_flight)
         ends_at = uptime() + timeout
         self.producer.wait_for_end(timeout=timeout)
@@ -53,7 +53,7 @@ class SendingProcess:
                 backend.drain(timeout=max(0.0, ends_at - uptime()))
 
     def end(self, *, timeout: float) -> None:
-        """Drain and be gone."""
+        """Drain, and remove the process's row of senders."""
         self.drain(timeout=timeout)
         self.heartbeat.end()
         connection.close()

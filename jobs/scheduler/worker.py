@@ -1,7 +1,7 @@
 """A Celery worker: starts the rows that messages name, and sends and records them as a scheduler does.
 
-A task ends when its rows are committed as `running` and handed to the pool; so none lives long, and no timeout of a
-broker matters. A message is acknowledged after that. One that comes twice finds nothing to start.
+A task ends when its rows are committed as `running` and handed to the pool, so it is short and no timeout of a broker
+matters. Its message is acknowledged after that. A message that is delivered twice finds nothing to start.
 """
 
 import logging
@@ -27,7 +27,7 @@ from jobs.scheduler.sending import SendingProcess
 
 logger = logging.getLogger(__name__)
 
-# How long a task keeps its thread while this process has no place: messages go to workers that have.
+# Seconds a task keeps its thread while this process has no free place, so that messages go to workers that have.
 HOLD_SECONDS = 5.0
 ONLY_THREADS = "This worker sends from one process, on one loop. Start it with --pool=threads; more of them for more."
 
@@ -45,7 +45,7 @@ class Worker:
         Thread(target=self._watch, name="watch", daemon=True).start()
 
     def take(self, message: Any) -> None:
-        """Start what a message names; drop what is not for us."""
+        """Start the rows that a message names; drop a message of another installation or version."""
         try:
             ids = unpack(message)
         except NotForUs as reason:
@@ -74,7 +74,7 @@ class Worker:
             self._process.replay()
 
     def _look(self) -> None:
-        """Help from the database where the leader wants it: messages may be lost, or have gone to others."""
+        """Start rows from the database where the leader asks for help: messages may be lost, or with busy workers."""
         if SchedulerLease.objects.exclude(holder="").filter(help_wanted=True).exists():
             self._process.help_wanted.set()
         else:
@@ -92,7 +92,7 @@ def start(*arguments: Any, **_: Any) -> None:
 
 @worker_init.connect
 def begin(sender: Any, **_: Any) -> None:
-    """Refuse what cannot work, and begin to send."""
+    """Check the settings, and begin to send. Raises where they cannot work."""
     global _worker
     if not issubclass(sender.pool_cls, TaskPool):
         raise SystemExit(ONLY_THREADS)
@@ -114,7 +114,7 @@ def stop(**_: Any) -> None:
 
 @worker_shutdown.connect
 def end(**_: Any) -> None:
-    """Let requests that are out end, and write down what comes back."""
+    """Wait for requests in flight, and record their outcomes."""
     global _worker
     worker, _worker = _worker, None
     if worker is not None:

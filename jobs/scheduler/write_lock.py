@@ -1,8 +1,8 @@
-"""Whose turn it is to write, among the threads of a scheduler.
+"""A fair lock for the writing threads of a scheduler.
 
-SQLite has one writer at a time, and whoever finds it taken sleeps and tries again, ever longer: between two that write
-all the time a third may never get through. A lock of our own queues the threads, first come, first served. Other
-databases need none.
+SQLite has one writer at a time, and a connection that finds it busy sleeps ever longer between its tries: beside two
+busy writers a third may never get through. This lock queues the threads, first come, first served. Other databases need
+none.
 """
 
 from collections import deque
@@ -15,7 +15,7 @@ WriteLock = AbstractContextManager[object]
 
 
 class FairLock:
-    """A lock that goes to whoever has waited longest. Python's own may go to the same thread again and again."""
+    """A lock that the longest waiting thread gets. Python's own may go to the same thread again and again."""
 
     def __init__(self) -> None:
         self._mutex = Lock()
@@ -35,12 +35,12 @@ class FairLock:
     def __exit__(self, *_: object) -> None:
         with self._mutex:
             if self._waiting:
-                # It stays held: the next one has it already.
+                # It stays held: it is passed on to the next thread.
                 self._waiting.popleft().release()
             else:
                 self._is_held = False
 
 
 def write_lock() -> WriteLock:
-    """Return what the writing threads of a scheduler share."""
+    """Return the lock that the writing threads of a scheduler share."""
     return FairLock() if connection.vendor == "sqlite" else nullcontext()

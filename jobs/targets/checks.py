@@ -1,7 +1,7 @@
-"""Check targets before the night in which they have to work: nothing is started, nothing is sent to a webhook.
+"""Check targets before the night in which they have to work: no workflow is started, no webhook is called.
 
-What was found stands on the job. Its owner hears of a finding when it is new; one that says nothing for certain (GitHub
-was busy, a host was down just now) is shown and not told.
+Findings are stored on the job. Its owner is notified of new ones; an inconclusive one (GitHub was busy, a host was down
+for the moment) is only shown.
 """
 
 import logging
@@ -34,17 +34,17 @@ logger = logging.getLogger(__name__)
 
 # In the scheduler's zone; a night's checks begin then and go on until all are done.
 NIGHTLY = "30 3 * * *"
-# All of one check; the caller waits for it.
+# Seconds for all of one check; the caller waits for it.
 TIMEOUT = timedelta(seconds=10)
-# What one pass checks. GitHub is asked some four things about a job, and grants a token 5,000 questions an hour, most
-# of which belong to dispatches and runs.
+# Jobs that one pass checks. A job takes about four calls to GitHub, which grants a token 5,000 an hour; most of them
+# are for dispatches and runs.
 WEBHOOKS = 100
 WORKFLOWS = 2
 WIDTH = 8
 
 
 class Task(NamedTuple):
-    """A job to check, and the definition that is checked, told by when it was changed last."""
+    """A job to check, and when its definition was last changed, which identifies the definition that is checked."""
 
     job_id: UUID
     updated_at: datetime
@@ -52,7 +52,7 @@ class Task(NamedTuple):
 
     @property
     def subject(self) -> object:
-        """What the findings depend on: webhooks are only connected to, so that a host is as good as all its pages."""
+        """What the findings depend on. A webhook is only connected to: one check holds for all URLs of an origin."""
         if isinstance(self.request, WebhookRequest):
             parts = urlsplit(self.request.url)
             return parts.scheme, parts.netloc.rpartition("@")[2].lower()
@@ -139,7 +139,7 @@ def _checked(tasks: Sequence[Task], now: datetime) -> list[tuple[Task, list[Find
 
 
 def _keep(task: Task, findings: Sequence[Finding], now: datetime) -> None:
-    """Write the findings on the job and tell what is new; nothing where the job was changed meanwhile."""
+    """Store the findings on the job and notify of new ones; does nothing where the job was changed meanwhile."""
     with transaction.atomic():
         unchanged = Job.objects.filter(pk=task.job_id, updated_at=task.updated_at)
         before = unchanged.values_list("target_findings", flat=True).first()

@@ -1,10 +1,10 @@
 """Places in flight: how many requests of a process may be out at the same time, and whose.
 
-One target that never answers must not keep the others from being called. So a place is not only one of a limit, but
-also one of its owner's and of its origin's share: an owner may take another place while it has fewer than `SHARE` times
-what is still free. Alone on an idle process it gets three quarters of all places; the quarter that stays free is what
-the next one finds, who gets three quarters of that. The more of them there are, the more even their shares become. A
-few places are for those who have next to none, however many are greedy.
+A target that never answers must not delay the others. So each place counts against a total, against its owner's share
+and against its origin's share: an owner may take another place while it has fewer than `SHARE` times the free ones.
+Alone on an idle process an owner gets three quarters of all places, the next one three quarters of the remaining
+quarter, and so on: the more owners there are, the more even their shares become. A few places are kept for owners that
+have almost none, however many take all they can.
 
 The same rule and the same keys hold for scheduled, manual and test runs.
 """
@@ -22,7 +22,7 @@ from django.core.signals import setting_changed
 from cronsched.lib.http import RequestError, urls
 
 SHARE = 3
-# Of so many places one is kept for those who have fewer than one of so many.
+# One place in `KEPT` is kept for owners and origins that hold fewer than one place in `FEW`.
 KEPT, FEW = 20, 500
 # What all dispatches go to.
 GITHUB = "github"
@@ -45,7 +45,7 @@ class HostLimiter:
         self._few = max(1, limit // FEW)
         self._changed = threading.Condition()
         self._holders: dict[UUID, Wanted] = {}
-        # How often a place was given back: whoever was refused may ask again when this has changed.
+        # How often a place was given back: a caller that was refused asks again when this has changed.
         self.given_back = 0
         self._of_owner: Counter[str] = Counter()
         self._of_origin: Counter[str] = Counter()
@@ -58,7 +58,7 @@ class HostLimiter:
 
     @property
     def free(self) -> int:
-        """How many places nobody has."""
+        """How many places are free."""
         return max(0, self.limit - len(self._holders))
 
     def take(self, key: UUID, wanted: Wanted) -> bool:

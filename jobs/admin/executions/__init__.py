@@ -1,4 +1,4 @@
-"""The history, to read only: what was due, what was sent, what came back. One thing to do: run it again."""
+"""The history, read-only: what was due, sent and answered. The one action is "Run again"."""
 
 from typing import Any
 
@@ -126,7 +126,7 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[JobExecution], search_term: str
     ) -> tuple[QuerySet[JobExecution], bool]:
-        """Look for jobs first: a name nobody has would be looked for in every row of the history."""
+        """Search the jobs first: a name that no job has would otherwise be searched in every row of the history."""
         if not (part := search_term.strip()):
             return queryset, False
         named = list(Job.objects.filter(name__icontains=part).values_list("pk", flat=True)[:500])

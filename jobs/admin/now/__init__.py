@@ -20,10 +20,10 @@ from jobs.models import NEVER_SENT_STATUSES, Job, JobExecution, JobQuerySet, Sta
 
 UPCOMING, LISTED, SLOWEST = 20, 12, 5
 STRIP = 10
-# How many executions back the beginning of a row of failures is looked for.
+# How many executions back the first of a job's consecutive failures is searched.
 LOOKED_BACK = 30
 LATELY = timedelta(hours=24)
-# Lateness is told of so many executions at most.
+# Lateness is computed from at most so many executions.
 MEASURED = 2000
 
 
@@ -88,7 +88,7 @@ def _at(job: Job) -> str:
 
 
 def _lateness(now: datetime) -> dict[str, str] | None:
-    """Return the lateness in the middle and at the 99th of a hundred, of the latest scheduled executions."""
+    """Return the median and the 99th percentile of the lateness of the latest scheduled executions."""
     sent = JobExecution.objects.filter(trigger_type=TriggerType.SCHEDULED, started_at__gte=now - LATELY)
     sent = sent.exclude(status__in=(*NEVER_SENT_STATUSES, Status.QUEUED)).exclude(scheduled_for=None).newest_first()
     pairs = sent.values_list("scheduled_for", "started_at")[:MEASURED]

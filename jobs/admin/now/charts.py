@@ -28,7 +28,7 @@ class Chart(NamedTuple):
 
 def per_hour(now: datetime) -> Chart:
     """Count the last 24 hours by how their executions ended, GitHub runs included."""
-    # Hours of UTC: MariaDB knows other zones only where somebody has loaded their tables.
+    # Hours of UTC: MariaDB knows other zones only after their tables were loaded.
     first = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
     hours = [first + timedelta(hours=number) for number in range(HOURS)]
     rows = JobExecution.objects.filter(started_at__gte=first).annotate(hour=TruncHour("started_at", tzinfo=UTC))

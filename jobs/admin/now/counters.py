@@ -19,7 +19,7 @@ PERIOD = "24h"
 
 
 class Counter(NamedTuple):
-    """`colour` is blank where there is nothing to look at."""
+    """`colour` is blank where nothing needs attention."""
 
     title: str
     figure: int

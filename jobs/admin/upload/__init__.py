@@ -1,7 +1,7 @@
-"""The page "Upload": a file is checked as a whole, mended by what holds for all of its rows, and then taken in.
+"""The page "Upload": a file is checked as a whole, corrected by options for all of its rows, and then imported.
 
-Nothing is kept between check and import: the browser sends the file again. What was checked is known by its digest, so
-that nothing is imported which nobody has seen.
+The server keeps nothing between check and import: the browser sends the file again. Only a file with the digest of the
+checked one is imported.
 """
 
 import csv
@@ -142,7 +142,7 @@ def _remedies(table: Table, report: Report, options: FileOptions) -> list[TeamRe
     wrong = {error["row"] for error in report.errors if _is_about_team(error)}
     counts = Counter(row.cells["pic_team"] for row in table.rows if row.number in wrong)
     chosen = {**options.team_map, **dict.fromkeys(options.created_teams, CREATE)}
-    # What is mended is wrong no more; the choice has to stay.
+    # A corrected row is no longer wrong, but the choice that corrected it has to stay.
     names = {name_key(team): team for team in counts}
     rows = [TeamRemedy(names.get(key, key), counts.get(names.get(key, key), 0), to) for key, to in chosen.items()]
     rows += [TeamRemedy(team, number, "") for team, number in counts.most_common() if name_key(team) not in chosen]

@@ -92,7 +92,7 @@ def _find(text: str) -> Job | None:
 
 
 def _in_zone(asked: Mapping[str, str], zone: ZoneInfo) -> dict[str, str]:
-    """Return what was asked with the offset of the job's zone, in which people think; what is unreadable as it is."""
+    """Return what was asked with the offset of the job's zone; text that cannot be read is returned unchanged."""
     return {name: _with_offset(text, zone) for name, text in asked.items()}
 
 

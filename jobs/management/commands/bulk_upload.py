@@ -130,7 +130,7 @@ class Command(BaseCommand):
     def _show_errors(self, errors: list[dict[str, Any]]) -> None:
         grid = Grid("Row", "Job", "Error", "Message", title="Rows left out")
         for error in errors:
-            # As text: what a cell says must not be taken for markup.
+            # As text: the content of a cell must not be read as markup.
             for number, fault in enumerate(error["faults"]):
                 row, name = (str(error["row"]), error["name"]) if number == 0 else ("", "")
                 message = " ".join(filter(None, (fault["message"], error.get("hint") if number == 0 else None)))
@@ -140,7 +140,7 @@ class Command(BaseCommand):
 
 def _file_options(now: datetime, options: dict[str, Any]) -> FileOptions:
     return read_options(
-        # The operator at the console may do what an admin may, whoever the jobs will belong to.
+        # The operator at the command line may do what an admin may, whatever account will own the jobs.
         by=None,
         today=local_date(now),
         default_owner=options["default_github_owner"],

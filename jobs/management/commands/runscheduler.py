@@ -16,7 +16,7 @@ from cronsched.lib.memory import freeze_gc
 from jobs.scheduler.runner import Runner
 from notifications import delivery
 
-# What mails and posts that are just leaving get, and then what a chore gets that is still at it.
+# Seconds for mails and posts that are just being sent, and then for a chore that still runs.
 CLOSING_SECONDS = 5.0
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -70,7 +70,7 @@ def _stop_on_signals() -> threading.Event:
 
 
 def _leave_behind_what_does_not_end() -> None:
-    """End the process although a chore is still waiting for somebody; Python would wait with it."""
+    """End the process although a thread of a chore still waits for an answer; Python would wait for the thread."""
     ends_at = uptime() + CLOSING_SECONDS
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:

@@ -1,7 +1,7 @@
-"""Who sends what the leader has claimed.
+"""Backends: where claimed rows are sent.
 
-The rows are the truth, whoever carries the work: a backend takes a row from `queued` to `running` by the conditional
-statement of `jobs.dispatch.start`, so one that is offered twice, late or to two senders is sent once.
+The rows decide, not the messages: a backend takes a row from `queued` to `running` by the conditional statement of
+`jobs.dispatch.start`, so a row that is offered twice, late or to two senders is sent once.
 """
 
 from collections.abc import Sequence
@@ -16,4 +16,4 @@ class SendBackend(Protocol):
         """Have these executions sent."""
 
     def drain(self, *, timeout: float) -> None:
-        """Let what was taken finish, for as long as `timeout` seconds allow."""
+        """Wait at most `timeout` seconds for the rows that were taken."""

@@ -1,8 +1,8 @@
 """Sending by Celery's workers: the leader publishes which rows it has committed as `queued`, and workers start them.
 
-A worker that gets a message starts the rows as any sender does. So nothing depends on the broker: what nobody has
-started after 3 s is published again, and after 10 s the leader sends it itself. While the broker is away, or no worker
-lives, it does so at once.
+A worker that gets a message starts the rows as any sender does. So nothing depends on the broker: rows that no worker
+has started after 3 s are published again, and after 10 s the leader sends them itself. While the broker is away, or no
+worker lives, it does so at once.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ VERSION = 1
 IDS_A_MESSAGE = 250
 REPUBLISH_AFTER = timedelta(seconds=3)
 LEADER_SENDS_AFTER = timedelta(seconds=10)
-# How often the broker is asked with an empty message whether it is there, and how long an answer may take.
+# Seconds between two empty messages that check whether the broker is there, and for its answer.
 PROBE_SECONDS = 3.0
 PATIENCE_SECONDS = 1.0
 HANGS = "it does not answer"
@@ -77,7 +77,7 @@ def unpack(message: Any) -> list[UUID]:
 
 
 class Outbox:
-    """Publishes from a thread of its own, so that a broker that hangs holds up no claim."""
+    """Publishes from a thread of its own, so that a broker that hangs does not delay claims."""
 
     def __init__(self, publish: Publish) -> None:
         self._publish = publish
@@ -114,7 +114,7 @@ class Outbox:
             try:
                 ids = self._ids.get(timeout=PROBE_SECONDS)
             except Empty:
-                # Any time is as good to see whether it is there.
+                # Nothing to publish: check whether the broker is there.
                 self._ids.put([])
                 continue
             if ids is None:
@@ -151,28 +151,28 @@ class CeleryBackend:
 
     @property
     def trouble(self) -> str:
-        """Why the leader sends itself; blank while workers do."""
+        """Why the leader sends itself; blank while workers send."""
         if broker := self._outbox.trouble:
             return f"The broker cannot be used, this process sends what is due: {broker}"
         return "" if self._has_workers else NO_WORKER
 
     def look(self, now: datetime) -> None:
-        """See who is there, and say what has changed."""
+        """Count the living workers, and log changes."""
         self._outbox.start()
         self._has_workers = Sender.objects.filter(kind=SenderKind.CELERY, seen_at__gte=now - SENDER_DEAD_AFTER).exists()
         trouble = self.trouble
-        # What a broker that is away says changes from one attempt to the next, and is told once.
+        # The errors of an absent broker differ from one attempt to the next; one line of the log is enough.
         kind = NO_WORKER if trouble == NO_WORKER else trouble and "broker"
         if kind != self._said:
             logger.warning("%s", trouble) if trouble else logger.info("Celery's workers send again")
             self._said = kind
 
     def drain(self, *, timeout: float) -> None:
-        """End; what was not published stays queued, for whoever leads next."""
+        """End; what was not published stays queued, for the next leader."""
         self._outbox.close()
 
     def takes(self, job: ScheduledJob) -> bool:
-        """Whether a run of `job` is for the workers. Dispatches leave about once a second, and stay with the leader."""
+        """Whether workers may send runs of `job`. Dispatches leave about once a second, and stay with the leader."""
         return not (self.trouble or job.is_github)
 
     def offer(self, execution_ids: Sequence[UUID]) -> None:

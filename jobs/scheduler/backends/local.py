@@ -1,4 +1,4 @@
-"""Sending from this process: rows are taken for its token, leave through its pool and are written by its recorder."""
+"""The backend that sends from this process: it takes rows for its token, sends and records them."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +33,7 @@ CLOSING_SECONDS = 5.0
 
 
 class Backlog(NamedTuple):
-    """Why rows were left behind: no place was free, or whoever wants one has its share.
+    """Why rows were left queued: no place was free, or their owner or origin has used its share.
 
     `until` is when the next row's time comes, if that is within the same second: a turn at GitHub does not wait for
     the next pass.
@@ -81,13 +81,13 @@ class Admission:
         self._admitted.difference_update(item.execution_id for item in prepared)
 
     def give_back(self) -> None:
-        """Give back what nobody used, so that the admission can start anew."""
+        """Give back the places that were not used, so that the admission can start anew."""
         self._limiter.leave(self._admitted)
         self._admitted.clear()
 
 
 class LocalBackend:
-    """Sends in this process. `lock` is what its writing threads share, `limiter` who may have how much in flight."""
+    """Sends in this process. Its writing threads share `lock`; `limiter` hands out places in flight."""
 
     def __init__(self, lock: WriteLock, *, limiter: HostLimiter, clock: DatabaseClock) -> None:
         self.token = uuid4()
@@ -124,7 +124,7 @@ class LocalBackend:
                 self._taking -= 1
 
     def start(self) -> None:
-        """Begin to write down what comes back; before anything is sent."""
+        """Start the recorder. Call it before anything is sent."""
         log_context.set_sender(str(self.token))
         self.recorder.start()
 
@@ -164,9 +164,9 @@ class LocalBackend:
         return self.start_from(JobExecution.objects.all())
 
     def drain(self, *, timeout: float) -> None:
-        """Let requests in flight finish and be recorded, for as long as `timeout` seconds allow.
+        """Wait at most `timeout` seconds for requests in flight and their records.
 
-        What is still open then stands in the journal, for whoever comes next.
+        What is still open then is in the journal, which the next process of this host replays.
         """
         ends_at = uptime() + timeout
         if not self.pool.wait_for_all(timeout=timeout):
@@ -223,7 +223,7 @@ class LocalBackend:
             with self.lock:
                 prepared = dispatch.start(part, sender=self.token, now=now, taking=self.journal.taken, admit=admit)
             failpoints.reach("after-claim")
-            # At once: of a batch that is taken apart, the next part may find the database gone.
+            # At once: of a batch that is split, the next part may find the database gone.
             self.send(prepared, admission)
 
         piecewise(ids, start, self._give_up)

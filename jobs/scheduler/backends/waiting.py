@@ -65,7 +65,7 @@ def waiting_rows(
 ) -> Iterator[Waiting]:
     """Yield the rows that may be started within this second, oldest first.
 
-    Of those whose owner has its share a page is looked at, not thousands.
+    Of the rows whose owner has used its share one page is read, not thousands.
     """
     next_second = now.replace(microsecond=0) + timedelta(seconds=1)
     ready = rows.filter(Q(not_before=None) | Q(not_before__lt=next_second), status=Status.QUEUED)
@@ -91,7 +91,7 @@ def _without_owners_that_wait(
 
 
 def _read(ready: ExecutionQuerySet, unreadable: Callable[[UUID, Exception], None]) -> tuple[list[Waiting], int]:
-    """Return the first page of `ready` and how many rows it has; those that cannot be read are settled."""
+    """Return the first page of `ready` and how many rows it has; rows that cannot be read are settled."""
 
     def read(ids: Sequence[UUID] | None = None) -> list[Waiting]:
         rows = ready if ids is None else ready.filter(IdIn("id", ids))
