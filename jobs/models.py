@@ -1,4 +1,4 @@
-"""Jobs, their executions and the lease that says who schedules. Querysets speak, rows hold facts about themselves."""
+"""Jobs, their executions and the lease row of the scheduler. Querysets hold queries, models facts about their row."""
 
 import uuid
 from datetime import date, datetime, timedelta
@@ -16,7 +16,7 @@ from taxonomy.models import JobCategory, PicTeam
 
 HOUR = 3600
 DAY = 24 * HOUR
-# How a GitHub run may end without anybody having to look at it.
+# Conclusions of a GitHub run that need no attention.
 GOOD_CONCLUSIONS = ("success", "neutral", "skipped")
 
 
@@ -45,7 +45,7 @@ class RetryOn(models.TextChoices):
 
 
 class OnResume(models.TextChoices):
-    """What becomes of the runs that a pause kept back, once it is over."""
+    """Which of the runs that a pause kept back are made up for when it ends."""
 
     SKIP = "skip", "Skip: none of them is run"
     LAST = "last", "Last: the latest of them is run"
@@ -62,7 +62,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def unschedulable(self) -> Self:
         """Active ones whose fire times cannot be computed; `schedule_error` says why."""
-        # Those that are scheduled are sound; the index leads past them.
+        # A job that is scheduled has no error; the index skips those.
         return self.active().filter(next_fire_at=None).exclude(schedule_error="")
 
     def due(self, now: datetime) -> Self:
@@ -342,7 +342,7 @@ class JobExecution(models.Model):
     # What became of the attempts before the current one.
     earlier_attempts = models.JSONField(default=list, blank=True)
     # What was sent, never with a secret; what is long in it stands once for all runs that sent the same
-    # (`jobs.history.snapshots`). No foreign key: nobody looks from there to here.
+    # (`jobs.history.snapshots`). No foreign key: nothing is looked up from there to here.
     request_snapshot = models.JSONField(null=True, blank=True)
     shared_request_id = models.UUIDField(null=True, blank=True, editable=False)
     # Overrides of a manual run, with the password of a URL encrypted; null for "as stored".
@@ -495,7 +495,7 @@ class RateLimitBucket(models.Model):
     name = models.CharField(max_length=100, primary_key=True)
     # When the latest dispatches left, as seconds since 1970, oldest first; as many as the widest limit counts.
     sent = models.JSONField(default=list)
-    # GitHub asked to be left alone until then, so many times in a row.
+    # GitHub asked for no calls until then, so many times in a row.
     blocked_until = models.DateTimeField(null=True, blank=True)
     refusals = models.PositiveIntegerField(default=0)
 
@@ -577,7 +577,7 @@ def empty_summary() -> dict[str, Any]:
     return {}
 
 
-# A lease that was not renewed for so long may be taken over: its holder leads no more.
+# A lease that was not renewed for so long may be taken over: its holder no longer leads.
 LEASE_TTL = timedelta(seconds=15)
 
 
@@ -603,10 +603,10 @@ class SchedulerLease(models.Model):
     # A reconcile answers all requests counted before it began.
     resync_requested = models.BigIntegerField(default=0)
     resync_answered = models.BigIntegerField(default=0)
-    # The leader has no place left and rows wait: standbys send them, too. The database has the default as well, because
-    # an older release that makes the row does not know the column.
+    # The leader has no free place and rows wait: standbys send them, too. The database has the default as well, because
+    # an older release that inserts the row does not know the column.
     help_wanted = models.BooleanField(default=False, db_default=False)
-    # It is to have Celery's workers send, and sends itself because the broker or all workers are away.
+    # Celery's workers should send, but the leader sends itself because the broker or all workers are away.
     sends_alone = models.BooleanField(default=False, db_default=False)
 
     class Meta:
@@ -625,7 +625,7 @@ class SenderKind(models.TextChoices):
     CELERY = "celery", "Celery worker"
 
 
-# Whose heartbeat is older is taken for dead.
+# A sender whose heartbeat is older counts as dead.
 SENDER_DEAD_AFTER = timedelta(seconds=15)
 
 

@@ -1,4 +1,4 @@
-"""Owners that leave: what becomes of their jobs, and who hears of jobs that nobody owns any more."""
+"""Owners that leave: what becomes of their jobs, and who is notified of jobs without an owner."""
 
 from collections import defaultdict
 from datetime import datetime
@@ -37,7 +37,7 @@ def hand_over_jobs(sender: Any, *, user: User, to: User | None, by: User, now: d
 
 
 def tell_teams(*, now: datetime) -> dict[str, int]:
-    """Tell each team, once a week, which of its jobs that have not ended nobody owns any more. Return the counts."""
+    """Notify each team, once a week, of its jobs that have not ended and have no owner. Return the counts."""
     left = Job.objects.filter(without_living_owner(), end_date__gte=local_date(now))
     by_team: dict[UUID, list[Job]] = defaultdict(list)
     for job in left.select_related("pic_team", "created_by").order_by("name"):

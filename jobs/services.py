@@ -1,8 +1,8 @@
-"""The verbs on jobs. The API, the admin and the commands act through these and nothing else.
+"""What can be done to jobs. API, console and commands change jobs only through these functions.
 
-Each verb locks the job's row, judges what was sent against the row as it is then, and writes the row, its schedule and
-its notices in one transaction. Two people who edit one job at once therefore come one after the other, and whoever
-comes after a deletion finds nothing.
+Each function locks the job's row, validates the request against the row as it is then, and writes the row, its schedule
+and its notices in one transaction. Concurrent edits of one job therefore follow each other, and an edit after a
+deletion gets "not found".
 """
 
 import logging
@@ -51,7 +51,7 @@ DELETE_PORTION = 2000
 
 
 def check_may(by: User | None, job: Job, act: str) -> None:
-    """Refuse whoever may not `act` on the job: "update", "delete", "execute" or "check". Raises `Forbidden`.
+    """Check that `by` may `act` on the job: "update", "delete", "execute" or "check". Raises `Forbidden`.
 
     `by` None is the operator, who runs a command and may what an administrator may.
     """
@@ -60,7 +60,7 @@ def check_may(by: User | None, job: Job, act: str) -> None:
 
 
 def _locked(job_id: UUID, *, to_delete: bool = False) -> Job:
-    """Return the job's row, held until the transaction ends; `to_delete` so that nobody refers to it meanwhile."""
+    """Return the job's row, locked until the transaction ends; with `to_delete`, so that no new row can refer to it."""
     job = batches.locked(Job.objects.filter(pk=job_id), skip=False, whole=to_delete).first()
     if job is None:
         raise job_not_found(str(job_id))
@@ -125,7 +125,7 @@ def _change(
     before, was_active = revisions.definition_of(job), job.is_active
     _assign(job, validation.for_update(job, sent, now=now))
     if job.is_active and not was_active and job.pause_after_failures:
-        # Whoever resumes it has looked at it; the count that paused it must not pause it at the next failure.
+        # A person has resumed it: the failures that paused it must not pause it again at the next one.
         job.consecutive_failures = 0
     reschedule(job, now=now)
     verb = {(True, False): "paused", (False, True): "resumed"}.get((was_active, job.is_active), "updated")
@@ -152,7 +152,7 @@ def _record(job: Job, verb: str, before: Definition, *, by: User | None, now: da
 
 
 class Acted(NamedTuple):
-    """A job after an act. What is not `changed` was so already: nothing was written."""
+    """A job after an act. `changed` False: it was in that state already, and nothing was written."""
 
     job: Job
     changed: bool
@@ -206,9 +206,9 @@ def resume_job(
 
 
 def resume_what_has_run_out(*, now: datetime, may_act: Callable[[], bool] = lambda: True) -> int:
-    """Resume every job whose pause has run out, each once whoever leads. Return how many were resumed.
+    """Resume every job whose pause has run out, each once even with two leaders. Return how many were resumed.
 
-    A job that cannot be resumed, because its end date has passed, stays paused until somebody looks at it.
+    A job that cannot be resumed, because its end date has passed, stays paused until a person changes it.
     """
     run_out = JobPause.objects.filter(ended_at=None, until__lte=now).order_by("until", "id")
     resumed = 0
@@ -319,7 +319,7 @@ def _delete_history(job_id: UUID, *, by: User | None, now: datetime) -> None:
     with transaction.atomic():
         job = _locked(job_id)
         check_may(by, job, "delete")
-        # Nothing new may start for a job that is going, and what remains must not run if we are interrupted.
+        # A job that is being deleted must start nothing new, also where the deletion is interrupted.
         job.is_active = False
         reschedule(job, now=now)
         job.save()

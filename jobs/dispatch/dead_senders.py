@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 # A commit that a dying sender had asked for may come after its death: a journal is looked at until it is this old.
 SETTLING_SECONDS = 5.0
-# What nobody can read, or belongs to a database that nobody serves here any more.
+# Journals that cannot be read, or of a database that no process here serves any more.
 KEEP_UNREADABLE_SECONDS = 7 * 24 * 3600.0
 
 
@@ -86,7 +86,7 @@ class DeadSender:
 
 
 def dead_senders(folder: Path) -> Iterator[DeadSender]:
-    """Yield the dead senders of this database, each held until the next: nobody else replays it meanwhile."""
+    """Yield the dead senders of this database, each locked until the next, so that no other process replays it."""
     try:
         paths = sorted(folder.iterdir())
     except OSError:

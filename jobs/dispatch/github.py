@@ -64,7 +64,7 @@ def _bucket(request: GitHubRequest) -> str:
 
 
 def claim_found_runs(results: Sequence[Result], effects: Effects) -> dict[UUID, Result]:
-    """Claim the runs found for dispatches that nobody answered; return, as failures, those whose run is another's.
+    """Claim the runs found for dispatches without an answer; return, as failures, those whose run is another's.
 
     Call it in the transaction that records them.
     """

@@ -3,7 +3,7 @@
 A row that is `running` says that its sender may send it, not whether it has. Each sending process therefore appends
 to a file of its own what it has taken (before the commit), what is about to leave (before it does), and what came back.
 The file survives the process: there is no fsync, so it does not survive the machine, and says so by the machine's boot
-id. The living process holds a lock on it. Whoever gets the lock has found a dead sender (`jobs.dispatch.replay`).
+id. The living process holds a lock on it; who gets the lock has found a dead sender (`jobs.dispatch.replay`).
 
 One line is the CRC-32 of the rest, and a list in JSON:
 
@@ -114,7 +114,7 @@ class Journal:
         self._unwritten: list[list[Any]] = []
 
     def taken(self, ids: Collection[UUID], *, lone: bool = False) -> None:
-        """Note what is about to be committed as running. What is `lone` nobody else could send: it is in no row."""
+        """Note what is about to be committed as running. `lone`: only this process can send it (a token in no row)."""
         if not ids:
             return
         kind = LONE if lone else TAKEN
@@ -154,7 +154,7 @@ class Journal:
                 self._rewrite()
 
     def close(self) -> None:
-        """Let go of the file: from now on what is still open is for whoever finds it."""
+        """Release the lock: from now on another process may replay what is still open."""
         with self._lock:
             self._append(self._answers())
             if self._file is None:

@@ -158,7 +158,7 @@ def _held_facts(job_id: UUID) -> ScheduledJob:
 
 
 class _ManualRun:
-    """One manual run. Whoever is there when the outcome comes records it: the caller who waits, else the thread.
+    """One manual run. Its outcome is recorded by the caller while it waits, else by the thread.
 
     Where the database refuses it to the caller, the thread goes on trying. `now` is the time at which the run is made,
     by the clock that all its times are to be of.
@@ -184,7 +184,7 @@ class _ManualRun:
     def starts(self) -> bool:
         """Start the thread, which takes over the slot; give that back where the system has no thread left.
 
-        Before the row is written: a row that says it is running would have nobody to run it.
+        Call it before the row is written: otherwise a row could be `running` without a thread that runs it.
         """
         self._sender.begin()
         try:

@@ -63,12 +63,11 @@ RECORDED = (
 def record(results: Iterable[Result], *, sender: UUID, now: datetime) -> int:
     """Write the outcomes of rows that still belong to `sender`, with their notices; return how many were written.
 
-    A row that somebody settled otherwise keeps what it says. One that was called `unknown` gets its true outcome.
+    A row that has another outcome already keeps it. A row that is `unknown` gets its true outcome.
     """
     by_id = {result.prepared.execution_id: result for result in results}
     with transaction.atomic(durable=True):
-        # Job before execution, as whoever deletes or edits a job takes them: the other way round two could wait for
-        # each other.
+        # Job before execution, the order in which deletions and edits lock them: the other order could deadlock.
         jobs = _lock_jobs({result.prepared.job.id for result in by_id.values()})
         before = _lock_own(by_id, sender)
         effects = Effects()
@@ -205,7 +204,7 @@ def _obstacle(result: Result, before: _Running, jobs: Mapping[UUID, _Locked], no
     if before.status != Status.RUNNING:
         # An outcome that came after the row was called unknown corrects it, no more.
         return TOLD_LATE
-    # Whoever paused the job settled what was queued then; nobody would settle what is queued now.
+    # A pause settles what is queued at that time; nothing would settle what is queued after it.
     job = jobs[result.prepared.job.id]
     is_stopped = before.trigger_type == TriggerType.SCHEDULED and job.was_stopped(now)
     return JOB_STOPPED if is_stopped else None

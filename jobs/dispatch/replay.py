@@ -1,7 +1,7 @@
 """Finish what dead senders of this host left behind: what never left is queued again, what came back is recorded.
 
 Only what was out when its sender died stays unknown. Each step is a conditional statement on the sender's token, so it
-may be done twice, or while somebody else does the same.
+may be done twice, or by two processes at once.
 """
 
 import logging
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 BATCH = 500
 OUT = "The sender died while the request was out."
 MAYBE_OUT = "The sender died, and its journal does not say whether the request had left."
-NEVER_LEFT = "the sender died before it was sent, and nobody else could send it"
+NEVER_LEFT = "the sender died before it was sent, and no other process could send it"
 
 
 def replay_dead_senders(*, now: datetime) -> int:
@@ -83,7 +83,7 @@ def _queue_again(token: UUID, ids: Sequence[UUID]) -> int:
 
 
 def _fail_unsent(token: UUID, lone: Collection[UUID], ids: Sequence[UUID], *, now: datetime) -> int:
-    """Say of rows that nobody can send any more, or that were called unknown meanwhile, that they never left."""
+    """Record as never sent the rows that no process can send any more, or that became `unknown` meanwhile."""
     rows = _own(token, ids, Status.UNKNOWN) | _own(token, [key for key in ids if key in lone], Status.RUNNING)
     results = []
     for prepared in _prepared(rows):

@@ -114,7 +114,7 @@ def start(
         updates = [_started(item, at, sent, sender, now) for (item, at), sent in zip(leaving, split, strict=True)]
         _write_queued(STARTED, updates)
         _write_queued(PLANNED, list(turns.items()))
-        # Lanes before counts, as a claim takes them.
+        # Rate limit buckets are locked before the daily counts, in the order of a claim.
         if stopped:
             give_up(JobExecution.objects.filter(id__in=stopped), reason=PAUSED, now=now)
     return prepared
@@ -198,7 +198,7 @@ def _write_queued(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> N
 def blocked_by_overlap(rows: Iterable[tuple[UUID, str, UUID, str]]) -> set[UUID]:
     """Return which of `rows` (execution, trigger, job, overlap) have to wait for an earlier execution of their job.
 
-    Those are scheduled runs of jobs that queue: one goes at a time, the oldest first. Manual runs wait for nobody.
+    Those are scheduled runs of jobs that queue: one goes at a time, the oldest first. Manual runs never wait.
     """
     queueing = {
         execution_id: job_id

@@ -1,4 +1,4 @@
-"""Running rows whose outcome nobody will tell: they become `unknown`, and somebody is alerted."""
+"""Running rows whose outcome cannot be known any more: they become `unknown`, with an alert."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,9 +16,9 @@ from notifications.services import notify
 
 
 def call_unknown(running: QuerySet[JobExecution], *, reason: str, now: datetime) -> int:
-    """Call those of `running` unknown that nobody holds, and alert; return how many.
+    """Mark those of `running` that no transaction has locked as `unknown`, and alert; return how many.
 
-    Of a dispatch GitHub may tell more: its run is looked for.
+    The run of a dispatch is looked up at GitHub.
     """
     with transaction.atomic():
         executions = list(batches.locked(running.select_related("job").order_by("id")))
@@ -34,7 +34,7 @@ def call_unknown(running: QuerySet[JobExecution], *, reason: str, now: datetime)
 
 
 def write_unknown(ids: Sequence[UUID], *, reason: str, now: datetime) -> None:
-    """Write and count it, and tell nobody. Call it in a transaction that holds the rows."""
+    """Write and count them, without a notice. Call it in a transaction that has locked the rows."""
     running = JobExecution.objects.filter(pk__in=ids, status=Status.RUNNING)
     running.update(status=Status.UNKNOWN, reason=reason, completed_at=now)
     daily_counts.add(daily_counts.of(JobExecution.objects.filter(pk__in=ids)))

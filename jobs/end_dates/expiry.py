@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Paused(NamedTuple):
-    """How many jobs were paused, and how many notices tell of it."""
+    """How many jobs were paused, and how many notices were sent about it."""
 
     jobs: int
     notices: int

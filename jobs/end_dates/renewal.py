@@ -1,9 +1,8 @@
-"""Extend a job's end date before it surprises anyone: reminders by mail, and the renewal they lead to.
+"""Reminders of end dates by mail, and the renewals they lead to.
 
 A reminder's link is signed, names one job, one end date and the address it was mailed to, and asks for no sign-in: who
-reads the team's mail may keep the team's job alive. It works once: an end date that a renewal has left before, which
-was then set again, cannot be left by a link. The page behind it only shows; what acts is its button, because mail
-scanners open links.
+reads the team's mail may renew the team's job. It works once, also where the same end date was set again after the
+renewal. Opening it only shows a page, because mail scanners open links; the page's button renews.
 """
 
 import logging
@@ -77,7 +76,7 @@ def renew(
         if by is not None and not job.may_be_changed_by(by):
             raise error_texts.not_yours("update")
         if link_for is not None and _is_used(job, link_for):
-            # Looked at again now that the row is held: a button may be pressed twice at once.
+            # Checked again with the row locked: a button may be pressed twice at once.
             raise NotFound(USED_LINK)
         old, new = job.end_date, _new_end_date(job, _checked_days(days), now)
         renewal = JobRenewal(
@@ -152,7 +151,7 @@ class Invitation:
 
 
 def link(job: Job, address: str) -> str:
-    """Return the address of the page on which whoever reads `address` may renew `job`."""
+    """Return the link of the page on which a reader of the mailbox `address` may renew `job`."""
     token = signing.dumps([str(job.pk), str(job.end_date), address], salt=LINK_SALT)
     return f"{settings.PUBLIC_BASE_URL.rstrip('/')}/links/renew/{token}"
 

@@ -1,4 +1,4 @@
-"""What every executor takes and gives back: plain values, so that a sender holds neither a model nor a connection."""
+"""Input and output of every executor: plain values, so that a sender holds neither a model nor a connection."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ def utc_now() -> datetime:
 
 
 class Failure(StrEnum):
-    """Why an attempt failed, for those who word it differently (the test run) or act on it (pacing, lookup)."""
+    """Why an attempt failed, for callers with words of their own (the test run) or that act on it (pacing, lookup)."""
 
     NO_TARGET = "no_target"
     NO_CREDENTIALS = "no_credentials"
@@ -52,10 +52,9 @@ class Run:
 
     @property
     def message_id(self) -> str:
-        """By what a receiver knows a repetition: the same for every attempt, and for a fire time the same for ever.
+        """The `webhook-id`, by which a receiver recognises a repetition: the same for all attempts of a fire time.
 
-        It is made of job and time, so that it is the same again where a database was set back to an older backup and
-        what had been sent since is sent once more.
+        It is computed from job and time, so it is the same again after a restore of an older database.
         """
         if self.fire_time is None:
             return str(self.execution_id)
@@ -64,7 +63,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one attempt came to.
+    """The outcome of one attempt.
 
     `reason` is the bare text behind `Request failed: ...`. `retryable` is the executor's judgement: whether the same
     request may do better later; whether to try is the job's. `retry_after` is what the target asked for. Where
@@ -122,7 +121,7 @@ def unanswered(
 
 
 def invalid(reason: str, *, execution_type: str, target: str) -> Outcome:
-    """Return the outcome of an attempt that could not even be put together."""
+    """Return the outcome of an attempt whose request could not be built."""
     return Outcome(
         status="failed",
         execution_type=execution_type,

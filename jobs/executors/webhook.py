@@ -58,7 +58,7 @@ class WebhookRequest:
         return self.method or (HTTPMethod.POST if self.metadata or self.body else HTTPMethod.GET)
 
 
-# Sends a request, and calls what it is given in the client's thread with what finds out what came of it.
+# Sends a request; calls its argument in the client's thread with a function that returns the outcome.
 Send = Callable[[Callable[[Callable[[], Outcome]], None]], None]
 
 
@@ -70,7 +70,7 @@ class WebhookExecutor:
         self._clock = clock
 
     def run(self, request: WebhookRequest) -> Outcome:
-        """Send `request` and wait for what comes of it."""
+        """Send `request` and wait for its outcome."""
         try:
             out = self._out(request)
         except ValueError as error:
@@ -82,12 +82,12 @@ class WebhookExecutor:
         return self._outcome(request, answer)
 
     def sender(self, request: WebhookRequest) -> Send:
-        """Put `request` together and return what sends it. Raises ValueError where it cannot be put together."""
+        """Build the HTTP request and return the function that sends it. Raises ValueError where it cannot be built."""
         out = self._out(request)
         return lambda done: self._client.submit(out, lambda result: done(lambda: self._outcome(request, result)))
 
     def _out(self, request: WebhookRequest) -> OutgoingRequest:
-        """Raises ValueError where the request cannot be put together."""
+        """Raises ValueError where the request cannot be built."""
         body, content_type = _body(request)
         headers = {} if content_type is None else {"Content-Type": content_type}
         headers = _merged(headers, request.headers, request.secret_headers)
@@ -146,7 +146,7 @@ def check(request: WebhookRequest, client: HTTPClient, *, timeout: timedelta) ->
     try:
         client.probe(request.url, timeout=timeout.total_seconds())
     except RequestError as error:
-        # A host that is down tonight says nothing about tomorrow; a wrong address or certificate stays wrong.
+        # A host may be up again tomorrow; a wrong address or certificate stays wrong.
         lasting = error.kind not in {Kind.CONNECT, Kind.TIMEOUT, Kind.LOST}
         return [Finding(error.kind.name.lower(), f"{error.reason[:1].upper()}{error.reason[1:]}.", conclusive=lasting)]
     return []

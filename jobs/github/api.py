@@ -1,4 +1,4 @@
-"""GitHub's REST interface as far as this project uses it: one call, and how to read a refusal."""
+"""GitHub's REST API as far as this project uses it: one call, and how to read a refusal."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Could this workflow be started right now? Asked before the night in which it has to."""
+"""Checks whether a workflow could be started now, before the night in which it has to."""
 
 import base64
 import binascii
@@ -30,7 +30,7 @@ MAX_BYTES = 1024 * 1024
 # Of what is read of a file. A thousand triggers and inputs are fewer, and a node takes more than half a kilobyte.
 MAX_NODES = 10_000
 MAX_DIGITS = 100
-# The parser's time grows with the square of it.
+# The parser's time grows with the square of the depth.
 MAX_NESTING = 200
 # YAML 1.1 reads the bare word `on` as true.
 TRIGGER_KEYS = frozenset({"on", "true"})

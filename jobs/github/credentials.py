@@ -78,7 +78,7 @@ class AppTokens:
         self._private_key = private_key
         self._installation_id = installation_id
         self._clock = clock
-        # One minting at a time: a herd needs one token, not one each.
+        # One request for a token at a time: a herd needs one token, not one each.
         self._lock = threading.Lock()
         self._installations: dict[tuple[str, str], int] = {}
         self._tokens: dict[int, _Minted] = {}

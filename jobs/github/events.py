@@ -1,4 +1,4 @@
-"""The `workflow_run` webhook: GitHub tells about a run instead of being asked."""
+"""The `workflow_run` webhook, by which GitHub reports the state of a run."""
 
 import hashlib
 import hmac

@@ -1,9 +1,9 @@
-"""Keeps GitHub's rate limits: one bucket per credential, shared by all processes through its row.
+"""Respects GitHub's rate limits: one bucket per credential, a row that all processes share.
 
 GitHub wants a second between two calls that create something, and no more than so many a minute and an hour; a
 client that calls faster is refused, and banned if it goes on. A dispatch therefore takes a slot before its row becomes
-`running`. What has to wait learns when its slot will be: that is the plan, and it is judged anew at that time, because
-others may have taken slots and GitHub may have asked for a pause meanwhile.
+`running`. For a dispatch that has to wait, the time of its slot is planned; it is decided anew at that time, because
+other processes may have taken slots and GitHub may have asked for a pause meanwhile.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -103,9 +103,9 @@ def patiently(attempt: Callable[[datetime], datetime | None], *, now: datetime, 
 
 
 def block(asked: Mapping[str, timedelta], *, now: datetime) -> None:
-    """Let nothing leave in these buckets for as long as GitHub `asked`. Call it inside a transaction.
+    """Block these buckets for as long as GitHub `asked`. Call it inside a transaction.
 
-    Where GitHub says that it wants less but not how long, each further time in a row doubles the wait.
+    Where GitHub limits the rate without saying for how long, each further refusal in a row doubles the wait.
     """
     for name, bucket in _held(asked).items():
         if bucket.blocked_until and bucket.blocked_until > now:

@@ -77,7 +77,7 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """What one look at a run gave.
+    """The result of one poll of a run.
 
     `state` is None where nothing changed or nothing could be learnt. `gone` says that the run no longer exists (or the
     token may not see it any more), so that asking again is useless. `wait` is what GitHub asked for.
@@ -117,7 +117,7 @@ class Runs:
         self._github = github
 
     def poll(self, repository: Repository, run_id: int, *, etag: str | None, now: datetime, timeout: timedelta) -> Poll:
-        """Look at a run once. `etag` is the last poll's; where it still holds, the poll costs no quota."""
+        """Poll a run once. `etag` is the last poll's; an unchanged run costs no quota."""
         answer = self._get(repository, "runs", run_id, query="?exclude_pull_requests=true", etag=etag, timeout=timeout)
         if answer.status == HTTPStatus.NOT_MODIFIED:
             return Poll(etag=etag)

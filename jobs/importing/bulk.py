@@ -1,4 +1,4 @@
-"""Write thousands of jobs with few statements. Django's bulk_create would think for seconds, holding the write lock."""
+"""Write thousands of jobs with few statements. Django's bulk_create takes seconds under the write lock."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence

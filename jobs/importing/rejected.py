@@ -1,4 +1,4 @@
-"""The rows of a file that were left out, as a file: mended, it can be uploaded as it is."""
+"""The rows of a file that were left out, as a CSV file to correct and upload again."""
 
 import csv
 import io

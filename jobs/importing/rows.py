@@ -108,7 +108,7 @@ class RowValidator:
 
 
 class _RowCheck:
-    """One row under examination. Collects faults; what builds on something that is wrong already is not looked at."""
+    """The check of one row. Collects faults; a check that depends on a faulty cell is left out."""
 
     def __init__(self, file: RowValidator, cells: Mapping[str, str], job: Job | None, namesake: Job | None) -> None:
         self.file = file

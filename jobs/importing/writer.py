@@ -30,7 +30,7 @@ from jobs.schedule.reschedule import next_fire, reschedule_all
 from taxonomy.models import PicTeam
 from taxonomy.services import create_label
 
-# Another upload may take a name between our look and our insert; then we look again.
+# Another upload may take a name between our check and our insert; then the check is repeated.
 ATTEMPTS = 10
 MAX_REASON = 500
 
@@ -44,7 +44,7 @@ def import_jobs(
     dry_run: bool = False,
     on_row: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Create, or with `update_existing` also change, the jobs of a file. Notifies nobody.
+    """Create, or with `update_existing` also change, the jobs of a file. Sends no notice.
 
     Bad rows are reported and left out, the good ones are committed together. `by` None is the operator at the console:
     the jobs belong to nobody, and every job may be changed. `on_row` is called after each row.
@@ -79,14 +79,14 @@ def _jobs_named(names: Iterable[str], jobs: QuerySet[Job]) -> dict[str, Job]:
 
 def _commit(validator: RowValidator, results: Sequence[RowResult], now: datetime) -> tuple[list[RowResult], list[Job]]:
     """Write the good rows in one transaction; return what became of all rows, and the good ones' jobs."""
-    # Built before the transaction: on SQLite nobody else can write while it lasts.
+    # Built before the transaction: on SQLite no other connection can write while it lasts.
     built = {result.row.number: _new_job(result, validator.by, now) for result in results if result.is_new}
     for _ in range(ATTEMPTS):
         try:
             return _write(validator, results, built, now)
         except IntegrityError:
-            # Somebody took a name between our look and our insert; the next look finds it. Where the account that
-            # uploads is gone, no look will help.
+            # Another transaction took a name between our check and our insert; the next check finds it. Where the
+            # uploading account was deleted, trying again does not help.
             if validator.by is not None and not User.objects.filter(pk=validator.by.pk).exists():
                 raise
     raise Conflict("Conflict", "Others are changing the same jobs all the time. Try again.")
@@ -134,10 +134,10 @@ def _assign(job: Job, result: RowResult) -> None:
 
 
 def _as_things_are(validator: RowValidator, results: Sequence[RowResult]) -> Iterator[RowResult]:
-    """Judge those rows again whose job appeared, changed or vanished meanwhile, and hold the jobs of the others."""
+    """Validate those rows again whose job appeared, changed or vanished meanwhile, and lock the jobs of the others."""
     names = [result.row.cells["name"] for result in results if result.is_good]
     known = [job.pk for job in _jobs_named(names, Job.objects.only("name")).values()]
-    # By key, so that two uploads of the same jobs do not wait for each other in a ring.
+    # In the order of the keys, so that two uploads of the same jobs do not deadlock.
     held = batches.locked(Job.objects.filter(pk__in=known).order_by("pk"), skip=False)
     stored = {job.name: job for job in held}
     for result in results:

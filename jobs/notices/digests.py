@@ -1,7 +1,7 @@
 """The daily digest and the weekly report: how the jobs of one account did, its own and those of its teams.
 
-A period ends at a midnight of the scheduler's zone. Each account gets one mail for a period, whoever leads and however
-often the chore runs: the mail is queued together with its key, which can be there once only.
+A period ends at a midnight of the scheduler's zone. Each account gets one mail for a period, however many leaders there
+were and however often the chore ran: the mail is queued together with its unique key.
 """
 
 import logging
@@ -38,7 +38,7 @@ ERROR_LENGTH = 200
 # A job got slower when its successful runs took so much longer on average than in the periods before.
 SLOWER_BY: Final = 1.5
 SLOWER_BY_SECONDS: Final = 1.0
-# So many runs on either side, or it is chance.
+# With fewer runs on either side the difference may be chance.
 ENOUGH_RUNS = 3
 COMPARED_PERIODS = 4
 # What became of an execution: of a run that ended badly at GitHub, that its dispatch was accepted is not the point.
@@ -176,7 +176,7 @@ def compose(jobs: Sequence[Job], kind: Kind, over: Period, *, now: datetime) -> 
 
 
 def _lines(jobs: Sequence[Job], over: Period) -> list[dict[str, Any]]:
-    """Return one line for each job that was due or ran, those with most trouble first."""
+    """Return one line for each job that was due or ran, those with the most failures first."""
     executions = JobExecution.objects.filter(job__in=jobs, started_at__gte=over.start, started_at__lt=over.end)
     ended = executions.annotate(outcome=OUTCOME).order_by()
     counts: dict[UUID, dict[str, int]] = {}
@@ -197,7 +197,7 @@ def _line(job: Job, counts: Mapping[str, int], error: str) -> dict[str, Any]:
         "missed": counts.get(Status.MISSED, 0),
         "unknown": counts.get(Status.UNKNOWN, 0),
         "skipped": counts.get(Status.SKIPPED, 0),
-        # On one line, as the text of the mail has one for it.
+        # On one line, as the mail's text has one line for it.
         "error": " ".join(error.split())[:ERROR_LENGTH],
     }
 

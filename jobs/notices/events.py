@@ -1,7 +1,7 @@
 """Word the events of jobs: who hears of what, in which words (contract, sections 12 and 15).
 
-Each function returns the message of one event for `notifications.services.notify`. Those that may wake somebody take
-`now`, because their mail and post wait for the end of the team's quiet hours. Jobs come with `pic_team` and `category`
+Each function returns the message of one event for `notifications.services.notify`. Those that send mails or posts take
+`now`, because these wait for the end of the team's quiet hours. Jobs come with `pic_team` and `category`
 loaded (`select_related`), or each message costs two queries.
 """
 
@@ -98,7 +98,7 @@ def run_finished(job: Job, execution: JobExecution, *, now: datetime) -> Message
 
 
 def run_succeeded(job_id: UUID, name: str, execution_id: UUID) -> Message:
-    """Word a success that is news in the application only: nobody asked for more, and nothing had failed before."""
+    """Word a success that is shown in the application only: no mail is wanted, and the run before did not fail."""
     text = f'Job "{name}" completed successfully.'
     return Message("run_succeeded", "Job Completed", text, Level.SUCCESS, job_id=job_id, execution_id=execution_id)
 
@@ -137,8 +137,8 @@ def _failed(job: Job, execution: JobExecution, now: datetime) -> Message:
 
 
 def unknown(job: Job, execution: JobExecution, *, now: datetime) -> Message:
-    """Word a run whose outcome nobody knows: the sender died while the request was out."""
-    reason = execution.reason or "nobody knows whether the request arrived"
+    """Word a run whose outcome is unknown: the sender died while the request was in flight."""
+    reason = execution.reason or "it is unknown whether the request arrived"
     return Message(
         "run_unknown",
         "Job Outcome Unknown",
@@ -218,7 +218,7 @@ def run_concluded(
 
 
 def run_lost(job: Job, execution: JobExecution, *, reason: str, now: datetime) -> Message:
-    """Word that a GitHub run was followed and nobody knows how it ended."""
+    """Word that a GitHub run was followed and its end is unknown."""
     return Message(
         "run_lost",
         "GitHub Run Lost",
@@ -355,7 +355,7 @@ def end_date_reminder(job: Job, days: int, *, due: int, to: str, renew_url: str,
 
 
 def without_owner(team: PicTeam, jobs: Sequence[Job], *, now: datetime) -> Message:
-    """Word, for a team and the administrators, which of its jobs nobody owns any more. Said once a week."""
+    """Word, for a team and the administrators, which of its jobs have no owner any more. Sent once a week."""
     year, week, _ = now.isocalendar()
     number = f"{len(jobs)} job{'s' if len(jobs) != 1 else ''}"
     rows = [

@@ -260,7 +260,7 @@ def _missed_notices(
 
 
 def _gaps(missed: Sequence[tuple[Missed, ...]], now: datetime) -> list[Gap]:
-    """Return the times in which nobody led, as far as they may be why these were missed."""
+    """Return the times without a leader that may be the reason why these were missed."""
     first, last = min(part[0].first for part in missed), max(part[-1].last for part in missed)
     return terms.gaps(first, last + MINUTE, now=now, silent_after=LEASE_TTL.total_seconds())
 

@@ -17,7 +17,7 @@ from jobs.schedule import due
 from jobs.schedule.plan import Plan
 from jobs.schedule.scheduled_job import ScheduledJob
 
-# Runs that one resume may make up for. More of them are a burst that nobody wants.
+# Runs that one resume may make up for. More of them would be a burst.
 MAX_MADE_UP = 1000
 TOO_MANY = f'More than {MAX_MADE_UP} runs were kept back. Resume with "last" or "skip".'
 MAX_REASON = 500
@@ -35,7 +35,7 @@ class Terms(NamedTuple):
 
 
 def begin(jobs: Iterable[Job], terms: Terms, *, by: User | None, now: datetime) -> None:
-    """Write down that `jobs` are paused from now on, in the transaction that pauses them. `by` None: the scheduler."""
+    """Insert the pauses of `jobs`, in the transaction that pauses them. `by` None: the scheduler."""
     JobPause.objects.bulk_create(
         JobPause(
             job=job,
@@ -52,14 +52,14 @@ def begin(jobs: Iterable[Job], terms: Terms, *, by: User | None, now: datetime) 
 
 
 def end(job: Job, *, by: User | None, now: datetime) -> JobPause | None:
-    """Write down that the job's pause is over and return it; None where nobody knows of one."""
+    """End the job's pause and return it; None where no pause is on record."""
     pause = current(job)
     JobPause.objects.filter(job=job, ended_at=None).update(ended_at=now, ended_by_name=name_of(by))
     return pause
 
 
 def name_of(by: User | None) -> str:
-    """Return how somebody is named who pauses or resumes; without an account it is a command or the scheduler."""
+    """Return the name of an account that pauses or resumes; without an account, of the command or the scheduler."""
     return by.username if by else origin.current().command or SYSTEM
 
 

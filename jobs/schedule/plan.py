@@ -1,7 +1,7 @@
 """Decide, for one job and one instant, which fire times are due and what becomes of each. Pure: no clock, no database.
 
 A job carries the first fire time that has no row yet. Everything from there to now is due and ends in exactly one of
-two piles, `runs` and `missed`, so that no fire time is lost without a word. How late a run may start is the job's
+two lists, `runs` and `missed`, so that no fire time is lost without a record. How late a run may start is the job's
 misfire grace time; how many of several late ones are run is its catch-up choice.
 """
 
@@ -15,9 +15,9 @@ from jobs.calendar import end_of
 from jobs.history import reasons
 from jobs.models import CatchUp, Overlap
 
-# A change of leader takes up to 20 s. A fire time that comes so late is not "late" for a job that runs nothing late.
+# A change of leader takes up to 20 s. A delay of so many seconds does not count as late for catch-up `none`.
 LEEWAY = timedelta(seconds=30)
-# What we promise for sends with nothing in the way; a shorter grace time could never be kept.
+# Sends without faults start within so many seconds (G6); a shorter grace time could not be kept.
 PROMPT = timedelta(seconds=2)
 # More misses than this in one outage become one row.
 MAX_SINGLE_MISSES = 10

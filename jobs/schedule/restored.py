@@ -27,7 +27,7 @@ class Marked(NamedTuple):
 
 
 def mark(*, now: datetime, dry_run: bool = False) -> Marked:
-    """Record every fire time up to `now` without a row as restored, and give up what was queued. Nobody is told.
+    """Record every fire time up to `now` without a row as restored, and give up what was queued. Sends no notice.
 
     Raises `Conflict` while a scheduler is at work: it would send at the same time.
     """

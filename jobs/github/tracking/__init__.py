@@ -1,15 +1,15 @@
-"""Follow the workflow runs that executions started, to the end: what GitHub says there is what users want to know.
+"""Follow the workflow runs that executions started to their end.
 
     begin       a dispatch that was accepted makes a row of `github_runs`, which holds all that following needs
     polling     the leader goes on with it, and polls: in intervals that grow, with ETags, for a limited time
     poll        asks GitHub once, in a thread: a PollRequest goes in, a PollResult comes out
-    events      GitHub may also tell; then the next poll need not be waited for
+    events      GitHub may also report by webhook, before the next poll
     search      finds the run where GitHub did not name it, or the dispatch's sender died before it could record that
     ownership   says which run belongs to which execution
-    conclusion  brings the row up to what was seen or told, to the end of the run
+    conclusion  updates the row from polls and events, to the end of the run
 
-How a run ended is told once, counts for the job's health, and frees its place where runs must not overlap. A run that
-decides (`decides`) does so instead of its dispatch; the execution's `status` is the dispatch's outcome all the same.
+The end of a run sends one notice, counts for the job's failures in a row, and frees its place where runs must not
+overlap. Where a run `decides`, it does so instead of its dispatch; the execution's `status` stays the dispatch's.
 """
 
 from jobs.github.tracking.begin import Started, begin

@@ -1,4 +1,4 @@
-"""What GitHub says of a run, asked or not, goes into its row; its end is told once and counted."""
+"""Updates the row of a run from polls and events; counts its end, with one notice."""
 
 from datetime import datetime
 from typing import NamedTuple

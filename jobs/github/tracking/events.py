@@ -1,4 +1,4 @@
-"""GitHub tells how its runs are going, before the next poll."""
+"""GitHub reports how its runs go, before the next poll."""
 
 from datetime import datetime
 
@@ -12,9 +12,9 @@ from jobs.models import GitHubRun, Tracking
 
 
 def handle_workflow_run_event(event: RunEvent, *, now: datetime) -> int:
-    """Take in what GitHub told about a run; return how many executions it was about.
+    """Apply an event about a run; return how many executions it was about.
 
-    A failure is concluded by the leader, who asks where it failed; everything else at once.
+    The leader concludes a failure, because it polls for the failed step; everything else is concluded at once.
     """
     known = GitHubRun.objects.filter(run_id=event.state.run_id, repository=event.repository.lower())
     ids = list(known.values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""The leader asks GitHub how its runs are going: in intervals that grow, with ETags, for a limited time."""
+"""The leader polls GitHub for its runs: in growing intervals, with ETags, for a limited time."""
 
 import logging
 from collections.abc import Callable
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 # Runs of one pass, and how many of them are polled side by side.
 BATCH = 40
 WIDTH = 8
-# How long a process that took a run has it to itself.
+# How long no other process polls a run that one has taken.
 HOLD = timedelta(seconds=60)
 
 NOT_FOUND = "GitHub did not say which run it is, and it could not be told from others"
@@ -48,12 +48,12 @@ def follow(*, now: datetime, may_act: Callable[[], bool] = lambda: True) -> int:
 
 
 def _left_out(pair: tuple[PollRequest, PollResult], error: Exception) -> None:
-    # It was taken off the list for a while, so that the next poll comes later.
+    # Its next poll was postponed, so it comes later than asked.
     logger.error("What GitHub says of execution %s could not be kept", pair[0].execution_id, exc_info=error)
 
 
 def _take(now: datetime) -> list[PollRequest]:
-    """Take the runs that are due off the list for as long as a poll may take."""
+    """Postpone the next poll of the runs that are due by as long as this poll may take."""
     with transaction.atomic():
         due = GitHubRun.objects.filter(next_poll_at__lte=now).order_by("next_poll_at", "pk")
         runs = list(batches.locked(due)[:BATCH])

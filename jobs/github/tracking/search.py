@@ -1,4 +1,4 @@
-"""Finds the run that GitHub did not name, among those it lists.
+"""Finds the run of a dispatch for which GitHub returned no id, among those it lists.
 
 Older Enterprise servers accept a dispatch and do not say which run they started for it.
 
@@ -38,7 +38,7 @@ NOT_ANSWERED = "GitHub was asked and gave no answer."
 
 
 def start_run_lookup(lost: Iterable[JobExecution], *, now: datetime) -> None:
-    """Look for the runs of those of `lost` that are dispatches, as GitHub may have taken them before their sender died.
+    """Begin to look up the runs of those of `lost` that are dispatches: GitHub may have accepted them.
 
     Call it in the transaction that calls them unknown. Without a credential nothing is looked for.
     """
@@ -65,7 +65,7 @@ def start_run_lookup(lost: Iterable[JobExecution], *, now: datetime) -> None:
 
 
 def match_run(held: Held, request: PollRequest, result: PollResult, now: datetime) -> None:
-    """Take the one run that can only be this one's."""
+    """Take the run if it is the only candidate."""
     own = free(held.run, result.candidates or ())
     is_sought = held.execution.status == Status.UNKNOWN
     if len(own) != 1 or (is_sought and has_ambiguous_dispatch(request)):
@@ -101,7 +101,7 @@ def _stem(target: str) -> str:
 
 
 def _settle(held: Held, request: PollRequest, workflow: str, now: datetime) -> None:
-    """Say that the dispatch succeeded after all, unless it has another outcome by now; and follow its run as usual."""
+    """Record that the dispatch succeeded, unless it has another outcome by now, and follow its run as usual."""
     execution, run = held.execution, held.run
     unknown = JobExecution.objects.filter(pk=execution.pk, status=Status.UNKNOWN)
     before = daily_counts.of(unknown, sign=-1)
@@ -130,7 +130,7 @@ def _settle(held: Held, request: PollRequest, workflow: str, now: datetime) -> N
 
 
 def is_lookup_over(held: Held, result: PollResult, now: datetime) -> bool:
-    """Whether the run of a dead sender is not worth another poll. The reason then says what was found."""
+    """Whether the lookup for a dead sender's dispatch is over. The reason then says what was found."""
     run, candidates = held.run, result.candidates
     is_over = run.follow_until is not None and run.follow_until <= now
     if not is_over and (candidates is None or run.polls < PATIENT_POLLS):

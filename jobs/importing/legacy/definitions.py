@@ -277,7 +277,7 @@ class Conversion:
             return None
         owner = self.state.accounts.get(values.identity(USERS, self.row["created_by"]) or UUID(int=0))
         if owner is None:
-            self.note("Its owner is no account: it belongs to nobody.", self.row["created_by"])
+            self.note("Its owner is no account: it comes in without an owner.", self.row["created_by"])
         return owner
 
 

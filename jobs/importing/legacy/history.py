@@ -59,7 +59,7 @@ def _execution(state: ImportState, key: UUID | None, row: Row, there: set[UUID])
         return None
     started_at = values.instant(row["started_at"]) or values.instant(row["completed_at"])
     if started_at is None:
-        state.leave_out(EXECUTIONS, key, "", "Nobody can read when it started.", row["started_at"])
+        state.leave_out(EXECUTIONS, key, "", "Its start time cannot be read.", row["started_at"])
         return None
     if state.options.since and started_at < state.options.since:
         return None

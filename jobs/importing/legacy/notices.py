@@ -164,7 +164,7 @@ def _copy(state: ImportState, row: Row) -> tuple[Words, Copy] | None:
         state.leave_out(NOTIFICATIONS, row["id"], "", "It belongs to no account.", row["user_id"])
         return None
     if created_at is None:
-        state.leave_out(NOTIFICATIONS, key, "", "Nobody can read when it was written.", row["created_at"])
+        state.leave_out(NOTIFICATIONS, key, "", "Its creation time cannot be read.", row["created_at"])
         return None
     if state.options.since and created_at < state.options.since:
         return None

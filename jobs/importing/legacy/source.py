@@ -226,7 +226,7 @@ def _remarks(table: type[LegacyTable], present: list[str]) -> Iterator[str]:
 
 # --- What is wrong with it -------------------------------------------------------------------------------------------
 
-# What the drivers say -> what it means for whoever imports.
+# Message of a driver -> what it means for the operator who imports.
 WORDS = (
     ("not a database", "The file is no SQLite database."),
     ("malformed", "The file is damaged or only half written. Import a copy made by: sqlite3 FILE '.backup COPY'"),

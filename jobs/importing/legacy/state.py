@@ -51,7 +51,7 @@ class ImportState:
     rules: Rules
     now: datetime
     on_row: Callable[[], None] = lambda: None
-    # Accounts by their id there, and since when each account here exists: nobody sees notices of before.
+    # Accounts by their id there, and since when each account exists here: an account sees no older notices.
     accounts: dict[UUID, UUID] = field(default_factory=dict)
     joined: dict[UUID, datetime] = field(default_factory=dict)
     jobs: set[UUID] = field(default_factory=set)

@@ -154,7 +154,7 @@ def test_a_run_with_a_token_of_its_own_cannot_be_sent_by_others(journal):
     journal.close()
     assert replay_dead_senders(now=LATER) == 1
     assert row(prepared).status == "failed"
-    assert "nobody else could send it" in row(prepared).error_message
+    assert "no other process could send it" in row(prepared).error_message
 
 
 def test_a_second_look_changes_nothing_and_the_file_goes_when_it_is_old(journal, folder):

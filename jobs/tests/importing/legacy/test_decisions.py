@@ -135,8 +135,8 @@ LEFT_OUT: dict[tuple[str, str], Make] = {
     ("slack_settings", "There is no usable address of a webhook."): slack(webhook_url=None),
     ("jobs", "The row has no id."): lambda there: there.job(id=None),
     ("job_executions", "The row has no id."): run_of(id=None),
-    ("job_executions", "Nobody can read when it started."): run_of(started_at="?", completed_at=None),
-    ("notifications", "Nobody can read when it was written."): (
+    ("job_executions", "Its start time cannot be read."): run_of(started_at="?", completed_at=None),
+    ("notifications", "Its creation time cannot be read."): (
         lambda there: there.insert(
             "notifications", [older.notification_row(uuid4(), there.user("ann")) | {"created_at": "?"}]
         )

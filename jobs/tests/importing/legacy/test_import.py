@@ -257,7 +257,7 @@ ODD_JOBS: dict[str, dict[str, Any]] = {
     },
     "The GitHub fields are incomplete: it stays a webhook.": {"github_repo": "shop"},
     "The URL's password is kept among the secrets and shown as ***.": {"target_url": "https://u:pw@hooks.example.com/"},
-    "Its owner is no account: it belongs to nobody.": {"created_by": "nobody at all"},
+    "Its owner is no account: it comes in without an owner.": {"created_by": "nobody at all"},
 }
 PAUSED: dict[str, dict[str, Any]] = {
     "Comes in paused: It has neither a URL nor a complete GitHub workflow.": {

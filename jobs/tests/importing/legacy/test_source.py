@@ -174,7 +174,7 @@ def test_what_only_sqlite_lets_in_is_read_all_the_same(file):
         10.0,
         None,
     )
-    assert ran.decisions("job_executions") == {"Nobody can read when it started.": 1}
+    assert ran.decisions("job_executions") == {"Its start time cannot be read.": 1}
 
 
 @pytest.mark.database
@@ -229,7 +229,7 @@ def test_what_mysqls_utf8_has_cut_and_dates_of_nothing(there: older.OlderDatabas
     there.execution(key, completed_at="0000-00-00 00:00:00", output="done 🚀")
     there.execution(key, started_at="0000-00-00 00:00:00", completed_at=None)
     ran = run("import_legacy", there.url, "--default-end-date", "2099-01-01", "--json")
-    assert ran.decisions("job_executions") == {"Nobody can read when it started.": 1}
+    assert ran.decisions("job_executions") == {"Its start time cannot be read.": 1}
     job = Job.objects.get(pk=key)
     assert job.name.startswith("Deploy")
     assert "🚀" not in job.name
