@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
-from uuid import UUID
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
 
 from cronsched import tracing
 from cronsched.lib import crypto, log_context
@@ -58,6 +58,16 @@ def prepare(
     token = overrides.github_token if overrides else None
     run = Run(job.id, job.name, execution_id, fire_time, attempt)
     return Prepared(execution_id, job, _request(definition, run, token), attempt, fire_time)
+
+
+def prepare_trial(job: ScheduledJob, metadata: dict[str, Any], *, longest: timedelta) -> Request:
+    """Put together what a manual run with these inputs would send, to be sent once and stored nowhere."""
+    request = _request(job._replace(metadata=metadata), Run(job.id, job.name, uuid4()), None)
+    if isinstance(request, WebhookRequest):
+        return replace(request, timeout=min(request.timeout, longest), keeps_answer=True)
+    if isinstance(request, GitHubRequest):
+        return replace(request, timeout=min(request.timeout, longest), want_run_details=False)
+    return request
 
 
 def _request(job: ScheduledJob, run: Run, token: str | None) -> Request:

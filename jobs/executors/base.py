@@ -14,6 +14,8 @@ from jobs.executors.masking import masked
 
 MAX_TARGET_LENGTH = 500
 MAX_OUTPUT_LENGTH = 1000
+# What somebody is shown who asks for all of an answer.
+MAX_SHOWN_LENGTH = 65_536
 DEFAULT_TIMEOUT = timedelta(seconds=10)
 
 # 425 and 429 ask for a later try, 408 says the target never got the request whole.
@@ -62,6 +64,15 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """All of an answer, for whoever asks to see it; nothing stores it. Secrets are masked in headers and body."""
+
+    headers: Mapping[str, str]
+    body: str
+    is_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The outcome of one attempt.
 
@@ -82,6 +93,7 @@ class Outcome:
     retry_after: timedelta | None = None
     request_sent: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+    answer: Answer | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -153,3 +165,11 @@ def output_of(answer: Response, *, secrets: Iterable[str] = ()) -> str:
     # Stripping comes before cutting, so that padding with NUL does not hide the text behind it.
     text = answer.text().replace("\x00", "")
     return storable(masked(text, secrets), MAX_OUTPUT_LENGTH)
+
+
+def whole(answer: Response, *, secrets: Iterable[str] = ()) -> Answer:
+    """Return the answer as it is shown to whoever asks for all of it."""
+    kept = list(secrets)
+    headers = {name: storable(masked(value, kept)) for name, value in answer.headers.items()}
+    text = masked(answer.text().replace("\x00", ""), kept)
+    return Answer(headers, storable(text, MAX_SHOWN_LENGTH), answer.truncated or len(text) > MAX_SHOWN_LENGTH)

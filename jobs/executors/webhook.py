@@ -23,6 +23,7 @@ from jobs.executors.base import (
     shown_url,
     unanswered,
     utc_now,
+    whole,
 )
 from jobs.executors.masking import masked
 from jobs.executors.rules import ANY_2XX, BODYLESS_METHODS, SuccessRule
@@ -39,7 +40,7 @@ class WebhookRequest:
     """A webhook to call. Without a `method` it is a POST of the metadata as JSON, or a GET where there is none.
 
     `body` is a template that replaces the metadata. Of several `signing_secrets` the receiver accepts any. `run` is
-    None for a test run, which belongs to no job.
+    None for a test run, which belongs to no job. With `keeps_answer` the outcome holds all of the answer.
     """
 
     url: str
@@ -52,6 +53,7 @@ class WebhookRequest:
     signing_secrets: tuple[str, ...] = field(default=(), repr=False)
     timeout: timedelta = DEFAULT_TIMEOUT
     run: Run | None = None
+    keeps_answer: bool = False
 
     @property
     def effective_method(self) -> str:
@@ -138,6 +140,7 @@ class WebhookExecutor:
             retry_after=retry_after(answer.headers.get("Retry-After"), now=self._clock()),
             request_sent=True,
             details={"location": shown_url(masked(answer.location, secrets))} if answer.location else {},
+            answer=whole(answer, secrets=secrets) if request.keeps_answer else None,
         )
 
 

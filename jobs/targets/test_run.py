@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from http import HTTPMethod
-from typing import Any
+from time import perf_counter
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from django.conf import settings
@@ -16,36 +17,68 @@ from cronsched.lib.input import payload
 from jobs.definitions.github_names import GITHUB_FIELDS, check_github_name
 from jobs.definitions.url_credentials import MARK, is_marked
 from jobs.definitions.validation import check_metadata_size
-from jobs.dispatch import blocking_requests, executors
+from jobs.dispatch import attempt, blocking_requests, executors
 from jobs.executors.base import Failure, Outcome
 from jobs.executors.webhook import WebhookRequest
 from jobs.github import GitHubRequest, rate_limits
+from jobs.models import Job
+from jobs.schedule.scheduled_job import ScheduledJob
 from jobs.targets.limits import Wanted, limiter, origin_of
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 1.0, 30.0
+LONGEST = timedelta(seconds=MAX_TIMEOUT_SECONDS)
 # How long a trial may wait for its slot at GitHub.
 PATIENCE = timedelta(seconds=5)
 
 
 def try_target(sent: Mapping[str, Any], *, owner: str, now: datetime) -> dict[str, Any]:
-    """Call the target in `sent` once and return the answer's body, as `call_target`."""
+    """Call the target in `sent` once and return the answer's body. Raises as `_called`; `owner` as in `try_job`.
+
+    Raises `DomainError` for what cannot be called.
+    """
     request = read_request(sent)
     return describe(_called(request, owner, now), kind="webhook" if isinstance(request, WebhookRequest) else "github")
 
 
-def call_target(sent: Mapping[str, Any], *, owner: str, now: datetime) -> Outcome:
-    """Call the target in `sent` once and return all that came back. Raises `DomainError` for what cannot be called.
+class Trial(NamedTuple):
+    """What was sent for a job, what came back and after how many seconds. Nothing of it is stored."""
 
-    `owner` is who shares places in flight with others. `TooManyRequests` where too many requests wait for targets
-    already, or are out to this host.
+    sent: Mapping[str, Any] | None
+    outcome: Outcome
+    seconds: float
+
+
+def try_job(job: Job, metadata: Any, *, owner: str, now: datetime) -> Trial:
+    """Send once what a run of `job` with these inputs would send, secrets included. Raises as `_called`.
+
+    Raises `DomainError` for inputs that no run could have. `owner` is who shares places in flight with others.
     """
-    return _called(read_request(sent), owner, now)
+    (definition,) = ScheduledJob.read(Job.objects.filter(pk=job.pk))
+    request = attempt.prepare_trial(definition, _inputs(metadata), longest=LONGEST)
+    began = perf_counter()
+    if isinstance(request, WebhookRequest | GitHubRequest):
+        outcome = _called(request, owner, now)
+    else:
+        outcome = executors.run(request)
+    return Trial(executors.snapshot(request), outcome, perf_counter() - began)
 
 
 def _called(request: WebhookRequest | GitHubRequest, owner: str, now: datetime) -> Outcome:
+    """Call a target once and return what came back.
+
+    Raises `TooManyRequests` where too many requests wait for targets already, or are out to this host.
+    """
     with blocking_requests.slot(), _place_in_flight(request, owner):
         return _call(request, now=now)
+
+
+def _inputs(value: Any) -> dict[str, Any]:
+    metadata = value or {}
+    if not isinstance(metadata, dict):
+        raise DomainError("Invalid metadata", '"metadata" must be an object.', field="metadata")
+    check_metadata_size(metadata)
+    return metadata
 
 
 @contextmanager
@@ -86,10 +119,7 @@ def _take_slot(request: GitHubRequest, *, now: datetime) -> None:
 
 def read_request(sent: Mapping[str, Any]) -> WebhookRequest | GitHubRequest:
     """Return what is to be called. A URL goes before a workflow here, unlike in a run."""
-    metadata = sent.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        raise DomainError("Invalid metadata", '"metadata" must be an object.', field="metadata")
-    check_metadata_size(metadata)
+    metadata = _inputs(sent.get("metadata"))
     url = payload.text(sent, "target_url")
     owner, repository = payload.text(sent, "github_owner"), payload.text(sent, "github_repo")
     workflow = payload.text(sent, "github_workflow_name")

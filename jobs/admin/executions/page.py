@@ -109,8 +109,11 @@ def _answer(execution: JobExecution) -> str:
 def request_text(execution: JobExecution) -> SafeString | None:
     """Show the request as a command to copy; secrets are masked."""
     sent = snapshots.whole(execution)
-    if not sent:
-        return None
+    return as_command(sent) if sent else None
+
+
+def as_command(sent: Mapping[str, Any]) -> SafeString:
+    """Show a request as a command to copy, a dispatch as it was sent."""
     return preformatted(_as_curl(sent) if "url" in sent else json.dumps(sent, indent=2, ensure_ascii=False))
 
 

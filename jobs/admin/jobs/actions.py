@@ -41,10 +41,10 @@ from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from jobs import services
 from jobs.admin.changes import comparison, label_of, written
+from jobs.admin.executions.page import as_command
 from jobs.admin.jobs.forms import RenewalForm
 from jobs.admin.jobs.words import target_text
 from jobs.definitions import request_options, revisions
-from jobs.definitions.github_names import GITHUB_FIELDS
 from jobs.end_dates import renewal
 from jobs.models import Job, OnResume
 from jobs.schedule.pauses import Terms
@@ -217,7 +217,7 @@ class JobActions(ConsoleAdmin):
 
     @action(description="Test", permissions=["change"], icon="science", url_path="test")
     def test_job(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Call the target once, after asking with what, and show all that it answers."""
+        """Send what a run would send once, after asking with which inputs, and show all of the answer."""
         job = self.row_or_404(request, object_id)
         form = TargetTestForm(request.POST or None, initial={"metadata": job.metadata})
         context = {
@@ -229,13 +229,12 @@ class JobActions(ConsoleAdmin):
         context |= {"form": form, "opts": self.opts, "target": target_text(job)}
         if form.is_bound and form.is_valid():
             try:
-                sent = {name: getattr(job, name) for name in ("target_url", *GITHUB_FIELDS)}
-                if job.is_github:
-                    del sent["target_url"]
                 owner, now = owner_key(request.user.pk), timezone.now()
-                context["answer"] = test_run.call_target({**sent, **form.cleaned_data}, owner=owner, now=now)
+                trial = test_run.try_job(job, form.cleaned_data["metadata"], owner=owner, now=now)
+                context |= {"trial": trial, "command": trial.sent and as_command(trial.sent)}
             except DomainError as refusal:
-                context["error"] = in_labels(refusal.message or refusal.error, labels_of(form))
+                text = in_labels(refusal.message or refusal.error, labels_of(form))
+                form.add_error(refusal.field if refusal.field in form.fields else None, text)
         return TemplateResponse(request, "console/test.html", context)
 
     @action(

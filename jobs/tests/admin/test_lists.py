@@ -1,5 +1,6 @@
 """The lists of jobs and executions: what they show, find and leave out; and acts on many jobs."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -345,3 +346,14 @@ def test_each_page_is_called_as_the_side_bar_calls_it(client, role):
         page = client.get(str(item["link"]), follow=True)
         titles[item["title"]] = page.context.get("page_name") or page.context["title"]
     assert titles == {title: title for title in titles}
+
+
+HEAD = re.compile(r'tracking-tight">\s*(.*?)\s*</', re.DOTALL)
+
+
+@pytest.mark.parametrize("model", ["taxonomy_picteam", "taxonomy_jobcategory", "accounts_user", "audit_auditentry"])
+def test_the_head_of_a_page_calls_it_as_the_side_bar_does(client, model):
+    names = {"taxonomy_picteam": "Teams", "taxonomy_jobcategory": "Categories", "accounts_user": "People"}
+    client.force_login(make_user(role="admin"))
+    page = client.get(reverse(f"admin:{model}_changelist")).content.decode()
+    assert HEAD.findall(page)[0] == names.get(model, "Audit")

@@ -10,7 +10,6 @@ from django.urls import reverse
 
 from cronsched.tests.console.pages import errors_of, submit
 from jobs.definitions.request_options import MASK, Secrets
-from jobs.executors.base import Outcome
 from jobs.models import GitHubRun, Job, Status, Tracking
 from jobs.tests.admin.test_jobs import ADD, CONFIRMED, console, form_data, page_of
 from jobs.tests.conftest import WORKFLOW
@@ -21,31 +20,59 @@ pytestmark = pytest.mark.django_db
 TEST_PAGE = "test/"
 
 
-def test_a_test_shows_all_that_the_target_answered(client_of_alice, alice, monkeypatch):
-    seen = []
+def tried(client: Any, job: Job, **fields: str) -> str:
+    """Press Test on the page of that name; return the page that answers."""
+    return str(client.post(page_of(job).removesuffix("change/") + TEST_PAGE, fields).content.decode())
 
-    def answered(request):
-        seen.append(request)
-        return Outcome("success", "webhook", request.url, response_status=200, output="<all> of it")
 
-    monkeypatch.setattr("jobs.dispatch.executors.run", answered)
-    job = make_job(created_by=alice)
-    page = page_of(job).removesuffix("change/") + TEST_PAGE
-    assert "nothing is stored" in client_of_alice.get(page).content.decode()
-    answer = client_of_alice.post(page, {"metadata": '{"a": 1}'}).content.decode()
-    assert "The target took it: 200" in answer
-    assert "&lt;all&gt; of it" in answer
-    assert [(request.url, request.metadata) for request in seen] == [(job.target_url, {"a": 1})]
+def test_a_test_sends_what_a_run_sends_and_shows_all_that_comes_back(client_of_alice, alice, httpserver, settings):
+    settings.WEBHOOK_ALLOW_PRIVATE_NETWORKS = True
+    body = "<all> of it, hush " + "x" * 2000
+    httpserver.expect_request("/hook").respond_with_data(body, 202, headers={"X-Answer": "of hush"})
+    job = created(
+        client_of_alice,
+        target_url=httpserver.url_for("/hook"),
+        webhook_method="PUT",
+        webhook_headers='{"X-Plain": "1"}',
+        secret_headers='{"X-Secret": "hush"}',
+    )
+    asked = client_of_alice.get(page_of(job).removesuffix("change/") + TEST_PAGE).content.decode()
+    assert "nothing is stored" in asked.lower()
+    assert "&quot;env&quot;: &quot;production&quot;" in asked
+    page = tried(client_of_alice, job, metadata='{"a": 1}')
+    assert "The target took it: 202</strong> after 0." in page
+    assert "&lt;all&gt; of it, *** " + "x" * 2000 in page
+    assert "<dt>x-answer</dt><dd>of ***</dd>" in page
+    assert "hush" not in page
+    (request, _), *others = httpserver.log
+    assert others == []
+    assert (request.method, request.headers["X-Plain"], request.headers["X-Secret"]) == ("PUT", "1", "hush")
+    assert request.json == {"a": 1}
     assert not job.executions.exists()
-    assert "Enter a valid JSON" in client_of_alice.post(page, {"metadata": "{"}).content.decode()
 
 
-def test_a_test_that_cannot_be_says_so_by_the_label(client_of_alice, alice):
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [("{", "Enter a valid JSON"), ("[1]", "Inputs must be an object."), ('"x"', "Inputs must be an object.")],
+)
+def test_inputs_that_no_run_could_have_are_refused_at_their_field(client_of_alice, alice, inputs, told):
+    job = make_job(created_by=alice, target_url="http://127.0.0.1:1/")
+    page = tried(client_of_alice, job, metadata=inputs)
+    assert told in page.replace("&quot;", "")
+    assert "The target" not in page
+
+
+def test_a_test_of_a_target_that_is_not_there_says_so(client_of_alice, alice, settings):
+    settings.WEBHOOK_ALLOW_PRIVATE_NETWORKS = True
+    page = tried(client_of_alice, make_job(created_by=alice, target_url="http://127.0.0.1:1/"), metadata="{}")
+    assert "The target did not take it</strong> after" in page
+    assert "Request failed" in page
+
+
+def test_only_who_may_change_a_job_tests_it(console, alice, bob, monkeypatch):
+    monkeypatch.setattr("jobs.dispatch.executors.run", lambda request: pytest.fail("it was called"))
     job = make_job(created_by=alice)
-    page = page_of(job).removesuffix("change/") + TEST_PAGE
-    assert client_of_alice.post(page, {"metadata": "[1]"}).context["error"] == "Inputs must be an object."
-    others = page_of(make_job()).removesuffix("change/") + TEST_PAGE
-    assert client_of_alice.post(others, {"metadata": "{}"}).status_code == 403
+    assert console(bob).post(page_of(job).removesuffix("change/") + TEST_PAGE, {"metadata": ""}).status_code == 403
 
 
 def test_a_job_is_handed_over_by_its_button(client_of_alice, alice, bob):
