@@ -76,7 +76,7 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
         ("Mail", {"fields": [UserForm.preferences[:3], UserForm.preferences[3:]]}),
         ("Times", {"fields": [("last_login", "created_at", "updated_at")]}),
     ]
-    # Whoever is no administrator changes the own password by the menu, where the old one is asked for.
+    # Only for administrators. Others change their own password in the menu, which asks for the old one.
     own_fieldsets = [(None, {"fields": ["username", "email", "shown_role", "wishes", "last_login", "created_at"]})]
     actions_detail = ["change_role", "activate", "deactivate", "reset_second_factor"]
     add_fieldsets = [(None, {"fields": ["username", "email", "role", "is_active", "password1", "password2"]})]
@@ -217,7 +217,7 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
         icon="phonelink_erase",
         dialog=ActionDialog(
             title="Take the second factors of this account away?",
-            description="For somebody who has lost them. It is signed out; its password alone signs it in again.",
+            description="For a person who has lost them. Signs the account out; its password alone signs it in again.",
             form_class=None,
             form_submit_text="Reset",
         ),

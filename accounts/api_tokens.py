@@ -32,7 +32,7 @@ SCOPES = ("read", "write", "run")
 MAX_NAME = 100
 MAX_PER_ACCOUNT = 100
 MAX_NETWORKS = 50
-# How exact "last used" is, and how often a refusal of one token is put into the audit trail.
+# Precision of "last used", and of refusals of one token in the audit trail.
 NOTED_EVERY = timedelta(minutes=1)
 
 INVALID, EXPIRED, INACTIVE = "Invalid token", "Token has expired", "User account is deactivated"
@@ -49,7 +49,7 @@ class Terms(NamedTuple):
 
 
 class NewToken(NamedTuple):
-    """A token and its secret, which nobody can read again."""
+    """A token and its secret, which is not stored and cannot be shown again."""
 
     token: ApiToken
     secret: str
@@ -136,7 +136,7 @@ def authenticate(secret: str, *, address: str, now: datetime) -> ApiToken:
     prefix = secret.removeprefix(MARK).partition("_")[0]
     token = ApiToken.objects.select_related("owner").filter(prefix=prefix).first() if "\x00" not in prefix else None
     if token is None or not hmac.compare_digest(token.digest, _digest(secret)):
-        logger.warning("An API token that nobody has was refused, from %s", address)
+        logger.warning("An unknown API token was refused, from %s", address)
         raise Unauthorized(INVALID)
     if refusal := _refusal(token, address, now):
         _note_refusal(token, refusal, address, now)

@@ -17,7 +17,7 @@ class UsernameOrEmailBackend(BaseBackend):
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
-        """Return the account these belong to, also an inactive one: the sign-in form says so and lets nobody in.
+        """Return the account these belong to, also an inactive one, which the sign-in form refuses with that reason.
 
         Raises `TooManyRequests` like the API.
         """

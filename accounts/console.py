@@ -11,13 +11,13 @@ from accounts.models import Role, User
 
 
 def account(request: HttpRequest) -> User:
-    """Return the account that is signed in; the admin site lets nobody else this far."""
+    """Return the account that is signed in; pages of the admin site require one."""
     assert isinstance(request.user, User)
     return request.user
 
 
 def is_admin(request: HttpRequest) -> bool:
-    """Whether an administrator is signed in. The sign-in page asks as well, when nobody is."""
+    """Whether an administrator is signed in. Also called by the sign-in page, without an account."""
     return isinstance(request.user, User) and request.user.is_active and request.user.is_admin
 
 
@@ -29,7 +29,7 @@ def next_page(request: HttpRequest) -> str:
 
 
 def is_writer(request: HttpRequest) -> bool:
-    """Whether somebody is signed in who may change jobs."""
+    """Whether the signed-in account may change jobs."""
     return isinstance(request.user, User) and request.user.is_active and request.user.can_write
 
 
@@ -39,7 +39,7 @@ def possible_owners() -> QuerySet[User]:
 
 
 class OpenToAllRoles:
-    """Every account may look; what it may change, the pages add."""
+    """Every account may view; the pages add what it may change."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return request.user.is_active
@@ -58,7 +58,7 @@ class OpenToAllRoles:
 
 
 class NeverEdited:
-    """Pages of rows that nobody edits: without the button to the history of edits, which is always empty."""
+    """Pages of rows that are never edited: without the button to the history of edits, which is always empty."""
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
@@ -68,7 +68,7 @@ class NeverEdited:
 
 
 class AdminsOnly(OpenToAllRoles):
-    """Only administrators look: pages about all accounts, or with secrets."""
+    """For administrators only: pages about all accounts, or with secrets."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return is_admin(request)

@@ -32,7 +32,7 @@ View = Callable[[HttpRequest], HttpResponse]
 @never_cache
 @require_http_methods(["GET", "POST"])
 def second_step(request: HttpRequest) -> HttpResponse:
-    """Ask whoever has given the right password for a second factor, and sign in who has it."""
+    """Ask for the second factor after the right password, and sign the account in."""
     now = timezone.now()
     begun = factor_steps.begun(request, now=now)
     if begun is None:
@@ -82,7 +82,7 @@ def _refuse(request: HttpRequest, form: Form, refusal: DomainError) -> None:
 
 
 def _freshly(view: View) -> View:
-    """Let only those change factors who have signed in lately."""
+    """Let an account change factors only shortly after a sign-in."""
 
     def checked(request: HttpRequest) -> HttpResponse:
         if not sessions.is_fresh(request, now=timezone.now()):

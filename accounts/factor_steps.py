@@ -16,12 +16,12 @@ KEY, CHALLENGE = "signing_in", "passkey_challenge"
 LASTS = timedelta(minutes=10)
 STALE = "This sign-in was begun too long ago, or the account has changed since. Begin it again."
 ADD_ONE = "A second factor is required of you. Add an authenticator app or a passkey to go on."
-# Where somebody may go who still has to add one.
+# The pages an account may open that still has to add a factor.
 OPEN_PAGES = ("account", "second_factors", "add_app", "add_passkey", "admin:logout", "admin:login", "admin:jsi18n")
 
 
 def begin(request: HttpRequest, user: User) -> None:
-    """Note in the browser's session, which signs nobody in, whose password was right and where the sign-in leads."""
+    """Note the account whose password was right, and the next page, in the browser's session: not signed in yet."""
     now = timezone.now()
     until = (now + LASTS).timestamp()
     told = {"user": str(user.pk), "hash": user.get_session_auth_hash(), "until": until, "next": next_page(request)}

@@ -66,7 +66,7 @@ class SignInForm(AuthenticationForm):
             raise ValidationError(str(refusal), code="too_many_attempts") from refusal
 
     def confirm_login_allowed(self, user: Any) -> None:
-        """Let in nobody who has a second factor: the next page asks for it (`accounts.factor_pages`)."""
+        """Sign in only an account without a second factor; otherwise the next page asks for it (`factor_pages`)."""
         super().confirm_login_allowed(user)
         if self.request is not None and second_factors.has(user):
             factor_steps.begin(self.request, user)
@@ -167,7 +167,7 @@ class RoleForm(BaseDialogForm):
 
 
 class NewOwnerForm(Form):
-    """Who gets the jobs of somebody who leaves; `leaving` is the account that does."""
+    """Who gets the jobs of `leaving`, an account that is deactivated or deleted."""
 
     hand_over_to = ModelChoiceField(
         User.objects.filter(is_active=True, role__in=[Role.ADMIN, Role.USER]).order_by("username"),

@@ -1,6 +1,6 @@
-"""Hashing a password takes a processor for a good part of a second, on purpose. No more of it at once than leaves room.
+"""Hashing a password takes a processor for a good part of a second, on purpose. So few are hashed at the same time.
 
-Those who wait for their turn hold a thread, so there are few of them, too: the rest is told to come again.
+A request that waits for its turn holds a thread, so few may wait, too; the others are refused with Retry-After.
 """
 
 import threading
@@ -12,11 +12,11 @@ from django.conf import settings
 from cronsched.lib.config import env
 from cronsched.lib.errors import TooManyRequests
 
-# Of two processors one stays with the other requests.
+# Of two processors one is left for the other requests.
 AT_ONCE = 2 if env.processors() > 2 else 1
 WAITING = max(1, settings.WEB_THREADS // 4)
 WAIT_SECONDS = 5.0
-# What a caller is told to wait where not even one more can be taken.
+# Retry-After, in seconds, where no more requests may wait.
 BUSY_SECONDS = 2
 
 _turns = threading.BoundedSemaphore(AT_ONCE)
@@ -25,7 +25,7 @@ _places = threading.BoundedSemaphore(WAITING)
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Hash inside. Raises `TooManyRequests` where too many of this process are at it or waiting for it."""
+    """Hash inside. Raises `TooManyRequests` where too many requests of this process hash or wait."""
     if not (_turns.acquire(blocking=False) or _wait()):
         raise _too_many()
     try:
@@ -35,7 +35,7 @@ def turn() -> Iterator[None]:
 
 
 def refuse_when_full() -> None:
-    """Raise `TooManyRequests` where a turn cannot even be waited for now: before anything else is spent on it."""
+    """Raise `TooManyRequests` where no more requests may wait, before any other work is done."""
     if not _places.acquire(blocking=False):
         raise _too_many()
     _places.release()

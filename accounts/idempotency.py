@@ -2,7 +2,7 @@
 
 As the IETF's draft "The Idempotency-Key HTTP Header Field" has it: a key belongs to an account and to what was sent
 with it. A refused request has changed nothing, so its key is free again. A request that was cut off leaves its key
-taken: nobody knows how far it came, and a repeat must not do it twice.
+taken: it is unknown how far it came, and a repeat must not do it twice.
 """
 
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def idempotent(view: View) -> View:
 
 
 def prune(now: datetime) -> int:
-    """Forget the answers that nobody may ask for again."""
+    """Delete the answers whose time is over."""
     return IdempotentAnswer.objects.filter(created_at__lte=now - KEPT).delete()[0]
 
 

@@ -1,4 +1,4 @@
-"""From what an identity provider says of a person to an account of ours."""
+"""Finds or creates the account of a person from the claims of an identity provider."""
 
 import logging
 import re
@@ -22,10 +22,10 @@ security = logging.getLogger("cronsched.security")
 
 NO_EMAIL = "The identity provider sends no e-mail address for you. Ask its administrator for one."
 UNVERIFIED = "Your e-mail address is not verified at the identity provider. Verify it there and sign in again."
-TAKEN = "Your e-mail address belongs to an account that somebody else signs in to. Tell an administrator."
+TAKEN = "Your e-mail address belongs to an account that another person signs in to. Tell an administrator."
 UNKNOWN = "There is no account for you here. Ask an administrator to create one with your e-mail address."
 NO_ROLE = "The identity provider gives you no role here. Ask its administrator for one."
-# The mightiest first: of several roles it counts.
+# The role with the most rights first: of several it counts.
 ROLES = (Role.ADMIN, Role.USER, Role.VIEWER)
 EVERYBODY = "*"
 
@@ -111,7 +111,7 @@ def _free_name(claims: Mapping[str, Any], email: str) -> str:
 
 
 def _role(claims: Mapping[str, Any]) -> Role | None:
-    """Return the mightiest role that the claims give, None where roles are not the provider's matter."""
+    """Return the role with the most rights in the claims, None where the provider does not decide about roles."""
     if not settings.OIDC_ROLE_CLAIM:
         return None
     given = {settings.OIDC_ROLE_MAP[value] for value in _values(claims) if value in settings.OIDC_ROLE_MAP}

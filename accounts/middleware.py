@@ -1,5 +1,5 @@
-"""Where a request comes from, for the audit trail of what it changes; whether a browser's session still stands; and
-what the sign-in page says to programs.
+"""Notes where a request comes from, for the audit trail; ends expired sessions of browsers; and gives refused sign-ins
+the right status.
 """
 
 import logging
@@ -53,7 +53,7 @@ class ConsoleSessions:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        # Only where there is a cookie: to ask for the account would cost everybody else a query.
+        # Only where there is a cookie: loading the account would cost all other requests a query.
         if request.path_info.startswith("/admin/") and settings.SESSION_COOKIE_NAME in request.COOKIES:
             sessions.check_console(request, now=timezone.now())
             if response := factor_steps.owed(request):
@@ -62,7 +62,7 @@ class ConsoleSessions:
 
 
 class SignInRefusals:
-    """Lead to the second step of a sign-in, and give the page of somebody who has to wait the status that says so.
+    """Lead to the second step of a sign-in, and answer a refused one with 401 or 429.
 
     Django's form would answer 200 to both.
     """
@@ -81,7 +81,7 @@ class SignInRefusals:
 
 
 class DeniedPages:
-    """Put into the security log which pages of the console somebody asked for who may not see them."""
+    """Log requests for pages of the console that the account may not see, in the security log."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response

@@ -166,7 +166,7 @@ class LoginSession(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="login_sessions")
     created_at = models.DateTimeField(default=timezone.now)
-    # The expiry of the newest refresh token or of the cookie: after it the row is of no use to anybody.
+    # The expiry of the newest refresh token or of the cookie: after it the row is of no use.
     expires_at = models.DateTimeField(db_index=True)
     # The defaults of the database are for a release that does not know the columns and still runs beside this one.
     kind = models.CharField(

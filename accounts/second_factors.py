@@ -162,7 +162,7 @@ def _added(factor: SecondFactor, *, keep: UUID | None, now: datetime) -> list[st
         factor.save(force_insert=True)
         _note(user, "second_factor_added", {"second_factor": (None, str(factor))}, by=user, now=now)
         if not number:
-            # They were opened by the password alone.
+            # Their sign-in needed the password alone.
             LoginSession.objects.filter(user=user, kind=SessionKind.CONSOLE).exclude(
                 pk__in=[keep] if keep else []
             ).delete()
@@ -205,7 +205,7 @@ def renew_recovery_codes(user: User, *, now: datetime) -> list[str]:
 
 
 def reset(user: User, *, by: User | None, now: datetime) -> int:
-    """Take all factors away from somebody who has lost them, and end the sessions at the console. Return the number."""
+    """Remove all factors of an account and end its sessions at the console. Return the number of factors."""
     with transaction.atomic():
         User.objects.select_for_update().get(pk=user.pk)
         taken = [str(factor) for factor in of(user)]

@@ -1,4 +1,4 @@
-"""How accounts look from outside, and the forms whose violations are answered with 422 (contract, sections 2 and 4)."""
+"""Accounts as JSON, and the forms whose violations are answered with 422 (contract, sections 2 and 4)."""
 
 from typing import Any
 

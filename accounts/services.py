@@ -47,7 +47,7 @@ class SignIn(NamedTuple):
 
 
 def sign_in(identifier: str, password: str, *, address: str, now: datetime) -> SignIn:
-    """Open a session. Raises `Unauthorized` or `TooManyRequests`; an inactive account is told only to its owner."""
+    """Open a session. Raises `Unauthorized` or `TooManyRequests`; says "inactive" only after the right password."""
     if not settings.LOCAL_PASSWORDS:
         raise Forbidden("Local sign-in is off", NO_PASSWORDS)
     while True:
@@ -147,7 +147,7 @@ def sign_out(session: LoginSession, *, now: datetime) -> None:
 def prune(now: datetime) -> dict[str, int]:
     """Delete what has run out: sessions, cookies of the admin site, counts of failed sign-ins. Returns the counts.
 
-    For the leader's housekeeping. Nobody is signed out by it: what has run out is refused already.
+    A chore of the leader. Signs no account out: what has run out is refused already.
     """
     sessions, _ = LoginSession.objects.filter(expires_at__lte=now).delete()
     cookies, _ = Session.objects.filter(expire_date__lte=now).delete()
@@ -211,7 +211,7 @@ def create_account(
             user.save(force_insert=True)
             record_creation(user, by=by, now=now)
     except IntegrityError:
-        # Somebody else was faster. The constraint decided, these only find the words.
+        # Another request was faster. The constraint decided; these only choose the text.
         _refuse_taken_username(user)
         refuse_taken_email(user.email, but=user)
         raise

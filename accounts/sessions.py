@@ -18,11 +18,11 @@ from audit.services import Entry, record
 from cronsched.lib.errors import DomainError, Forbidden, NotFound
 from cronsched.lib.ids import known_id
 
-# How exact "last seen" is: a page that polls each second must not write a row each second.
+# Precision of "last seen": a page that polls each second must not write a row each second.
 NOTED_EVERY = timedelta(minutes=1)
 # Where the id of the session stands in the data of the console's cookie.
 COOKIE_KEY = "login_session"
-# Where it stands by what a person signed in besides the password, or instead of it.
+# The key of the factor by which a person signed in besides the password, or instead of it.
 FACTOR_KEY = "second_factor"
 # For how long after the sign-in the factors themselves may be changed.
 FRESH_FOR = timedelta(minutes=15)

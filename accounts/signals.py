@@ -1,4 +1,4 @@
-"""What happens to accounts that other apps tell of."""
+"""Signals about accounts, for other apps."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ credentials_changed = Signal()
 
 
 class Left(NamedTuple):
-    """How many things of somebody who leaves an app knows, and how many of them have another owner now."""
+    """How many rows of a leaving account an app has, and how many of them it handed over."""
 
     owned: int
     handed_over: int

@@ -149,7 +149,7 @@ def _userinfo(provider: Mapping[str, Any], tokens: Mapping[str, Any], subject: s
     headers = {"Authorization": f"Bearer {_text(tokens, 'access_token')}"}
     info = _asked("GET", _text(provider, "userinfo_endpoint"), headers=headers)
     if info.get("sub") != subject:
-        raise SignInFailed(ODD, "the userinfo is of somebody else")
+        raise SignInFailed(ODD, "the userinfo is of another person")
     return info
 
 

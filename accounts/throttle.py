@@ -4,7 +4,7 @@ pair      one identifier from one address: that pair waits `SIGN_IN_LOCKOUT_SECO
           account: otherwise anybody could lock a person out from everywhere by failing on purpose.
 address   all identifiers together, also invented ones: the address waits for the end of the window it has failed in.
 account   one account, or invented name, from all addresses: it takes one attempt every few seconds. Addresses which its
-          owner has signed in from before are not held up, so nobody is locked out by strangers.
+          owner has signed in from before are not held up, so strangers lock no owner out.
 
 The counts are rows, because several web processes must count together.
 """

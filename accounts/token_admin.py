@@ -171,5 +171,5 @@ class TokenAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Say what comes of it."""
-        tokens = [f"{token}: whoever still uses it is refused at once" for token in objs]
+        tokens = [f"{token}: programs that still use it are refused at once" for token in objs]
         return tokens, {"API tokens": len(tokens)}, set(), []

@@ -86,7 +86,7 @@ class SessionToken(Token):
 
     def check_claims(self, now: datetime) -> None:
         expiry, kind = self.payload.get("exp"), self.payload.get("type")
-        # bool is an int to Python, but no instant to anybody.
+        # bool is an int to Python, but not an instant.
         if not isinstance(expiry, int) or isinstance(expiry, bool):
             raise Unauthorized(INVALID)
         if expiry <= now.timestamp():

@@ -86,7 +86,7 @@ class AuditEntry(models.Model):
 
 
 class AuditDay(models.Model):
-    """How many entries a past day (UTC) holds, so that nobody counts millions of rows to number pages."""
+    """How many entries a past day (UTC) holds, so that numbering pages does not count millions of rows."""
 
     day = models.DateField(primary_key=True)
     entries = models.PositiveIntegerField()
@@ -99,7 +99,7 @@ class AuditDay(models.Model):
 
 
 class LeaderTerm(models.Model):
-    """Who led from when to when, and why it ended: without it nobody can say later that no scheduler was running.
+    """One term of a leader: from when to when, and why it ended. The gaps show when no scheduler was running.
 
     `seen_at` is the last instant at which the leader is known to have led; `ended_at` is null while the term lasts.
     """

@@ -16,7 +16,7 @@ Changes = Mapping[str, tuple[Any, Any]]
 
 
 class Account(Protocol):
-    """What the trail needs to know of whoever acts."""
+    """What the trail records of the account that acts."""
 
     @property
     def pk(self) -> Any: ...

@@ -13,23 +13,23 @@ SILENT = "It renewed its lease no more: it died, stood still or lost the databas
 
 
 def begin(holder: str, fence: int, *, now: datetime) -> None:
-    """Write down that `holder` leads from now on, and that whoever led before has stopped to."""
+    """Begin the term of `holder`, and end the one before it."""
     LeaderTerm.objects.filter(ended_at=None).update(ended_at=F("seen_at"), end_reason=SILENT)
     LeaderTerm.objects.create(holder=holder, fence=fence, began_at=now, seen_at=now)
 
 
 def seen(fence: int, *, now: datetime) -> None:
-    """Write down that the leader of term `fence` still leads."""
+    """Record that the leader of term `fence` still leads."""
     LeaderTerm.objects.filter(fence=fence, ended_at=None).update(seen_at=now)
 
 
 def end(fence: int, *, now: datetime) -> None:
-    """Write down that the leader of term `fence` has stopped as it was told to."""
+    """Record that the leader of term `fence` has stopped on request."""
     LeaderTerm.objects.filter(fence=fence, ended_at=None).update(seen_at=now, ended_at=now, end_reason=STOPPED)
 
 
 class Gap(NamedTuple):
-    """A time in which nobody led; `end` None: nobody leads now. `reason` says why the term before it ended."""
+    """A time without a leader; `end` None: it lasts. `reason` says why the term before it ended."""
 
     start: datetime
     end: datetime | None
@@ -37,7 +37,7 @@ class Gap(NamedTuple):
 
 
 def gaps(start: datetime, end: datetime, *, now: datetime, silent_after: float) -> list[Gap]:
-    """Return the times within [start, end) in which nobody led, oldest first.
+    """Return the times without a leader within [start, end), oldest first.
 
     Of the time before the first term on record nothing is known. A term that has not ended counts as over where its
     leader was last seen longer than `silent_after` seconds ago.

@@ -1,4 +1,4 @@
-"""Notices and deliveries to look at, and the Slack settings, on the admin site."""
+"""Notices and deliveries, read-only, and the Slack settings on the admin site."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -7,8 +7,8 @@ Notices to everybody are one row each, so "read" and "deleted" are worked out:
     read      before the account's watermark, or with a mark
 
 A use of "read all" moves the watermark. It stops a little before the present (`SETTLED`), because a transaction that
-began earlier may commit a notice later; what is younger gets single marks. So a notice that nobody could have seen is
-not taken for read. "Delete read" clears the span before the watermark as a whole and deletes the marks after it.
+began earlier may commit a notice later; what is younger gets single marks. So a notice that was not visible yet stays
+unread. "Delete read" clears the span before the watermark as a whole and deletes the marks after it.
 
 Nothing here counts notices one by one over a long time: whole hours come from `HourlyCount`, only the broken hours at
 the ends of a span are counted. The number of statements depends on nothing but the account's own cleared spans, of
@@ -223,10 +223,10 @@ class Reader:
 
 
 def _looking_again(act: Callable[P, R]) -> Callable[P, R]:
-    """Wrap `act`, one transaction, so that it is done again where notices changed between its look and its marks.
+    """Wrap `act`, one transaction, so that it is repeated where notices changed between its query and its marks.
 
-    Some were pruned meanwhile, or marked by the same account's other request: the next look leaves them out. Where the
-    account itself is gone, no look helps.
+    Some were pruned meanwhile, or marked by the same account's other request: the next query leaves them out. Where the
+    account itself is gone, repeating does not help.
     """
 
     @functools.wraps(act)

@@ -1,4 +1,4 @@
-"""Incidents: a job that fails again and again is one story, not a hundred.
+"""Incidents: consecutive failures of a job are one incident with few alerts.
 
 An incident begins with a job's first failure and ends with its next success. Each failure is a notice in the
 application; whether it is also mailed and posted is decided here, by what the job asked for and what was said already:
@@ -7,7 +7,7 @@ application; whether it is also mailed and posted is decided here, by what the j
 - then every failure alerts again, or with `remind_hours` the first one after (about) so many hours since the last
   alert;
 - Slack may thin the alerts out: the first, then every n-th (not together with `remind_hours`, which is thin already);
-- a success ends it; that is told where it was asked for, or where Slack heard only some of the failures.
+- a success ends it; a recovery is sent where the job asks for it, or where Slack got only some of the failures.
 
 Defaults (1, no reminders, each post, no recovery notice) alert each failure once, as jobs of the older service did.
 """
@@ -25,7 +25,7 @@ from notifications.message import NOBODY, Alarm, Message, Recovery
 from notifications.models import Incident
 
 # Runs of one schedule end a little earlier or later each time. Counted to the second, a daily job with a reminder each
-# day would be told of every other day.
+# day would be alerted every other day.
 EARLY = timedelta(minutes=5)
 
 

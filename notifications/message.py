@@ -1,4 +1,4 @@
-"""What a sender hands over: one event, worded, with everybody it is for. Plain values only, no job in sight.
+"""The message about one event, worded, with its audience. Plain values only, no models.
 
     Message    the in-app notice; `mail` and `slack` say what is sent besides
     Mail       one mail to each address, less the accounts whose preference vetoes it
@@ -26,7 +26,7 @@ class Everyone:
 
 
 EVERYONE: Final = Everyone()
-# Nobody in the application: the message is only sent out.
+# No notice in the application: the message is only mailed or posted.
 NOBODY: Final[tuple[UUID, ...]] = ()
 
 Audience: TypeAlias = Everyone | tuple[UUID, ...]
@@ -37,7 +37,7 @@ class Mail:
     """One mail to each of `recipients`, rendered from `templates/notifications/<kind>.*` with `context`.
 
     `preference` names the flag of an account's notification preferences that decides about the account's own address.
-    Addresses of nobody's account are not asked, unless `accounts_only`: then only accounts with the flag are mailed.
+    An address without an account gets the mail, unless `accounts_only`: then only accounts with the flag do.
     `headline` is the subject.
     """
 
@@ -71,7 +71,7 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """What an event says about the job's incident, and when the job wants to hear of it.
+    """What an event means for the job's incident, and from when on the job wants alerts.
 
     A failing event is mailed and posted from the `after`-th failure in a row on: each time, or with `remind_hours` only
     when so many hours have passed since the last alert. `recovered` words the end of an incident; it is called only

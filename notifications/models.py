@@ -5,8 +5,8 @@ worked out by `notifications.inbox` from the account's own few rows: a watermark
 and single marks where it acted on one notice.
 
 The references to jobs and executions carry no database constraint: a notice is written in the transaction that
-records a run, and must not fail, wait or lock because that job is being deleted meanwhile. Whoever deletes jobs or
-executions sets the references null.
+records a run, and must not fail, wait or lock because that job is being deleted meanwhile. Deleting jobs or executions
+sets the references null.
 """
 
 import uuid
@@ -164,7 +164,7 @@ class Incident(models.Model):
 
 
 class DedupKey(models.Model):
-    """Something that is said once only, whoever leads: a digest of a period, a reminder of an end date."""
+    """The key of a message that is sent once only, even with two leaders: a period's digest, an end date's reminder."""
 
     id = models.BigAutoField(primary_key=True)
     key = models.CharField(max_length=200, unique=True)
@@ -190,7 +190,7 @@ class DeliveryStatus(models.TextChoices):
     WAITING = "waiting", "Waiting"
     SENDING = "sending", "Sending"
     SENT = "sent", "Sent"
-    # Another delivery said it together with others.
+    # It was merged into another delivery.
     SUMMARISED = "summarised", "Part of a summary"
     GIVEN_UP = "given_up", "Given up"
 
@@ -228,7 +228,7 @@ class Delivery(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     # Not sent before this: the next attempt, or the end of a team's quiet hours.
     not_before = models.DateTimeField()
-    # An alert this old helps nobody any more.
+    # An alert this old is of no use any more.
     give_up_at = models.DateTimeField()
     # Why the last attempt failed or why there will be none.
     reason = models.CharField(max_length=500, blank=True, default="")
@@ -283,7 +283,7 @@ class SlackSettings(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
-    # The hook takes one message a second: the next one may leave at this time, whoever sends it.
+    # The hook takes one message a second: no process may send the next one before this time.
     next_post_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_success_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_error_at = models.DateTimeField(null=True, blank=True, editable=False)

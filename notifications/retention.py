@@ -1,4 +1,4 @@
-"""Keep the tables of this room as large as they need to be. Each pass is bounded and says what it did."""
+"""Prunes the tables of notifications. Each pass is bounded and returns what it did."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet, Sum
 from notifications.models import DedupKey, Delivery, DeliveryStatus, HourlyCount, Mark, Notification, ReadAll
 
 PORTION = 1000
-# What was said once may be said again after this long: no period and no end date comes back so late.
+# A key may be used again after this long: no period and no end date comes back so late.
 REMEMBERED = timedelta(days=400)
 
 MayAct = Callable[[], bool]
@@ -25,12 +25,12 @@ class Removed(NamedTuple):
 
 
 def apply(*, now: datetime, may_act: MayAct = lambda: True) -> Removed:
-    """Add up tallies and delete what is older than `NOTIFICATION_RETENTION_DAYS` (0: nothing is too old)."""
+    """Merge hourly counts and delete what is older than `NOTIFICATION_RETENTION_DAYS` (0: nothing is too old)."""
     hours = merge_hourly_counts()
     _delete(DedupKey.objects.filter(created_at__lt=now - REMEMBERED), may_act)
     if not settings.NOTIFICATION_RETENTION_DAYS:
         return Removed(0, 0, hours)
-    # Tallies count whole hours, so notices go by whole hours too.
+    # Counts are of whole hours, so notices are deleted by whole hours, too.
     oldest = (now - timedelta(days=settings.NOTIFICATION_RETENTION_DAYS)).replace(minute=0, second=0, microsecond=0)
     notices = _delete_notices(oldest, may_act)
     final = Delivery.objects.exclude(status__in=(DeliveryStatus.WAITING, DeliveryStatus.SENDING))

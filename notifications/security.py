@@ -1,4 +1,4 @@
-"""Tell the owner of an account what somebody who has stolen a token would rather keep quiet."""
+"""Mails the owner of an account when its password, address or second factors change, perhaps by a thief."""
 
 import logging
 from collections.abc import Sequence

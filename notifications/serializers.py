@@ -1,4 +1,4 @@
-"""How notices and the Slack settings look from outside."""
+"""Notices and the Slack settings as JSON."""
 
 from typing import Any
 

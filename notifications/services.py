@@ -1,7 +1,7 @@
-"""Write what happened: the in-app rows, and the deliveries that leave later. Sends nothing itself.
+"""Writes notices in the application, and the deliveries that are sent later. Sends nothing itself.
 
-None of it may cost the outcome it tells of: keys, incidents, notices and deliveries each go behind a savepoint
-(`Effects`). What the database refuses even alone is lost; the log says so, and the administrators get a notice of it.
+None of it may make the recording of an outcome fail: keys, incidents, notices and deliveries each go behind a savepoint
+(`Effects`). What the database refuses even alone is lost; it is logged, and the administrators get a notice.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -72,7 +72,7 @@ def _write(batch: list[Message], effects: Effects, now: datetime) -> int:
 
 
 def _by_incident(batch: list[Message], effects: Effects, post_every: int, now: datetime) -> list[Message]:
-    """Return `batch` as its incidents would have it told. What no incident can be kept of is told as it is."""
+    """Return `batch` with the mails and posts that incidents call for; unchanged where no incident can be stored."""
     if not any(message.alarm for message in batch):
         return batch
 
@@ -115,7 +115,7 @@ def mail_is_configured() -> bool:
     return bool(settings.MAIL_ENABLED and settings.EMAIL_HOST and settings.DEFAULT_FROM_EMAIL)
 
 
-# --- What is not said twice ------------------------------------------------------------------------------------------
+# --- What is not sent twice ------------------------------------------------------------------------------------------
 
 
 def not_yet_sent(messages: Iterable[Message]) -> list[Message]:
@@ -197,7 +197,7 @@ def _write_notices(batch: Sequence[Message], now: datetime) -> int:
 def _without_repeats(batch: Sequence[Message], now: datetime) -> Sequence[Message]:
     """Return `batch` without what has just been said of the same job in the same words, and was the last said of it.
 
-    Somebody who saves a form ten times, or a script that does so, makes one notice.
+    A form that is saved ten times, by a person or a script, makes one notice.
     """
     jobs = {message.job_id for message in batch if message.event in REPEATED}
     if not jobs:

@@ -63,7 +63,7 @@ def check(data: Mapping[str, Any], *, now: datetime) -> None:
 
 def _set_url(settings: SlackSettings, url: str | None) -> None:
     if url != settings.webhook_url:
-        # What the old address answered says nothing about the new one.
+        # The answer of the old address says nothing about the new one.
         settings.last_error, settings.last_error_at, settings.last_success_at = "", None, None
     settings.webhook_url = url
 
@@ -97,7 +97,7 @@ def send_test(*, by: User, now: datetime) -> str | None:
     try:
         session.send(OutgoingMessage(uuid4(), "test", "", "Test message", {"text": text}, None))
     except DeliveryError as error:
-        # Whoever presses the button reads the reason; nobody else needs a notice.
+        # The page shows the reason; no notice is needed.
         slack_status.record_failure(error.reason, for_good=False, now=now)
         return error.reason
     slack_status.record_success(now=now)

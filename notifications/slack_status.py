@@ -1,4 +1,4 @@
-"""What Slack last said, for the people who look after it."""
+"""The result of the latest posts to Slack, for administrators."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ def record_success(*, now: datetime) -> None:
 
 
 def record_failure(reason: str, *, for_good: bool, now: datetime) -> None:
-    """Note a failed post. The first refusal for good after a success is told to the administrators, once."""
+    """Note a failed post. The first permanent refusal after a success sends the administrators one notice."""
     was_fine = SlackSettings.objects.filter(last_error="").exists()
     SlackSettings.objects.update(last_error_at=now, last_error=reason[:REASON_LENGTH] or "no reason given")
     if for_good and was_fine:

@@ -28,7 +28,7 @@ TIMES = "Times"
 
 
 class LabelForm(AuditedForm):
-    """Judges by trying: the service runs in a transaction that is taken back."""
+    """Validates by a trial: the service runs in a transaction that is rolled back."""
 
     ruled: tuple[str, ...] = ("name", "is_active")
 

@@ -1,4 +1,4 @@
-"""How categories and teams look from outside."""
+"""Categories and teams as JSON."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The verbs of categories and teams, with the rules of section 13 in its order. The API and the admin both act here."""
+"""What can be done to categories and teams, by the rules of the contract, section 13. For API and console."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

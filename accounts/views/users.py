@@ -109,7 +109,7 @@ def read_changes(data: Mapping[str, Any], user: User, *, by: User) -> AccountCha
 
 
 def _leaving_to(data: Mapping[str, Any], changes: AccountChanges) -> User | None:
-    """Return who gets the jobs of an account that is being deactivated, None where nobody was named."""
+    """Return who gets the jobs of an account that is being deactivated, None where no one was named."""
     name = payload.text(data, "hand_over_to")
     if name is None:
         return None
@@ -120,7 +120,7 @@ def _leaving_to(data: Mapping[str, Any], changes: AccountChanges) -> User | None
 
 
 def _left_jobs(left: Left) -> dict[str, Any]:
-    """Return what an answer says of the jobs of somebody who leaves, nothing where there are none."""
+    """Return the part of an answer about the jobs of an account that leaves, empty where it has none."""
     return {"jobs": {"owned": left.owned, "handed_over": left.handed_over}} if left.owned else {}
 
 

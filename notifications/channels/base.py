@@ -1,4 +1,4 @@
-"""What a channel is: a room that knows how to bring one message to one place."""
+"""The interface of a channel, which sends one message to one recipient."""
 
 import unicodedata
 from dataclasses import dataclass

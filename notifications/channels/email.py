@@ -1,7 +1,7 @@
 """Mail: one message to one address, text and HTML, over Django's SMTP backend.
 
 Every attempt of a delivery carries the same Message-ID, so a copy that went out twice (the process died between the
-server's "250" and our note) is recognised by whoever stores mail.
+server's "250" and our note) is recognised by the receiving mail system.
 """
 
 import logging
@@ -88,7 +88,7 @@ class MailSession:
                 code, text = next(iter(error.recipients.values()))
                 raise _refused(code, text) from error
             except smtplib.SMTPSenderRefused as error:
-                # About us, not about this message: the operator can mend it.
+                # The fault is in our settings, not in this message: the operator can correct it.
                 raise DeliveryError(_words(error.smtp_code, error.smtp_error), everything=True) from error
             except smtplib.SMTPResponseException as error:
                 raise _refused(error.smtp_code, error.smtp_error) from error

@@ -54,7 +54,7 @@ def _context(facts: Sequence[Sequence[str]]) -> dict[str, Any]:
 def cut(text: str, limit: int) -> str:
     """Return at most `limit` characters of markup; neither an entity nor a link or mention is cut in two.
 
-    Of a link or mention only the label is shortened: often it is the very name that somebody looks for.
+    Of a link or mention only the label is shortened: often it is the name that readers look for.
     """
     if len(text) <= limit:
         return text

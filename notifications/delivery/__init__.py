@@ -1,4 +1,4 @@
-"""Bring what waits in the delivery table to where it goes. Runs beside the jobs and never changes one.
+"""Sends the deliveries that wait in their table. Runs beside the jobs and never changes one.
 
 A delivery is claimed by a conditional UPDATE with a token and a deadline, sent with no transaction open, and recorded
 under the same token. So:
@@ -6,8 +6,8 @@ under the same token. So:
 - two processes that both believe they lead do not send the same row: only one of the updates finds it waiting;
 - a process that stops orderly gives back what it has not begun, so a restart loses and repeats nothing;
 - a process that is killed leaves its claims behind; they fall due again when their time is over. Of those at most one
-  per connection was really under way, and whether the other side took it nobody can know. It is sent again: an alert
-  that is lost is worse than one that comes twice, and a mail carries the same Message-ID both times;
+  per connection was really being sent, and whether the other side accepted it is unknown. It is sent again: a lost
+  alert is worse than one that comes twice, and a mail carries the same Message-ID both times;
 - a sender that was frozen beyond its deadline finds its token gone and records nothing.
 
 Failures are retried with growing delay until `give_up_at`; what the other side refuses for good is given up at once,
@@ -17,7 +17,7 @@ channel has threads of its own, so neither slows the other, and they use the dat
 statement.
 
 A job gets no more mails within an hour than `NOTIFICATION_MAILS_PER_JOB_HOUR`, teams and jobs take turns (`plan`), and
-what waited long is told in one mail for each address and job (`mail_backlog`).
+what waited long becomes one mail for each address and job (`mail_backlog`).
 """
 
 from collections.abc import Callable
@@ -61,7 +61,7 @@ class Deliverer:
 
 
 class FollowingClock:
-    """Runs on from the last time it was told: what is due is the database's clock, not the host's."""
+    """Continues from the last time it was set to: deliveries are due by the database's clock, not the host's."""
 
     def __init__(self) -> None:
         self._ahead = timedelta(0)

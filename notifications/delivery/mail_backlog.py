@@ -1,4 +1,4 @@
-"""What waited long is told together: of one job, each address gets one mail for all that happened meanwhile.
+"""Merges mails that waited long: an address gets one mail for all that happened to one job meanwhile.
 
 It waited because the mail server was away, a team's quiet hours went on, or the job had its share of an hour. A mail
 that asks for something (a renewal) or that is a summary itself (a digest) stays what it is.
@@ -27,7 +27,7 @@ SUMMARY_LENGTH = 300
 
 
 def collapse(*, now: datetime) -> int:
-    """Make one mail of those that wait for one address about one job; return how many were taken together."""
+    """Merge the mails that wait for one address about one job into one; return how many were merged."""
     total = 0
     while taken := _collapse_portion(now):
         total += taken
@@ -45,9 +45,9 @@ def _collapse_portion(now: datetime) -> int:
     token = uuid.uuid4()
     with transaction.atomic():
         Delivery.objects.filter(pk__in=ids, status=DeliveryStatus.WAITING).update(
-            status=DeliveryStatus.SUMMARISED, claim=token, finished_at=now, reason="Told together with others."
+            status=DeliveryStatus.SUMMARISED, claim=token, finished_at=now, reason="Merged into one mail with others."
         )
-        # By the token, so that these are exactly the rows this process took, whoever else tried.
+        # By the token, so that these are exactly the rows this process took, even if another tried at the same time.
         taken = list(Delivery.objects.filter(claim=token).order_by("recipient", "related_job_id", "created_at", "id"))
         summaries = [
             _summary(list(group), now) for _, group in groupby(taken, lambda row: (row.recipient, row.related_job_id))

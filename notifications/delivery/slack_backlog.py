@@ -1,7 +1,7 @@
-"""Many posts that wait for one hook become one: after an outage nobody reads a hundred lines, one a second.
+"""Merges many posts that wait for one hook into a summary: after an outage, a hundred single posts would not be read.
 
-A summary that waits itself is told together with what came after it, so however long Slack is away, at most
-`MOST_WAITING` posts ever leave at once.
+A summary that waits itself is merged with later posts, so however long Slack is away, at most `MOST_WAITING` posts ever
+leave at once.
 """
 
 import uuid
@@ -19,7 +19,7 @@ from notifications.models import Channel, Delivery, DeliveryStatus
 from notifications.slack_markup import escape
 
 KIND = "summary"
-# With more than so many waiting, they are told together.
+# With more posts than this waiting, they are merged.
 MOST_WAITING = 20
 LINES = 10
 LINE_LENGTH = 200
@@ -45,9 +45,12 @@ def collapse_backlog(*, now: datetime) -> None:
     summary = Delivery(channel=Channel.SLACK, kind=KIND, id=uuid.uuid4())
     with transaction.atomic():
         _waiting(now).update(
-            status=DeliveryStatus.SUMMARISED, claim=summary.pk, finished_at=now, reason=f"Told in summary {summary.pk}."
+            status=DeliveryStatus.SUMMARISED,
+            claim=summary.pk,
+            finished_at=now,
+            reason=f"Merged into summary {summary.pk}.",
         )
-        # By the token, so that these are exactly the rows this process took, whoever else tried.
+        # By the token, so that these are exactly the rows this process took, even if another tried at the same time.
         taken = Delivery.objects.filter(claim=summary.pk)
         # One after the other: there may be more than anybody wants in memory.
         told = merge(_part(row) for row in taken.order_by("created_at", "id").iterator())

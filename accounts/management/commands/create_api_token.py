@@ -12,7 +12,7 @@ from cronsched.lib.errors import DomainError
 
 
 class Command(BaseCommand):
-    help = "Create an API token for an account and print its secret, which nobody can read again."
+    help = "Create an API token for an account and print its secret, which cannot be shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username", help="name or e-mail of the account the token acts as")

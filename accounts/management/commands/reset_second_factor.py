@@ -10,7 +10,7 @@ from audit.origin import Origin, acting_from
 
 
 class Command(BaseCommand):
-    help = "Take all second factors and recovery codes away from somebody who has lost them."
+    help = "Remove all second factors and recovery codes of a person who has lost them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username", help="name or e-mail of the account")
