@@ -72,8 +72,8 @@ def django_db_modify_db_settings(
     """Put SQLite's test database into a file, as in production.
 
     Django's default is one database in memory with a cache shared by all threads: no WAL, no busy timeout, other
-    locks. Races would then be tested against something nobody runs. Only a power cut may cost it rows: no test pulls
-    the plug, and waiting for the disk at each commit takes longer than the tests themselves.
+    locks. Races would then be tested against a setup that is never deployed. Only a power cut may lose rows: no test
+    pulls the plug, and waiting for the disk at each commit takes longer than the tests themselves.
     """
     from django.db import connections
 

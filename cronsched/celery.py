@@ -33,7 +33,7 @@ PUBLISHING = {
 
 
 class Dropped:
-    """Says of messages that are nobody's here that they were dropped: a line a minute, however many there are."""
+    """Logs messages that are not ours and were dropped: a line a minute, however many there are."""
 
     def __init__(self) -> None:
         self._number = 0

@@ -1,4 +1,4 @@
-"""Counting answered requests, by route and never by path: what clients make up must not become labels.
+"""Counts answered requests, by route and never by path: text from clients must not become labels.
 
 Each web process counts for itself. Where several serve (`serving.shared_counts`), each writes its counts to a file of
 a folder they share, and whichever is asked adds all of them up.

@@ -1,4 +1,4 @@
-"""How lines of the log look."""
+"""The format of log lines."""
 
 import logging
 import re
@@ -18,7 +18,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 class Line(logging.Formatter):
     """Writes times in UTC and says so: hosts and schedules may live in other zones.
 
-    A line break in a name is shown as `\\n`, so that nobody can forge a line by naming something. Tracebacks, which
+    A line break in a name is shown as `\\n`, so that a name cannot forge a line of the log. Tracebacks, which
     follow the line, keep theirs.
     """
 
@@ -46,14 +46,14 @@ class JSONLine(JsonFormatter):
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
         super().add_fields(log_data, record, message_dict)
-        # Django hands the request itself over, and others what is no JSON; only plain values are told.
+        # Django adds the request itself, and others values that are not JSON; only plain values are written.
         for name in [name for name, value in log_data.items() if not isinstance(value, str | int | float | None)]:
             del log_data[name]
         log_data.update(log_context.current())
 
 
 class AsWarning(logging.Filter):
-    """Makes one line of what a client did wrong and Django takes for an error of ours."""
+    """Logs as one warning what Django logs as an error although a client caused it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
@@ -62,7 +62,7 @@ class AsWarning(logging.Filter):
 
 
 class RefusalsInOneLine(logging.Filter):
-    """Leaves the traceback to what went wrong on our side; a refused request is one line."""
+    """Keeps tracebacks for errors of our own; a refused request is one line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if getattr(record, "status_code", 500) < 500:
@@ -71,7 +71,7 @@ class RefusalsInOneLine(logging.Filter):
 
 
 class NoOutages(logging.Filter):
-    """Drops Django's line, or traceback, about a 503: what could not be used is told where it is answered."""
+    """Drops Django's line, or traceback, about a 503: the outage is logged where the 503 is answered."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE

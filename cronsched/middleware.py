@@ -56,7 +56,7 @@ WAS_FORWARDED = "cronsched.was_forwarded"
 
 
 class TrustedProxies:
-    """Forget what clients claim in the headers of proxies. From `TRUSTED_PROXIES` they count."""
+    """Drop the headers of proxies from clients. From `TRUSTED_PROXIES` they count."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -94,7 +94,7 @@ class NothingKept:
 
 
 class ConsolePolicy:
-    """Let pages for people load nothing from elsewhere, send forms nowhere else and be framed by nobody.
+    """Let pages for people load nothing from elsewhere, send forms nowhere else and be framed by no other site.
 
     The console's scripts (Alpine, htmx) evaluate expressions that stand in its pages, hence 'unsafe-eval'.
     """

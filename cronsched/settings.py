@@ -75,7 +75,7 @@ if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # How many proxies of ours append to X-Forwarded-For. With 0 the header is a client's own claim and not looked at.
 PROXY_COUNT = env.integer("PROXY_COUNT", 1 if BEHIND_TLS_PROXY else 0)
-# From whom X-Forwarded-* counts; of all others it is dropped.
+# Addresses whose X-Forwarded-* headers count; from all others they are dropped.
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS") or (env.PRIVATE if PROXY_COUNT else [])
 SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", False)
 SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 0)
@@ -88,7 +88,7 @@ CORS_ORIGINS = env.names("CORS_ORIGINS", ["*"])
 CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ORIGINS
 CORS_ALLOWED_ORIGINS = [] if CORS_ALLOW_ALL_ORIGINS else CORS_ORIGINS
 CORS_ALLOW_CREDENTIALS = not CORS_ALLOW_ALL_ORIGINS
-# The console's pages are nobody else's to read.
+# The console's pages are not shown to other origins.
 CORS_URLS_REGEX = r"^/(?!admin(/|$)|links/|static/)"
 CORS_ALLOW_HEADERS = [
     *default_headers,
@@ -225,21 +225,23 @@ OIDC_ROLE_CLAIM = env.text("OIDC_ROLE_CLAIM")
 OIDC_ROLE_MAP = env.pairs("OIDC_ROLE_MAP", ("admin", "user", "viewer"))
 OIDC_CREATE_ACCOUNTS = env.flag("OIDC_CREATE_ACCOUNTS", False)
 OIDC_REQUIRE_VERIFIED_EMAIL = env.flag("OIDC_REQUIRE_VERIFIED_EMAIL", True)
-# Off: nobody signs in by password, over the API neither.
+# Off: no sign-in by password, neither at the console nor over the API.
 LOCAL_PASSWORDS = env.flag("LOCAL_PASSWORDS", True)
 if OIDC_ISSUER and not (OIDC_CLIENT_ID and OIDC_CLIENT_SECRET):
     raise env.BadSetting("OIDC_ISSUER", "needs OIDC_CLIENT_ID and OIDC_CLIENT_SECRET, too.")
 if bool(OIDC_ROLE_CLAIM) != bool(OIDC_ROLE_MAP):
     raise env.BadSetting("OIDC_ROLE_CLAIM", "and OIDC_ROLE_MAP are needed together.")
 if not LOCAL_PASSWORDS and not OIDC_ISSUER:
-    raise env.BadSetting("LOCAL_PASSWORDS", "can be switched off only where OIDC_ISSUER is set: nobody could sign in.")
+    raise env.BadSetting(
+        "LOCAL_PASSWORDS", "can be switched off only where OIDC_ISSUER is set: otherwise no one could sign in."
+    )
 # Failed sign-ins of one account from one address before it has to wait.
 SIGN_IN_ATTEMPTS = env.integer("SIGN_IN_ATTEMPTS", 10, at_least=1)
 # Failed sign-ins from one address, with whatever names, within SIGN_IN_LOCKOUT_SECONDS; and of one account, from
 # wherever, within an hour, after which it takes one attempt every ten seconds from addresses it is not known from.
 SIGN_IN_ATTEMPTS_PER_ADDRESS = env.integer("SIGN_IN_ATTEMPTS_PER_ADDRESS", 100, at_least=1)
 SIGN_IN_ATTEMPTS_PER_ACCOUNT = env.integer("SIGN_IN_ATTEMPTS_PER_ACCOUNT", 50, at_least=1)
-# Of whom the console asks a second factor that have not chosen to have one.
+# Which accounts must have a second factor at the console.
 REQUIRE_SECOND_FACTOR = env.one_of("REQUIRE_SECOND_FACTOR", "NOBODY", ["NOBODY", "ADMINS", "EVERYBODY"])
 # Whether changing the own password or address asks for the current password.
 REQUIRE_CURRENT_PASSWORD = env.flag("REQUIRE_CURRENT_PASSWORD", False)
@@ -379,7 +381,7 @@ SCHEDULER_POLL_SECONDS = env.clamped("SCHEDULER_POLL_SECONDS", 60, low=10, high=
 MAX_IN_FLIGHT = env.integer("MAX_IN_FLIGHT", 2000, at_least=1, at_most=10000)
 PER_HOST_IN_FLIGHT = env.integer("PER_HOST_IN_FLIGHT", 0)
 DRAIN_TIMEOUT_SECONDS = env.integer("DRAIN_TIMEOUT_SECONDS", 30)
-# Who sends what the leader claims: this process and standbys, or Celery's workers.
+# Where claimed runs are sent: by this process and standbys, or by Celery's workers.
 EXECUTION_BACKEND = env.one_of("EXECUTION_BACKEND", "LOCAL", ["LOCAL", "CELERY"])
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL")
 CELERY_QUEUE = env.text("CELERY_QUEUE", "cronsched")
@@ -388,7 +390,7 @@ MANUAL_RUN_WAIT_SECONDS = env.integer("MANUAL_RUN_WAIT_SECONDS", 20, at_least=1,
 EXECUTION_RETENTION_DAYS = env.integer("EXECUTION_RETENTION_DAYS", 365)
 # Where mail about jobs may go; empty: anywhere.
 NOTIFICATION_EMAIL_DOMAINS = [name.lower() for name in env.names("NOTIFICATION_EMAIL_DOMAINS")]
-# Mails about one job within an hour; what comes after is said in one mail for each address. 0: no limit.
+# Mails about one job within an hour; later ones are merged into one mail for each address. 0: no limit.
 NOTIFICATION_MAILS_PER_JOB_HOUR = env.integer("NOTIFICATION_MAILS_PER_JOB_HOUR", 200)
 # How many mails leave within a second; 0: as fast as the server takes them.
 NOTIFICATION_MAILS_PER_SECOND = env.integer("NOTIFICATION_MAILS_PER_SECOND", 20)
@@ -427,7 +429,7 @@ GITHUB_DISPATCHES_PER_MINUTE = env.integer("GITHUB_DISPATCHES_PER_MINUTE", 80, a
 GITHUB_DISPATCHES_PER_HOUR = env.integer("GITHUB_DISPATCHES_PER_HOUR", 500, at_least=1, at_most=10_000)
 # Whether runs are followed to their end where a job does not say.
 TRACK_GITHUB_RUNS = env.flag("TRACK_GITHUB_RUNS", True)
-# Set in GitHub's webhook, too, it lets GitHub tell how runs end instead of being asked.
+# The secret of GitHub's webhook, by which GitHub reports how runs end, so that fewer polls are needed.
 GITHUB_WEBHOOK_SECRET = env.text("GITHUB_WEBHOOK_SECRET")
 # Whether the targets of all active jobs are checked every night.
 CHECK_TARGETS = env.flag("CHECK_TARGETS", True)
@@ -499,12 +501,12 @@ LOGGING = {
         "cronsched.access": {"level": "INFO" if DEBUG else "WARNING"},
         # Django's own handlers would write each of its lines a second time.
         "django": {"handlers": []},
-        # What is told where it matters: the pool would write a line for every attempt to connect.
+        # The pool would log each attempt to connect; outages are logged where they matter.
         "psycopg.pool": {"level": "ERROR"},
         # A request to another host's name.
         "django.security.DisallowedHost": {"filters": ["as_warning"]},
         # What a client may not do or wrote wrong: its traceback leads to Django's own lines only.
-        # And a database that is away is one line where it is answered.
+        # A database that is away is one line where the 503 is answered.
         "django.request": {"filters": ["refusals_in_one_line", "no_outages"]},
         "django.security.DisallowedModelAdminToField": {"filters": ["as_warning"]},
     },

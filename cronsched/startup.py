@@ -1,4 +1,4 @@
-"""What a process looks at before it begins: is it the right database, and is anything missing?"""
+"""Checks at the start of a process: is it the right database, and is anything missing?"""
 
 import logging
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ NO_STATIC_FILES = "The console has no styles and scripts. Run: python manage.py 
 
 
 def look() -> None:
-    """Write to the log what is missing, with the command that helps. Ends the process at the older service's database.
+    """Log what is missing, with the command that helps. Ends the process at the older service's database.
 
     To be called before a process forks: no connection is left behind.
     """
@@ -31,7 +31,7 @@ def look() -> None:
             if missing_migrations(own):
                 logger.warning("The database cannot be used yet: %s", NO_TABLES)
         except Error:
-            # It is away. Whoever needs it says so, and waits for it.
+            # It is away. The code that needs it logs that, and waits for it.
             return
 
 

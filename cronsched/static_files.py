@@ -17,7 +17,7 @@ UNUSED = [
 
 
 class UsedFiles(AppDirectoriesFinder):
-    """Finds the static files of all apps but those nobody uses: for `collectstatic` and in development alike."""
+    """Finds the static files of all apps except unused ones: for `collectstatic` and in development alike."""
 
     def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[Any]:
         for path, storage in super().list(ignore_patterns):

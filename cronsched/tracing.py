@@ -1,8 +1,8 @@
-"""Spans of OpenTelemetry for what is sent, where somebody has set it up. The only place that imports it.
+"""OpenTelemetry spans of sent requests, where OpenTelemetry is set up. The only module that imports it.
 
-Whoever wants them installs opentelemetry-api with an SDK and an exporter and sets these up as usual (for instance
-with `opentelemetry-instrument`), which imports them before anything is sent. A span lies under the id that the target
-was told in `traceparent`.
+To get them, install opentelemetry-api with an SDK and an exporter and set these up as usual (for instance with
+`opentelemetry-instrument`), which imports them before anything is sent. A span has the id that `traceparent` names to
+the target.
 """
 
 import sys
@@ -24,7 +24,7 @@ def _nothing(attributes: Mapping[str, Any], problem: str) -> None:
 
 def begin(name: str, execution_id: UUID, attempt: int) -> End:
     """Begin the span of an attempt and return what ends it, with its attributes and, where it failed, the problem."""
-    # Looked up, not imported: where nobody has, nobody reads spans, and the first request would wait for the import.
+    # Looked up, not imported: where it was not imported, no spans are exported, and an import would delay the request.
     return _begin(name, execution_id, attempt) if "opentelemetry.trace" in sys.modules else _nothing
 
 

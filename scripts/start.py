@@ -45,8 +45,8 @@ def stop(signum: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    # Whoever started this may have blocked or ignored signals, which goes on to its children: a shell does so with
-    # what it starts in the background.
+    # The parent may have blocked or ignored signals, which children inherit: a shell does so with what it starts in
+    # the background.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

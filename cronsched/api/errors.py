@@ -1,4 +1,4 @@
-"""Shared wiring of the HTTP API: how bodies are read and how every refusal looks (contract, sections 1 and 2)."""
+"""How the HTTP API reads bodies and what every refusal looks like (contract, sections 1 and 2)."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Examples of answers, derived from their forms: what a field holds is said once for all answers that have it."""
+"""Examples of answers, derived from their forms: each field has one example for all answers that have it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,8 +1,8 @@
 """The API description: one decorator for operations, and the forms that all refusals share.
 
-A view says with `@operation` what only it knows: its own answers, examples and refusals. What follows from the rules
-of the whole API (401, role 403, unreadable bodies, 413, 500) is added here; what would stand word for word under every
-operation is stated once, among the components.
+A view declares with `@operation` its own answers, examples and refusals. What follows from the rules of the whole API
+(401, role 403, unreadable bodies, 413, 500) is added here; what is the same for every operation is stated once, among
+the components.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -12,7 +12,7 @@ from cronsched.lib.rates import Rates
 
 # Open to an API token of whatever scope.
 ANY_SCOPE = "any"
-# What is counted apart, each by its setting; actions that only answer a question are counted nowhere.
+# What has a rate of its own, each with its setting; actions that change nothing have none.
 WRITES, RUNS, TESTS, QUESTIONS = "WRITES_PER_MINUTE", "RUNS_PER_MINUTE", "TESTS_PER_MINUTE", None
 WORDS = {WRITES: "changes", RUNS: "runs", TESTS: "test runs and checks of targets"}
 rates = Rates()

@@ -1,4 +1,4 @@
-"""The page between choosing an act for selected rows and doing it: what will change, what will not and why."""
+"""The page between choosing an action for selected rows and doing it: what will change, what will not and why."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What goes wrong, told to whom it happens to: people with a browser get a page, programs the shape of the API."""
+"""Errors: people with a browser get a page, programs the error shape of the API."""
 
 import sys
 from http import HTTPStatus

@@ -129,4 +129,4 @@ class SnapshotForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the
         ).select_related("user")
         entry = entries.filter(action_time__gte=since).order_by("-action_time").first() if since else None
         when = getattr(self.instance, "updated_at", None) or timezone.now()
-        return (entry.user.get_username() if entry else "somebody"), local_text(when)
+        return (entry.user.get_username() if entry else "another account"), local_text(when)

@@ -1,7 +1,7 @@
 """How long to wait before trying again. Pure: the same input gives the same wait, on every host, after every restart.
 
 The curve doubles: a target that is down is asked less and less often. The jitter spreads jobs that failed together; it
-comes from a key instead of a random number, so that whoever recomputes a wait gets the one that was announced.
+comes from a key instead of a random number, so that computing a wait again gives the one that was announced.
 """
 
 import hashlib

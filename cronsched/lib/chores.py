@@ -1,4 +1,4 @@
-"""The catalogue of what the leader does besides sending. An app registers its chores in a module `chores`:
+"""The catalogue of the leader's chores. An app registers its own in a module `chores`:
 
     CHORES = [
         CronChore("prune_sessions", "35 3 * * *", lambda now, may_act: sessions.prune(now=now)),
@@ -25,7 +25,7 @@ Run = Callable[[datetime, MayAct], Any]
 
 @dataclass(frozen=True, slots=True)
 class CronChore:
-    """Runs at the times of `expression`, in the scheduler's zone; made up for where no leader was there."""
+    """Runs at the times of `expression`, in the scheduler's zone; made up for after a time without a leader."""
 
     id: str
     expression: str

@@ -1,4 +1,4 @@
-"""The two clocks a scheduler needs: one that everybody agrees on, and one that never jumps."""
+"""The two clocks a scheduler needs: one that all processes share, and one that never jumps."""
 
 import time
 from datetime import UTC, datetime, timedelta

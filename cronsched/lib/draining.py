@@ -1,4 +1,4 @@
-"""What a stopping process waits for beside its requests.
+"""Work besides requests that a stopping process waits for.
 
 Work that outlives the request that began it (a manual run whose caller has gone) registers a function here. The web
 process calls each of them when its last request has been answered, and ends after the last one.

@@ -2,8 +2,8 @@
 
     CRONSCHED_FAILPOINTS="after-claim=kill@0.02,before-record=stop"
 
-Actions: `kill` (SIGKILL to itself), `stop` (SIGSTOP; somebody has to continue it), `stall:SECONDS`. The number after @
-is the probability, 1 without it. Without the variable a point costs one look at an empty dictionary.
+Actions: `kill` (SIGKILL to itself), `stop` (SIGSTOP; another process has to continue it), `stall:SECONDS`. The number
+after @ is the probability, 1 without it. Without the variable a point costs one lookup in an empty dictionary.
 """
 
 import os

@@ -34,7 +34,7 @@ class Probe(Generic[Result]):
     def ask(self, *, patience: float) -> Result | None:
         """Return the answer, or None if the database refuses or takes longer than `patience` seconds.
 
-        Who asks while an older question is still open waits for what is left of its time, not for all of it again.
+        A caller that comes while an older question is still open waits for the rest of its time only.
         """
         with self._lock:
             if self._asked is None or self._asked.done():

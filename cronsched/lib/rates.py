@@ -1,4 +1,4 @@
-"""How often somebody may do something: a bucket of a minute's allowance that fills again steadily.
+"""Rates per key: a bucket of a minute's allowance that fills again steadily.
 
 Counted in the memory of each process, so that it costs no query: with several web processes the service allows up to
 that many times the rate.

@@ -1,4 +1,4 @@
-"""Find the IANA time zone that somebody meant."""
+"""Find the IANA time zone that a text most likely means."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -1,4 +1,4 @@
-"""waitress's connections with what it leaves open: deadlines for clients that do not move, and refusals in JSON.
+"""waitress's connections with what it lacks: deadlines for stalled clients, and refusals in JSON.
 
 waitress reads whole requests and writes answers without a thread, so a slow client costs no more than its connection.
 What a connection is waiting for is judged once a second by `Connection.overdue`.
@@ -161,7 +161,7 @@ class Connection(HTTPChannel):
         return Waiting.NEXT_REQUEST if self._answered else Waiting.FIRST_BYTE
 
     def look(self, now: float) -> Waiting:
-        """Notice what has moved by `now` (of the monotonic clock), and return what is waited for."""
+        """Note the progress up to `now` (of the monotonic clock), and return what the connection waits for."""
         waits_for = self.waits_for
         owed = waits_for, self._answered
         in_portions = waits_for in (Waiting.READER, Waiting.BODY)
@@ -270,7 +270,7 @@ class Connection(HTTPChannel):
             self._leave()
 
     def _leave(self) -> None:
-        """Say that no more will come, and read until the client has seen it.
+        """End the sending side, and read until the client has seen it.
 
         Closing at once, with a part of the request unread, would make its system forget the refusal.
         """

@@ -1,4 +1,4 @@
-"""How much of the web process one client may take."""
+"""Limits of what one client may use of the web process."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ PORTION_BYTES = 16 * KILOBYTE
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds are those that the connection may spend without the progress that is owed."""
+    """Times in seconds: how long the connection may go without the expected progress."""
 
     connections: int
     # Connections from one address; 0 for no limit. Trusted addresses speak for many clients and are not counted.

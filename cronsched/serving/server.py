@@ -201,14 +201,14 @@ class Server(TcpWSGIServer):
         now = time.monotonic()
         waiting = [connection for connection in connections if connection.look(now) is not Waiting.APPLICATION]
         waiting.sort(key=lambda connection: connection.since)
-        # Some at once: finding them takes a look at all.
+        # Several at once, because finding them checks all connections.
         chosen = waiting[: len(waiting) // 20 + 1]
         for connection in chosen:
             connection.abandon()
         return bool(chosen)
 
     def forget(self, connection: Connection) -> None:
-        """Count `connection` no more."""
+        """Remove `connection` from the counts."""
         if counted_as := connection.counted_as:
             connection.counted_as = None
             self._by_address[counted_as] -= 1
@@ -229,7 +229,7 @@ def open_files() -> int:
 
 
 def end_at_signal(server: Server) -> None:
-    """Let SIGTERM end `server`. What a terminal sends to all its processes is the parent's to heed."""
+    """Let SIGTERM end `server`. Signals that a terminal sends to all its processes are handled by the parent."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         server.stop()
@@ -240,7 +240,7 @@ def end_at_signal(server: Server) -> None:
 
 
 def beat_of(parent: int, pipe: int) -> Callable[[], None]:
-    """Return what tells `parent` through `pipe` that the main loop goes on."""
+    """Return a function that sends the heartbeat of the main loop to `parent` through `pipe`."""
 
     def beat() -> None:
         if os.getppid() != parent:

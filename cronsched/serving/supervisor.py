@@ -51,7 +51,7 @@ class Slot:
 
 
 class Supervisor:
-    """Keeps `processes` processes that do `serve`, which gets the id of this one and a pipe to tell that it goes on.
+    """Keeps `processes` processes that run `serve`, which gets this process's id and a pipe for its heartbeat.
 
     All of them listen to `listener`, which is closed when the end is asked for.
     """
@@ -77,7 +77,7 @@ class Supervisor:
 
     def _stop(self, asked: set[int]) -> int:
         """End all processes: in their time, or at once where SIGQUIT or a second signal asks for it."""
-        # As long as one process has it, the system accepts connections that nobody will serve.
+        # As long as one process has it open, the system accepts connections that no process will serve.
         self._listener.close()
         if signal.SIGQUIT in asked:
             return self._kill(signal.SIGQUIT)
@@ -120,7 +120,7 @@ class Supervisor:
         connections.close_all()
         parent, (pipe, told) = os.getpid(), os.pipe()
         os.set_blocking(told, False)
-        # A signal between the fork and the new process's own handlers would be told to this one.
+        # A signal between the fork and the new process's own handlers would be written to this one's pipe.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             if (pid := os.fork()) == 0:
@@ -150,7 +150,7 @@ class Supervisor:
             logger.exception("A web process failed")
         finally:
             logging.shutdown()
-            # Threads that are still at it, and what Python would do at the end for all it has loaded, end here.
+            # Ends threads that still run, and skips what Python would do at exit for all it has loaded.
             os._exit(code)
 
     def _reap(self, *, expected: bool = False) -> None:
@@ -191,7 +191,7 @@ class Supervisor:
                 os.close(end)
 
     def _wait(self) -> set[int]:
-        """Wait for a moment, hear who goes on, and return the signals that ask for the end."""
+        """Wait for a moment, read the heartbeats, and return the signals that ask for the end."""
         by_pipe = {slot.pipe: slot for slot in self._running()}
         ready, _, _ = select.select([self._wakeup[0], *by_pipe], [], [], LOOK_SECONDS)
         for slot in (by_pipe[pipe] for pipe in ready if pipe in by_pipe):

@@ -112,7 +112,7 @@ def test_what_a_dead_process_was_sending_is_sent_again(db, mailbox, deliverer, c
 
 
 def test_a_sender_that_was_frozen_too_long_records_nothing(db, mailbox, clock):
-    """Its row was claimed and sent by somebody else meanwhile."""
+    """Its row was claimed and sent by another process meanwhile."""
     worker = EmailWorker(clock)
     queue("a@example.com")
     (row,) = worker._claim()

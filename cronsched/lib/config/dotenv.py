@@ -1,7 +1,7 @@
 """Read the `.env` file into the environment, or stop the boot with one line that says what is wrong with it.
 
-The library would pass over a file it cannot open and over lines it cannot read, and would print such lines: a secret
-would end in the log, and the process would start without the setting that somebody believes to be set.
+The library would ignore a file it cannot open and lines it cannot read, and would print such lines: a secret would end
+in the log, and the process would start without a setting that its operator believes to be set.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Write many rows with few statements, on each database in its own words.
+"""Writes many rows with few statements, in the SQL of each database.
 
 A batch travels as one parameter, a JSON document, and the database unfolds it into a table. That costs the process a
 single encoding in C and one round trip, however many rows there are; values bound one by one would cost more than

@@ -1,4 +1,4 @@
-"""Do a transaction again that the database ended because it and another waited for each other."""
+"""Repeats a transaction that the database ended because of a deadlock."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -36,7 +36,7 @@ def retried(act: Callable[P, R]) -> Callable[P, R]:
 
 
 def is_deadlock(error: OperationalError) -> bool:
-    """Whether the database chose this transaction to end a circle of waiting ones."""
+    """Whether the database ended this transaction to resolve a deadlock."""
     cause = error.__cause__
     if getattr(cause, "sqlstate", None) in POSTGRESQL_STATES:
         return True

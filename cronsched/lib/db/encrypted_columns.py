@@ -27,7 +27,7 @@ class Survey:
 
 def encrypted_fields() -> list["models.Field[Any, Any]"]:
     """Return the fields that hold tokens: those that encrypt by themselves, and those a model names in
-    `encrypted_columns` because it opens them when they are needed only."""
+    `encrypted_columns` because it decrypts them only when they are needed."""
     found: list[models.Field[Any, Any]] = []
     for model in apps.get_models():
         named = getattr(model, "encrypted_columns", ())
@@ -90,7 +90,7 @@ def _rotate(done: Survey, column: "models.Field[Any, Any]", row: Row) -> None:
         return
     table, name, primary = _names(column)
     with connection.cursor() as cursor:
-        # Only if nobody has written it meanwhile.
+        # Only if it was not written meanwhile.
         cursor.execute(
             f"UPDATE {table} SET {name} = %s WHERE {primary} = %s AND {name} = %s",  # noqa: S608 our own names
             [crypto.encrypt(crypto.decrypt(token)), key, token],

@@ -14,7 +14,7 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
     """Text that is readable in Python and encrypted in the database. It cannot be searched for.
 
     A value whose key is lost reads as None, with a line in the log: the rest of the row stays usable, and saving a new
-    value mends it.
+    value repairs it.
     """
 
     def get_prep_value(self, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Judge values by the model before the database does: SQLite stores what the servers refuse.
+"""Checks values against the model before the database does: SQLite stores what the servers refuse.
 
 Lengths and ranges are those of the model's fields; where the databases differ, the narrowest counts (PostgreSQL's
 integers, MariaDB's `json_valid`). Text must be encodable as UTF-8 and hold no NUL, also inside JSON, whose numbers must

@@ -27,7 +27,7 @@ def refuse(connection: BaseDatabaseWrapper) -> None:
 def refuse_file(path: Path) -> None:
     """End the process with one line where `path` is the older service's file, before anything is written into it.
 
-    Opening it as ours would turn its journal into a write-ahead log. What cannot be read is left to whoever needs it.
+    Opening it as ours would turn its journal into a write-ahead log. A file that cannot be read is not refused here.
     """
     if not path.is_file():
         return

@@ -1,7 +1,7 @@
 """No record of statements in development.
 
 With `DEBUG` Django keeps the last 9,000 statements of a connection, until a request begins: never, in a scheduler or a
-command. Ours carry whole batches of rows, so that a process came to hold hundreds of megabytes that nobody reads.
+command. Ours carry whole batches of rows, so that a process came to hold hundreds of megabytes for nothing.
 """
 
 

@@ -57,7 +57,7 @@ class HTTPClient:
         _clients.add(self)
 
     def _reset(self) -> None:
-        """Start with nothing, also after a fork: threads, sockets and locks are the parent's."""
+        """Start empty, also after a fork: threads, sockets and locks belong to the parent."""
         self._lock = threading.Lock()
         self._dispatcher: Dispatcher | None = None
         self._resolver = Resolver(self._resolve)
@@ -153,7 +153,7 @@ class _CABundle:
         self.path = certifi.where()
         if further is None:
             return
-        # Without a name: nobody else can write it, and it goes when the process goes.
+        # Without a name: no other process can write it, and it is deleted when the process ends.
         fd = os.memfd_create("authorities")
         weakref.finalize(self, os.close, fd)
         os.write(fd, Path(certifi.where()).read_bytes() + b"\n" + Path(further).read_bytes())

@@ -28,8 +28,8 @@ FINAL = frozenset({Kind.BAD_REQUEST, Kind.REFUSED, Kind.UNREADABLE})
 class RequestError(Exception):
     """No usable answer came. `reason` may be shown to users: it holds no secret and nothing about inner networks.
 
-    `request_sent` False means that certainly not one byte of the request reached the target; True means nobody knows
-    what the target made of it. `status` is the answer's status where that had already come.
+    `request_sent` False means that certainly no byte of the request reached the target; True means that the target may
+    have acted on it. `status` is the answer's status where that had already come.
     """
 
     def __init__(self, kind: Kind, reason: str, *, request_sent: bool = False, status: int | None = None) -> None:

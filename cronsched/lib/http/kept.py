@@ -1,7 +1,7 @@
 """Connections that are kept: whether one can still be used.
 
-libcurl looks at a kept connection at most once a second. A target that closes each connection after its answer would
-have every request of a herd written into one that is closed, and nobody could say whether it was read.
+libcurl checks a kept connection at most once a second. With a target that closes each connection after its answer,
+every request of a herd would be written into a closed one, and it would be unknown whether it was read.
 """
 
 import os
@@ -32,7 +32,7 @@ class KeptConnections:
             del self._polls[next(iter(self._polls))]
 
     def is_usable(self, ends: Ends) -> bool:
-        """Whether the target has neither closed it nor said something nobody asked for."""
+        """Whether the target has neither closed it nor sent anything unasked."""
         poll = self._polls.get(ends)
         return poll is not None and not poll.poll(0)
 

@@ -83,7 +83,7 @@ class Headers(Mapping[str, str]):
 
 
 class Response:
-    """An answer. A redirect is one like any other: `location` says where to, nobody went there.
+    """An answer. A redirect is one like any other: it was not followed, `location` says where to.
 
     `body` is decompressed and cut (`truncated`) at the limit. `elapsed` is in seconds, since the request started.
     """

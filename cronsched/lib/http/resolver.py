@@ -1,12 +1,12 @@
 """Name resolution that cannot hang its caller.
 
-`getaddrinfo` has no timeout of ours, so it runs in a bounded number of daemon threads, and whoever asks is called back.
-One look-up serves all who ask for the same name at the same time, and its result a moment more: a herd of jobs on one
-host asks once. Keeping it is safe because the addresses kept are the ones connected to.
+`getaddrinfo` takes no timeout, so it runs in a bounded number of daemon threads, and the caller is called back. One
+look-up serves all requests for the same name at the same time, and its result is kept for a moment: a herd of jobs on
+one host asks once. Keeping it is safe because the addresses kept are the ones connected to.
 
-Who owns a domain can let its name server hang. Look-ups therefore wait in three queues with threads of their own: names
-that were answered quickly before, names that were never asked for, and names of domains that took long. The last keep
-only each other waiting, and names in use are kept waiting by nobody.
+The owner of a domain can let its name server hang. Look-ups therefore wait in three queues with threads of their own:
+names that were answered quickly before, new names, and names of domains that took long. Slow domains delay only each
+other, and nothing delays names in use.
 """
 
 import queue
@@ -43,7 +43,7 @@ def system_addresses(host: str) -> list[str]:
 
 
 class _Lookup:
-    """One question, asked once for everybody who waits for it."""
+    """One look-up, for all callers that wait for it."""
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -82,7 +82,7 @@ class Resolver:
     def ask(self, host: str, *, until: float, found: Found) -> Addresses | None:
         """Return the addresses of `host` if they are known, else None; `found` is then called once, in another thread.
 
-        Nobody wants the answer after `until` (on `time.monotonic()`); `found` may then never be called.
+        After `until` (on `time.monotonic()`) the answer is not needed, and `found` may never be called.
         """
         now = time.monotonic()
         with self._lock:
@@ -132,18 +132,18 @@ class Resolver:
                 found(addresses)
 
     def _judge(self, host: str, seconds: float, *, is_known: bool) -> None:
-        """Remember who took long. What was not wanted any more took no time and says nothing."""
+        """Remember domains that took long. A look-up that was no longer needed was not made and says nothing."""
         if seconds >= SLOW_SECONDS:
             _remember(self._slow, _domain(host), time.monotonic() + REMEMBER_SLOW_SECONDS)
         elif is_known:
             _remember(self._quick, host, None)
 
     def _is_wanted(self, lookup: _Lookup) -> bool:
-        """Whether anybody still waits: behind slow name servers a queue builds up that has outlived its callers."""
+        """Whether a caller still waits: behind slow name servers look-ups may outlive their callers."""
         with self._lock:
             if lookup.wanted_until > time.monotonic():
                 return True
-            # Whoever asks from now on starts a look-up of its own.
+            # A later caller starts a look-up of its own.
             if self._lookups.get(lookup.host) is lookup:
                 del self._lookups[lookup.host]
             return False

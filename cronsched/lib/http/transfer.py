@@ -218,7 +218,7 @@ _FIXED: tuple[tuple[int, Any], ...] = (
     (pycurl.HTTP09_ALLOWED, 0),
     (pycurl.FOLLOWLOCATION, 0),
     (pycurl.PATH_AS_IS, 1),
-    # The environment may name proxies, which would connect to what nobody vetted.
+    # The environment may name proxies, which would connect to addresses that were not vetted.
     (pycurl.PROXY, ""),
     (pycurl.NOPROXY, "*"),
     (pycurl.NETRC, pycurl.NETRC_IGNORED),

@@ -80,7 +80,7 @@ def parse_any(url: str) -> Location:
         raise _bad("it contains blanks or control characters")
     if not url.isascii() and (hidden := next((sign for sign in url if is_invisible(sign)), None)):
         raise _bad(f"it contains an invisible character, U+{ord(hidden):04X}")
-    # Browsers take a backslash for a slash, other parsers do not; nobody means one here.
+    # Browsers take a backslash for a slash, other parsers do not: a URL with one is ambiguous.
     if "\\" in url.partition("?")[0]:
         raise _bad("it contains a backslash")
     if not url.lower().startswith(("http://", "https://")):
@@ -111,7 +111,7 @@ def parse_any(url: str) -> Location:
 
 
 def is_invisible(sign: str) -> bool:
-    """Tell whether a character takes no place or looks like a plain blank: what nobody types into a URL on purpose."""
+    """Tell whether a character takes no place or looks like a plain blank: what no one types into a URL on purpose."""
     return not sign.isascii() and category(sign) in {"Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs"}
 
 

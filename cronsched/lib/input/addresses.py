@@ -1,4 +1,4 @@
-"""Judge mail addresses: whether they are some, how many there may be, and where mail may go."""
+"""Checks mail addresses: their form, their number, and whether mail may go to their domains."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Say in one line why the processes could not start, before they try."""
+"""Says in one line why the processes cannot start, before they try."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -37,7 +37,7 @@ def check_port(address: str, port: str) -> None:
 
 
 def check_database() -> None:
-    """Raise CommandError unless a row could be written to the database now, and it is not somebody else's."""
+    """Raise CommandError unless the database can be written, or where it is the older service's."""
     with startup.own_connection() as own:
         try:
             older_service.refuse(own)

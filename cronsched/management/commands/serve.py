@@ -11,7 +11,7 @@ from cronsched.serving import shared_counts
 
 
 class Command(BaseCommand):
-    # Asked for below: a port that is taken is told in one line, whatever else could be said.
+    # The checks run below: a port that is taken gets its one line, whatever the checks would say.
     requires_system_checks: list[str] = []
     help = "Serve the API and the console at BIND_ADDRESS and PORT. SIGTERM lets requests in flight end."
 

@@ -282,7 +282,7 @@ def phantom(record: Record) -> Iterator[str]:
 
 
 def illegal(record: Record) -> Iterator[str]:
-    """Rows that took a step they must not take: out of a final status, or by somebody who was not their sender."""
+    """Rows that took a step they must not take: out of a final status, or by another than their sender."""
     for history in record.histories.values():
         first = history[0]
         if first.kind == "insert" and first.status not in BORN:

@@ -1,4 +1,4 @@
-"""How a pool of psycopg gets over a server that was away."""
+"""How a pool of psycopg recovers after a server that was away."""
 
 import threading
 from typing import Any
@@ -13,7 +13,7 @@ _checking = threading.Lock()
 def check_idle(pool: Any) -> None:
     """Replace the broken ones among the idle connections of `pool`; return when that is done, or goes on too long."""
     if not _checking.acquire(blocking=False):
-        # Somebody is at it, and has taken all of them out of the pool.
+        # Another thread has taken all of them out of the pool to check them.
         return
     thread = threading.Thread(target=_check, args=(pool,), name="check idle connections", daemon=True)
     thread.start()

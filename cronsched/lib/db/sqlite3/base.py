@@ -4,8 +4,8 @@ SQLite says of a damaged file what it also says of a wrong statement, and of a f
 a connection goes on with what it has open, and what it writes is gone. Here the first is an outage like any other, and
 the second is looked at whenever a connection is to be used anew.
 
-Of a log that was deleted every connection must let go that had it open: the last one writes what it holds into the
-file, and before that no new one can be opened. So whoever notices closes the idle connections of the other threads too.
+A log that was deleted must be closed by every connection that has it open: the last one writes its content into the
+file, and before that no new one can be opened. So the thread that notices closes the others' idle connections, too.
 """
 
 import os
@@ -76,7 +76,7 @@ class DatabaseWrapper(NoQueryLog, base.DatabaseWrapper):
         if not self.is_in_memory_db():
             _make_private(str(self.settings_dict["NAME"]))
         connection = super().get_new_connection(conn_params)
-        # A thread that ends takes its connection with it, and Python wants to be told that nobody needs it any more.
+        # A thread that ends takes its connection with it; closed here, or Python warns of an unclosed connection.
         self._finalizer = weakref.finalize(self, connection.close)
         self._finalizer.atexit = False
         return connection
