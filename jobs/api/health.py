@@ -23,7 +23,7 @@ from cronsched.lib.clock import database_now, uptime
 from cronsched.lib.db.outages import NO_TABLES, first_line, is_outage, lacks_tables
 from cronsched.lib.db.writing import missing_migrations, try_to_write
 from cronsched.lib.probe import Probe
-from jobs.scheduler.leadership import NOBODY, SchedulerStatus, read_status
+from jobs.scheduler.leadership import NOT_RUNNING, SchedulerStatus, read_status
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class HealthSerializer(serializers.Serializer[Any]):
 
 def health_object(found: SchedulerStatus | None, *, is_ready: bool, now: datetime) -> dict[str, Any]:
     """Word the answer; `found` is None if the database does not answer."""
-    scheduler = found or NOBODY
+    scheduler = found or NOT_RUNNING
     return {
         "status": "healthy" if found is not None and is_ready and not found.sends_alone else "degraded",
         "service": settings.SERVICE_NAME,

@@ -42,7 +42,9 @@ class VerdictSerializer(serializers.Serializer[Any]):
     started_at = serializers.DateTimeField(allow_null=True)
     lateness_seconds = serializers.FloatField(allow_null=True)
     by = serializers.CharField(allow_null=True, help_text="Who paused, edited or created the job.")
-    since = serializers.DateTimeField(allow_null=True, help_text="From when on that held, or nobody led.")
+    since = serializers.DateTimeField(
+        allow_null=True, help_text="Since when that held, or since when no scheduler was running."
+    )
     until = serializers.DateTimeField(allow_null=True, help_text="To when, where that is known.")
     reason = serializers.CharField(allow_null=True)
     sentence = serializers.CharField(help_text="All of it in words, in the job's time zone.")

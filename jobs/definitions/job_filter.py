@@ -21,7 +21,7 @@ from taxonomy.models import JobCategory, PicTeam
 
 OWN = "me"
 # Jobs that only administrators may change: whose owner is gone, or may not sign in any more.
-NOBODY = {"none": Q(created_by=None), "inactive": Q(created_by__is_active=False)}
+WITHOUT_OWNER = {"none": Q(created_by=None), "inactive": Q(created_by__is_active=False)}
 STATES: Mapping[str, Callable[[JobQuerySet, date], JobQuerySet]] = {
     "active": lambda jobs, today: jobs.active().filter(end_date__gte=today),
     "paused": lambda jobs, today: jobs.filter(is_active=False, end_date__gte=today),
@@ -64,7 +64,7 @@ def _by_activity(jobs: JobQuerySet, text: str, by: User | None, today: date) -> 
 
 
 def _by_owner(jobs: JobQuerySet, text: str, by: User | None, today: date) -> JobQuerySet:
-    if living := NOBODY.get(text.lower()):
+    if living := WITHOUT_OWNER.get(text.lower()):
         return jobs.filter(living)
     owner: UUID | None = by.pk if text.lower() == OWN and by is not None else known_id(text)
     if owner is None:

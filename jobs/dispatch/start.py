@@ -84,7 +84,7 @@ def start(
     `admit` is asked for a place for each; who gets none stays queued. `taking` is told which have one before that is
     committed. What could not start in time is among them, as a request that
     fails with that reason: it is never sent. Rows that another took, that wait for their time or whose row or job
-    somebody holds at the moment are left out without a word. Scheduled runs of a paused job are settled instead.
+    another transaction has locked are left out. Scheduled runs of a paused job are settled instead.
     """
     with transaction.atomic(durable=True):
         rows = _lock_ready(set(execution_ids), now)

@@ -14,7 +14,7 @@ from jobs.executors.masking import masked
 
 MAX_TARGET_LENGTH = 500
 MAX_OUTPUT_LENGTH = 1000
-# What somebody is shown who asks for all of an answer.
+# How many characters of an answer are shown on request.
 MAX_SHOWN_LENGTH = 65_536
 DEFAULT_TIMEOUT = timedelta(seconds=10)
 
@@ -65,7 +65,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """All of an answer, for whoever asks to see it; nothing stores it. Secrets are masked in headers and body."""
+    """The whole answer, to be shown on request and not stored. Secrets are masked in headers and body."""
 
     headers: Mapping[str, str]
     body: str
@@ -168,7 +168,7 @@ def output_of(answer: Response, *, secrets: Iterable[str] = ()) -> str:
 
 
 def whole(answer: Response, *, secrets: Iterable[str] = ()) -> Answer:
-    """Return the answer as it is shown to whoever asks for all of it."""
+    """Return the whole answer as it is shown on request."""
     kept = list(secrets)
     headers = {name: storable(masked(value, kept)) for name, value in answer.headers.items()}
     text = masked(answer.text().replace("\x00", ""), kept)

@@ -47,7 +47,7 @@ def import_jobs(
     """Create, or with `update_existing` also change, the jobs of a file. Sends no notice.
 
     Bad rows are reported and left out, the good ones are committed together. `by` None is the operator at the console:
-    the jobs belong to nobody, and every job may be changed. `on_row` is called after each row.
+    the jobs have no owner, and every job may be changed. `on_row` is called after each row.
     """
     options = options or FileOptions()
     owner = options.default_owner or settings.DEFAULT_GITHUB_OWNER

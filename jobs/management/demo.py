@@ -1,7 +1,7 @@
 """A believable service for tours and pictures: people, teams, jobs, and 30 days of what became of them.
 
 Definitions are made by the verbs that people use, at times that have passed, so that audit trail, revisions and pauses
-are there as well. The history is written in bulk. Targets are this service's own pages, which harm nobody.
+are there as well. The history is written in bulk. Targets are this service's own pages, so no other server is called.
 """
 
 import random

@@ -44,14 +44,14 @@ class NoScheduler(Conflict):
 
 
 _LEASE = PreparedQuery(SchedulerLease.objects.all)
-NOBODY = SchedulerStatus(False, "", None, 0, None, {})
+NOT_RUNNING = SchedulerStatus(False, "", None, 0, None, {})
 
 
 def read_status(*, now: datetime) -> SchedulerStatus:
     """Return what the leader published. `now` is by the database's clock, as the renewals are."""
     lease = _LEASE.first()
     if lease is None:
-        return NOBODY
+        return NOT_RUNNING
     fresh = lease.renewed_at is not None and abs(now - lease.renewed_at) < TTL
     return SchedulerStatus(
         running=bool(lease.holder) and fresh,

@@ -15,7 +15,7 @@ document.addEventListener("DOMContentLoaded", () => {
   };
 
   const refresh = async () => {
-    // What somebody reads with the keyboard is not taken from under them, and nobody looks at a hidden page.
+    // No refresh while the keyboard focus is in the content, or while the page is hidden.
     if (!box.checked || document.hidden || document.getElementById("now").contains(document.activeElement)) return;
     const response = await fetch(location.href, { headers: { "X-Requested-With": "refresh" } });
     if (!response.ok || response.redirected) return;

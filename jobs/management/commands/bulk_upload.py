@@ -36,7 +36,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="CSV file: UTF-8, separated by commas, with a header row.")
         parser.add_argument("--dry-run", action="store_true", help="Only check the rows.")
-        parser.add_argument("--owner", metavar="USERNAME", help="Whose the jobs will be. Default: nobody's.")
+        parser.add_argument("--owner", metavar="USERNAME", help="The account that will own the jobs. Default: none.")
         parser.add_argument(
             "--default-github-owner", metavar="OWNER", default="", help="For rows that name no GitHub owner."
         )

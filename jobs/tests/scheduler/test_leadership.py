@@ -23,7 +23,7 @@ def never(_seconds):
 
 
 def test_without_a_row_nobody_leads():
-    assert read_status(now=NOON) == leadership.NOBODY
+    assert read_status(now=NOON) == leadership.NOT_RUNNING
 
 
 @pytest.mark.parametrize("seconds, running", [(0, True), (14.9, True), (15, False), (-14.9, True), (-16, False)])
