@@ -17,8 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.dataclasses import ActionDialog
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
 from accounts import second_factors, services, sessions
@@ -28,6 +27,7 @@ from accounts.services import AccountChanges
 from accounts.token_admin import TokenAdmin
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
+from cronsched.console.dialogs import dialog_action
 from cronsched.console.filters import titled
 from cronsched.console.texts import moment
 from cronsched.lib.errors import DomainError
@@ -167,60 +167,43 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
         offered = super().get_actions_detail(request, object_id)
         return [item for item in offered if not item.action_name.endswith(tuple(useless))]
 
-    @action(
-        description="Change role",
-        permissions=["change"],
+    @dialog_action(
+        "Change role",
         icon="badge",
-        dialog=ActionDialog(
-            title="Change the role of this account?",
-            description="Admins may do everything, users change their own jobs, viewers only look.",
-            form_class=RoleForm,
-            form_submit_text="Change role",
-        ),
+        title="Change the role of this account?",
+        text="Admins may do everything, users change their own jobs, viewers only look.",
+        form=RoleForm,
     )
     def change_role(self, request: HttpRequest, form: RoleForm, object_id: str) -> HttpResponse:
         role = form.cleaned_data["role"]
         return self._changed(request, object_id, AccountChanges(role=role), f"is {Role(role).label} now")
 
-    @action(
-        description="Deactivate",
-        permissions=["change"],
+    @dialog_action(
+        "Deactivate",
         icon="person_off",
-        dialog=ActionDialog(
-            title="Deactivate this account?",
-            description="It is signed out at once and cannot sign in again. Its jobs go on running.",
-            form_class=HandOverForm,
-            form_submit_text="Deactivate",
-        ),
+        title="Deactivate this account?",
+        text="It is signed out at once and cannot sign in again. Its jobs go on running.",
+        form=HandOverForm,
     )
     def deactivate(self, request: HttpRequest, form: HandOverForm, object_id: str) -> HttpResponse:
         to = form.cleaned_data["hand_over_to"]
         return self._changed(request, object_id, AccountChanges(is_active=False), "is deactivated", to=to)
 
-    @action(
-        description="Activate",
-        permissions=["change"],
+    @dialog_action(
+        "Activate",
         icon="person_check",
-        dialog=ActionDialog(
-            title="Activate this account?",
-            description="It can sign in again with its password.",
-            form_class=None,
-            form_submit_text="Activate",
-        ),
+        title="Activate this account?",
+        text="It can sign in again with its password.",
     )
     def activate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return self._changed(request, object_id, AccountChanges(is_active=True), "is active again")
 
-    @action(
-        description="Reset second factor",
-        permissions=["change"],
+    @dialog_action(
+        "Reset second factor",
         icon="phonelink_erase",
-        dialog=ActionDialog(
-            title="Take the second factors of this account away?",
-            description="For a person who has lost them. Signs the account out; its password alone signs it in again.",
-            form_class=None,
-            form_submit_text="Reset",
-        ),
+        title="Remove the second factors of this account?",
+        text="For a person who has lost them. Signs the account out; its password alone signs it in again.",
+        button="Reset",
     )
     def reset_second_factor(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user = self.row_or_404(request, object_id)

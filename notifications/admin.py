@@ -13,8 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.dataclasses import ActionDialog
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminPasswordWidget
 
@@ -23,6 +22,7 @@ from audit.console import AuditedForm
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
 from cronsched.console.between import Asked, ask, is_confirmed
+from cronsched.console.dialogs import dialog_action
 from cronsched.console.filters import PeriodFilter, titled
 from cronsched.console.labels import in_labels, labels_of
 from cronsched.console.texts import moment
@@ -256,16 +256,12 @@ class SlackSettingsAdmin(AdminsOnly, ConsoleAdmin):
     def save_model(self, request: HttpRequest, obj: SlackSettings, form: SlackSettingsForm, change: bool) -> None:
         slack_settings.change(form.sent, by=account(request), now=timezone.now())
 
-    @action(
-        description="Send a test message",
-        permissions=["change"],
+    @dialog_action(
+        "Send a test message",
         icon="send",
-        dialog=ActionDialog(
-            title="Send a test message?",
-            description="It is posted at once, also while Slack is disabled.",
-            form_class=None,
-            form_submit_text="Send",
-        ),
+        title="Send a test message?",
+        text="It is posted at once, also while Slack is disabled.",
+        button="Send",
     )
     def send_test(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         try:

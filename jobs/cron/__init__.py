@@ -11,7 +11,7 @@ zone is an argument.
 
 from jobs.cron.clock_changes import clock_change_notes, coming_clock_changes
 from jobs.cron.firing import count_fire_times, fire_times_between, next_fire_time, previous_fire_time
-from jobs.cron.reading import FIVE_FIELDS, MAX_LENGTH, REQUIRED, parse
+from jobs.cron.reading import FIVE_FIELDS, MAX_LENGTH, NICKNAMES, REQUIRED, parse
 from jobs.cron.schedule import CronError, Schedule
 from jobs.cron.words import describe
 from jobs.cron.zones import ZoneError, zone
@@ -19,6 +19,7 @@ from jobs.cron.zones import ZoneError, zone
 __all__ = [
     "FIVE_FIELDS",
     "MAX_LENGTH",
+    "NICKNAMES",
     "REQUIRED",
     "CronError",
     "Schedule",

@@ -43,7 +43,7 @@ _MONTHS = _Field(3, "month", 1, 12, _MONTH_NAMES)
 _WEEKDAYS = _Field(4, "day-of-week", 0, 7, _WEEKDAY_NAMES)
 _FIELDS = (_MINUTES, _HOURS, _DAYS, _MONTHS, _WEEKDAYS)
 
-_ALIASES = {
+NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
     "@monthly": "0 0 1 * *",
@@ -306,8 +306,8 @@ def _is_valid(text: str) -> bool:
 
 def _hint_for_count(columns: list[str]) -> str:
     first, count = columns[0].lower(), len(columns)
-    if first in _ALIASES:
-        return f"Write {_ALIASES[first]} instead of {columns[0]}."
+    if first in NICKNAMES:
+        return f"Write {NICKNAMES[first]} instead of {columns[0]}."
     if first == "@reboot":
         return "@reboot is no time and not supported; write when the job should run."
     if first == "@every":

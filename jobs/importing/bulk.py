@@ -1,13 +1,14 @@
 """Write thousands of jobs with few statements. Django's bulk_create takes seconds under the write lock."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connection, models
 
 from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Column, Kind
+from cronsched.lib.portions import portions
 from jobs.models import Job
 
 # Statements travel whole, and databases limit their length (MariaDB: 16 MB unless told otherwise). JSON in JSON may
@@ -44,13 +45,13 @@ COLUMNS = [Column(str(field.column), kind_of(field)) for field in FIELDS]
 
 def insert(jobs: Iterable[Job]) -> None:
     """Insert new jobs. Raises `IntegrityError` where a name is taken."""
-    for portion in _portions(jobs):
+    for portion in portions(jobs, PORTION_CHARACTERS, weight=_weight):
         batches.insert(connection, Job._meta.db_table, COLUMNS, _rows(portion, is_new=True))
 
 
 def update(jobs: Iterable[Job]) -> None:
     """Write all fields of stored jobs, whose rows the caller holds."""
-    for portion in _portions(jobs):
+    for portion in portions(jobs, PORTION_CHARACTERS, weight=_weight):
         batches.update(connection, Job._meta.db_table, COLUMNS, _rows(portion, is_new=False))
 
 
@@ -59,15 +60,5 @@ def _rows(jobs: Sequence[Job], *, is_new: bool) -> list[list[Any]]:
     return [[field.pre_save(job, is_new) for field in FIELDS] for job in jobs]
 
 
-def _portions(jobs: Iterable[Job]) -> Iterator[list[Job]]:
-    portion: list[Job] = []
-    room = PORTION_CHARACTERS
-    for job in jobs:
-        weight = JOB_CHARACTERS + len(json.dumps(job.metadata))
-        if portion and weight > room:
-            yield portion
-            portion, room = [], PORTION_CHARACTERS
-        portion.append(job)
-        room -= weight
-    if portion:
-        yield portion
+def _weight(job: Job) -> int:
+    return JOB_CHARACTERS + len(json.dumps(job.metadata))

@@ -9,19 +9,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jobs.cron import NICKNAMES
 from jobs.importing.http_commands import Call, NotUnderstood, read_call
 
 ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<value>.*)")
 VARIABLE = re.compile(r"\$(?:\{(?P<braced>[A-Za-z_]\w*)\}|(?P<plain>[A-Za-z_]\w*))")
-NICKNAMES = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
 # What only says where output goes, or that a failure does not matter to cron.
 HARMLESS_TAIL = re.compile(r"\s*(?:[12&]?>{1,2}\s*(?:/dev/null|&[12])|\|\|\s*true)\s*$")
 SHELL_CHARACTERS = frozenset("|&;<>()")

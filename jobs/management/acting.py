@@ -82,6 +82,17 @@ def chosen(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"ids": ids or None, "filter": filters or None}
 
 
+class BulkCommand(ActingCommand):
+    """A bulk action on the jobs that are named; `sends` are the options that go with it."""
+
+    action: str
+    sends: Sequence[str]
+
+    def act(self, now: datetime, options: dict[str, Any]) -> None:
+        sent = {"action": self.action, **chosen(options), **{name: options[name] for name in self.sends}}
+        carry_out(self, sent, now=now, as_json=options["json"])
+
+
 def carry_out(command: ActingCommand, sent: Mapping[str, Any], *, now: datetime, as_json: bool) -> None:
     """Do a bulk act and tell what became of each job. Raises `CommandError` where one was refused."""
     act = bulk_acts.read(sent, by=None, now=now)

@@ -9,8 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.dataclasses import ActionDialog
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.forms import BaseDialogForm
 from unfold.paginator import InfinitePaginator
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -18,6 +17,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts.console import NeverEdited, OpenToAllRoles, account
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
+from cronsched.console.dialogs import dialog_action
 from cronsched.console.filters import PeriodFilter, titled
 from cronsched.console.texts import local_text, moment
 from cronsched.lib.clock import database_now
@@ -230,16 +230,14 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
         execution = self.get_object(request, str(object_id)) if object_id else None
         return execution is not None and execution.job.may_be_changed_by(account(request))
 
-    @action(
-        description="Run again",
-        permissions=["run"],
+    @dialog_action(
+        "Run again",
         icon="replay",
-        dialog=ActionDialog(
-            title="Run this job again?",
-            description="A new execution is queued and sent within seconds, also while the job is paused.",
-            form_class=RerunForm,
-            form_submit_text="Run",
-        ),
+        title="Run this job again?",
+        text="A new execution is queued and sent within seconds, also while the job is paused.",
+        button="Run",
+        form=RerunForm,
+        permission="run",
     )
     def run_again(self, request: HttpRequest, form: RerunForm, object_id: str) -> HttpResponse:
         execution = self.row_or_404(request, object_id)

@@ -7,12 +7,13 @@ that says deleted. Where few have it, each keeps a notice of its own. Either way
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from cronsched.lib.portions import portions
 from jobs.importing.legacy import values
 from jobs.importing.legacy.accounts import USERS
 from jobs.importing.legacy.definitions import JOBS
@@ -81,25 +82,11 @@ class Written:
 
 def import_notifications(state: ImportState) -> None:
     audience = Audience(state.joined)
-    for chunk in _portions(_groups(state), state.options.batch):
+    for chunk in portions(_groups(state), state.options.batch, weight=lambda group: len(group.copies)):
         groups = _without_unknown_runs(state, chunk)
         there = existing(Notification, [key for group in groups for key in _keys(group)])
         with state.transaction():
             _write(state, [group for group in groups if not _is_here(state, group, there)], audience)
-
-
-def _portions(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:
-    """Yield the groups in portions of about `size` rows."""
-    portion: list[Group] = []
-    rows = 0
-    for group in groups:
-        portion.append(group)
-        rows += len(group.copies)
-        if rows >= size:
-            yield portion
-            portion, rows = [], 0
-    if portion:
-        yield portion
 
 
 def _keys(group: Group) -> Iterator[UUID]:

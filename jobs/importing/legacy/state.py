@@ -15,6 +15,7 @@ from django.db import connection, models, transaction
 from audit.models import AuditEntry
 from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Column
+from cronsched.lib.portions import portions
 from jobs.definitions.validation import Rules
 from jobs.importing.bulk import kind_of
 from jobs.importing.legacy.report import Finding, ImportReport
@@ -101,22 +102,12 @@ def _insert(rows: Sequence[models.Model]) -> None:
     model = type(rows[0])
     names, columns = _columns(model)
     plain = [[getattr(row, name) for name in names] for row in rows]
-    for portion in _portions(plain):
+    for portion in portions(plain, STATEMENT_CHARACTERS, weight=_weight):
         batches.insert(connection, model._meta.db_table, columns, portion)
 
 
-def _portions(rows: Iterable[list[Any]]) -> Iterator[list[list[Any]]]:
-    portion: list[list[Any]] = []
-    room = STATEMENT_CHARACTERS
-    for row in rows:
-        weight = ROW_CHARACTERS + sum([_length(value) for value in row if value])
-        if portion and weight > room:
-            yield portion
-            portion, room = [], STATEMENT_CHARACTERS
-        portion.append(row)
-        room -= weight
-    if portion:
-        yield portion
+def _weight(row: list[Any]) -> int:
+    return ROW_CHARACTERS + sum([_length(value) for value in row if value])
 
 
 def _length(value: Any) -> int:

@@ -1,14 +1,14 @@
 """`manage.py pause_jobs`: pause jobs with a reason, from the console (beyond.md, section 3)."""
 
 from argparse import ArgumentParser
-from datetime import datetime
-from typing import Any
 
-from jobs.management.acting import EXIT_CODES, ActingCommand, add_jobs, carry_out, chosen
+from jobs.management.acting import EXIT_CODES, BulkCommand, add_jobs
 from jobs.models import OnResume
 
 
-class Command(ActingCommand):
+class Command(BulkCommand):
+    action = "pause"
+    sends = ("reason", "until", "on_resume")
     help = "Pause jobs, and print how exactly these are resumed." + EXIT_CODES
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -21,8 +21,3 @@ class Command(ActingCommand):
             default="",
             help="What becomes of the runs kept back. Default: skip.",
         )
-
-    def act(self, now: datetime, options: dict[str, Any]) -> None:
-        sent = {"action": "pause", **chosen(options)}
-        sent |= {name: options[name] for name in ("reason", "until", "on_resume")}
-        carry_out(self, sent, now=now, as_json=options["json"])
