@@ -1,7 +1,7 @@
 """The one row of Slack settings: reading it, changing it (contract, section 14) and trying it."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +9,7 @@ from django.conf import settings as service
 from django.db import transaction
 
 from accounts.models import User
+from audit.models import AuditEntry
 from audit.services import Entry, differences, record
 from cronsched.http_client import http_client
 from cronsched.lib.errors import DomainError
@@ -22,11 +23,23 @@ from notifications.slack_markup import escape
 MAX_CHANNEL = 255
 MAX_URL = 2048
 MAX_POST_EVERY = 1000
+# How often the trail tells that one person has seen the address: forms ask for it each time they open.
+SHOWN_EVERY = timedelta(hours=1)
+SHOWN = "slack_settings.shown"
 
 
 def current() -> SlackSettings:
     """Return the row; it is made on first access."""
     settings, _ = SlackSettings.objects.get_or_create(singleton=True)
+    return settings
+
+
+def show(*, by: User, now: datetime) -> SlackSettings:
+    """Return the row for `by` to see. Who has the address can post by it: that it was shown is put into the trail."""
+    settings = current()
+    lately = AuditEntry.objects.filter(action=SHOWN, actor_id=by.pk, at__gt=now - SHOWN_EVERY)
+    if settings.webhook_url and not lately.exists():
+        record(Entry(SHOWN, str(settings.pk), "Slack"), by=by, now=now)
     return settings
 
 

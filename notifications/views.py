@@ -184,7 +184,7 @@ class SlackSettingsViewSet(APIViewSet):
         },
     )
     def retrieve(self, request: Request) -> Response:
-        return Response({"slack_settings": _shown(slack_settings.current())})
+        return Response({"slack_settings": _shown(slack_settings.show(by=caller(request), now=timezone.now()))})
 
     @operation(
         "update_slack_settings",

@@ -1,9 +1,14 @@
 """The Slack settings over HTTP (contract, section 14), and how their secret is kept."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
+from django.utils import timezone
 
-from accounts.tests.factories import api_client
+from accounts.tests.factories import api_client, make_user
+from audit.models import AuditEntry
+from notifications import slack_settings
 from notifications.models import SlackSettings
 from notifications.tests.slack_like import slack_like
 
@@ -29,6 +34,23 @@ def test_the_settings_exist_from_the_first_look(client):
     }
     assert settings_of(client.get(PATH)) == shown
     assert SlackSettings.objects.count() == 1
+
+
+def test_that_the_address_was_shown_stands_in_the_trail_once_an_hour_for_each(client, admin):
+    def shown():
+        return list(AuditEntry.objects.filter(action="slack_settings.shown").values_list("actor_name", "changes"))
+
+    client.get(PATH)
+    assert shown() == []
+    client.put(PATH, {"webhook_url": URL})
+    client.get(PATH)
+    client.get(PATH)
+    assert shown() == [(admin.username, {})]
+    other = make_user(role="admin")
+    api_client(other).get(PATH)
+    assert {name for name, _ in shown()} == {admin.username, other.username}
+    slack_settings.show(by=admin, now=timezone.now() + timedelta(hours=1))
+    assert [name for name, _ in shown()].count(admin.username) == 2
 
 
 def test_any_part_may_be_changed_and_texts_are_trimmed(client):
