@@ -170,6 +170,8 @@ class Supervisor:
             if now - slot.heard_at > SILENCE_SECONDS:
                 logger.error("Web process %d has stood still for %.0f s and is killed", slot.pid, SILENCE_SECONDS)
                 os.kill(slot.pid, signal.SIGKILL)
+                # On a busy machine it takes a while to end, and is told once.
+                slot.heard_at = now
 
     # --- Signals -----------------------------------------------------------------------------------------------------
 

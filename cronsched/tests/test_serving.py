@@ -23,6 +23,7 @@ from cronsched.serving import server as serving
 from cronsched.serving.limits import Limits
 from cronsched.serving.listener import CannotListen, listen
 from cronsched.serving.server import Server, adjustments
+from cronsched.serving.supervisor import SILENCE_SECONDS, Supervisor
 from cronsched.tests.processes import ROOT, free_port, web_process
 
 LOGIN = "/api/v2/auth/login"
@@ -403,6 +404,21 @@ class Family:
     def let_answer(self) -> None:
         with self.pipe.open("w"):
             pass
+
+
+def test_a_process_that_takes_long_to_end_is_killed_and_told_of_once(caplog, monkeypatch):
+    killed = list[int]()
+    monkeypatch.setattr("cronsched.serving.supervisor.os.kill", lambda pid, number: killed.append(pid))
+    with closing(listen("127.0.0.1", free_port())) as listener:
+        supervisor = Supervisor(1, lambda *_: None, listener=listener, drain_seconds=1)
+        (slot,) = supervisor._slots
+        slot.pid, slot.heard_at = 4711, time.monotonic() - SILENCE_SECONDS - 1
+        supervisor._end_silent()
+        supervisor._end_silent()
+    assert killed == [4711]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Web process 4711 has stood still for 60 s and is killed"
+    ]
 
 
 def until(condition: Callable[[], bool]) -> None:
