@@ -15,7 +15,12 @@ from accounts.tests.factories import PASSWORD, make_user
 from audit.models import AuditEntry
 from cronsched.tests.browser import opened_page
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.database,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(400),
+]
 
 
 @pytest.fixture

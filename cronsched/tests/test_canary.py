@@ -3,9 +3,10 @@
 import json
 import logging
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core import mail
@@ -18,14 +19,19 @@ from accounts import second_factors
 from accounts.models import User
 from accounts.second_factors import code_at, current_step
 from accounts.tests.factories import api_client, make_user
+from cronsched import tracing
 from cronsched.lib import log_context
 from cronsched.lib.errors import Unauthorized
 from cronsched.logs import JSONLine, Line
+from jobs.dispatch import journal
+from jobs.models import Job, JobExecution
+from jobs.scheduler.backends import celery
+from jobs.scheduler.runner import Runner
 from jobs.tests.factories import job_body
 from notifications.models import Delivery, SlackSettings
 from taxonomy.tests.factories import make_team
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
 PLANTED = {
     "secret header": "CANARYheader7f3a",
@@ -105,7 +111,35 @@ def found_in(text: str) -> set[str]:
 
 
 @pytest.fixture
-def used(settings, httpserver, log) -> dict[str, Any]:
+def journaled(monkeypatch) -> list[str]:
+    """Return where each line that a sender writes on its disk is kept: the file goes when all is recorded."""
+    lines, line = list[str](), journal._line
+
+    def kept(content: list[Any]) -> bytes:
+        lines.append(line(content).decode())
+        return line(content)
+
+    monkeypatch.setattr(journal, "_line", kept)
+    return lines
+
+
+@pytest.fixture
+def spans(monkeypatch) -> list[str]:
+    """Return where all is kept that OpenTelemetry would be told."""
+    told: list[str] = []
+
+    def begin(name: str, execution_id: UUID, attempt: int) -> tracing.End:
+        def end(attributes: Mapping[str, Any], problem: str) -> None:
+            told.append(json.dumps([name, str(execution_id), attempt, attributes, problem]))
+
+        return end
+
+    monkeypatch.setattr(tracing, "begin", begin)
+    return told
+
+
+@pytest.fixture
+def used(settings, httpserver, log, journaled, spans) -> dict[str, Any]:
     """Plant all of them and use what they are for. Returns what the pages need."""
     settings.GITHUB_TOKEN = PLANTED["GitHub token"]
     settings.EMAIL_HOST, settings.EMAIL_HOST_PASSWORD = "mail.example.com", PLANTED["password of the mail server"]
@@ -123,6 +157,10 @@ def used(settings, httpserver, log) -> dict[str, Any]:
     assert Client().get("/api/v2/jobs", headers=refused).status_code == 401
     assert Client().get("/metrics", headers=refused).status_code == 200
     codes = codes_of(admin)
+    Job.objects.update(cron_expression="* * * * *", next_fire_at=timezone.now().replace(second=0, microsecond=0))
+    Runner(instance="canary").once()
+    # Of another process otherwise.
+    log_context.set_sender("")
     return {**made, "admin": admin, "client": client, "log": log, "recovery_codes": codes}
 
 
@@ -224,6 +262,27 @@ def test_no_mail_and_no_post_holds_one(used):
     assert Delivery.objects.exists()
     assert found_in(said) == set()
     assert found_in("\n".join(str(message.message()) for message in mail.outbox)) == set()
+
+
+def test_no_line_of_a_senders_journal_holds_one(used, journaled):
+    said = "\n".join(journaled)
+    # Both jobs ran by themselves, and one by hand.
+    assert used["execution"].replace("-", "") in said
+    assert JobExecution.objects.filter(trigger_type="scheduled").count() == 2
+    assert '"answered",[[' in said
+    assert "X-Api-Key" in said, "the target repeats what it was sent"
+    assert found_in(said) == set()
+
+
+def test_no_message_to_a_broker_holds_one(used, settings):
+    message = celery.pack(list(JobExecution.objects.values_list("pk", flat=True)))
+    assert found_in(json.dumps(message)) == set()
+    assert settings.SECRET_KEY not in json.dumps(message)
+
+
+def test_no_span_holds_one(used, spans):
+    assert len(spans) >= 3
+    assert found_in("\n".join(spans)) == set()
 
 
 def test_the_search_finds_what_is_there():
