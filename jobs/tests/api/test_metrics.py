@@ -35,11 +35,6 @@ def scrape(**headers: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], floa
     return read(response.content.decode())
 
 
-@pytest.fixture(autouse=True)
-def counted_anew(monkeypatch):
-    monkeypatch.setattr(metrics, "_counted_jobs", None)
-
-
 SCHEDULED = (("trigger", "scheduled"), ("type", ""))
 
 NAMES = """
@@ -124,17 +119,19 @@ def test_an_age_that_is_not_known_is_left_away():
 def test_the_words_stay_few_however_long_the_history(django_assert_max_num_queries):
     for status in (Status.SUCCESS, Status.FAILED):
         make_execution(status=status, duration_seconds=1)
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(15):
         metrics.collect()
 
 
-def test_jobs_are_not_looked_at_again_each_time():
-    make_job()
-    before = scrape()["cronsched_jobs", (("state", "active"),)]
-    make_job()
-    assert scrape()["cronsched_jobs", (("state", "active"),)] == before == 1
-    metrics._counted_jobs = metrics._counted_jobs._replace(until=0.0)
-    assert scrape()["cronsched_jobs", (("state", "active"),)] == 2
+def test_each_job_is_counted_in_one_state():
+    yesterday = date(2020, 1, 1)
+    for fields in ({}, {"is_active": False}, {"end_date": yesterday}, {"schedule_error": "never"}):
+        make_job(**fields)
+    # Ended, whatever else it is.
+    make_job(is_active=False, end_date=yesterday)
+    make_job(schedule_error="never", end_date=yesterday)
+    found = {labels[0][1]: value for (name, labels), value in scrape().items() if name == "cronsched_jobs"}
+    assert found == {"active": 1, "paused": 1, "ended": 3, "unschedulable": 1}
 
 
 # --- Who may read them -----------------------------------------------------------------------------------------------
