@@ -1,9 +1,9 @@
-"""A long history in minutes: written by the database itself, SQLite or PostgreSQL."""
+"""A long history in minutes: written by the database itself."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 from django.db import connection
 
@@ -33,37 +33,95 @@ FILL = """
     FROM moments
 """
 
-FILL_POSTGRESQL = """
+# As `FILL`, of the database's own numbers: `{source}`, from `:first` to `:last`, named `i`.
+FILL_SERVER = """
     INSERT INTO job_executions (
         id, job_id, status, trigger_type, execution_type, target, scheduled_for, queued_at, started_at, completed_at,
         duration_seconds, response_status, output, attempt, earlier_attempts, details
     )
     SELECT
-        gen_random_uuid(), (%(jobs)s::uuid[])[i %% %(number)s + 1],
-        CASE (i / %(number)s + i) %% 20 WHEN 0 THEN 'failed' WHEN 1 THEN 'missed' ELSE 'success' END,
+        {id}, numbered_jobs.id,
+        CASE ({turn} + i) %% 20 WHEN 0 THEN 'failed' WHEN 1 THEN 'missed' ELSE 'success' END,
         'scheduled', 'webhook', 'https://hooks.example.com/', moment, moment, moment, moment,
-        0.25 + (i %% 100) / 100.0, 200, 'OK', 1, '[]', '{}'
-    FROM (
-        SELECT i, %(start)s + i * %(step)s * interval '1 day' AS moment FROM generate_series(0, %(last)s) AS i
-    ) AS moments
+        0.25 + (i %% 100) / 100.0, 200, 'OK', 1, '[]', '{{}}'
+    FROM (SELECT {number} AS i, {moment} AS moment FROM {source}) AS moments
+    JOIN numbered_jobs ON numbered_jobs.number = i %% %(jobs)s
+"""
+FILL_POSTGRESQL = FILL_SERVER.format(
+    # Keys of version 7: in the order of time, as those that the service makes.
+    id="(lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || lpad(to_hex(i), 20, '70008000'))::uuid",
+    number="number",
+    turn="i / %(jobs)s",
+    moment="%(start)s + number * %(step)s * interval '1 microsecond'",
+    source="generate_series(%(first)s, %(last)s) AS number",
+)
+FILL_MARIADB = FILL_SERVER.format(
+    id="CONCAT(LPAD(HEX(FLOOR(UNIX_TIMESTAMP(moment) * 1000)), 12, '0'), LPAD(HEX(i), 20, '70008000'))",
+    number="seq",
+    turn="i DIV %(jobs)s",
+    moment="%(start)s + INTERVAL FLOOR(seq * %(step)s) MICROSECOND",
+    source="seq_0_to_4000000000 WHERE seq BETWEEN %(first)s AND %(last)s",
+)
+SETTINGS = {
+    "postgresql": (
+        ("SET statement_timeout = 0", "SET session_replication_role = replica", "SET maintenance_work_mem = '1GB'"),
+        ("RESET statement_timeout", "RESET session_replication_role", "RESET maintenance_work_mem"),
+    ),
+    "mysql": (
+        ("SET foreign_key_checks = 0, unique_checks = 0, max_statement_time = 0",),
+        ("SET foreign_key_checks = 1, unique_checks = 1, max_statement_time = DEFAULT",),
+    ),
+}
+# So few that no transaction grows out of MariaDB's cache.
+PORTION = 250_000
+NUMBERED_JOBS = """
+    CREATE TEMPORARY TABLE numbered_jobs AS SELECT ROW_NUMBER() OVER (ORDER BY id) - 1 AS number, id FROM jobs
 """
 
 
-def fill_postgresql(jobs: Sequence[UUID], number: int) -> None:
-    """As `fill`, without the daily counts."""
-    parameters: dict[str, Any] = {
-        "jobs": list(jobs),
-        "number": len(jobs),
-        "start": START,
-        "step": DAYS / number,
-        "last": number - 1,
-    }
+def fill_server(number: int) -> None:
+    """As `fill`, without the daily counts, on PostgreSQL or MariaDB: all jobs that there are get executions."""
+    step = timedelta(days=DAYS) / number / timedelta(microseconds=1)
+    with connection.cursor() as cursor, _without_indexes():
+        cursor.execute(NUMBERED_JOBS)
+        cursor.execute("CREATE UNIQUE INDEX numbered ON numbered_jobs (number)")
+        cursor.execute("SELECT COUNT(*) FROM numbered_jobs")
+        parameters = {"jobs": cursor.fetchone()[0], "start": START, "step": step}
+        for first in range(0, number, PORTION):
+            last = min(first + PORTION, number) - 1
+            statement = FILL_POSTGRESQL if connection.vendor == "postgresql" else FILL_MARIADB
+            cursor.execute(statement, {**parameters, "first": first, "last": last})
+        cursor.execute("DROP TABLE numbered_jobs")
     with connection.cursor() as cursor:
-        cursor.execute("SET statement_timeout = 0")
-        cursor.execute(FILL_POSTGRESQL, parameters)
         # What runs by itself after so much, and could fall into the measurement.
-        cursor.execute("VACUUM ANALYZE job_executions")
-        cursor.execute("RESET statement_timeout")
+        cursor.execute(
+            "VACUUM ANALYZE job_executions, jobs"
+            if connection.vendor == "postgresql"
+            else "ANALYZE TABLE job_executions, jobs"
+        )
+
+
+@contextmanager
+def _without_indexes() -> Iterator[None]:
+    """Keep away what the database checks and sorts for each row, and have the indexes made again at the end."""
+    is_postgresql = connection.vendor == "postgresql"
+    off, on = SETTINGS[connection.vendor]
+    with connection.cursor() as cursor:
+        if is_postgresql:
+            cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = 'job_executions'")
+            making = [text for (text,) in cursor if " UNIQUE " not in text]
+            dropping = [f"DROP INDEX {text.split()[2]}" for text in making]
+        else:
+            cursor.execute("SHOW CREATE TABLE job_executions")
+            # The unique one stays: the foreign key stands on it.
+            found = re.findall(r"^ +KEY (`\w+`) (\(.+\)),?$", cursor.fetchone()[1], re.MULTILINE)
+            making = [f"CREATE INDEX {name} ON job_executions {columns}" for name, columns in found]
+            dropping = [f"DROP INDEX {name} ON job_executions" for name, _ in found]
+        for statement in (*off, *dropping):
+            cursor.execute(statement)
+        yield
+        for statement in (*making, *on):
+            cursor.execute(statement)
 
 
 def fill(jobs: Sequence[Job], number: int, *, shift: float = 0.0, counted: bool = True) -> None:

@@ -1,6 +1,9 @@
 """Readers, writers, herds, hostile targets and hostile clients together, for as long as is asked: what grows?
 
 BENCH_MIXED_MINUTES   how long; default 60. With BENCH_WRITE=1 the picture goes into docs/pictures, too.
+BENCH_MIXED_PAUSE     how many milliseconds a client waits between two calls; default 250, for a machine of its own.
+
+On SQLite, or on what DATABASE_URL names. The samples are kept beside the picture, as JSON.
 """
 
 import itertools
@@ -10,13 +13,19 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from django import test
+from django.conf import settings
+from django.db import connection
+from django.urls import reverse
 
+from accounts.models import User
 from accounts.tests.factories import make_user, token_for
 from cronsched.tests.processes import free_port
 from jobs.models import OPEN_STATUSES, Job, JobExecution, Status
@@ -31,14 +40,22 @@ from jobs.tests.benchmarks.test_hostile import wait_for
 pytestmark = [pytest.mark.benchmark, pytest.mark.django_db(transaction=True)]
 
 (MINUTES,) = size("BENCH_MIXED_MINUTES", "60")
+PAUSE = size("BENCH_MIXED_PAUSE", "250")[0] / 1000
 READERS, WRITERS = 8, 2
 HERD = 1_000
 # How many jobs call, each minute, a target that behaves so.
 EACH_MINUTE = {"now": 200, "slow": 40, "hang": 20, "drip": 20}
 CROWD = (100, 50, 50)
 SAMPLES = 240
-# By how much the last third may lie above the second: memory in megabytes, then threads, files and sockets.
-BARS = {"memory": 15.0, "threads": 4.0, "files": 20.0, "sockets": 20.0}
+PAGES = (
+    "admin:index",
+    "admin:jobs_job_changelist",
+    "admin:jobs_jobexecution_changelist",
+    "admin:audit_auditentry_changelist",
+)
+# How far the line through the second half may rise from its beginning to its end: memory in megabytes, then numbers.
+BARS = {"memory": 8.0, "threads": 2.0, "files": 8.0, "sockets": 8.0, "connections": 2.0}
+TITLES = {"memory": "memory, MB", "connections": "connections to the database"}
 
 
 class Sample(NamedTuple):
@@ -47,6 +64,7 @@ class Sample(NamedTuple):
     threads: int
     files: int
     sockets: int
+    connections: int
 
 
 class Client(Web):
@@ -57,10 +75,32 @@ class Client(Web):
         return answer.status, json.loads(answer.read())
 
 
+def look(address: str, cookie: str, paths: list[str], ended: threading.Event, errors: list[str]) -> None:
+    """Open pages of the console, and `/metrics`, one a second at most."""
+    for path in itertools.cycle(paths):
+        if ended.wait(max(1.0, PAUSE)):
+            return
+        asked = urllib.request.Request(f"{address}{path}", headers={"Cookie": cookie})
+        try:
+            with urllib.request.urlopen(asked) as answer:
+                if answer.url != asked.full_url:
+                    errors.append(f"GET {path}: sent to {answer.url}")
+                answer.read()
+        except OSError as error:
+            errors.append(f"GET {path}: {error!r}")
+
+
+def signed_in(user: User) -> str:
+    """Return the cookie of a session at the console."""
+    client = test.Client()
+    client.force_login(user)
+    return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+
+
 def read(address: str, token: str, paths: list[str], ended: threading.Event, errors: list[str]) -> None:
     with closing(Client(address, token)) as web:
         for path in itertools.cycle(paths):
-            if ended.wait(0.25):
+            if ended.wait(PAUSE):
                 return
             try:
                 web.get(path)
@@ -70,13 +110,13 @@ def read(address: str, token: str, paths: list[str], ended: threading.Event, err
 
 
 def write(address: str, token: str, job: Job, ended: threading.Event, errors: list[str]) -> None:
-    """Edit a job, run it, create another, delete that; a write a second."""
+    """Edit a job, run it, create another, delete that; a write a second at most."""
     kept = {"cron_expression": "0 0 1 1 *", "end_date": "2099-01-01", "target_url": "https://hooks.example.com/"}
     kept |= {"category": job.category.slug, "pic_team": job.pic_team.slug}
     with closing(Client(address, token)) as web:
         made = ""
         for number in itertools.count():
-            if ended.wait(1.0):
+            if ended.wait(max(1.0, PAUSE)):
                 return
             acts: list[tuple[str, str, dict[str, Any]]] = [
                 ("PUT", f"jobs/{job.id}", {"metadata": {"edit": number}}),
@@ -111,15 +151,22 @@ def prepared(target: Target) -> Job:
 
 def sampled(pid: int, began: float) -> Sample:
     files, sockets = usage.files(pid)
-    return Sample((time.monotonic() - began) / 60, usage.megabytes(pid), usage.threads(pid), files, sockets)
+    port = int(connection.settings_dict["PORT"] or 0)
+    connections = usage.connections(pid, port) if port else 0
+    minute = (time.monotonic() - began) / 60
+    return Sample(minute, usage.own_megabytes(pid), usage.threads(pid), files, sockets, connections)
 
 
 def test_an_hour_of_everything(target: Target, tmp_path: Path) -> None:
-    title = f"{MINUTES} minutes of mixed load: median of the second third, of the last third"
-    figures = Figures("mixed-load", title, ("what", "second third", "last third", "bar", ""))
+    title = (
+        f"{MINUTES} minutes of mixed load, clients pause {PAUSE:g} s, {connection.vendor}; the line of the second half"
+    )
+    figures = Figures("mixed-load", title, ("what", "half-way", "at the end", "rises by", "bar", ""))
     job, admin = prepared(target), make_user(role="admin")
     tokens = [token_for(admin) for _ in range(READERS + WRITERS + 1)]
     paths = ["jobs", "executions", "executions/statistics", f"jobs/{job.id}", "notifications/unread-count", "health"]
+    paths += [f"jobs/{job.id}/why", "audit", "forecast?by=hour"]
+    pages = [reverse(name) for name in PAGES] + [reverse("admin:jobs_job_change", args=(job.pk,)), "/metrics"]
     port, ended, errors = free_port(), threading.Event(), list[str]()
     allowed = {"WRITES_PER_MINUTE": "0", "RUNS_PER_MINUTE": "0", "JWT_ACCESS_TOKEN_EXPIRES": "86400"}
     environment = production(PORT=str(port), WEB_WORKERS="1", **allowed)
@@ -134,6 +181,7 @@ def test_an_hour_of_everything(target: Target, tmp_path: Path) -> None:
             assert crowd.stdout is not None
             assert crowd.stdout.readline() == "held\n"
             threads = [
+                threading.Thread(target=look, args=(address, signed_in(admin), pages, ended, errors)),
                 *(
                     threading.Thread(target=read, args=(address, tokens[n], paths, ended, errors))
                     for n in range(READERS)
@@ -154,12 +202,13 @@ def test_an_hour_of_everything(target: Target, tmp_path: Path) -> None:
             for thread in threads:
                 thread.join()
             crowd.communicate()
+    (tmp_path / "mixed-load.json").write_text(json.dumps(lines))
     draw(lines, picture("mixed-load.svg") if WRITE else tmp_path / "mixed-load.svg")
     judge(figures, lines)
     counted = {status: JobExecution.objects.filter(status=status).count() for status in Status.values}
     ran = ", ".join(f"{number:,} {status}" for status, number in counted.items() if number)
-    figures.add("executions", "", ran, "", "")
-    figures.add("calls that were refused or failed", "", str(len(errors)), "", "")
+    figures.add("executions", "", ran, "", "", "")
+    figures.add("calls that were refused or failed", "", str(len(errors)), "", "", "")
     figures.publish()
     assert counted[Status.UNKNOWN] == 0
     assert not JobExecution.objects.filter(
@@ -170,14 +219,15 @@ def test_an_hour_of_everything(target: Target, tmp_path: Path) -> None:
 
 def judge(figures: Figures, lines: dict[str, list[Sample]]) -> None:
     for name, samples in lines.items():
-        third = len(samples) // 3
+        half = samples[len(samples) // 2 :]
+        minutes = [sample.minute for sample in half]
         for what, bar in BARS.items():
-            middle, late = (
-                statistics.median(getattr(sample, what) for sample in part)
-                for part in (samples[third : 2 * third], samples[-third:])
+            slope, start = statistics.linear_regression(minutes, [getattr(sample, what) for sample in half])
+            first, last = (start + slope * minute for minute in (minutes[0], minutes[-1]))
+            rise = last - first
+            figures.add(
+                f"{name}, {what}", f"{first:.1f}", f"{last:.1f}", f"{rise:+.1f}", f"+{bar:g}", at_most(rise, bar)
             )
-            verdict = at_most(late - middle, bar)
-            figures.add(f"{name}, {what}", f"{middle:.0f}", f"{late:.0f}", f"+{bar:g}", verdict)
 
 
 def draw(lines: dict[str, list[Sample]], file: Path) -> None:
@@ -189,16 +239,15 @@ def draw(lines: dict[str, list[Sample]], file: Path) -> None:
     mpl.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(2, 2, figsize=(10, 6), sharex=True)
-    for panel, what in zip(panels.flat, BARS, strict=True):
+    figure, panels = plt.subplots(len(BARS), figsize=(10, 2.2 * len(BARS)), sharex=True)
+    for panel, what in zip(panels, BARS, strict=True):
         for name, samples in lines.items():
             panel.plot([sample.minute for sample in samples], [getattr(sample, what) for sample in samples], label=name)
-        panel.set(title="memory, MB" if what == "memory" else f"open {what}" if what != "threads" else what)
+        panel.set(title=TITLES.get(what, what))
         panel.set_ylim(bottom=0)
         panel.grid(visible=True, alpha=0.25)
-    panels[0][0].legend()
-    for panel in panels[1]:
-        panel.set(xlabel="minutes")
+    panels[0].legend()
+    panels[-1].set(xlabel="minutes")
     figure.tight_layout()
     figure.savefig(file, format="svg", metadata={"Date": None})
     plt.close(figure)
