@@ -21,13 +21,11 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget
 
 from accounts import second_factors, services, sessions
-from accounts.forms import HandOverForm, NewOwnerForm, NewPasswordForm, NewUserForm, RoleForm, UserForm
+from accounts.console import account, is_admin
+from accounts.forms import NewOwnerForm, NewPasswordForm, NewUserForm, UserForm
 from accounts.models import NotificationPreferences, Role, User
-from accounts.services import AccountChanges
 from accounts.token_admin import TokenAdmin
-from cronsched.console import ConsoleAdmin
-from cronsched.console.answers import redirected
-from cronsched.console.dialogs import dialog_action
+from accounts.user_actions import OWNS_NOW, UserActions, left_behind
 from cronsched.console.filters import titled
 from cronsched.console.texts import moment
 from cronsched.lib.errors import DomainError
@@ -36,7 +34,6 @@ from cronsched.lib.ids import known_id
 __all__ = ["TokenAdmin", "UserAdmin"]
 
 CANNOT_OWN = "Nothing was deleted: the chosen account cannot own jobs. Choose another."
-OWNS_NOW = "{to} owns its jobs now ({left.handed_over})."
 
 # Rights follow from the role alone.
 admin.site.unregister(Group)
@@ -46,17 +43,17 @@ class OwnOrAdmin:
     """View rights of a page about accounts: the caller's own, and all for administrators."""
 
     def has_view_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return request.user.is_active and (obj is None or obj == request.user or _is_admin(request))
+        return request.user.is_active and (obj is None or obj == request.user or is_admin(request))
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return _is_admin(request)
+        return is_admin(request)
 
     def has_add_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return _is_admin(request)
+        return is_admin(request)
 
 
 @admin.register(User)
-class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type-arg,misc]
+class UserAdmin(OwnOrAdmin, UserActions, DjangoUserAdmin):  # type: ignore[type-arg,misc]
     page_name = "People"
     # Django's own shows the beginning of the password's hash.
     form = UserForm
@@ -91,7 +88,7 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         users = super().get_queryset(request).annotate(number_of_jobs=Count("jobs"))
-        return users if _is_admin(request) else users.filter(pk=request.user.pk)
+        return users if is_admin(request) else users.filter(pk=request.user.pk)
 
     @display(description="State", ordering="is_active", label={"Active": "success", "Deactivated": "warning"})
     def active(self, user: User) -> str:
@@ -129,11 +126,11 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
         """Set a password as `accounts.services` does, which needs to know by whom."""
         page = copy(self)
         session = sessions.console_session(request)
-        page.change_password_form = partial(NewPasswordForm, by=_account(request), keep_session=session)
+        page.change_password_form = partial(NewPasswordForm, by=account(request), keep_session=session)
         return DjangoUserAdmin.user_change_password(page, request, id, form_url)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        if obj is None or _is_admin(request):
+        if obj is None or is_admin(request):
             return super().get_fieldsets(request, obj)
         return self.own_fieldsets
 
@@ -156,95 +153,21 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
             kwargs["widget"] = UnfoldAdminEmailInputWidget
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
-    # --- Role and state ---
-
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Offer what changes something."""
-        user = self.get_object(request, str(object_id))
-        useless = ["_activate" if user and user.is_active else "_deactivate"]
-        if user is None or not second_factors.has(user):
-            useless.append("_reset_second_factor")
-        offered = super().get_actions_detail(request, object_id)
-        return [item for item in offered if not item.action_name.endswith(tuple(useless))]
-
-    @dialog_action(
-        "Change role",
-        icon="badge",
-        title="Change the role of this account?",
-        text="Admins may do everything, users change their own jobs, viewers only look.",
-        form=RoleForm,
-    )
-    def change_role(self, request: HttpRequest, form: RoleForm, object_id: str) -> HttpResponse:
-        role = form.cleaned_data["role"]
-        return self._changed(request, object_id, AccountChanges(role=role), f"is {Role(role).label} now")
-
-    @dialog_action(
-        "Deactivate",
-        icon="person_off",
-        title="Deactivate this account?",
-        text="It is signed out at once and cannot sign in again. Its jobs go on running.",
-        form=HandOverForm,
-    )
-    def deactivate(self, request: HttpRequest, form: HandOverForm, object_id: str) -> HttpResponse:
-        to = form.cleaned_data["hand_over_to"]
-        return self._changed(request, object_id, AccountChanges(is_active=False), "is deactivated", to=to)
-
-    @dialog_action(
-        "Activate",
-        icon="person_check",
-        title="Activate this account?",
-        text="It can sign in again with its password.",
-    )
-    def activate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._changed(request, object_id, AccountChanges(is_active=True), "is active again")
-
-    @dialog_action(
-        "Reset second factor",
-        icon="phonelink_erase",
-        title="Remove the second factors of this account?",
-        text="For a person who has lost them. Signs the account out; its password alone signs it in again.",
-        button="Reset",
-    )
-    def reset_second_factor(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        user = self.row_or_404(request, object_id)
-        second_factors.reset(user, by=_account(request), now=timezone.now())
-        self.log_change(request, user, [{"changed": {"fields": ["second factor"]}}])
-        self.message_user(request, f"{user} has no second factor now.", messages.SUCCESS)
-        return redirected(reverse("admin:accounts_user_change", args=[user.pk]))
-
-    def _changed(
-        self, request: HttpRequest, object_id: str, changes: AccountChanges, done: str, *, to: User | None = None
-    ) -> HttpResponse:
-        user = self.row_or_404(request, object_id)
-        try:
-            left = services.update_account(
-                user, changes, keep_session=None, by=_account(request), now=timezone.now(), hand_over_to=to
-            )
-            self.log_change(request, user, [{"changed": {"fields": changes.fields}}])
-            self.message_user(request, f"{user} {done}.", messages.SUCCESS)
-            if left.handed_over:
-                self.message_user(request, OWNS_NOW.format(to=to, left=left), messages.SUCCESS)
-            elif left.owned:
-                self.message_user(request, _left_behind(user), messages.WARNING)
-        except DomainError as refusal:
-            self.message_user(request, str(refusal), messages.ERROR)
-        return redirected(reverse("admin:accounts_user_change", args=[user.pk]))
-
     # --- Deleting ---
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return _is_admin(request) and obj != request.user
+        return is_admin(request) and obj != request.user
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """Ask for the accounts only: what belongs to them goes along, whatever the rights to delete it alone."""
         refused = {"own account" for user in objs if not self.has_delete_permission(request, user)}
-        listed = [f"{user}, with preferences and notifications. {_left_behind(user)}" for user in objs]
+        listed = [f"{user}, with preferences and notifications. {left_behind(user)}" for user in objs]
         return listed, {"users": len(objs)}, refused, []
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        by, now = _account(request), timezone.now()
+        by, now = account(request), timezone.now()
         if change:
             form.apply(by=by, now=now)
             return
@@ -256,14 +179,14 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
         if not form.is_valid():
             raise DomainError("Invalid owner", CANNOT_OWN)
         to = form.cleaned_data["hand_over_to"]
-        left = services.delete_account(obj, by=_account(request), now=timezone.now(), hand_over_to=to)
+        left = services.delete_account(obj, by=account(request), now=timezone.now(), hand_over_to=to)
         if left.handed_over:
             self.message_user(request, OWNS_NOW.format(to=to, left=left), messages.SUCCESS)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         with transaction.atomic():
             for user in queryset:
-                services.delete_account(user, by=_account(request), now=timezone.now())
+                services.delete_account(user, by=account(request), now=timezone.now())
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         key = known_id(object_id)
@@ -292,21 +215,3 @@ class UserAdmin(OwnOrAdmin, ConsoleAdmin, DjangoUserAdmin):  # type: ignore[type
         except DomainError as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
             return HttpResponseRedirect(reverse("admin:accounts_user_changelist"))
-
-
-def _left_behind(user: User) -> str:
-    """Say how many jobs an account leaves, and how they get another owner."""
-    number = user.jobs.count()
-    if not number:
-        return "It owns no jobs."
-    filtered = f"Jobs, filter Owner: {user.username}"
-    return f"It owns {number} job{'s' if number != 1 else ''}. Hand them over first: {filtered}, action “Hand over”."
-
-
-def _account(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
-
-
-def _is_admin(request: HttpRequest) -> bool:
-    return request.user.is_active and isinstance(request.user, User) and request.user.is_admin

@@ -1,7 +1,7 @@
 """Endpoints of categories and teams (contract, section 13). Both kinds behave alike; only names and words differ."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_view
@@ -23,6 +23,7 @@ from taxonomy import serializers, services
 from taxonomy.models import JobCategory, PicTeam, name_key
 
 ORDERINGS = ("name", "created_at")
+TAG = "Categories and teams"
 
 
 class LabelViewSet(APIViewSet):
@@ -77,122 +78,142 @@ class LabelViewSet(APIViewSet):
         return Response({"message": message, self.key: self.serializer(label).data, **more}, status=status)
 
 
-def _described(
-    *,
-    plural: str,
-    noun: str,
-    example: dict[str, Any],
-    key: str,
-    list_key: str,
-    sent: dict[str, Any],
-    forms: dict[str, type[BaseSerializer[Any]]],
-) -> Any:
-    """Return the decorator that describes one kind. `forms` by what they are for."""
-    title = noun[0].upper() + noun[1:]
-    tag = "Categories and teams"
-    slug = example["slug"]
-    unknown = Refusal(404, "Not found", f"No {noun} found with ID: 00000000-0000-4000-8000-000000000000")
-    taken = Refusal(409, "Duplicate slug", f'{title} slug "{slug}" already exists.')
-    no_slug = Refusal(400, "Invalid slug", "Unable to generate a valid slug from name.")
-    long_name = Refusal(400, "Invalid name", "Name must be at most 255 characters.")
-    not_text = Refusal(400, "Invalid payload", '"name" must be a string.')
-    label_id = openapi.path_id("label_id", noun)
-    name = list_key if key == "pic_team" else "job_categories"
-    single = key if key == "pic_team" else "job_category"
+class Words(NamedTuple):
+    """What the descriptions of one kind differ in. `forms` by what they are for, `sent` is the example of a change."""
+
+    plural: str
+    noun: str
+    single: str
+    several: str
+    key: str
+    list_key: str
+    sent: dict[str, Any]
+    example: dict[str, Any]
+    forms: dict[str, type[BaseSerializer[Any]]]
+
+    @property
+    def title(self) -> str:
+        return self.noun[0].upper() + self.noun[1:]
+
+    @property
+    def unknown(self) -> Refusal:
+        return Refusal(404, "Not found", f"No {self.noun} found with ID: 00000000-0000-4000-8000-000000000000")
+
+    @property
+    def refused_names(self) -> list[Refusal]:
+        return [
+            Refusal(400, "Invalid payload", '"name" must be a string.'),
+            Refusal(400, "Invalid slug", "Unable to generate a valid slug from name."),
+            Refusal(400, "Invalid name", "Name must be at most 255 characters."),
+        ]
+
+    @property
+    def taken(self) -> Refusal:
+        return Refusal(409, "Duplicate slug", f'{self.title} slug "{self.example["slug"]}" already exists.')
+
+
+def _described(words: Words) -> Any:
+    """Return the decorator that describes the endpoints of one kind."""
     return extend_schema_view(
-        list=operation(
-            f"list_{name}",
-            tag=tag,
-            summary=f"List {plural}",
-            description="By name, ignoring case. Disabled ones only for admins who ask for them.",
-            query=[
-                openapi.flag("include_inactive", text="Also disabled ones; ignored unless the caller is an admin."),
-                openapi.SEARCH,
-                openapi.ordering(*ORDERINGS),
-            ],
-            answers={200: Answer(forms["list"], {list_key: [example]})},
-            refusals=[openapi.bad_boolean("include_inactive"), openapi.BAD_SEARCH, openapi.bad_ordering(*ORDERINGS)],
-        ),
-        create=operation(
-            f"create_{single}",
-            tag=tag,
-            summary=f"Create a {noun}",
-            access=openapi.ADMIN,
-            body=Body(forms["new"], {"Usual": sent}),
-            answers={
-                201: Answer(
-                    forms["answer"],
-                    {"message": f"{title} created", key: example},
-                    "Created.",
-                    leads_to=openapi.leads_to(f"update_{single}", f"disable_{single}", label_id=f"{key}/id"),
-                )
-            },
-            refusals=[
-                Refusal(400, "Missing required fields", '"name" is required.'),
-                not_text,
-                no_slug,
-                long_name,
-                Refusal(400, "Invalid slug", "Slug must be at most 100 characters."),
-                taken,
-            ],
-        ),
-        update=operation(
-            f"update_{single}",
-            tag=tag,
-            summary=f"Update a {noun}",
-            description="Only the keys sent count. Sending the name derives the slug anew; jobs follow by themselves.",
-            access=openapi.ADMIN,
-            path=[label_id],
-            body=Body(forms["changed"], {"Rename": sent, "Disable": {"is_active": False}}),
-            answers={
-                200: Answer(forms["change"], {"message": f"{title} updated", key: example, "jobs_updated": 3}),
-            },
-            refusals=[
-                Refusal(400, "Invalid name", "Name cannot be empty."),
-                not_text,
-                no_slug,
-                long_name,
-                Refusal(400, "Invalid payload", "Slug cannot be edited directly; it is derived from name."),
-                unknown,
-                taken,
-            ],
-        ),
-        destroy=operation(
-            f"disable_{single}",
-            tag=tag,
-            summary=f"Disable a {noun}",
-            description="Takes it out of the choices; jobs that have it keep it. Doing it again changes nothing.",
-            access=openapi.ADMIN,
-            path=[label_id],
-            answers={
-                200: Answer(forms["answer"], {"message": f"{title} disabled", key: {**example, "is_active": False}})
-            },
-            refusals=[unknown],
-        ),
+        list=_listing(words), create=_creation(words), update=_change(words), destroy=_disabling(words)
+    )
+
+
+def _listing(words: Words) -> Any:
+    return operation(
+        f"list_{words.several}",
+        tag=TAG,
+        summary=f"List {words.plural}",
+        description="By name, ignoring case. Disabled ones only for admins who ask for them.",
+        query=[
+            openapi.flag("include_inactive", text="Also disabled ones; ignored unless the caller is an admin."),
+            openapi.SEARCH,
+            openapi.ordering(*ORDERINGS),
+        ],
+        answers={200: Answer(words.forms["list"], {words.list_key: [words.example]})},
+        refusals=[openapi.bad_boolean("include_inactive"), openapi.BAD_SEARCH, openapi.bad_ordering(*ORDERINGS)],
+    )
+
+
+def _creation(words: Words) -> Any:
+    links = openapi.leads_to(f"update_{words.single}", f"disable_{words.single}", label_id=f"{words.key}/id")
+    made = {"message": f"{words.title} created", words.key: words.example}
+    return operation(
+        f"create_{words.single}",
+        tag=TAG,
+        summary=f"Create a {words.noun}",
+        access=openapi.ADMIN,
+        body=Body(words.forms["new"], {"Usual": words.sent}),
+        answers={201: Answer(words.forms["answer"], made, "Created.", leads_to=links)},
+        refusals=[
+            Refusal(400, "Missing required fields", '"name" is required.'),
+            *words.refused_names,
+            Refusal(400, "Invalid slug", "Slug must be at most 100 characters."),
+            words.taken,
+        ],
+    )
+
+
+def _change(words: Words) -> Any:
+    changed = {"message": f"{words.title} updated", words.key: words.example, "jobs_updated": 3}
+    return operation(
+        f"update_{words.single}",
+        tag=TAG,
+        summary=f"Update a {words.noun}",
+        description="Only the keys sent count. Sending the name derives the slug anew; jobs follow by themselves.",
+        access=openapi.ADMIN,
+        path=[openapi.path_id("label_id", words.noun)],
+        body=Body(words.forms["changed"], {"Rename": words.sent, "Disable": {"is_active": False}}),
+        answers={200: Answer(words.forms["change"], changed)},
+        refusals=[
+            Refusal(400, "Invalid name", "Name cannot be empty."),
+            *words.refused_names,
+            Refusal(400, "Invalid payload", "Slug cannot be edited directly; it is derived from name."),
+            words.unknown,
+            words.taken,
+        ],
+    )
+
+
+def _disabling(words: Words) -> Any:
+    disabled = {"message": f"{words.title} disabled", words.key: {**words.example, "is_active": False}}
+    return operation(
+        f"disable_{words.single}",
+        tag=TAG,
+        summary=f"Disable a {words.noun}",
+        description="Takes it out of the choices; jobs that have it keep it. Doing it again changes nothing.",
+        access=openapi.ADMIN,
+        path=[openapi.path_id("label_id", words.noun)],
+        answers={200: Answer(words.forms["answer"], disabled)},
+        refusals=[words.unknown],
     )
 
 
 @_described(
-    plural="categories",
-    noun="category",
-    key="category",
-    list_key="categories",
-    sent={"name": "Maintenance"},
-    example={
-        "id": "6f0f4c3e-6f3c-4a53-9a55-0c5d3b6a2f10",
-        "slug": "maintenance",
-        "name": "Maintenance",
-        "is_active": True,
-        "created_at": "2026-01-15T10:30:00.000Z",
-        "updated_at": "2026-01-15T10:30:00.000Z",
-    },
-    forms={
-        "list": serializers.CategoryListSerializer,
-        "new": serializers.NewCategorySerializer,
-        "answer": serializers.CategoryAnswerSerializer,
-        "changed": serializers.ChangedCategorySerializer,
-        "change": serializers.CategoryChangeSerializer,
-    },
+    Words(
+        plural="categories",
+        noun="category",
+        single="job_category",
+        several="job_categories",
+        key="category",
+        list_key="categories",
+        sent={"name": "Maintenance"},
+        example={
+            "id": "6f0f4c3e-6f3c-4a53-9a55-0c5d3b6a2f10",
+            "slug": "maintenance",
+            "name": "Maintenance",
+            "is_active": True,
+            "created_at": "2026-01-15T10:30:00.000Z",
+            "updated_at": "2026-01-15T10:30:00.000Z",
+        },
+        forms={
+            "list": serializers.CategoryListSerializer,
+            "new": serializers.NewCategorySerializer,
+            "answer": serializers.CategoryAnswerSerializer,
+            "changed": serializers.ChangedCategorySerializer,
+            "change": serializers.CategoryChangeSerializer,
+        },
+    )
 )
 class CategoryViewSet(LabelViewSet):
     model = JobCategory
@@ -202,27 +223,31 @@ class CategoryViewSet(LabelViewSet):
 
 
 @_described(
-    plural="PIC teams",
-    noun="PIC team",
-    key="pic_team",
-    list_key="pic_teams",
-    sent={"name": "DevOps", "slack_handle": "@devops"},
-    example={
-        "id": "2b0d3c1a-0f52-4a0e-8f0c-7f6f0e1d9c11",
-        "slug": "devops",
-        "name": "DevOps",
-        "slack_handle": "@devops",
-        "is_active": True,
-        "created_at": "2026-01-15T10:30:00.000Z",
-        "updated_at": "2026-01-15T10:30:00.000Z",
-    },
-    forms={
-        "list": serializers.TeamListSerializer,
-        "new": serializers.NewTeamSerializer,
-        "answer": serializers.TeamAnswerSerializer,
-        "changed": serializers.ChangedTeamSerializer,
-        "change": serializers.TeamChangeSerializer,
-    },
+    Words(
+        plural="PIC teams",
+        noun="PIC team",
+        single="pic_team",
+        several="pic_teams",
+        key="pic_team",
+        list_key="pic_teams",
+        sent={"name": "DevOps", "slack_handle": "@devops"},
+        example={
+            "id": "2b0d3c1a-0f52-4a0e-8f0c-7f6f0e1d9c11",
+            "slug": "devops",
+            "name": "DevOps",
+            "slack_handle": "@devops",
+            "is_active": True,
+            "created_at": "2026-01-15T10:30:00.000Z",
+            "updated_at": "2026-01-15T10:30:00.000Z",
+        },
+        forms={
+            "list": serializers.TeamListSerializer,
+            "new": serializers.NewTeamSerializer,
+            "answer": serializers.TeamAnswerSerializer,
+            "changed": serializers.ChangedTeamSerializer,
+            "change": serializers.TeamChangeSerializer,
+        },
+    )
 )
 class TeamViewSet(LabelViewSet):
     model = PicTeam

@@ -643,12 +643,6 @@ class UploadAnswerSerializer(Form):
     jobs = UploadedJobSerializer(many=True)
 
 
-class RefusedUploadSerializer(UploadAnswerSerializer):
-    """An upload without one good row. The keys besides `error` and `message` are absent where no row was read."""
-
-    error = _text()
-
-
 class ExpressionSerializer(Form):
     """One of the two names of the expression is enough."""
 

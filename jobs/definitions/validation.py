@@ -167,7 +167,7 @@ class JobValidator:
             self.values |= {**shorthand, "target_url": None}
             return
         if text:
-            self._check_url(text)
+            _check_url(text, self.texts)
         self.values["target_url"] = self._without_credentials(text)
 
     def _without_credentials(self, text: str | None) -> str | None:
@@ -182,17 +182,6 @@ class JobValidator:
         self.url_credentials = UrlCredentials.of(text) if text else None
         self.url_changed = self.url_credentials is not None or is_marked(stored)
         return marked(text) if text and self.url_credentials else text
-
-    def _check_url(self, text: str) -> None:
-        if not _has_scheme_and_host(text):
-            raise _bad_target_url(self.texts.bad_target_url)
-        if len(text) > MAX_URL_LENGTH:
-            raise _bad_target_url(f"target_url must be at most {MAX_URL_LENGTH} characters.")
-        try:
-            target_urls.parse(text)
-        except RequestError as error:
-            # Whatever could never be requested is refused now and not at its first fire time.
-            raise _bad_target_url(f"target_url cannot be requested: {error.reason}.") from None
 
     def check_github_fields(self) -> None:
         for name in GITHUB_FIELDS:
@@ -353,6 +342,18 @@ def check_metadata_size(metadata: dict[str, Any], title: str = "Invalid metadata
         message = f"metadata must be at most {MAX_METADATA_BYTES} bytes as JSON (64 KB); it has {size}."
         raise DomainError(title, message, field="metadata")
     return metadata
+
+
+def _check_url(text: str, texts: ErrorTexts) -> None:
+    if not _has_scheme_and_host(text):
+        raise _bad_target_url(texts.bad_target_url)
+    if len(text) > MAX_URL_LENGTH:
+        raise _bad_target_url(f"target_url must be at most {MAX_URL_LENGTH} characters.")
+    try:
+        target_urls.parse(text)
+    except RequestError as error:
+        # A URL that can never be requested is refused now, not at its first fire time.
+        raise _bad_target_url(f"target_url cannot be requested: {error.reason}.") from None
 
 
 def _has_scheme_and_host(text: str) -> bool:

@@ -82,14 +82,6 @@ def make_up(job: Job, pause: JobPause | None, missed: str, *, now: datetime) -> 
     return len(due.write(owed, [due.queued_row(run) for run in owed.runs], now=now))
 
 
-def kept_back(job: Job, *, now: datetime) -> int:
-    """Return how many fire times the current pause has kept back so far."""
-    pause = current(job)
-    if pause is None:
-        return 0
-    return cron.count_fire_times(job.cron_expression, job.zone_name, after=pause.began_at, until=now)
-
-
 def _kept_back(job: ScheduledJob, missed: str, *, after: datetime, until: datetime) -> list[datetime]:
     last = min(until, end_of(job.end_date, end_zone()))
     expression, zone = job.cron_expression, job.zone_name

@@ -130,10 +130,6 @@ def _terms(now: datetime) -> dict[str, Any]:
     return {"headers": ["Leader", "From", "Until", "Why it ended"], "rows": rows}
 
 
-def _until(term: LeaderTerm) -> str:
-    return local_text(term.ended_at) if term.ended_at else "leads"
-
-
 def _limits(now: datetime) -> dict[str, Any]:
     rows = [
         [bucket.name, len(bucket.sent), local_text(bucket.blocked_until) if bucket.blocked_until else "-"]

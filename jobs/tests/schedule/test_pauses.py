@@ -167,8 +167,3 @@ def test_the_name_of_who_paused_outlives_the_account(job):
     pause(job, leaver)
     leaver.delete()
     assert (pauses.current(job).by, pauses.current(job).by_name) == (None, "leaver")
-
-
-def test_runs_kept_back_are_counted(job, alice):
-    pause(job, alice)
-    assert pauses.kept_back(job, now=NOON + 35 * MINUTE) == 3
