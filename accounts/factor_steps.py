@@ -48,7 +48,7 @@ def forget(request: HttpRequest) -> None:
         request.session.pop(key, None)
 
 
-def owed(request: HttpRequest) -> HttpResponse | None:
+def missing_step(request: HttpRequest) -> HttpResponse | None:
     """Return where a browser is led whose person needs a second factor and has not proven one; None for all others."""
     user = request.user
     if not isinstance(user, User) or not second_factors.is_required(user) or sessions.has_proven_factor(request):

@@ -56,7 +56,7 @@ class ConsoleSessions:
         # Only where there is a cookie: loading the account would cost all other requests a query.
         if request.path_info.startswith("/admin/") and settings.SESSION_COOKIE_NAME in request.COOKIES:
             sessions.check_console(request, now=timezone.now())
-            if response := factor_steps.owed(request):
+            if response := factor_steps.missing_step(request):
                 return response
         return self.get_response(request)
 

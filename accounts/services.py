@@ -20,7 +20,7 @@ from django.utils import timezone
 from accounts import hashing, sessions, throttle
 from accounts.authentication import REVOKED, USER_NOT_FOUND, open_session
 from accounts.models import LoginSession, NotificationPreferences, Role, SessionKind, UiPreferences, User
-from accounts.signals import Left, leaving
+from accounts.signals import LeaverJobs, leaving
 from accounts.tokens import RefreshToken, TokenPair, issue_pair
 from audit.services import MASKED, Entry, differences, record
 from cronsched.lib.db import batches
@@ -35,7 +35,7 @@ USERNAME_TAKEN = "Username already exists"
 EMAIL_TAKEN = "Email already exists"
 NO_PASSWORDS = "Passwords are switched off here. Sign in to the console by single sign-on; scripts use API tokens."
 LAST_ADMIN = "At least one active administrator is needed."
-NOTHING_LEFT = Left(0, 0)
+NO_JOBS = LeaverJobs(0, 0)
 
 
 # --- Signing in ------------------------------------------------------------------------------------------------------
@@ -241,14 +241,14 @@ def update_account(
     by: User | None,
     now: datetime,
     hand_over_to: User | None = None,
-) -> Left:
+) -> LeaverJobs:
     """Apply `changes`. A new password ends the account's sessions, in API and admin, but `keep_session`.
 
     Where they deactivate the account, its jobs are handed over to `hand_over_to`; returned is what it leaves. Raises
     `Conflict` for a taken address, `NotFound` if the account has been deleted meanwhile and `DomainError` where no
     active administrator would be left.
     """
-    left = NOTHING_LEFT
+    left = NO_JOBS
     for name in changes.fields:
         if name == "password":
             with hashing.turn():
@@ -271,12 +271,12 @@ def update_account(
     return left
 
 
-def _leave(user: User, *, to: User | None, by: User | None, now: datetime) -> Left:
+def _leave(user: User, *, to: User | None, by: User | None, now: datetime) -> LeaverJobs:
     """Let the other apps hand over what belongs to `user`. Raises `DomainError` where `to` may not have it."""
     if to is not None and to.pk == user.pk:
         raise DomainError("Invalid hand_over_to", "hand_over_to must be another account.", field="hand_over_to")
     told: list[Any] = [answer for _, answer in leaving.send(User, user=user, to=to, by=by, now=now)]
-    return Left(sum(left.owned for left in told), sum(left.handed_over for left in told))
+    return LeaverJobs(sum(left.owned for left in told), sum(left.handed_over for left in told))
 
 
 def new_owner(text: str) -> User:
@@ -304,7 +304,7 @@ def confirm_password(user: User, password: str | None, *, address: str, now: dat
         raise DomainError("Invalid current password", f'"{field}" is not your password.', field=field) from None
 
 
-def delete_account(user: User, *, by: User, now: datetime, hand_over_to: User | None = None) -> Left:
+def delete_account(user: User, *, by: User, now: datetime, hand_over_to: User | None = None) -> LeaverJobs:
     """Delete `user` and return what it leaves, handed over to `hand_over_to` or without an owner.
 
     Raises `DomainError` for one's own account and where no active administrator would be left.

@@ -9,7 +9,7 @@ from django.dispatch import Signal
 credentials_changed = Signal()
 
 
-class Left(NamedTuple):
+class LeaverJobs(NamedTuple):
     """How many rows of a leaving account an app has, and how many of them it handed over."""
 
     owned: int
@@ -17,5 +17,5 @@ class Left(NamedTuple):
 
 
 # Sent within the transaction that deactivates or deletes an account, before it does, with `user`, the account `to` that
-# its things are handed over to (None: they stay as they are), `by` and `now`. Receivers return what they `Left`.
+# its rows are handed over to (None: they stay as they are), `by` and `now`. Receivers return `LeaverJobs`.
 leaving = Signal()

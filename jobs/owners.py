@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from accounts.models import User
-from accounts.signals import Left
+from accounts.signals import LeaverJobs
 from jobs import services
 from jobs.definitions.validation import local_date
 from jobs.models import Job
@@ -24,16 +24,16 @@ def without_living_owner() -> Q:
     return Q(created_by=None) | Q(created_by__is_active=False)
 
 
-def hand_over_jobs(sender: Any, *, user: User, to: User | None, by: User, now: datetime, **_: Any) -> Left:
+def hand_over_jobs(sender: Any, *, user: User, to: User | None, by: User, now: datetime, **_: Any) -> LeaverJobs:
     """Hand all jobs of an account that leaves over to `to`, or only count them. Raises `DomainError`, changing nothing.
 
     Called by the signal, within the transaction that deactivates or deletes the account.
     """
     owned = list(Job.objects.filter(created_by=user).order_by("name").values_list("pk", flat=True))
     if to is None:
-        return Left(len(owned), 0)
+        return LeaverJobs(len(owned), 0)
     handed = [services.hand_over(job_id, to, by=by, now=now, reason=LEFT) for job_id in owned]
-    return Left(len(owned), sum(acted.changed for acted in handed))
+    return LeaverJobs(len(owned), sum(acted.changed for acted in handed))
 
 
 def tell_teams(*, now: datetime) -> dict[str, int]:

@@ -34,7 +34,7 @@ def ongoing(job_ids: Set[UUID]) -> set[UUID]:
     return {row[0] for row in batches.read(Incident.objects.filter(IdIn("job_id", job_ids)).values_list("job_id"))}
 
 
-def settle(batch: Sequence[Message], *, now: datetime, post_every: int) -> list[Message]:
+def plan_alerts(batch: Sequence[Message], *, now: datetime, post_every: int) -> list[Message]:
     """Return `batch` with the mails and posts that incidents do not call for taken out, and recoveries added.
 
     Reads and writes the incidents of the whole batch in three statements at most; locks them until the commit.

@@ -80,8 +80,8 @@ def _by_incident(batch: list[Message], effects: Effects, post_every: int, now: d
         effects.give_up("The count of an incident", message, _subject(message), error)
         return [message]
 
-    settle = partial(incidents.settle, now=now, post_every=post_every)
-    return [message for part in effects.carry_out("", batch, settle, instead=untouched) for message in part]
+    plan_alerts = partial(incidents.plan_alerts, now=now, post_every=post_every)
+    return [message for part in effects.carry_out("", batch, plan_alerts, instead=untouched) for message in part]
 
 
 def _subject(message: Message) -> str:

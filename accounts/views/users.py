@@ -16,7 +16,7 @@ from accounts.models import Role, User
 from accounts.permissions import IsAdmin
 from accounts.serializers import RegisterSerializer, UserSerializer, validated
 from accounts.services import AccountChanges
-from accounts.signals import Left
+from accounts.signals import LeaverJobs
 from accounts.throttle import client_address
 from accounts.validators import INVALID_EMAIL, is_email
 from accounts.views.sign_in import schema_object
@@ -119,7 +119,7 @@ def _leaving_to(data: Mapping[str, Any], changes: AccountChanges) -> User | None
     return services.new_owner(name)
 
 
-def _left_jobs(left: Left) -> dict[str, Any]:
+def _left_jobs(left: LeaverJobs) -> dict[str, Any]:
     """Return the part of an answer about the jobs of an account that leaves, empty where it has none."""
     return {"jobs": {"owned": left.owned, "handed_over": left.handed_over}} if left.owned else {}
 

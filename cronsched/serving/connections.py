@@ -140,7 +140,7 @@ class Connection(HTTPChannel):
         self.counted_as: str | None = None
         # Bytes that have come and gone, and requests that are done with.
         self._moved = self._answered = 0
-        self._owed: tuple[Waiting, int] = (Waiting.FIRST_BYTE, 0)
+        self._expected: tuple[Waiting, int] = (Waiting.FIRST_BYTE, 0)
         self._moved_then = 0
         self.since = time.monotonic()
         self._is_leaving = False
@@ -163,10 +163,10 @@ class Connection(HTTPChannel):
     def look(self, now: float) -> Waiting:
         """Note the progress up to `now` (of the monotonic clock), and return what the connection waits for."""
         waits_for = self.waits_for
-        owed = waits_for, self._answered
+        expected = waits_for, self._answered
         in_portions = waits_for in (Waiting.READER, Waiting.BODY)
-        if owed != self._owed or (in_portions and self._moved - self._moved_then >= PORTION_BYTES):
-            self._owed, self._moved_then, self.since = owed, self._moved, now
+        if expected != self._expected or (in_portions and self._moved - self._moved_then >= PORTION_BYTES):
+            self._expected, self._moved_then, self.since = expected, self._moved, now
         return waits_for
 
     def overdue(self, now: float, limits: Limits) -> Waiting | None:

@@ -7,7 +7,7 @@ from jobs.github.credentials import AppTokens, Credentials, CredentialsMissing, 
 from jobs.github.dispatch import GitHubExecutor, GitHubRequest, likely_names, ref_of_run, ref_of_test_run
 from jobs.github.events import is_signed, run_event
 from jobs.github.inputs import input_problems
-from jobs.github.runs import Listing, Poll, Runs, RunState, Verdict, next_poll
+from jobs.github.runs import Listing, Poll, RunOutcome, Runs, RunState, next_poll
 
 __all__ = [
     "AppTokens",
@@ -20,11 +20,11 @@ __all__ = [
     "Listing",
     "Poll",
     "Repository",
+    "RunOutcome",
     "RunState",
     "Runs",
     "StaticToken",
     "Transport",
-    "Verdict",
     "input_problems",
     "is_signed",
     "likely_names",

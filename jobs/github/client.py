@@ -7,7 +7,7 @@ from typing import Any
 
 from cronsched.lib.http import RequestError, Response
 from jobs.github.api import Transport, path_of
-from jobs.github.credentials import Credentials, CredentialsMissing, lane_of
+from jobs.github.credentials import Credentials, CredentialsMissing, token_bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class GitHub:
     def bucket(self, repository: Repository) -> str:
         """Return the name of the credential whose limits a call to `repository` counts against."""
         if repository.token:
-            return lane_of(repository.token)
+            return token_bucket(repository.token)
         return self._credentials.bucket(repository.owner, repository.name)
 
     def send(

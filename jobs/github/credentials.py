@@ -49,11 +49,12 @@ class StaticToken:
         return False
 
     def bucket(self, owner: str, repo: str) -> str:
-        return lane_of(self._token)
+        return token_bucket(self._token)
 
 
-def lane_of(token: str) -> str:
+def token_bucket(token: str) -> str:
     """Return a name for `token` that does not give it away."""
+    # Rows bear these names, so that `person` never changes.
     return "token:" + hashlib.blake2b(token.encode(), digest_size=8, person=b"github-lane").hexdigest()
 
 

@@ -32,7 +32,7 @@ MAX_RUN_ID = 2**63 - 1
 MAX_ATTEMPT = 2**31 - 1
 
 
-class Verdict(StrEnum):
+class RunOutcome(StrEnum):
     """What a run's status and conclusion come to. GitHub may add conclusions; what is not known is no success."""
 
     PENDING = "pending"
@@ -43,12 +43,12 @@ class Verdict(StrEnum):
     FAILED = "failed"
 
 
-_VERDICTS = {
-    "success": Verdict.SUCCEEDED,
-    "neutral": Verdict.SUCCEEDED,
-    "skipped": Verdict.SKIPPED,
-    "cancelled": Verdict.CANCELLED,
-    "action_required": Verdict.NEEDS_APPROVAL,
+_OUTCOMES = {
+    "success": RunOutcome.SUCCEEDED,
+    "neutral": RunOutcome.SUCCEEDED,
+    "skipped": RunOutcome.SKIPPED,
+    "cancelled": RunOutcome.CANCELLED,
+    "action_required": RunOutcome.NEEDS_APPROVAL,
 }
 
 
@@ -69,10 +69,10 @@ class RunState:
         return self.status == "completed"
 
     @property
-    def verdict(self) -> Verdict:
+    def outcome(self) -> RunOutcome:
         if not self.is_completed:
-            return Verdict.NEEDS_APPROVAL if self.status == "waiting" else Verdict.PENDING
-        return _VERDICTS.get(self.conclusion or "", Verdict.FAILED)
+            return RunOutcome.NEEDS_APPROVAL if self.status == "waiting" else RunOutcome.PENDING
+        return _OUTCOMES.get(self.conclusion or "", RunOutcome.FAILED)
 
 
 @dataclass(frozen=True, slots=True)

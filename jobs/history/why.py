@@ -389,13 +389,13 @@ def _without_run(facts: Facts, named: Named) -> Finding:
 
 def _not_dealt_with(facts: Facts, named: Named, found: Finding) -> Finding:
     """Return the verdict on a past time that should have run and has no execution."""
-    is_owed = facts.next_fire_at is not None and facts.next_fire_at <= named.due_at
+    is_unclaimed = facts.next_fire_at is not None and facts.next_fire_at <= named.due_at
     gap = gap_at(facts.gaps, named.due_at)
-    if is_owed and facts.now - named.due_at <= timedelta(seconds=facts.grace_seconds):
+    if is_unclaimed and facts.now - named.due_at <= timedelta(seconds=facts.grace_seconds):
         return _because_of(gap, Finding(named.due_at, Verdict.WAITING))
     if gap is not None:
         return _because_of(gap, Finding(named.due_at, Verdict.MISSED_NO_LEADER))
-    if is_owed:
+    if is_unclaimed:
         return Finding(named.due_at, Verdict.WAITING)
     return found if named.today else _edited(facts, named)
 

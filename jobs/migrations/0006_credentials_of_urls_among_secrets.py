@@ -23,7 +23,7 @@ def move_credentials(apps, schema_editor):
             try:
                 secrets = Secrets.decrypted(job.sealed_secrets)
             except crypto.Undecipherable:
-                # Nothing may be added to what cannot be read; saving the job anew mends both.
+                # Nothing may be added to what cannot be read; saving the job anew repairs both.
                 continue
             encrypted = Secrets(secrets.headers, secrets.signing, credentials).encrypted()
             jobs.filter(pk=job.pk, target_url=job.target_url, sealed_secrets=job.sealed_secrets).update(

@@ -78,8 +78,8 @@ def make_up(job: Job, pause: JobPause | None, missed: str, *, now: datetime) -> 
         return 0
     facts = ScheduledJob.read(Job.objects.filter(pk=job.pk))[0]
     times = _kept_back(facts, missed, after=pause.began_at, until=now)
-    owed = due.plan_runs(facts, Plan(tuple(times), (), facts.next_fire_at, expired=False), now=now)
-    return len(due.write(owed, [due.queued_row(run) for run in owed.runs], now=now))
+    batch = due.plan_runs(facts, Plan(tuple(times), (), facts.next_fire_at, expired=False), now=now)
+    return len(due.write(batch, [due.queued_row(run) for run in batch.runs], now=now))
 
 
 def _kept_back(job: ScheduledJob, missed: str, *, after: datetime, until: datetime) -> list[datetime]:

@@ -122,7 +122,7 @@ def test_a_thousand_generated_requests_of_each_group_find_nothing(fuzzer):
     tags = sorted({op["tags"][0] for methods in description()["paths"].values() for op in methods.values()})
     groups = {tag: list(_fuzz_group(fuzzer, tag)) for tag in tags}
     groups["Chains of operations, by their links"] = [fuzzer.run("--phases", "stateful", "--max-examples", "300")]
-    # All groups first: what is found is mended together.
+    # All groups first: what is found is fixed together.
     found = [run.output for runs in groups.values() for run in runs if run.failures]
     assert not found, "\n".join(found)
     SUMMARY.write_text(_summary({name: sum(run.calls for run in runs) for name, runs in groups.items()}))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from cronsched.lib.db import batches
 from cronsched.lib.db.effects import Effects
-from jobs.github import RunState, Verdict
+from jobs.github import RunOutcome, RunState
 from jobs.github.runs import FailedStep
 from jobs.models import GitHubRun, Job, JobExecution, Tracking
 from jobs.notices import events
@@ -47,12 +47,12 @@ def apply(held: Held, state: RunState, failed: FailedStep | None, now: datetime)
     """Bring the run up to what GitHub says, and conclude it where that is its end."""
     run = held.run
     describe(run, state)
-    if not state.is_completed or state.verdict is Verdict.NEEDS_APPROVAL:
+    if not state.is_completed or state.outcome is RunOutcome.NEEDS_APPROVAL:
         return
     if failed is not None:
         run.failed_job, run.failed_step = failed.job, failed.step
     run.tracking, run.next_poll_at, run.concluded_at = Tracking.CONCLUDED, None, now
-    is_well = state.verdict in {Verdict.SUCCEEDED, Verdict.SKIPPED}
+    is_well = state.outcome in {RunOutcome.SUCCEEDED, RunOutcome.SKIPPED}
     effects, notices = Effects(), []
     if run.decides or not is_well:
         where = " / ".join(filter(None, (run.failed_job, run.failed_step))) or None

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from jobs.github import RunState, Verdict, next_poll
+from jobs.github import RunOutcome, RunState, next_poll
 from jobs.github.events import RunEvent
 from jobs.github.tracking.begin import FOLLOW_FOR
 from jobs.github.tracking.conclusion import Held, apply, describe, hold
@@ -41,7 +41,7 @@ def _apply_event(held: Held, state: RunState, now: datetime) -> None:
         run.conclusion = run.failed_job = run.failed_step = ""
         run.concluded_at = None
         run.next_poll_at = now + next_poll(1, key=str(run.pk))
-    if state.verdict in {Verdict.FAILED, Verdict.CANCELLED}:
+    if state.outcome in {RunOutcome.FAILED, RunOutcome.CANCELLED}:
         describe(run, state)
         # The tag belongs to what was seen before; the next poll must see the end itself.
         run.etag, run.next_poll_at = "", now

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from cronsched.lib.http import RequestError
-from jobs.github import CredentialsMissing, Listing, Poll, Repository, Runs, RunState, Verdict, likely_names
+from jobs.github import CredentialsMissing, Listing, Poll, Repository, RunOutcome, Runs, RunState, likely_names
 from jobs.github.configured import github
 from jobs.github.runs import FailedStep
 from jobs.models import GitHubRun, JobExecution
@@ -102,7 +102,7 @@ def _candidates(runs: Runs, request: PollRequest, now: datetime) -> PollResult:
 
 
 def _failed_step(runs: Runs, request: PollRequest, state: RunState | None) -> FailedStep | None:
-    if state is None or request.run_id is None or state.verdict not in {Verdict.FAILED, Verdict.CANCELLED}:
+    if state is None or request.run_id is None or state.outcome not in {RunOutcome.FAILED, RunOutcome.CANCELLED}:
         return None
     try:
         return runs.failed_step(request.repository, request.run_id, timeout=TIMEOUT)

@@ -252,7 +252,7 @@ def test_a_new_expression_moves_the_schedule(client, job):
     assert as_stored(job)["next_fire_at"].minute == 30
 
 
-def test_an_edit_records_first_what_was_owed(client, job):
+def test_an_edit_records_first_what_was_due(client, job):
     due = (timezone.now() - timedelta(minutes=1)).replace(second=0, microsecond=0)
     Job.objects.filter(pk=job.pk).update(next_fire_at=due, cron_expression=f"{due.minute} * * * *")
     updated(client, job, cron_expression="0 2 * * *")

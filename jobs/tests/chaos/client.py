@@ -282,7 +282,7 @@ def current(job: JobLog) -> Definition:
     return definition
 
 
-def pretend_owed_since(job: JobLog, moment: datetime) -> None:
+def pretend_due_since(job: JobLog, moment: datetime) -> None:
     """Account for a job whose `next_fire_at` was set back in the database, as if no leader had scheduled it."""
     before = moment - timedelta(seconds=1)
     job.changes[0] = Change(job.changes[0].definition, before, before)

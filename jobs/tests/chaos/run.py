@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from cronsched.tests.processes import manage, web_process
 from jobs.tests.chaos import databases, watch
 from jobs.tests.chaos.checker import CLOCK, FINAL, RECOVERY, Record, Report, check, missing
-from jobs.tests.chaos.client import Client, current, pretend_ended_at, pretend_owed_since
+from jobs.tests.chaos.client import Client, current, pretend_due_since, pretend_ended_at
 from jobs.tests.chaos.databases import Database, DatabaseAway, Mariadb, Questions, Server, Sqlite
 from jobs.tests.chaos.evidence import MINUTE, Evidence, JobLog, Life, Mode, Outage
 from jobs.tests.chaos.processes import PASS_SECONDS, Fleet, Scheduler, clean_environment, web_workers
@@ -44,7 +44,7 @@ PASSWORD = "a-password-for-chaos"
 NEGLECTED = timedelta(minutes=47)
 SHORT_GRACE_SECONDS = 600
 # The end date of some jobs lies behind them when the run begins, and fire times before it are due; all within grace.
-OWED_BEFORE_END = timedelta(minutes=15)
+DUE_BEFORE_END = timedelta(minutes=15)
 LONG_GRACE_SECONDS = 2 * 3600
 HEAD_START_SECONDS = 3.0
 KEEPER_SECONDS = 0.1
@@ -415,8 +415,8 @@ class Stage:
         """Set the clock of the leader's host, set it right again, and let nothing be in the way of the next fire."""
         # SQLite has no clock but its host's. A server's is asked by all, whatever their own says.
         is_judge = isinstance(self.database, Sqlite)
-        with self._web, self._database_to_oneself() as is_free:
-            leader = self._sound_leader() if is_free else None
+        with self._web, self._database_to_oneself() as is_alone:
+            leader = self._sound_leader() if is_alone else None
             if leader is None:
                 return
             with self._written_down(CLOCK, self.outages if is_judge else self.faults):
@@ -448,11 +448,11 @@ class Stage:
             processes = [process for process in held if process is not None]
             # A file needs no recovery: it is there again at once.
             server = self.database if isinstance(self.database, Server) else None
-            is_free = server is not None and stack.enter_context(self._outage("crashed"))
+            is_alone = server is not None and stack.enter_context(self._outage("crashed"))
             for process in processes:
                 process.kill()
             self.note(f"power cut: {', '.join(process.life.instance for process in processes)}")
-            if server is not None and is_free:
+            if server is not None and is_alone:
                 server.crash()
                 server.start()
             self.calm.wait(seconds)
@@ -488,8 +488,8 @@ class Stage:
 
     def fault_sever(self, seconds: float) -> None:
         """Terminate the service's connections, one after the other."""
-        with self._outage("severed") as is_free:
-            if is_free:
+        with self._outage("severed") as is_alone:
+            if is_alone:
                 connections = self._server.connections()
                 for connection in connections:
                     self._server.terminate(connection)
@@ -505,8 +505,8 @@ class Stage:
             questions.close()
 
     def _outage_by(self, what: str, fault: Callable[[], AbstractContextManager[None]], seconds: float) -> None:
-        with self._outage(what) as is_free:
-            if is_free:
+        with self._outage(what) as is_alone:
+            if is_alone:
                 with fault():
                     self.calm.wait(seconds)
 
@@ -517,8 +517,8 @@ class Stage:
         self._outage_by("stopped", self._server.away, seconds)
 
     def fault_crash(self, seconds: float) -> None:
-        with self._outage("crashed") as is_free:
-            if is_free:
+        with self._outage("crashed") as is_alone:
+            if is_alone:
                 self._server.crash()
                 self.calm.wait(seconds / 4)
                 self._server.start()
@@ -526,8 +526,8 @@ class Stage:
     def fault_freeze(self, seconds: float) -> None:
         server = self._server
         assert isinstance(server, Mariadb)
-        with self._outage("frozen") as is_free:
-            if is_free:
+        with self._outage("frozen") as is_alone:
+            if is_alone:
                 server.freeze()
                 self.calm.wait(seconds)
                 server.thaw()
@@ -545,8 +545,8 @@ class Stage:
     @contextmanager
     def _outage(self, what: str) -> Iterator[bool]:
         """Write down a time without a database; False where nobody may have one now or another lasts too long."""
-        with self._database_to_oneself() as is_free:
-            if not is_free:
+        with self._database_to_oneself() as is_alone:
+            if not is_alone:
                 yield False
                 return
             with self._written_down(what, self.outages):
@@ -652,7 +652,7 @@ def run(plan: Plan, folder: Path) -> Outcome:
             stage.note("calm")
             stage.make_peace()
             until = datetime.now(UTC)
-            settle(stage, target, questions, until)
+            wait_until_settled(stage, target, questions, until)
             fleet.end()
             evidence = gather(stage, target, questions, until)
             evidence.left_behind = fleet.left_behind()
@@ -732,7 +732,7 @@ def neglect(stage: Stage, questions: Questions, number: int, since: datetime) ->
     }
     job = stage.client.create(drawn)
     set_in_database(stage, questions, job, next_fire_at=since)
-    pretend_owed_since(job, since)
+    pretend_due_since(job, since)
 
 
 def end(stage: Stage, questions: Questions, number: int, midnight: datetime) -> None:
@@ -746,8 +746,8 @@ def end(stage: Stage, questions: Questions, number: int, midnight: datetime) -> 
     }
     job = stage.client.create(drawn)
     last_day = (midnight - MINUTE).astimezone(ZoneInfo(zone_of(midnight))).date()
-    set_in_database(stage, questions, job, next_fire_at=midnight - OWED_BEFORE_END, end_date=last_day.isoformat())
-    pretend_owed_since(job, midnight - OWED_BEFORE_END)
+    set_in_database(stage, questions, job, next_fire_at=midnight - DUE_BEFORE_END, end_date=last_day.isoformat())
+    pretend_due_since(job, midnight - DUE_BEFORE_END)
     pretend_ended_at(job, midnight)
 
 
@@ -766,7 +766,7 @@ def set_in_database(stage: Stage, questions: Questions, job: JobLog, *, next_fir
     questions.ask(f"UPDATE jobs SET {assignments} WHERE id = %s", parameters)
 
 
-def settle(stage: Stage, target: Target, questions: Questions, until: datetime) -> None:
+def wait_until_settled(stage: Stage, target: Target, questions: Questions, until: datetime) -> None:
     """Wait, within limits, until everything due so far has its row and every such row its end."""
     deadline = time.monotonic() + stage.plan.settle_seconds
     while time.monotonic() < deadline:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cronsched.lib.http import RequestError, Response
-from jobs.github import GitHubExecutor, GitHubRequest, Repository, Runs, Verdict, is_signed, next_poll, run_event
+from jobs.github import GitHubExecutor, GitHubRequest, Repository, RunOutcome, Runs, is_signed, next_poll, run_event
 from jobs.github.api import json_of
 from jobs.github.runs import MAX_BYTES, FailedStep, RunState
 from jobs.tests.github.fake import examples
@@ -41,12 +41,12 @@ def poll(github):
 
 
 def test_a_run_is_followed_from_dispatch_to_failure_and_its_cause(started, poll, github):
-    assert poll(started.id).state.verdict is Verdict.PENDING
+    assert poll(started.id).state.outcome is RunOutcome.PENDING
     started.start()
-    assert poll(started.id).state.verdict is Verdict.PENDING
+    assert poll(started.id).state.outcome is RunOutcome.PENDING
     started.finish("failure", job="build", step="Run tests")
     state = poll(started.id).state
-    assert (state.verdict, state.is_completed, state.conclusion) == (Verdict.FAILED, True, "failure")
+    assert (state.outcome, state.is_completed, state.conclusion) == (RunOutcome.FAILED, True, "failure")
     assert state.url == f"https://github.com/acme/shop/actions/runs/{started.id}"
     cause = Runs(github).failed_step(SHOP, started.id, timeout=SOON)
     assert cause == FailedStep(
@@ -70,33 +70,33 @@ def test_a_rerun_is_another_attempt_of_the_same_run(started, poll):
     assert poll(started.id).state.attempt == 1
     started.rerun()
     state = poll(started.id).state
-    assert (state.attempt, state.verdict) == (2, Verdict.PENDING)
+    assert (state.attempt, state.outcome) == (2, RunOutcome.PENDING)
 
 
 @pytest.mark.parametrize(
-    "status, conclusion, verdict",
+    "status, conclusion, outcome",
     [
-        ("queued", None, Verdict.PENDING),
-        ("requested", None, Verdict.PENDING),
-        ("pending", None, Verdict.PENDING),
-        ("in_progress", None, Verdict.PENDING),
-        ("waiting", None, Verdict.NEEDS_APPROVAL),
-        ("completed", "action_required", Verdict.NEEDS_APPROVAL),
-        ("completed", "success", Verdict.SUCCEEDED),
-        ("completed", "neutral", Verdict.SUCCEEDED),
-        ("completed", "skipped", Verdict.SKIPPED),
-        ("completed", "cancelled", Verdict.CANCELLED),
-        ("completed", "failure", Verdict.FAILED),
-        ("completed", "timed_out", Verdict.FAILED),
-        ("completed", "stale", Verdict.FAILED),
-        ("completed", "startup_failure", Verdict.FAILED),
+        ("queued", None, RunOutcome.PENDING),
+        ("requested", None, RunOutcome.PENDING),
+        ("pending", None, RunOutcome.PENDING),
+        ("in_progress", None, RunOutcome.PENDING),
+        ("waiting", None, RunOutcome.NEEDS_APPROVAL),
+        ("completed", "action_required", RunOutcome.NEEDS_APPROVAL),
+        ("completed", "success", RunOutcome.SUCCEEDED),
+        ("completed", "neutral", RunOutcome.SUCCEEDED),
+        ("completed", "skipped", RunOutcome.SKIPPED),
+        ("completed", "cancelled", RunOutcome.CANCELLED),
+        ("completed", "failure", RunOutcome.FAILED),
+        ("completed", "timed_out", RunOutcome.FAILED),
+        ("completed", "stale", RunOutcome.FAILED),
+        ("completed", "startup_failure", RunOutcome.FAILED),
         # Whatever GitHub may add is no success.
-        ("completed", "brand_new", Verdict.FAILED),
-        ("completed", None, Verdict.FAILED),
+        ("completed", "brand_new", RunOutcome.FAILED),
+        ("completed", None, RunOutcome.FAILED),
     ],
 )
-def test_status_and_conclusion_come_to_a_verdict(status, conclusion, verdict):
-    assert RunState(1, status, conclusion, 1, "", "", None).verdict is verdict
+def test_status_and_conclusion_come_to_an_outcome(status, conclusion, outcome):
+    assert RunState(1, status, conclusion, 1, "", "", None).outcome is outcome
 
 
 def test_a_run_without_a_failed_job_names_no_step(started, github):
@@ -159,7 +159,7 @@ def test_a_signed_event_tells_how_a_run_ended():
     event = run_event(body)
     assert event
     assert (event.action, event.repository) == ("completed", "acme/shop")
-    assert (event.state.run_id, event.state.attempt, event.state.verdict) == (7, 2, Verdict.FAILED)
+    assert (event.state.run_id, event.state.attempt, event.state.outcome) == (7, 2, RunOutcome.FAILED)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_a_fire_time_that_has_come_is_run_and_the_job_moves_on():
     assert planned("12:00:00") == Plan((at("12:00"),), (), at("12:01"), False)
 
 
-def test_nothing_is_owed_before_its_time():
+def test_nothing_is_due_before_its_time():
     assert planned("11:59:59.999") == Plan((), (), at("12:00"), False)
 
 
@@ -108,7 +108,7 @@ def test_a_job_runs_on_its_end_date_and_is_paused_by_the_first_fire_time_after_i
     assert (after.runs, after.missed, after.expired) == ((), (), True)
 
 
-def test_what_was_owed_before_the_end_date_is_not_forgotten_after_it():
+def test_what_was_due_before_the_end_date_is_not_forgotten_after_it():
     result = planned("17:30:00", end_date=date(2026, 1, 15), next_fire_at=at("14:58"))
     assert clock(part.last for part in result.missed) == ["14:58", "14:59"]
     assert result.runs == ()

@@ -50,7 +50,7 @@ def test_a_job_that_cannot_be_computed_says_why(broken, reason):
     assert reason in job.schedule_error
 
 
-def test_an_edit_records_what_the_old_definition_owed():
+def test_an_edit_records_what_was_due_by_the_old_definition():
     job = make_due_job(next_fire_at=NOON - 2 * MINUTE)
     change(job, cron_expression="0 0 * * *", catch_up=CatchUp.NONE)
     assert rows() == [("missed", "11:58"), ("missed", "11:59"), ("queued", "12:00")]
@@ -64,7 +64,7 @@ def test_a_run_that_was_due_at_an_edit_is_sent_by_the_new_definition():
     assert prepared.request.url == "https://new.example.com/"
 
 
-def test_a_pause_records_what_was_owed_and_sends_none_of_it():
+def test_a_pause_records_what_was_due_and_sends_none_of_it():
     job = make_due_job(next_fire_at=NOON - MINUTE)
     make_execution(job, status=Status.QUEUED, trigger_type=TriggerType.SCHEDULED, scheduled_for=NOON - 2 * MINUTE)
     change(job, is_active=False)
@@ -77,7 +77,7 @@ def test_a_pause_records_what_was_owed_and_sends_none_of_it():
 @pytest.mark.parametrize(
     "changed, status", [({"target_url": "https://new.example.com/"}, "queued"), ({"is_active": False}, "skipped")]
 )
-def test_a_change_records_more_than_one_portion_of_what_was_owed(changed, status):
+def test_a_change_records_more_than_one_portion_of_what_was_due(changed, status):
     due = 2 * MAX_RUNS + 50
     job = make_due_job(catch_up=CatchUp.ALL, misfire_grace_seconds=24 * 3600)
     now = NOON + (due - 1) * MINUTE
@@ -89,7 +89,7 @@ def test_a_change_records_more_than_one_portion_of_what_was_owed(changed, status
     assert job.next_fire_at == (now + MINUTE if job.is_active else None)
 
 
-def test_a_change_after_the_end_date_records_what_was_owed_up_to_it():
+def test_a_change_after_the_end_date_records_what_was_due_up_to_it():
     ends_at = NOON + timedelta(hours=3)  # Midnight in Tokyo.
     job = make_due_job(end_date=date(2026, 1, 15), catch_up=CatchUp.ALL, misfire_grace_seconds=24 * 3600)
     change(job, now=NOON + timedelta(hours=5), target_url="https://new.example.com/")

@@ -50,7 +50,7 @@ class Cable:
         self._is_cut = True
         self._drop()
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         self._is_cut = False
         self._is_silent.clear()
         self._drop()
@@ -130,7 +130,7 @@ class Broker:
         with Connection(self.url) as connection, connection.SimpleQueue(QUEUE, serializer="json") as queue:
             queue.put(body, headers=headers)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         for cable in self._cables:
             cable.close()
         self._cables.clear()
@@ -218,7 +218,7 @@ def started(kind: str) -> Iterator[Any]:
     try:
         yield running
     finally:
-        running.mend()
+        running.repair()
         running.close()
 
 

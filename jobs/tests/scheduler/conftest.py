@@ -67,7 +67,7 @@ def queue(own_broker: Any) -> Iterator[Any]:
     """The broker of the module, with nothing in it."""
     own_broker.empty()
     yield own_broker
-    own_broker.mend()
+    own_broker.repair()
 
 
 @pytest.fixture

@@ -83,13 +83,13 @@ def test_a_lost_message_is_published_again(leader, worker, sink, behaviour):
 
 def test_what_no_worker_starts_the_leader_sends_itself(leader, worker, sink, behaviour):
     leader.send = lambda message: None
-    make_job_due_now(sink.url("/deaf"))
+    make_job_due_now(sink.url("/unanswered"))
     run_pass(leader)
     leader.later(TOO_LATE)
     run_pass(leader)
     assert behaviour.wait_for_arrival()
     wait_for(Status.SUCCESS)
-    assert (behaviour.paths, senders()) == ({"/deaf": 1}, {leader.backend.token})
+    assert (behaviour.paths, senders()) == ({"/unanswered": 1}, {leader.backend.token})
 
 
 def test_a_message_that_comes_twice_sends_once(leader, worker, sink, behaviour):
@@ -157,7 +157,7 @@ def test_with_the_broker_away_the_leader_sends_at_once_and_says_so_once(leader, 
         wait_for(Status.SUCCESS, 3)
         assert senders() == {leader.backend.token}
         assert [record.levelname for record in caplog.records] == ["WARNING"]
-        cable.mend()
+        cable.repair()
         leader.workers._outbox.put([uuid4()])
         leader.wait_until_published()
         make_job_due_now(sink.url("/back"))

@@ -71,7 +71,7 @@ def test_a_worker_that_is_cut_from_the_database_records_what_was_out_later(leade
         behaviour.hold.clear()
         worker.wait_for("wait for the database")
         assert statuses() == ["queued", "running"]
-        cable.mend()
+        cable.repair()
         wait_for(Status.SUCCESS)
         leader.later(LATE)
         run_pass(leader)
@@ -87,20 +87,20 @@ def test_a_worker_killed_before_its_commit_has_done_nothing(leader, queue, sink,
     )
     with celery_worker(queue.url, kind=dying) as worker:
         show_a_worker()
-        make_job_due_now(sink.url("/owed"))
+        make_job_due_now(sink.url("/due"))
         run_pass(leader)
         assert worker.wait() == -signal.SIGKILL
     assert statuses() == ["queued"]
     leader.later(TOO_LATE)
     run_pass(leader)
     wait_for(Status.SUCCESS)
-    assert behaviour.paths == {"/owed": 1}
+    assert behaviour.paths == {"/due": 1}
 
 
 def test_of_a_worker_killed_after_its_commit_what_never_left_is_sent_by_another(leader, queue, sink, behaviour):
     with celery_worker(queue.url, failpoints="after-claim=kill", JOURNAL_DIR=str(folder())) as worker:
         show_a_worker()
-        make_job_due_now(sink.url("/owed"))
+        make_job_due_now(sink.url("/due"))
         run_pass(leader)
         assert worker.wait() == -signal.SIGKILL
     replay_dead_senders(now=timezone.now())
@@ -108,7 +108,7 @@ def test_of_a_worker_killed_after_its_commit_what_never_left_is_sent_by_another(
     leader.later(TOO_LATE)
     run_pass(leader)
     wait_for(Status.SUCCESS)
-    assert behaviour.paths == {"/owed": 1}
+    assert behaviour.paths == {"/due": 1}
 
 
 def test_a_queue_full_of_foreign_messages_costs_one_line(leader, queue, sink, behaviour):

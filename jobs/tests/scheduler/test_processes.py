@@ -31,7 +31,7 @@ def wait_for_row(status: Status) -> JobExecution:
     return row
 
 
-def test_one_pass_sends_what_is_owed_records_it_and_ends(sink, behaviour):
+def test_one_pass_sends_what_is_due_records_it_and_ends(sink, behaviour):
     make_job_due_now(sink.url("/due"))
     code, said = run_once()
     assert (code, behaviour.paths) == (0, {"/due": 1}), said
@@ -52,16 +52,16 @@ WINDOWS = {
 def test_g3_what_a_killed_process_leaves_is_settled_by_the_next_and_sent_once_at_most(
     window, arrived, outcome, sink, behaviour
 ):
-    make_job_due_now(sink.url("/owed"))
+    make_job_due_now(sink.url("/due"))
     code, said = run_once(failpoints=f"{window}=kill")
     assert code == -signal.SIGKILL, said
     # The row is committed before anything leaves.
-    assert (only_row().status, behaviour.paths["/owed"]) == ("running", arrived)
+    assert (only_row().status, behaviour.paths["/due"]) == ("running", arrived)
     Job.objects.update(next_fire_at=None)
     code, said = run_once()
     assert code == 0, said
     assert only_row().status == outcome, said
-    assert behaviour.paths["/owed"] == (1 if outcome == "success" else arrived)
+    assert behaviour.paths["/due"] == (1 if outcome == "success" else arrived)
     assert Notification.objects.get().title == ("Job Completed" if outcome == "success" else "Job Outcome Unknown")
     assert only_row().reason == (None if outcome == "success" else OUT)
 
