@@ -68,6 +68,14 @@ def current(job: Job) -> JobPause | None:
     return JobPause.objects.filter(job=job, ended_at=None).order_by("-began_at", "-id").first()
 
 
+def kept_back(job: Job, pause: JobPause, *, now: datetime) -> int:
+    """Count the runs that a pause has kept back so far. Raises CronError and ZoneError."""
+    last = min(now, end_of(job.end_date, end_zone()))
+    if last <= pause.began_at:
+        return 0
+    return cron.count_fire_times(job.cron_expression, job.zone_name, after=pause.began_at, until=last)
+
+
 def make_up(job: Job, pause: JobPause | None, missed: str, *, now: datetime) -> int:
     """Queue the runs that the pause kept back: none, the last or all. Return how many rows were written.
 

@@ -15,7 +15,7 @@ from cronsched.console.texts import local_text
 from jobs import cron
 from jobs.admin.texts import link, relative
 from jobs.definitions.validation import local_date
-from jobs.models import Job, JobExecution, Status
+from jobs.models import Job, JobExecution, JobPause, OnResume, Status
 from jobs.schedule import pauses
 
 PREVIEWED_RUNS = 10
@@ -50,7 +50,24 @@ def _paused(job: Job, now: datetime) -> SafeString:
         return format_html("{}", "It does not fire until it is resumed.")
     until = f"until {local_text(pause.until)}" if pause.until else "until somebody resumes it"
     because = f" because: {pause.reason.rstrip('.')}" if pause.reason else ""
-    return format_html("By {} at {}, {}{}.", pause.by_name, local_text(pause.began_at), until, because)
+    told = format_html("By {} at {}, {}{}.", pause.by_name, local_text(pause.began_at), until, because)
+    return format_html("{} {}", told, _kept_back(job, pause, now))
+
+
+def _kept_back(job: Job, pause: JobPause, now: datetime) -> str:
+    try:
+        number = pauses.kept_back(job, pause, now=now)
+    except (cron.CronError, cron.ZoneError):
+        return ""
+    if not number:
+        return "No run was due since."
+    runs = f"{number} run{'s' if number != 1 else ''}"
+    match pause.on_resume:
+        case OnResume.LAST:
+            return f"{runs} kept back so far; the latest is run once it resumes."
+        case OnResume.ALL:
+            return f"{runs} kept back so far; each is run once it resumes."
+    return f"{runs} skipped so far."
 
 
 def _ended(job: Job, now: datetime) -> SafeString:

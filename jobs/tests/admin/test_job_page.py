@@ -1,12 +1,14 @@
 """The page of a stored job: what its tabs hold, and what can be done from it."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs.models import Status
+from jobs import services
+from jobs.models import Job, Status
+from jobs.schedule.pauses import Terms
 from jobs.tests.admin.test_jobs import console, page_of
 from jobs.tests.factories import make_execution, make_job
 
@@ -74,3 +76,28 @@ def test_a_job_that_never_ran_says_so(console, charlie):
 def test_a_paused_job_is_said_to_be_paused_where_its_next_runs_are(console, charlie):
     shown = console(charlie).get(page_of(make_job(is_active=False))).context["job_page"]
     assert "Paused: would fire" in shown["upcoming"]
+
+
+@pytest.mark.parametrize(
+    ("on_resume", "hours", "told"),
+    [
+        ("skip", 3, "until somebody resumes it because: Release. 3 runs skipped so far."),
+        ("last", 3, "3 runs kept back so far; the latest is run once it resumes."),
+        ("all", 1, "1 run kept back so far; each is run once it resumes."),
+        ("skip", 0, "No run was due since."),
+    ],
+)
+def test_the_sentence_of_a_paused_job_counts_the_runs_kept_back(console, alice, time_machine, on_resume, hours, told):
+    began = datetime(2026, 1, 15, 12, 30, tzinfo=UTC)
+    time_machine.move_to(began, tick=False)
+    job = make_job(created_by=alice, cron_expression="0 * * * *")
+    services.pause_job(job.pk, terms=Terms("Release.", None, on_resume), by=alice, now=began)
+    time_machine.move_to(began + timedelta(hours=hours), tick=False)
+    assert told in console(alice).get(page_of(job)).context["job_page"]["state"]
+
+
+def test_a_paused_job_whose_schedule_cannot_be_read_still_has_its_sentence(console, alice):
+    job = make_job(created_by=alice)
+    services.pause_job(job.pk, terms=Terms("Release", None, "skip"), by=alice, now=timezone.now())
+    Job.objects.filter(pk=job.pk).update(timezone="Mars/Olympus")
+    assert "because: Release." in console(alice).get(page_of(job)).context["job_page"]["state"]
