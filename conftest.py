@@ -49,7 +49,7 @@ def cheap_passwords() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nameless_process() -> Iterator[None]:
-    """Let no test find itself named as the sender that an earlier one was."""
+    """Clear the sender's name that an earlier test has set for the process."""
     from cronsched.lib import log_context
 
     yield

@@ -161,7 +161,7 @@ class UserAdmin(OwnOrAdmin, UserActions, DjangoUserAdmin):  # type: ignore[type-
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Ask for the accounts only: what belongs to them goes along, whatever the rights to delete it alone."""
+        """List the accounts only: their rows are deleted with them, also where the user may not delete those alone."""
         refused = {"own account" for user in objs if not self.has_delete_permission(request, user)}
         listed = [f"{user}, with preferences and notifications. {left_behind(user)}" for user in objs]
         return listed, {"users": len(objs)}, refused, []
@@ -205,7 +205,7 @@ class UserAdmin(OwnOrAdmin, UserActions, DjangoUserAdmin):  # type: ignore[type-
     def _or_refusal(
         self, request: HttpRequest, view: Callable[..., HttpResponse], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Tell what a deletion was refused for. Two administrators may act on each other at the same moment."""
+        """Show why a deletion was refused. Two administrators may act on each other at the same moment."""
         # The history is written before the accounts are deleted: what is refused must not stand there as done. Only for
         # what changes something, since a transaction of SQLite keeps others from writing.
         whole = transaction.atomic() if request.method == "POST" else nullcontext()

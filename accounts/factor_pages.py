@@ -121,7 +121,7 @@ def add_app(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def add_passkey(request: HttpRequest) -> HttpResponse:
-    """Let the browser make a passkey."""
+    """Show the page on which the browser makes a passkey, and store it."""
     by = account(request)
     form = PasskeyForm(request.POST or None, initial={"name": "Passkey"})
     if request.method == "POST" and form.is_valid():

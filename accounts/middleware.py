@@ -62,7 +62,7 @@ class ConsoleSessions:
 
 
 class SignInRefusals:
-    """Lead to the second step of a sign-in, and answer with 429 a sign-in that has to wait.
+    """Redirect to the second step of a sign-in, and answer with 429 a sign-in that has to wait.
 
     Django's form would answer 200 to both.
     """

@@ -170,6 +170,6 @@ class TokenAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
             self.delete_model(request, token)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Say what comes of it."""
+        """List the tokens with what revoking them means."""
         tokens = [f"{token}: programs that still use it are refused at once" for token in objs]
         return tokens, {"API tokens": len(tokens)}, set(), []

@@ -24,7 +24,7 @@ class UserActions(ConsoleAdmin):
     """The buttons of an account's page."""
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Offer what changes something."""
+        """Return the buttons that would change something."""
         user = self.get_object(request, str(object_id))
         useless = ["_activate" if user and user.is_active else "_deactivate"]
         if user is None or not second_factors.has(user):
@@ -97,7 +97,7 @@ class UserActions(ConsoleAdmin):
 
 
 def left_behind(user: User) -> str:
-    """Say how many jobs an account leaves, and how they get another owner."""
+    """Return the sentence on how many jobs an account leaves, and how they get another owner."""
     number = user.jobs.count()
     if not number:
         return "It owns no jobs."

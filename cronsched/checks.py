@@ -205,7 +205,7 @@ def file_system_of(path: Path, mounts: Path) -> str:
 
 @register(TAG, deploy=True)
 def check_time_zones(**_: Any) -> Messages:
-    """Say by which rules fire times are computed."""
+    """Name the release of the time zone rules that fire times are computed by."""
     text = f"Time zones follow tzdata {time_zones.version()}, on every host that has the same requirements."
     return _say(True, Info, "I021", text, "pip install -r requirements.txt brings the locked release.")
 

@@ -68,7 +68,7 @@ def _locked(job_id: UUID, *, to_delete: bool = False) -> Job:
 
 
 def job_not_found(text: str) -> NotFound:
-    """Word that there is no job with the id `text`."""
+    """Return the refusal for an id `text` that no job has."""
     return NotFound("Job not found", f"No job found with ID: {text}")
 
 

@@ -65,7 +65,7 @@ class RelatedPages(ConsoleAdmin):
 
 
 def _to(page: str, row: Notification | Delivery, name: str) -> SafeString | None:
-    """Lead to the page of what `row` keeps the id of as `name`; None for what is gone by now."""
+    """Return a link to the page of the row whose id `row` keeps as `name`; None where that row is gone."""
     try:
         about = getattr(row, name)
     except ObjectDoesNotExist:
@@ -212,7 +212,7 @@ class SlackSettingsForm(AuditedForm):
         return plain | ({"webhook_url": url} if url else {})
 
     def clean_new_webhook_url(self) -> str:
-        """Ask for what the test asks for: a hook that is not https is never posted to."""
+        """Require https, as the test message does: no other address is posted to."""
         url: str = self.cleaned_data["new_webhook_url"].strip()
         if url and not url.lower().startswith("https://"):
             raise forms.ValidationError("The webhook URL has to start with https://.")
@@ -247,7 +247,7 @@ class SlackSettingsAdmin(AdminsOnly, ConsoleAdmin):
         return self.has_module_permission(request)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Lead to the one row there is."""
+        """Redirect to the one row there is."""
         if not self.has_view_permission(request):
             return super().changelist_view(request, extra_context)
         page = reverse("admin:notifications_slacksettings_change", args=[slack_settings.current().pk])

@@ -17,7 +17,7 @@ TRIED_AGAIN, GIVEN_UP = (DeliveryStatus.WAITING, DeliveryStatus.GIVEN_UP), (Deli
 
 
 def try_again(deliveries: QuerySet[Delivery], *, now: datetime) -> int:
-    """Let what waits or was given up be tried at once, for another day; return how many."""
+    """Send waiting and given-up deliveries at once, and keep trying for a day; return how many."""
     tried = deliveries.filter(status__in=TRIED_AGAIN)
     return tried.order_by().update(
         status=DeliveryStatus.WAITING, not_before=now, give_up_at=now + GIVE_UP_AFTER, finished_at=None
@@ -25,7 +25,7 @@ def try_again(deliveries: QuerySet[Delivery], *, now: datetime) -> int:
 
 
 def give_up(deliveries: QuerySet[Delivery], *, by: User, now: datetime) -> int:
-    """Let what waits not be sent any more; return how many."""
+    """Give up waiting deliveries; return how many."""
     waiting = deliveries.filter(status__in=GIVEN_UP)
     return waiting.order_by().update(
         status=DeliveryStatus.GIVEN_UP, finished_at=now, reason=f"Given up by {by.username}."

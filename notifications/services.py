@@ -89,7 +89,7 @@ def _subject(message: Message) -> str:
 
 
 def loss_notices(lost: Iterable[Lost], *, now: datetime) -> list[Message]:
-    """Word for the administrators what could not be stored; of each effect and job once a day."""
+    """Return notices to the administrators of what could not be stored, once a day for each effect and job."""
     return [
         Message(
             "effect_lost",

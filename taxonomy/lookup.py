@@ -16,7 +16,7 @@ class LabelIndex(Generic[AnyLabel]):
         self._by_name = {name_key(label.name): label for label in reversed(by_age)}
 
     def add(self, label: AnyLabel) -> None:
-        """Let a label be found that is to be stored later."""
+        """Add a label that will be stored later, so that it is found."""
         self._by_slug.setdefault(label.slug, label)
         self._by_name.setdefault(name_key(label.name), label)
 

@@ -89,7 +89,7 @@ def parse_json(raw: bytes | str) -> Any:
 
 
 def _cause(error: Exception) -> str:
-    """Word why the parser gave up, without repeating what was sent."""
+    """Return why the parser failed, without repeating what was sent."""
     match error:
         case UnicodeDecodeError():
             return f"Not UTF-8 at byte {error.start}."

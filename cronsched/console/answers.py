@@ -4,7 +4,7 @@ from django.http import HttpResponse
 
 
 def redirected(address: str) -> HttpResponse:
-    """Let the browser leave a dialog for `address`."""
+    """Return the answer that makes the browser leave a dialog for `address`."""
     response = HttpResponse(status=204)
     response["HX-Redirect"] = address
     return response

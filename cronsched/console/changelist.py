@@ -36,7 +36,7 @@ class ConsoleChangeList(ChangeList):
             raise BadAddress(BAD_VALUE) from None
 
     def get_filters(self, request: HttpRequest) -> Any:
-        """Let the filters take what is theirs. Raises `BadAddress` for what is left."""
+        """Build the filters from their parameters. Raises `BadAddress` for parameters that no filter has taken."""
         found = super().get_filters(request)
         if unknown := set(found[2]):
             names = ", ".join(sorted(name[:60] for name in unknown))

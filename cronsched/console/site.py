@@ -33,7 +33,7 @@ class ConsoleSite(UnfoldAdminSite):
         return dict(super().each_context(request))
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Offer the ways in that the settings allow."""
+        """Show the sign-in page with the ways of signing in that the settings allow."""
         next_page = request.GET.get("next", "")
         ways = {
             "local_passwords": settings.LOCAL_PASSWORDS,

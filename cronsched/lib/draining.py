@@ -17,7 +17,7 @@ _hooks: list[Hook] = []
 
 
 def on_drain(hook: Hook) -> Hook:
-    """Have `hook` called when the process stops, with the seconds it may take. Usable as a decorator."""
+    """Register `hook` to be called when the process stops, with the seconds it may take. Usable as a decorator."""
     _hooks.append(hook)
     return hook
 

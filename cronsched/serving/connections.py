@@ -186,7 +186,7 @@ class Connection(HTTPChannel):
         return waits_for if now - self.since > patience else None
 
     def abandon(self) -> None:
-        """Have the main loop close the connection after this turn, whatever is still to be sent."""
+        """Make the main loop close the connection after this turn, even with data still to be sent."""
         if self.total_outbufs_len:
             with suppress(OSError):
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
@@ -244,7 +244,7 @@ class Connection(HTTPChannel):
             return data
 
     def _choose_buffer(self, size: int) -> None:
-        """Have the next bytes kept in memory or, where too much lies there already, in a file."""
+        """Choose where the next bytes are kept: in memory or, where too much is there already, in a file."""
         if self.total_outbufs_len:
             return
         in_memory = size <= ANSWER_IN_MEMORY_BYTES and self.server.take_memory(size, ANSWERS_IN_MEMORY_BYTES)

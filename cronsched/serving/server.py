@@ -89,7 +89,7 @@ class Server(TcpWSGIServer):
         self._drain(until=uptime() + drain_seconds)
 
     def stop(self) -> None:
-        """Have `serve` end. May be called by a signal handler."""
+        """Make `serve` end. May be called by a signal handler."""
         self._is_stopping = True
         self.pull_trigger()
 

@@ -177,7 +177,7 @@ class Supervisor:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Have signals written to a pipe that `_wait` reads, inside."""
+        """Write signals to a pipe that `_wait` reads, for the time of the block."""
         self._wakeup = os.pipe()
         for end in self._wakeup:
             os.set_blocking(end, False)

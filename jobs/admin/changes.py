@@ -64,7 +64,7 @@ def comparison(heads: tuple[str, str, str], rows: Iterable[tuple[str, str, str]]
 
 
 def changes_link(kind: str, key: Any) -> SafeString:
-    """Lead to all entries about one object."""
+    """Return a link to all entries about one object."""
     return link(f"{reverse('admin:audit_auditentry_changelist')}?kind={kind}&q={key}", "All changes")
 
 

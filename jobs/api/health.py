@@ -94,7 +94,7 @@ class HealthSerializer(serializers.Serializer[Any]):
 
 
 def health_object(found: SchedulerStatus | None, *, is_ready: bool, now: datetime) -> dict[str, Any]:
-    """Word the answer; `found` is None if the database does not answer."""
+    """Return the body of the answer; `found` is None if the database does not answer."""
     scheduler = found or NOT_RUNNING
     return {
         "status": "healthy" if found is not None and is_ready and not found.sends_alone else "degraded",

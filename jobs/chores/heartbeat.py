@@ -1,4 +1,4 @@
-"""Tells a watcher outside that a scheduler leads: when the calls stop, the watcher says so.
+"""Calls an outside watcher while a scheduler leads: when the calls stop, the watcher alerts.
 
 A scheduler that is dead, cut off or without its database can send no alert itself. The address is a secret and is
 never logged.

@@ -147,7 +147,7 @@ def _is_cron_like(text: str) -> bool:
 
 
 def _hint_without_question_mark(columns: Sequence[str], is_valid: IsValid) -> str:
-    """Word which reading is meant where no `?` tells: seconds in front, or a year at the end."""
+    """Return the hint for six fields without a `?`: they may begin with seconds or end with a year."""
     by_year = " ".join(columns[:FIVE]) if len(columns) == 6 and columns[5] == "*" else ""
     by_second = " ".join(columns[1:6]) if columns[0] in ("0", "00") and columns[6:] in ([], ["*"]) else ""
     by_year, by_second = (five if five and is_valid(five) else "" for five in (by_year, by_second))

@@ -104,7 +104,7 @@ def count_fire_times(expression: str | Schedule, tz: str | ZoneInfo, *, after: d
 
 
 def _falls_in_gap(schedule: Schedule, span: Span) -> bool:
-    """Tell whether a match was passed over when the clock jumped to the start of the span."""
+    """Whether a match was passed over when the clock jumped to the start of the span."""
     if span.wall_starts <= span.wall_reached:
         return False
     passed_over = next_wall(schedule, span.wall_reached)

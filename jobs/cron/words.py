@@ -1,4 +1,4 @@
-"""Say in English what a schedule means."""
+"""Describes a schedule in English."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from jobs.cron.schedule import COUNT_WORDS, MONTH_WORDS, WEEKDAY_WORDS, Schedule
 
 
 def describe(expression: str | Schedule) -> str:
-    """Say in English when a job runs. Raises CronError.
+    """Return in English when a job runs. Raises CronError.
 
     The words are made from the numbers, not from the text, so they cannot say more than the schedule does:
     `*/7` is no "every 7 minutes", because the last step of each hour is shorter.

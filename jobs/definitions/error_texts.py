@@ -53,5 +53,5 @@ def duplicate_name(name: str, texts: ErrorTexts) -> DomainError:
 
 
 def not_yours(act: str) -> Forbidden:
-    """Word that the caller may not `act` on ("update", "delete", "execute", "check") this job."""
+    """Return the refusal of a caller that may not `act` on ("update", "delete", "execute", "check") this job."""
     return Forbidden("Insufficient permissions", f"You can only {act} your own jobs")

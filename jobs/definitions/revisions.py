@@ -150,7 +150,7 @@ def changes_by_restore(job: Job, number: int) -> dict[str, tuple[Any, Any]]:
 
 
 def not_found(job_id: object, number: object) -> NotFound:
-    """Word that a job has no such revision, or none that is still on record."""
+    """Return the refusal for a revision that a job does not have, or that is no longer on record."""
     return NotFound("Revision not found", f"Job {job_id} has no revision {number} that is still on record.")
 
 
@@ -163,7 +163,7 @@ def _undone(newest_first: Iterable[AuditEntry]) -> dict[str, Any]:
 
 
 def last_change(job: Job) -> str:
-    """Say who changed the job last and when."""
+    """Return who changed the job last, and when."""
     row = next(iter(of_job(job.pk)), None)
     if row is None:
         return f"The job was changed at {job.updated_at:%Y-%m-%d %H:%M:%S}Z."

@@ -30,7 +30,7 @@ class Clock(NamedTuple):
 
 
 def sentence(found: Finding, zone: ZoneInfo, *, error: str = "") -> str:
-    """Say in one sentence or two what became of a fire time and why. `error` is what its execution says went wrong."""
+    """Return a sentence or two on the outcome of a fire time and its cause. `error` is the execution's error."""
     return _SENTENCES[found.verdict](found, Clock(zone, found.due_at), error)
 
 
@@ -42,7 +42,7 @@ def no_scheduler(gap: Gap, clock: Clock) -> str:
 
 
 def missed(gaps: list[Gap], first: datetime, last: datetime, zone: ZoneInfo, *, otherwise: str) -> str:
-    """Say why the fire times from `first` to `last` were missed: for notices."""
+    """Return why the fire times from `first` to `last` were missed, for notices."""
     covering = [gap_at(gaps, moment) for moment in (first, last)]
     if None in covering:
         return otherwise

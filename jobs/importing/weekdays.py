@@ -88,7 +88,7 @@ def _could_be_read_there(expression: str) -> bool:
 
 
 def _means(text: str, days: tuple[int, ...]) -> bool:
-    """Tell whether crontab reads `text` as the weekdays `days` anyway."""
+    """Whether crontab reads `text` as the weekdays `days` anyway."""
     try:
         return cron.parse(f"0 0 * * {text}").weekdays == days
     except cron.CronError:

@@ -234,7 +234,7 @@ def _edits(jobs: Mapping[str, Job], people: Mapping[str, User]) -> Iterator[tupl
 
 
 def _settle(now: datetime) -> None:
-    """Let the jobs that run be due from now on."""
+    """Schedule the active jobs from now on."""
     for job in Job.objects.active():
         job.next_fire_at, job.schedule_error = next_fire(job, now)
         Job.objects.filter(pk=job.pk).update(next_fire_at=job.next_fire_at)

@@ -1,4 +1,4 @@
-"""Word the events of jobs: who hears of what, in which words (contract, sections 12 and 15).
+"""The notices about jobs: audience, title and text of each event (contract, sections 12 and 15).
 
 Each function returns the message of one event for `notifications.services.notify`. Those that send mails or posts take
 `now`, because these wait for the end of the team's quiet hours. Jobs come with `pic_team` and `category`
@@ -91,14 +91,14 @@ def _name(actor: User | None) -> str:
 
 
 def run_finished(job: Job, execution: JobExecution, *, now: datetime) -> Message:
-    """Word the end of a run: success or failure. One that ends neither way has words of its own below."""
+    """A run succeeded or failed. Other outcomes have functions of their own below."""
     if execution.status == Status.SUCCESS:
         return _succeeded(job, execution, now)
     return _failed(job, execution, now)
 
 
 def run_succeeded(job_id: UUID, name: str, execution_id: UUID) -> Message:
-    """Word a success that is shown in the application only: no mail is wanted, and the run before did not fail."""
+    """A success that is shown in the application only: no mail is wanted, and the run before did not fail."""
     text = f'Job "{name}" completed successfully.'
     return Message("run_succeeded", "Job Completed", text, Level.SUCCESS, job_id=job_id, execution_id=execution_id)
 
@@ -119,7 +119,7 @@ def _succeeded(job: Job, execution: JobExecution, now: datetime) -> Message:
 
 
 def run_failed(job_id: UUID, name: str, execution_id: UUID, error: str | None) -> Message:
-    """Word a failure in the application only."""
+    """A failure that is shown in the application only."""
     text = f'Job "{name}" failed: {error or ""}'
     return Message("run_failed", "Job Failed", text, Level.ERROR, job_id=job_id, execution_id=execution_id)
 
@@ -137,7 +137,7 @@ def _failed(job: Job, execution: JobExecution, now: datetime) -> Message:
 
 
 def unknown(job: Job, execution: JobExecution, *, now: datetime) -> Message:
-    """Word a run whose outcome is unknown: the sender died while the request was in flight."""
+    """A run whose outcome is unknown: the sender died while the request was in flight."""
     reason = execution.reason or "it is unknown whether the request arrived"
     return Message(
         "run_unknown",
@@ -157,7 +157,7 @@ def unknown(job: Job, execution: JobExecution, *, now: datetime) -> Message:
 def missed(
     job: Job, *, first: datetime, last: datetime, count: int, reason: str, execution_id: UUID | None, now: datetime
 ) -> Message:
-    """Word the fire times of one outage that were not run. `execution_id` is the row of the last of them."""
+    """Fire times of one outage were not run. `execution_id` is the row of the last of them."""
     when = _local(job, first) if count == 1 else f"{_local(job, first)} to {_local(job, last)}"
     runs = "1 run" if count == 1 else f"{count} runs"
     text = f'Job "{job.name}" missed {runs} ({when}): {reason}'
@@ -185,7 +185,7 @@ def missed(
 def run_concluded(
     job: Job, execution: JobExecution, *, conclusion: str, url: str, failed_step: str | None, now: datetime
 ) -> Message:
-    """Word how a tracked GitHub run ended. `failed_step` names job and step that failed, where that is known."""
+    """A tracked GitHub run ended. `failed_step` names job and step that failed, where that is known."""
     succeeded = conclusion in GOOD_CONCLUSIONS
     where = f" at {failed_step}" if failed_step else ""
     text = f'Job "{job.name}": the GitHub run ended with {conclusion}{where}.'
@@ -218,7 +218,7 @@ def run_concluded(
 
 
 def run_lost(job: Job, execution: JobExecution, *, reason: str, now: datetime) -> Message:
-    """Word that a GitHub run was followed and its end is unknown."""
+    """A GitHub run was followed and its end is unknown."""
     return Message(
         "run_lost",
         "GitHub Run Lost",
@@ -233,7 +233,7 @@ def run_lost(job: Job, execution: JobExecution, *, reason: str, now: datetime) -
 
 
 def target_check(job: Job, *, finding: str, now: datetime) -> Message:
-    """Word what a check of the job's target found wrong before its next run. Owner and administrators see it."""
+    """A check of the job's target found a problem before its next run. Owner and administrators see it."""
     return Message(
         "target_check",
         "Job Target Problem",
@@ -249,7 +249,7 @@ def target_check(job: Job, *, finding: str, now: datetime) -> Message:
 
 
 def paused_after_failures(job: Job, *, failures: int, now: datetime) -> Message:
-    """Word that a job was paused because it failed so often in a row."""
+    """A job was paused because it failed so often in a row."""
     text = f'Job "{job.name}" failed {failures} times in a row and was paused.'
     return Message(
         "job_paused_after_failures",
@@ -302,7 +302,7 @@ def _recovered(job: Job, execution: JobExecution, now: datetime, recovery: Recov
 
 
 def auto_paused(job: Job, *, now: datetime, with_team: bool = False) -> Message:
-    """Word the pause of a job whose end date has passed. The weekly task names the team."""
+    """A job was paused because its end date has passed. The weekly task names the team."""
     text = f'Job "{job.name}" passed its end_date ({_end_date(job)}) and was auto-paused.'
     return Message(
         "job_auto_paused",
@@ -320,7 +320,7 @@ def auto_paused(job: Job, *, now: datetime, with_team: bool = False) -> Message:
 
 
 def ending_soon(job: Job, days: int, *, now: datetime) -> Message:
-    """Word the weekly warning: `days` are left until the end date, 0 on the day itself."""
+    """The weekly warning: `days` are left until the end date, 0 on the day itself."""
     return Message(
         "job_ending_soon",
         "Job ending soon",
@@ -336,7 +336,7 @@ def ending_soon(job: Job, days: int, *, now: datetime) -> Message:
 
 
 def end_date_reminder(job: Job, days: int, *, due: int, to: str, renew_url: str, now: datetime) -> Message:
-    """Word the reminder to one address, with its own signed link. `due` is the reminder's number, said once each."""
+    """The reminder to one address, with its own signed link. `due` is the reminder's number; each is sent once."""
     when = {0: "today", 1: "in 1 day"}.get(days, f"in {days} days")
     return Message(
         "end_date_reminder",
@@ -355,7 +355,7 @@ def end_date_reminder(job: Job, days: int, *, due: int, to: str, renew_url: str,
 
 
 def without_owner(team: PicTeam, jobs: Sequence[Job], *, now: datetime) -> Message:
-    """Word, for a team and the administrators, which of its jobs have no owner any more. Sent once a week."""
+    """The jobs of a team without an owner, for the team and the administrators. Sent once a week."""
     year, week, _ = now.isocalendar()
     number = f"{len(jobs)} job{'s' if len(jobs) != 1 else ''}"
     rows = [

@@ -142,7 +142,7 @@ def _words(code: int, text: bytes | str) -> str:
 
 
 def _close(backend: EmailBackend) -> None:
-    """Say goodbye as far as the other side still listens."""
+    """Close the connection, with QUIT where the server still answers."""
     try:
         backend.close()
     except (smtplib.SMTPException, OSError) as error:

@@ -1,4 +1,4 @@
-"""Let searches that say they ignore case do so on MariaDB and MySQL, too.
+"""Makes lookups that ignore case do so on MariaDB and MySQL, too.
 
 There such lookups compare as the column does, and ours tell upper from lower case. The other databases are left as they
 are; SQLite ignores the case of ASCII only.

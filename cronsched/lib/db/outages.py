@@ -1,4 +1,4 @@
-"""Tell a database that cannot be asked from a statement it refuses."""
+"""Distinguishes a database that cannot be used from a statement that it refuses."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence

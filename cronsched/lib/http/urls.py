@@ -111,7 +111,7 @@ def parse_any(url: str) -> Location:
 
 
 def is_invisible(sign: str) -> bool:
-    """Tell whether a character takes no place or looks like a plain blank: what no one types into a URL on purpose."""
+    """Whether a character is invisible or looks like a blank, which no one types into a URL on purpose."""
     return not sign.isascii() and category(sign) in {"Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs"}
 
 

@@ -136,7 +136,7 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
         return queryset.alias(any_job=Unindexed("job_id", output_field=UUIDField())).filter(any_job__in=named), False
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Say in the title how it ended, its GitHub run included."""
+        """Put the outcome into the title, that of a GitHub run included."""
         row = context["original"]
         named = f"{row.job} at {local_text(row.scheduled_for or row.queued_at)}: {outcomes.of(row).label}"
         return super().render_change_form(request, {**context, "title": named, "subtitle": None}, *args, **kwargs)

@@ -28,7 +28,7 @@ class Step(NamedTuple):
 
 
 def verdict(execution: JobExecution) -> SafeString:
-    """Say in one sentence what became of an execution."""
+    """Return one sentence on the outcome of an execution."""
     outcome = outcomes.of(execution)
     colour = OUTCOME_COLOURS[outcome.label]
     return format_html(

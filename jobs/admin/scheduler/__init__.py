@@ -54,13 +54,13 @@ class SchedulerAdmin(AdminsOnly, ConsoleAdmin):
         return TemplateResponse(request, "console/scheduler.html", context)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Lead to the one page there is."""
+        """Redirect to the one page there is."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return HttpResponseRedirect(reverse("admin:jobs_schedulerlease_changelist"))
 
     def resync(self, request: HttpRequest) -> HttpResponse:
-        """Ask the leader to look at all jobs again, and wait for its answer."""
+        """Ask the leader to reconcile all jobs, and wait for its answer."""
         if not is_admin(request):
             raise PermissionDenied
         if request.method == "POST":

@@ -48,7 +48,7 @@ class WhyPage(ConsoleAdmin):
 
     @action(description="Why", icon="help")
     def why_job(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Lead from the page of a job to the explanations of its runs."""
+        """Redirect from the page of a job to the explanations of its runs."""
         return HttpResponseRedirect(f"{reverse('admin:jobs_why')}?{urlencode({'job': object_id})}")
 
     def why_view(self, request: HttpRequest) -> HttpResponse:

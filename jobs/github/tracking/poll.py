@@ -71,7 +71,7 @@ def span_of(execution: JobExecution) -> tuple[datetime, datetime] | None:
 
 
 def poll_run(request: PollRequest, now: datetime) -> PollResult:
-    """Ask GitHub about a run. Where it gives no answer nothing was seen."""
+    """Poll GitHub for a run. Without an answer the result is empty."""
     runs = Runs(github())
     try:
         if request.run_id is None:

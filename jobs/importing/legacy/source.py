@@ -92,7 +92,7 @@ def opened(url: str) -> Iterator[LegacySource]:
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Word errors of the older database; those of this service's own are none of it."""
+    """Turn errors of the older database into `Unusable`; those of this service's own database pass."""
     try:
         yield
     except (DatabaseError, InterfaceError) as error:

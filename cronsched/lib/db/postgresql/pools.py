@@ -28,7 +28,7 @@ def _check(pool: Any) -> None:
 
 
 def keep_trying(pool: Any) -> None:
-    """Have `pool` go on connecting where it has just given up: those who wait for a connection do not ask again.
+    """Make `pool` try to connect again where it has just given up: callers that wait do not start an attempt.
 
     Its waiting time between two attempts begins anew each time, so that it never grows beyond some seconds.
     """

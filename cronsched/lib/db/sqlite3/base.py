@@ -55,7 +55,7 @@ class DatabaseWrapper(NoQueryLog, base.DatabaseWrapper):
 
     @classmethod
     def distrust(cls) -> None:
-        """Have every connection of this process closed before its next use."""
+        """Mark every connection of this process to be closed before its next use."""
         DatabaseWrapper._distrusted_at = time.monotonic()
 
     @cached_property
