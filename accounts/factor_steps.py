@@ -14,7 +14,7 @@ from accounts.models import User
 
 KEY, CHALLENGE = "signing_in", "passkey_challenge"
 LASTS = timedelta(minutes=10)
-STALE = "This sign-in was begun too long ago, or the account has changed since. Begin it again."
+STALE = "This sign-in was started too long ago, or the account has changed since. Start again."
 ADD_ONE = "A second factor is required of you. Add an authenticator app or a passkey to go on."
 # The pages an account may open that still has to add a factor.
 OPEN_PAGES = ("account", "second_factors", "add_app", "add_passkey", "admin:logout", "admin:login", "admin:jsi18n")

@@ -29,7 +29,7 @@ REUSED = "Idempotency key reused"
 IN_PROGRESS = "Request in progress"
 KEY_REFUSALS = (
     Refusal(400, f"Invalid {HEADER}", f"{HEADER} must have 1 to {MAX_KEY} characters."),
-    Refusal(409, IN_PROGRESS, "The first request with this key has not ended. Look whether it was done."),
+    Refusal(409, IN_PROGRESS, "The first request with this key has not ended. Check whether it was carried out."),
 )
 
 View = Callable[..., Response]

@@ -27,7 +27,7 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 DOWN = "The identity provider cannot be reached at the moment. Try again later."
 ODD = "The identity provider answered something that cannot be trusted. Tell an administrator."
 DENIED = "The identity provider did not sign you in."
-STALE = "This sign-in was begun elsewhere or too long ago. Begin it again."
+STALE = "This sign-in was started in another browser or too long ago. Start again."
 
 
 class SignInFailed(Exception):

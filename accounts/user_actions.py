@@ -36,7 +36,7 @@ class UserActions(ConsoleAdmin):
         "Change role",
         icon="badge",
         title="Change the role of this account?",
-        text="Admins may do everything, users change their own jobs, viewers only look.",
+        text="Admins may do everything, users change their own jobs, viewers only read.",
         form=RoleForm,
     )
     def change_role(self, request: HttpRequest, form: RoleForm, object_id: str) -> HttpResponse:

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from audit.models import LeaderTerm
 
 STOPPED = "It was stopped."
-SILENT = "It renewed its lease no more: it died, stood still or lost the database."
+SILENT = "It stopped renewing its lease: it died, hung or lost the database."
 
 
 def begin(holder: str, fence: int, *, now: datetime) -> None:

@@ -191,7 +191,7 @@ def _check_hand_over(sent: Mapping[str, Any]) -> dict[str, Any]:
 def _check_move(sent: Mapping[str, Any]) -> dict[str, Any]:
     place = {name: sent[name] for name in ("category", "pic_team") if sent.get(name) is not None}
     if not place:
-        raise DomainError("Missing required fields", "Say where to: category, pic_team or both.", field="category")
+        raise DomainError("Missing required fields", "Give category, pic_team or both.", field="category")
     return {"place": place, "reason": read_reason(sent)}
 
 

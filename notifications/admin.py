@@ -269,7 +269,7 @@ class SlackSettingsAdmin(AdminsOnly, ConsoleAdmin):
         except DomainError as error:
             reason = error.message
         if reason:
-            self.message_user(request, f"Slack did not take it: {reason}", messages.ERROR)
+            self.message_user(request, f"Slack refused it: {reason}", messages.ERROR)
         else:
-            self.message_user(request, "Slack took the message.", messages.SUCCESS)
+            self.message_user(request, "Slack accepted the message.", messages.SUCCESS)
         return redirected(reverse("admin:notifications_slacksettings_change", args=[object_id]))

@@ -94,7 +94,7 @@ def loss_notices(lost: Iterable[Lost], *, now: datetime) -> list[Message]:
         Message(
             "effect_lost",
             "Not stored",
-            f"{item.effect} could not be stored: {item.reason}. It was to say: {item.subject}"[:LOSS_LENGTH],
+            f"{item.effect} could not be stored: {item.reason}. Its text: {item.subject}"[:LOSS_LENGTH],
             Level.WARNING,
             audience=NOBODY,
             and_admins=True,
@@ -147,7 +147,7 @@ def _with_claimed_keys(batch: list[Message], effects: Effects, now: datetime) ->
 
     def refused(message: Message, error: Exception) -> list[str]:
         if not isinstance(error, IntegrityError):
-            effects.give_up("The mark of what is said once", message, _subject(message), error)
+            effects.give_up("The key of a notice that is sent once", message, _subject(message), error)
         return []
 
     claimed = {key for part in effects.carry_out("", keyed, claim, instead=refused) for key in part}

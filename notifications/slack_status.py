@@ -25,7 +25,7 @@ def _refused(reason: str) -> Message:
     return Message(
         "slack_refused",
         "Slack refused a message",
-        f"Slack refused a message for good: {reason}. Check the Slack settings.",
+        f"Slack refused a message permanently: {reason}. Check the Slack settings.",
         Level.ERROR,
         audience=NOBODY,
         and_admins=True,

@@ -143,7 +143,7 @@ class NotificationViewSet(APIViewSet):
         "delete_notification",
         tag=TAG,
         summary="Delete a notification",
-        description="Read or not. What everybody was told stays there for the others.",
+        description="Read or not. A notice to everybody stays there for the others.",
         path=[NOTIFICATION_ID],
         answers={200: Answer(serializers.MessageSerializer, {"message": "Notification deleted successfully"})},
         refusals=[UNKNOWN, Refusal(403, inbox.NOT_YOURS_TO_DELETE)],
@@ -222,14 +222,14 @@ class SlackSettingsViewSet(APIViewSet):
         "test_slack_settings",
         tag=SLACK_TAG,
         summary="Send a test message to Slack",
-        description="Posts at once, also while Slack is disabled. Whether Slack took it stands in `ok`.",
+        description="Posts at once, also while Slack is disabled. `ok` says whether Slack accepted it.",
         access=openapi.ADMIN,
-        answers={200: Answer(serializers.SlackTestSerializer, {"ok": True, "message": "Slack took the message."})},
+        answers={200: Answer(serializers.SlackTestSerializer, {"ok": True, "message": "Slack accepted the message."})},
         refusals=[Refusal(400, "Invalid settings", "A test needs a webhook_url that starts with https://.")],
     )
     def test(self, request: Request) -> Response:
         reason = slack_settings.send_test(by=caller(request), now=timezone.now())
-        return Response({"ok": reason is None, "message": reason or "Slack took the message."})
+        return Response({"ok": reason is None, "message": reason or "Slack accepted the message."})
 
 
 def _shown(settings: Any) -> Any:

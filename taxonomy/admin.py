@@ -72,7 +72,7 @@ class CategoryForm(LabelForm):
             "max_extension_days": "Longest renewal (days)",
         }
         help_texts = {
-            "is_active": "A disabled category takes no new jobs; those it has go on.",
+            "is_active": "A disabled category takes no new jobs; its jobs go on running.",
             "notify_after_failures": "1 alerts at the first. A job may say otherwise.",
             "notify_on_recovery": "When a failing job succeeds again.",
             "remind_every_hours": "While a job keeps failing. 0 alerts at each failure.",
@@ -97,9 +97,9 @@ class TeamForm(LabelForm):
         }
         help_texts = {
             "slack_handle": "Whom alerts mention: @team or the id of a group.",
-            "is_active": "A disabled team takes no new jobs; those it has go on.",
+            "is_active": "A disabled team takes no new jobs; its jobs go on running.",
             "quiet_from": "From this time of day on mail and Slack wait.",
-            "quiet_until": "What waited goes out then.",
+            "quiet_until": "Mail and posts that waited are sent then.",
             "quiet_timezone": f"IANA zone of the two times. Blank: {settings.SCHEDULER_TIMEZONE}.",
         }
 

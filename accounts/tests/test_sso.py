@@ -197,10 +197,12 @@ def test_a_deactivated_account_stays_closed_and_the_trail_says_so(provider, alic
 def test_an_answer_counts_only_in_the_browser_that_asked(provider, alice):
     client = Client()
     answer = authorized(client, "s-alice")
-    assert refused(Client().get("/admin/sso/callback/", answer)).startswith("This sign-in was begun elsewhere")
+    assert refused(Client().get("/admin/sso/callback/", answer)).startswith(
+        "This sign-in was started in another browser"
+    )
     assert refused(client.get("/admin/sso/callback/", {**answer, "state": "another"})).startswith("This sign-in was")
     # The one time that it counts is over.
-    assert refused(client.get("/admin/sso/callback/", answer)).startswith("This sign-in was begun elsewhere")
+    assert refused(client.get("/admin/sso/callback/", answer)).startswith("This sign-in was started in another browser")
 
 
 def test_a_code_counts_once(provider, alice):

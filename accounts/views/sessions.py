@@ -66,7 +66,7 @@ class OwnSessionsViewSet(APIViewSet):
     @operation(
         "list_sessions",
         tag=TAG,
-        summary="List where one is signed in",
+        summary="List the open sessions",
         description="The open sessions over the API and at the console, newest first.",
         query=[OWNER],
         answers={200: Answer(SessionListSerializer, {"sessions": [SESSION]})},

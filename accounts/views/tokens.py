@@ -78,8 +78,8 @@ class TokenViewSet(APIViewSet):
         "create_token",
         tag=TAG,
         summary="Create an API token",
-        description="The token acts as its owner, with less: `read` reads, `write` changes jobs, `run` runs and tests"
-        " them. The secret is sent as bearer token. It is shown in this answer only.",
+        description="The token acts as its owner, with fewer rights: `read` reads, `write` changes jobs, `run` runs and"
+        " tests them. The secret is sent as bearer token. It is shown in this answer only.",
         body=Body(NewTokenSerializer, {"A pipeline": NEW}),
         answers={201: Answer(TokenMadeSerializer, {"token": TOKEN, "secret": SHOWN_ONCE}, "Created.")},
         refusals=[

@@ -48,7 +48,9 @@ class OutcomeSerializer(serializers.Serializer[Any]):
 
 class BulkAnswerSerializer(serializers.Serializer[Any]):
     action = serializers.CharField()
-    batch_id = serializers.UUIDField(allow_null=True, help_text="Of a pause: resume with it wakes what it paused.")
+    batch_id = serializers.UUIDField(
+        allow_null=True, help_text="Of a pause: a resume with this id resumes the jobs that it paused."
+    )
     counts = serializers.DictField(child=serializers.IntegerField())
     results = OutcomeSerializer(many=True)
 

@@ -116,7 +116,7 @@ class HealthViewSet(APIViewSet):
     @operation(
         "get_health",
         tag="Service",
-        summary="Tell whether the service works",
+        summary="Report whether the service works",
         description="Always 200, so that a page can show what is wrong. Load balancers ask `/readyz`.",
         access=openapi.PUBLIC,
         answers={

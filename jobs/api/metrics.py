@@ -154,8 +154,10 @@ def _open(now: datetime) -> Iterator[Metric]:
     yield GaugeMetricFamily("cronsched_queued", "Executions that wait to be sent.", value=queued)
     rows = JobExecution.objects.filter(status=Status.RUNNING).order_by().values_list("sender")
     running = {str(sender or "")[:SHORT_ID]: number for sender, number in rows.annotate(number=Count("*"))}
-    yield GaugeMetricFamily("cronsched_running", "Executions that are out.", value=sum(running.values()))
-    senders = GaugeMetricFamily("cronsched_sender_in_flight", "Requests a process has out.", labels=("sender",))
+    yield GaugeMetricFamily("cronsched_running", "Executions in flight.", value=sum(running.values()))
+    senders = GaugeMetricFamily(
+        "cronsched_sender_in_flight", "Requests that a process has in flight.", labels=("sender",)
+    )
     for sender, number in running.items():
         senders.add_metric((sender,), number)
     yield senders

@@ -21,7 +21,7 @@ TAG = "Scheduler"
 
 class StatusSerializer(serializers.Serializer[Any]):
     scheduler_running = serializers.BooleanField(help_text="Whether some process leads and renewed its lease in time.")
-    scheduler_is_leader = serializers.BooleanField(help_text="The same: the process spoken of is the one that leads.")
+    scheduler_is_leader = serializers.BooleanField(help_text="The same value, for existing clients.")
     scheduled_jobs_count = serializers.IntegerField(help_text="Jobs with a next fire time; no internal chores.")
     last_resync_at = serializers.DateTimeField(allow_null=True, help_text="Start of the last reconcile.")
 
@@ -47,8 +47,8 @@ class SenderSerializer(serializers.Serializer[Any]):
     )
     started_at = serializers.DateTimeField()
     seen_at = serializers.DateTimeField(help_text="Its last heartbeat; one comes every 5 s.")
-    in_flight = serializers.IntegerField(help_text="Requests that were out, or about to leave, at that time.")
-    limit = serializers.IntegerField(help_text="How many it may have out: its own MAX_IN_FLIGHT.")
+    in_flight = serializers.IntegerField(help_text="Requests in flight, or about to be sent, at that time.")
+    limit = serializers.IntegerField(help_text="How many it may have in flight: its MAX_IN_FLIGHT.")
 
 
 class SendersSerializer(serializers.Serializer[Any]):
@@ -63,7 +63,7 @@ class SchedulerViewSet(APIViewSet):
     @operation(
         "get_scheduler_status",
         tag=TAG,
-        summary="Tell whether a scheduler leads",
+        summary="Read the scheduler's status",
         access=openapi.ADMIN,
         answers={200: Answer(StatusSerializer)},
     )
@@ -82,7 +82,7 @@ class SchedulerViewSet(APIViewSet):
         "get_senders",
         tag=TAG,
         summary="List the processes that send",
-        description="The leader first. One without a heartbeat for 15 s is dead and is taken off within seconds.",
+        description="The leader first. One without a heartbeat for 15 s counts as dead and is removed within seconds.",
         access=openapi.ADMIN,
         answers={200: Answer(SendersSerializer)},
     )

@@ -337,7 +337,9 @@ class NewJobSerializer(ChangedJobSerializer):
 class FindingSerializer(Form):
     code = _text(help_text="Stable.")
     message = _text()
-    conclusive = serializers.BooleanField(help_text="False: nothing could be learnt, which says nothing of the target.")
+    conclusive = serializers.BooleanField(
+        help_text="False: the check could not find out, which says nothing about the target."
+    )
 
 
 class TargetCheckSerializer(Form):
@@ -632,7 +634,7 @@ class UploadAnswerSerializer(Form):
     created = serializers.IntegerField()
     updated = serializers.IntegerField()
     failed = serializers.IntegerField()
-    changed = serializers.IntegerField(help_text="How many of `updated` became another job than they were.")
+    changed = serializers.IntegerField(help_text="How many of `updated` were really changed.")
     summary = serializers.ListField(child=_text(), help_text="Each fault once, with its value and number of rows.")
     ignored_columns = serializers.ListField(child=_text(), help_text="Columns that mean nothing here.")
     undecodable_bytes = UndecodableSerializer()

@@ -86,7 +86,7 @@ class WhyViewSet(APIViewSet):
     @operation(
         "explain_job",
         tag=JOBS,
-        summary="Tell why a job ran or did not",
+        summary="Explain why a job ran or did not",
         description=DESCRIPTION,
         path=[JOB_ID],
         query=[

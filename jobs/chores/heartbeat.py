@@ -39,7 +39,7 @@ class Heartbeat:
             host = urlsplit(settings.HEARTBEAT_URL).hostname
             logger.warning("The heartbeat did not reach %s: %s. It is tried again each minute", host, problem)
         elif self._fails and not problem:
-            logger.info("The heartbeat is heard again")
+            logger.info("The heartbeat reaches the watcher again")
         self._fails = bool(problem)
         return not problem
 

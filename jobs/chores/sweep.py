@@ -22,7 +22,7 @@ BATCH = 500
 SWEEP_MARGIN = timedelta(seconds=30)
 # The deadline of a running row that has none: one that was written into the database directly.
 NO_DEADLINE = timedelta(hours=2)
-SENDER_GONE = "The sender died or lost the database, and left no word on whether the request had left."
+SENDER_GONE = "The sender died or lost the database; whether the request was sent is unknown."
 
 
 def sweep(*, now: datetime, may_act: MayAct) -> int:
@@ -90,5 +90,5 @@ def _sweep_silently(running: QuerySet[JobExecution], ids: Sequence[UUID], *, now
 
 
 def _left_running(execution_id: UUID, error: Exception) -> int:
-    logger.error("Execution %s cannot be called unknown", execution_id, exc_info=error)
+    logger.error("Execution %s cannot be marked unknown", execution_id, exc_info=error)
     return 0

@@ -155,7 +155,7 @@ class GitHubExecutor:
             return replace(silence, details={"lookup": "no run found"})
         if len(runs) > 1:
             # One of them may be ours. Sending once more could start the workflow twice.
-            reason = f"{silence.reason}, and of {len(runs)} runs started then none can be told to be this one"
+            reason = f"{silence.reason}, and of {len(runs)} runs started then none can be identified as this one"
             silence = replace(silence, reason=reason, error_message=f"Request failed: {reason}")
             return replace(silence, retryable=False, details={"lookup": "several runs found"})
         details = {"lookup": "run found", "run_id": runs[0].run_id, "run_url": runs[0].url}

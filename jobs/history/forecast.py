@@ -110,7 +110,9 @@ def _hot(
     reasons: defaultdict[int, list[str]] = defaultdict(list)
     for place, number in _peaks(runs, start, unit).items():
         if number > limits.max_in_flight:
-            reasons[place].append(f"{number} runs are due in one minute; {limits.max_in_flight} may be out at once.")
+            reasons[place].append(
+                f"{number} runs are due in one minute; {limits.max_in_flight} may be in flight at once."
+            )
     for counted in dispatches.values():
         per_minute, per_hour = limits.github_dispatches_per_minute, limits.github_dispatches_per_hour
         for place, number in _peaks(counted, start, unit).items():

@@ -9,7 +9,7 @@ from audit.terms import Gap
 from jobs import cron
 from jobs.history.why import Finding, Verdict, gap_at
 
-WAITS = "It is due; the scheduler has not come to it yet."
+WAITS = "It is due; the scheduler has not started it yet."
 QUEUED = "It is queued and starts as soon as there is a place in flight for it."
 
 
@@ -105,7 +105,7 @@ def _waiting(found: Finding, clock: Clock, error: str) -> str:
     if found.run is None:
         return WAITS
     attempts = _attempts(found)
-    return f"Attempt {attempts - 1} failed; attempt {attempts} is to come." if attempts > 1 else QUEUED
+    return f"Attempt {attempts - 1} failed; attempt {attempts} follows." if attempts > 1 else QUEUED
 
 
 def _missed_no_leader(found: Finding, clock: Clock, error: str) -> str:

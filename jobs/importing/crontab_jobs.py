@@ -22,7 +22,7 @@ TABLE = "crontab"
 UNTIL_RESUMED = "Imported from a crontab. Resume it when the line there is gone."
 # curl waits for ever, wget for 15 minutes; a job here waits for 10 s unless it says otherwise.
 TIMEOUT_SECONDS = 300
-NO_LIMIT = f"It set no limit of time: {TIMEOUT_SECONDS} seconds here."
+NO_LIMIT = f"It set no time limit: {TIMEOUT_SECONDS} seconds here."
 REDIRECTS = "wget followed redirects: a job here does not, so give it the final address."
 
 

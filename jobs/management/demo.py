@@ -149,7 +149,7 @@ def _leaders(now: datetime) -> None:
         began_at=now - timedelta(days=DAYS + 1),
         seen_at=gap_at,
         ended_at=gap_at,
-        end_reason="It renewed its lease no more: it died, stood still or lost the database.",
+        end_reason="It stopped renewing its lease: it died, hung or lost the database.",
     )
     LeaderTerm.objects.create(
         holder="cron-2:815 demo", fence=0, began_at=back_at, seen_at=now, ended_at=now, end_reason="It was stopped."

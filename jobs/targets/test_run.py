@@ -86,7 +86,7 @@ def _place_in_flight(request: WebhookRequest | GitHubRequest, owner: str) -> Ite
     target = request.url if isinstance(request, WebhookRequest) else request.target
     trial_id = uuid4()
     if not limiter().take_within(blocking_requests.BRIEF_SECONDS, trial_id, Wanted(owner, origin_of(target))):
-        message = "Too many requests to this host, or of yours, are out at the moment. Try again."
+        message = "Too many requests to this host, or of yours, are in flight at the moment. Try again."
         raise TooManyRequests(message, retry_after=blocking_requests.BUSY_SECONDS)
     try:
         yield
@@ -114,7 +114,7 @@ def _take_slot(request: GitHubRequest, *, now: datetime) -> None:
     slot = rate_limits.patiently(take, now=now, patience=PATIENCE)
     if slot is not None:
         seconds = math.ceil((slot - now).total_seconds())
-        raise TooManyRequests("GitHub takes no more dispatches now. Try again.", retry_after=seconds)
+        raise TooManyRequests("GitHub accepts no more dispatches now. Try again.", retry_after=seconds)
 
 
 def read_request(sent: Mapping[str, Any]) -> WebhookRequest | GitHubRequest:

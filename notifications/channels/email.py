@@ -146,7 +146,7 @@ def _close(backend: EmailBackend) -> None:
     try:
         backend.close()
     except (smtplib.SMTPException, OSError) as error:
-        logger.debug("The mail server did not take the goodbye: %s", error)
+        logger.debug("The mail server did not answer QUIT: %s", error)
 
 
 class _Watch:

@@ -157,7 +157,7 @@ def press_test(console):
 def test_the_test_button_posts_at_once(console, server_tls, our_http_client):
     with slack_like(server_tls) as slack:
         SlackSettings.objects.create(is_enabled=False, webhook_url=slack.url, channel="#ops")
-        assert said(press_test(console)) == ["Slack took the message."]
+        assert said(press_test(console)) == ["Slack accepted the message."]
         assert slack.posts[0]["channel"] == "#ops"
         assert slack.texts == [":wave: Test message of Cron Job Scheduler, asked for by admin."]
     assert SlackSettings.objects.get().last_success_at is not None
@@ -167,13 +167,13 @@ def test_the_test_button_says_what_slack_answered(console, server_tls, our_http_
     with slack_like(server_tls) as slack:
         SlackSettings.objects.create(webhook_url=slack.url)
         slack.answers = [(404, "no_service", "")]
-        assert said(press_test(console)) == ["Slack did not take it: 404 no_service"]
+        assert said(press_test(console)) == ["Slack refused it: 404 no_service"]
     assert SlackSettings.objects.get().last_error == "404 no_service"
 
 
 def test_a_test_needs_an_address(console):
     console.get(SLACK)
-    assert said(press_test(console)) == ["Slack did not take it: A test needs a webhook_url that starts with https://."]
+    assert said(press_test(console)) == ["Slack refused it: A test needs a webhook_url that starts with https://."]
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_an_address_whose_key_is_lost_reads_as_none_and_can_be_set_anew(client, 
 @pytest.mark.parametrize(
     ("answers", "told"),
     [
-        ([], {"ok": True, "message": "Slack took the message."}),
+        ([], {"ok": True, "message": "Slack accepted the message."}),
         ([(410, "channel_is_archived", "")], {"ok": False, "message": "410 channel_is_archived"}),
     ],
 )

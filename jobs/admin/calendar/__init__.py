@@ -119,7 +119,7 @@ def _hot(found: Forecast, zone: ZoneInfo) -> dict[str, Any]:
 def _limits(bounds: Limits) -> str:
     return (
         f"GitHub takes {bounds.github_dispatches_per_minute} dispatches a minute from one credential; at most"
-        f" {bounds.max_in_flight} requests are out at once. What is over a limit waits."
+        f" {bounds.max_in_flight} requests are in flight at once. Runs over a limit wait."
     )
 
 

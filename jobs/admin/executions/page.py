@@ -46,13 +46,13 @@ def _told(execution: JobExecution) -> str:
         case Outcome.FAILED:
             return f"{reason or status}{took}{_late(execution)}."
         case Outcome.RUN_FAILED:
-            return f"GitHub took it, and the run ended badly: {reason or 'without a reason'}."
+            return f"GitHub accepted it, and the run failed: {reason or 'without a reason'}."
         case Outcome.RUN_GOING:
-            return "GitHub took it, and the run has not ended yet."
+            return "GitHub accepted it; the run has not ended yet."
         case Outcome.MISSED | Outcome.SKIPPED:
             return f"It was never sent. {reason or 'No reason is on record'}."
         case Outcome.UNKNOWN:
-            return f"It may have been carried out or not. {reason or 'No answer is on record'}."
+            return f"The target may have acted or not. {reason or 'No answer is on record'}."
         case Outcome.QUEUED:
             planned = execution.planned_at
             return f"It waits to be sent{f', planned for {local_text(planned)}' if planned else ''}."

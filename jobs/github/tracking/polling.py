@@ -26,7 +26,7 @@ WIDTH = 8
 # How long no other process polls a run that one has taken.
 HOLD = timedelta(seconds=60)
 
-NOT_FOUND = "GitHub did not say which run it is, and it could not be told from others"
+NOT_FOUND = "GitHub did not say which run it is, and it could not be identified among others"
 GONE = "GitHub does not show it any more"
 TOO_LONG = "it did not end in time"
 

@@ -33,7 +33,7 @@ LOOKUP_FOR = timedelta(minutes=15)
 LOOKUP_GAP = timedelta(seconds=0.5)
 
 NO_RUN = "GitHub was asked: it shows no run of it."
-NOT_CERTAIN = "GitHub was asked: of the runs started then none can be told to be this one."
+NOT_CERTAIN = "GitHub was asked: of the runs started then none can be identified as this one."
 NOT_ANSWERED = "GitHub was asked and gave no answer."
 
 

@@ -19,7 +19,7 @@ from jobs.importing.legacy.state import ImportState
 from jobs.importing.legacy.tables import LegacyNotificationPreferences, LegacyUiPreferences, LegacyUser
 
 USERS = "users"
-STANDS_FOR = "An account here has this name or address: it stands for the older one and is left as it is."
+STANDS_FOR = "An account here has this name or address: it is used for the older one and not changed."
 UNUSABLE_HASH = (
     "The password's hash is of a kind that is not verified here: an administrator has to set a new password."
 )
@@ -95,7 +95,7 @@ def _new_account(state: ImportState, row: Row, key: UUID, taken: Taken) -> User:
     username = _username(state, row, key, taken)
     created_at = values.instant(row["created_at"])
     if created_at is None:
-        state.note(USERS, key, username, "No readable date of creation: 1970 stands in its place.", row["created_at"])
+        state.note(USERS, key, username, "No readable date of creation: 1970 is used.", row["created_at"])
     created_at = created_at or values.FIRST
     return User(
         id=key,
@@ -135,7 +135,7 @@ def _email(state: ImportState, row: Row, key: UUID, username: str, taken: Taken)
     email = written.lower()
     if not email or len(email) > EMAIL_LENGTH:
         email = f"{key.hex}@imported.invalid"
-        state.note(USERS, key, username, "No usable e-mail address: a placeholder stands in its place.", written)
+        state.note(USERS, key, username, "No usable e-mail address: a placeholder is used.", written)
     elif not is_email(email):
         state.note(USERS, key, username, "The e-mail address is kept, but no mail will reach it.", written)
     if email in taken.emails:
@@ -158,7 +158,7 @@ def _password(state: ImportState, row: Row, key: UUID, username: str) -> str:
 def _role(state: ImportState, row: Row, key: UUID, username: str) -> str:
     role = (values.text(row["role"]) or "").lower()
     if role not in Role.values:
-        state.note(USERS, key, username, "The role is unknown: the account may only look (viewer).", role)
+        state.note(USERS, key, username, "The role is unknown: the account becomes a viewer.", role)
         return Role.VIEWER.value
     return role
 
@@ -207,7 +207,7 @@ def _choices(state: ImportState, table: str, row: Row) -> Mapping[str, Any]:
     chosen = values.document(row["jobs_table_columns"])
     if not isinstance(chosen, dict):
         state.note(
-            table, row["id"], "", "The columns are no JSON object: the defaults hold.", row["jobs_table_columns"]
+            table, row["id"], "", "The columns are no JSON object: the defaults are used.", row["jobs_table_columns"]
         )
         chosen = {}
     columns = {name: bool(chosen.get(name, default)) for name, default in default_table_columns().items()}

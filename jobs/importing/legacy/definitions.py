@@ -204,7 +204,7 @@ class Conversion:
         if not found["target_url"] and not all(found[name] for name in GITHUB_FIELDS):
             self.reasons.append(NO_TARGET)
         if validator.url_credentials:
-            self.note("The URL's password is kept among the secrets and shown as ***.")
+            self.note("The URL's password is stored with the secrets and shown as ***.")
         return found | request_options.changed(
             {}, stored={}, encrypted=None, url=validator.url_credentials, url_changed=validator.url_changed
         )

@@ -21,8 +21,8 @@ OPTIONS = ("from", "to", "at", "limit")
 
 class Command(BaseCommand):
     help = (
-        "Tell why a job ran or did not, at each time its expression named, newest first."
-        " Exit code 0: told; 1: there is no such job, or an option cannot be understood; 2: an unknown option."
+        "Print why a job ran or did not, at each time its expression named, newest first."
+        " Exit code 0: done; 1: there is no such job, or an option cannot be understood; 2: an unknown option."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--from", default="", help="Date or ISO 8601 instant. Default: 24 hours before --to.")
         parser.add_argument("--to", default="", help="End of the range, not included. Default: now.")
         parser.add_argument("--at", default="", help="One instant instead of a range.")
-        parser.add_argument("--limit", default=str(DEFAULT_LIMIT), help=f"How many are told. Default: {DEFAULT_LIMIT}.")
+        parser.add_argument("--limit", default=str(DEFAULT_LIMIT), help=f"How many to print. Default: {DEFAULT_LIMIT}.")
         parser.add_argument("--json", action="store_true", help="Write the answer of the API.")
 
     def handle(self, *args: Any, **options: Any) -> None:

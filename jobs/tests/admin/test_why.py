@@ -137,7 +137,7 @@ def test_limits_that_are_met_are_marked(client, alice, load, settings):
     settings.MAX_IN_FLIGHT = 2
     client.force_login(alice)
     page = client.get(CALENDAR)
-    assert "3 runs are due in one minute; 2 may be out at once." in page.content.decode()
+    assert "3 runs are due in one minute; 2 may be in flight at once." in page.content.decode()
     assert len(page.context["hot"]["rows"]) == 7
     assert page.context["hours"][9][1][0][0].hot
 

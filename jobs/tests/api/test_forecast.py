@@ -50,7 +50,7 @@ def test_a_day_by_the_hour(alice, jobs, settings):
         {
             "at": "2030-01-15T09:00:00.000Z",
             "runs": 3,
-            "reason": "3 runs are due in one minute; 2 may be out at once.",
+            "reason": "3 runs are due in one minute; 2 may be in flight at once.",
         }
     ]
 

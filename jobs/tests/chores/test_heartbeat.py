@@ -41,7 +41,7 @@ def test_a_watcher_that_does_not_answer_is_said_once_and_without_its_address(htt
     said = [record.getMessage() for record in caplog.records if record.name == "jobs.chores.heartbeat"]
     assert [line.partition(":")[0] for line in said] == [
         "The heartbeat did not reach localhost",
-        "The heartbeat is heard again",
+        "The heartbeat reaches the watcher again",
         "The heartbeat did not reach localhost",
     ]
     assert "it answered 500" in said[0]

@@ -327,7 +327,7 @@ def test_among_several_runs_none_is_claimed_and_nothing_is_sent_again(fake, shop
     run(dispatch())
     fake.act_without_answer()
     outcome = run(dispatch())
-    assert outcome.error_message.endswith("of 2 runs started then none can be told to be this one")
+    assert outcome.error_message.endswith("of 2 runs started then none can be identified as this one")
     assert (outcome.status, outcome.retryable) == ("failed", False)
 
 

@@ -55,7 +55,7 @@ def test_limits_that_are_met_are_told_with_the_reason():
         (
             NINE,
             3000,
-            "3000 runs are due in one minute; 2000 may be out at once."
+            "3000 runs are due in one minute; 2000 may be in flight at once."
             " 61 dispatches with one GitHub credential are due in one minute; 60 may leave.",
         )
     ]

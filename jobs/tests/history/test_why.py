@@ -118,7 +118,7 @@ CASES = {
     "waits for another attempt": (
         facts(runs=[run("queued", attempt=2)]),
         "waiting",
-        "Attempt 1 failed; attempt 2 is to come.",
+        "Attempt 1 failed; attempt 2 follows.",
     ),
     "unknown": (
         facts(runs=[run("unknown", reason="The sender died.")]),
@@ -233,12 +233,12 @@ CASES = {
     "due just now": (
         facts(now=NINE + timedelta(seconds=1), next_fire_at=NINE),
         "waiting",
-        "It is due; the scheduler has not come to it yet.",
+        "It is due; the scheduler has not started it yet.",
     ),
     "long due, and the leader is behind": (
         facts(next_fire_at=NINE - DAY),
         "waiting",
-        "It is due; the scheduler has not come to it yet.",
+        "It is due; the scheduler has not started it yet.",
     ),
     "nothing is on record": (facts(next_fire_at=NINE + DAY), "unknown", PRUNED),
     "upcoming": (facts(now=NINE - HOUR, next_fire_at=NINE), "upcoming", "It is still to come."),

@@ -46,7 +46,7 @@ def slack(**fields: Any) -> Make:
 
 # Table, sentence -> what makes it, a model, and what it holds afterwards.
 DECIDED: dict[tuple[str, str], tuple[Make, Any, dict[str, Any]]] = {
-    ("users", "No readable date of creation: 1970 stands in its place."): (
+    ("users", "No readable date of creation: 1970 is used."): (
         lambda there: there.user("ann", created_at="once", updated_at=None),
         User,
         {"username": "ann", "created_at__year": 1970},
@@ -57,7 +57,7 @@ DECIDED: dict[tuple[str, str], tuple[Make, Any, dict[str, Any]]] = {
         User,
         {"username": "ann-2"},
     ),
-    ("users", "No usable e-mail address: a placeholder stands in its place."): (
+    ("users", "No usable e-mail address: a placeholder is used."): (
         lambda there: there.user("ann", email=" "),
         User,
         {"email__endswith": "@imported.invalid"},

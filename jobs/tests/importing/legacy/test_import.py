@@ -98,7 +98,7 @@ def test_odd_names_addresses_and_roles_are_decided_and_listed(there):
     assert set(imported_once.decisions("users")) == {
         "The name is kept, but none like it could be chosen here.",
         "The e-mail address is kept, but no mail will reach it.",
-        "The role is unknown: the account may only look (viewer).",
+        "The role is unknown: the account becomes a viewer.",
     }
     assert User.objects.get().pk == dotted
 
@@ -132,7 +132,7 @@ def test_preferences_come_in_and_missing_ones_are_defaults(there):
     assert (mine.user_id, mine.daily_digest, mine.email_on_job_failure, mine.weekly_report) == (ann, True, False, False)
     columns = dict(UiPreferences.objects.values_list("user_id", "jobs_table_columns"))
     assert columns[bob] == {**columns[ann], "end_date": False}
-    assert ran.decisions("user_ui_preferences") == {"The columns are no JSON object: the defaults hold.": 1}
+    assert ran.decisions("user_ui_preferences") == {"The columns are no JSON object: the defaults are used.": 1}
 
 
 # --- Categories, teams, Slack ----------------------------------------------------------------------------------------
@@ -256,7 +256,9 @@ ODD_JOBS: dict[str, dict[str, Any]] = {
         "notification_emails": "ops@example.com; nobody",
     },
     "The GitHub fields are incomplete: it stays a webhook.": {"github_repo": "shop"},
-    "The URL's password is kept among the secrets and shown as ***.": {"target_url": "https://u:pw@hooks.example.com/"},
+    "The URL's password is stored with the secrets and shown as ***.": {
+        "target_url": "https://u:pw@hooks.example.com/"
+    },
     "Its owner is no account: it comes in without an owner.": {"created_by": "nobody at all"},
 }
 PAUSED: dict[str, dict[str, Any]] = {
@@ -294,7 +296,7 @@ def test_a_job_that_cannot_run_comes_in_paused_with_the_reason(there, decision):
 
 def test_values_of_odd_jobs(there):
     there.job(name="mail", **ODD_JOBS["Some of its e-mail addresses are none: left out."])
-    there.job(name="password", **ODD_JOBS["The URL's password is kept among the secrets and shown as ***."])
+    there.job(name="password", **ODD_JOBS["The URL's password is stored with the secrets and shown as ***."])
     there.job(name="webhook", github_repo="shop", github_owner="acme")
     ran = imported(there, "--activate")
     assert Job.objects.get(name="mail").notification_emails == ["ops@example.com"]
