@@ -1,4 +1,4 @@
-"""Entries are written whole, attributed to whoever acted and from where, and never altered."""
+"""Entries are written whole, attributed to the account that acted and its origin, and never altered."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Who led is on record, and so is when nobody did."""
+"""The terms of leaders are on record, and so are the times without one."""
 
 from datetime import UTC, datetime, timedelta
 

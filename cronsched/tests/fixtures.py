@@ -13,7 +13,7 @@ ADMIN_PASSWORD = "a-password-for-this-test"
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """Return the file that `make` has written; whoever of the test run's processes comes first lets it."""
+    """Return the file that `make` has written; the first of the test run's processes makes it."""
     base = factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     folder.mkdir(exist_ok=True)

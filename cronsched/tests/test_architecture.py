@@ -1,4 +1,4 @@
-"""Who may know whom. The arrows are only true as long as somebody reads the imports."""
+"""Which package may import which. This test reads all imports, so that the documented order stays true."""
 
 import ast
 import re

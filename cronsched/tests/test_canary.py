@@ -90,7 +90,7 @@ class Everything(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Django's own SQL statements are written only where somebody asks for them.
+        # Django logs its SQL statements only where they are asked for.
         if not record.name.startswith("django.db"):
             self.lines += [JSONLine().format(record), Line("{name} {message}", style="{").format(record)]
 

@@ -166,7 +166,7 @@ TABLE = [
     Row("POST", "settings/slack/test", admins(400)),
     Row("GET", "scheduler/status", admins(200)),
     Row("GET", "scheduler/senders", admins(200)),
-    # Nobody schedules in a test, and that is only told to those who may know.
+    # No scheduler runs in a test, and only those who may know are told so.
     Row("POST", "scheduler/resync", admins(409)),
     Row("GET", "health", everybody(200)),
     Row("GET", "openapi.json", everybody(200)),

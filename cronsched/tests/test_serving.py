@@ -344,7 +344,7 @@ def test_a_port_that_is_taken_is_named():
 
 # --- Processes -------------------------------------------------------------------------------------------------------
 
-# Tells the id of its process, or does so once somebody writes to the pipe it is given.
+# Answers with the id of its process, at once or after a byte comes through the pipe it is given.
 PROGRAM = """
 import os, sys
 import django
@@ -393,7 +393,7 @@ class Family:
             with suppress(requests.ConnectionError):
                 return int(requests.get(f"http://127.0.0.1:{self.port}/", timeout=PATIENCE).text)
             threading.Event().wait(0.02)
-        raise AssertionError("nobody answers")
+        raise AssertionError("no process answers")
 
     def begin_waiting(self) -> socket.socket:
         line = socket.create_connection(("127.0.0.1", self.port))

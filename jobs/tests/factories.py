@@ -47,7 +47,7 @@ def make_execution(job: Job | None = None, **fields: Any) -> JobExecution:
     return execution
 
 
-# What no door of ours lets in, but somebody's hand may.
+# Values that the service refuses and that only a statement in the database can write.
 UNREADABLE = [
     ("notification_emails", "'5'"),
     *([("name", "CAST(x'ff41' AS TEXT)")] if connection.vendor == "sqlite" else []),

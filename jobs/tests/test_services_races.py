@@ -42,7 +42,7 @@ def owner(transactional_db):
 
 
 class Rival:
-    """Somebody else, with a connection of their own. `has_looked` is set when they are about to meet a lock."""
+    """Another person, with a connection of their own. `has_looked` is set when they are about to meet a lock."""
 
     def __init__(self) -> None:
         self.has_looked = threading.Event()

@@ -1,4 +1,4 @@
-"""A web host whose clock is not the database's: schedules go by the database's clock, whoever moves them."""
+"""A web host whose clock is not the database's: schedules go by the database's clock."""
 
 from datetime import datetime, timedelta
 from io import BytesIO

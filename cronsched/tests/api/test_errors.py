@@ -1,4 +1,4 @@
-"""Refusals that no endpoint words: unknown paths, wrong methods, hosts, sizes, and errors nobody expected."""
+"""Refusals that no endpoint words: unknown paths, wrong methods, hosts, sizes, and unexpected errors."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The target: a loopback server in a process of its own, so that it takes no turn from whoever sends.
+"""The target: a loopback server in a process of its own, so that it takes no processor time from the sender's process.
 
     http://127.0.0.1:PORT/<mode>/<number>       mode: now, slow (takes 5 s), hang (no answer) or drip (a byte now
                                                 and then, no end)

@@ -94,7 +94,7 @@ def test_an_honest_job_beside_thousands_that_hang(hanging: int, target: Target, 
     insert_jobs(urls, due_at=due, created_by=make_user(username="greedy"), **every_minute)
     honest: dict[str, Any] = {"created_by": make_user(username="honest"), "id": LAST, **every_minute}
     arrived: list[float] = []
-    # A host of its own: whoever calls the one that hangs shares its fate.
+    # A host of its own: requests to the one that hangs share its limit.
     with Target() as other, scheduler(tmp_path / "scheduler.log", DRAIN_TIMEOUT_SECONDS="1"):
         insert_jobs([other.url("now", hanging)], due_at=due, names="Honest", **honest)
         for minute in range(MINUTES):

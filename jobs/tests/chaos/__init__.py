@@ -1,4 +1,4 @@
-"""The fault harness: real processes, real databases, real kills, and a checker that believes nobody.
+"""The fault harness: real processes, real databases, real kills, and a checker that trusts none of them.
 
     script.py     the plan of a run, all of it drawn from one seed
     run.py        carries the plan out: processes, database, API calls, all at once; gathers the evidence

@@ -37,7 +37,7 @@ FOLLOWS = {
     "running": frozenset({"running", "success", "failed", "unknown", "queued"}),
     "unknown": frozenset({"unknown", "success", "failed"}),
 }
-# What a sender writes itself; that a row is unknown, somebody else writes.
+# What a sender writes itself; `unknown` is written by another process.
 SIGNS = frozenset({"running", "success", "failed"})
 RETRYABLE = frozenset({Mode.ERROR, Mode.FLAKY, Mode.RESET, Mode.HANG, Mode.DRIP, Mode.SLOW})
 
@@ -519,13 +519,13 @@ def lying(record: Record) -> Iterator[str]:
         answers = {arrival.answer for arrival in arrivals}
         if row.status == "success":
             if row.response_status not in answers or not 200 <= (row.response_status or 0) < 300:
-                yield f"row {row.id} says success with {row.response_status}; the target answered {answers or 'nobody'}"
+                yield f"row {row.id} says success with {row.response_status}; the target answered {answers or 'none'}"
         elif row.status == "failed" and not was_given_up(row):
             if row.response_status is not None:
                 if row.response_status not in answers or 200 <= row.response_status < 300:
-                    yield f"row {row.id} says {row.response_status}; the target answered {answers or 'nobody'}"
+                    yield f"row {row.id} says {row.response_status}; the target answered {answers or 'none'}"
             elif not may_have_failed(record, row, arrivals):
-                yield f"row {row.id} says {row.error_message!r}; the target answered {answers or 'nobody'}"
+                yield f"row {row.id} says {row.error_message!r}; the target answered {answers or 'none'}"
 
 
 def was_given_up(row: RowState) -> bool:
@@ -591,7 +591,7 @@ def sender_was_lost(record: Record, row: RowState) -> bool:
 
     The verdict counts, not the fault: a process that was only stopped comes back and says what became of its request.
     An outage excuses a request that never left, because its start was committed and the answer to that was lost. One
-    that did leave has an outcome, and whoever lives on keeps it until the database is back.
+    that did leave has an outcome, and a sender that lives on keeps it until the database is back.
     """
     attempt = Attempt(row.id, row.attempt)
     started = record.started.get(attempt)
@@ -635,7 +635,7 @@ def may_be_skipped(record: Record, job: JobLog, row: RowState) -> bool:
         return True
     if not any(definition.overlap != "allow" for definition, _, _ in job.spans()):
         return False
-    # Manual runs give way to nobody, but others give way to them.
+    # Manual runs do not wait for others, but others wait for them.
     return any(
         history[0].job_id == job.id
         and history[0].id != row.id
@@ -679,7 +679,7 @@ def overlapping(record: Record) -> Iterator[str]:
 
 
 class Takeover(NamedTuple):
-    """How long nobody led after a leader was lost, and how long that may be."""
+    """How long no process led after a leader was lost, and how long that may be."""
 
     life: Life
     lost_at: datetime
@@ -716,7 +716,7 @@ def losses(life: Life) -> Iterator[tuple[datetime, float]]:
         ends.append((life.terminated_at, TAKEOVER_AFTER_SIGTERM))
     elif life.ended_at is not None:
         ends.append((life.killed_at or life.ended_at, TAKEOVER_AFTER_LOSS))
-    # Killed while stopped: nobody has led since it was stopped.
+    # Killed while stopped: no process has led since it was stopped.
     for number, (moment, limit) in enumerate(sorted(ends)):
         if number == 0 or not any(
             since <= moment and (until is None or until >= moment) for since, until in life.stops
@@ -735,7 +735,7 @@ def next_term(record: Record, lease: LeaseState) -> datetime | None:
 
 
 def late_takeovers(record: Record) -> Iterator[str]:
-    """Losses of a leader after which nobody led in time."""
+    """Losses of a leader after which no process led in time."""
     for takeover in takeovers(record):
         end = takeover.lost_at + timedelta(seconds=takeover.seconds)
         allowed = takeover.limit + TOLERANCE + record.evidence.stall(takeover.lost_at, end)
@@ -747,7 +747,7 @@ def late_takeovers(record: Record) -> Iterator[str]:
 
 
 def first_fires(record: Record) -> Iterator[tuple[RowState, float, float]]:
-    """Yield the first rows of fire times that came while nobody led, with their delay and how long that may be.
+    """Yield the first rows of fire times that came without a leader, with their delay and how long that may be.
 
     Only where all was well with the new leader until then: to lead in time is not enough, it is to fire in time.
     """
@@ -856,7 +856,7 @@ def disturbed_at(record: Record) -> Iterator[datetime]:
 
 
 def vacant(record: Record) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the times in which nobody led: before the first term, and from each loss of a leader to the next term."""
+    """Yield the times without a leader: before the first term, and from each loss of a leader to the next term."""
     first = next((lease.at for lease in record.leases if lease.holder), record.evidence.until)
     yield min((life.started_at for life in record.evidence.lives), default=first), first
     for life in record.evidence.lives:
@@ -888,7 +888,7 @@ def is_stalled(record: Record, arrival: Arrival) -> bool:
 
 
 def own_ends(record: Record) -> Iterator[str]:
-    """Processes that ended although nobody ended them."""
+    """Processes that ended without a signal of the harness."""
     for life in record.evidence.lives:
         if life.ended_at is None or life.killed_at is not None or life.terminated_at is not None:
             continue
@@ -918,7 +918,7 @@ def left_behind(record: Record) -> Iterator[str]:
 
 
 def wrong_resyncs(record: Record) -> Iterator[str]:
-    """Resyncs answered by a reconcile from before the call, or by nobody although somebody led all the time."""
+    """Resyncs answered by a reconcile from before the call, or not at all although a process led all the time."""
     for resync in record.evidence.resyncs:
         when = f"{resync.asked_at:%H:%M:%S}"
         if resync.ran_at is not None:
@@ -931,7 +931,7 @@ def wrong_resyncs(record: Record) -> Iterator[str]:
         if before is None or after is None or leader is None or before.fence != after.fence:
             continue
         if leader.is_sound(start, stop) and not record.outage_between(start, stop):
-            yield f"{when}: nobody answered, but {leader.instance} led"
+            yield f"{when}: no answer, but {leader.instance} led"
 
 
 def server_errors(record: Record) -> Iterator[str]:

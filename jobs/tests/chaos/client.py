@@ -81,7 +81,7 @@ class Client:
     # --- Verbs
 
     def create(self, drawn: Mapping[str, Any]) -> JobLog:
-        """Create a job. Where nobody knows whether it worked, look for its name."""
+        """Create a job. Where it is unknown whether that worked, look for its name."""
         name = f"{self._prefix} {len(self.jobs) + 1}"
         definition, payload = self._definition(0, drawn), self._payload(0, drawn)
         asked_at = datetime.now(UTC)
@@ -95,7 +95,7 @@ class Client:
         return job
 
     def upload(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Create jobs by a CSV file. Of those whose fate nobody knows, the ones that are not there are sent again."""
+        """Create jobs by a CSV file. Of those whose fate is unknown, the ones that are not there are sent again."""
         missing = {f"{self._prefix} {number}": row for number, row in enumerate(rows, len(self.jobs) + 1)}
         asked_at = datetime.now(UTC)
         is_first = True
@@ -150,7 +150,7 @@ class Client:
             list(people.map(run, range(number)))
 
     def probe(self) -> Probe:
-        """Ask for a change that costs nothing and that nobody hears of."""
+        """Ask for a change that costs nothing and sends no notice."""
         asked_at = datetime.now(UTC)
         path = f"/auth/users/{self.user_id}/ui-preferences"
         columns: dict[str, Any] = {"jobs_table_columns": {}}
@@ -226,7 +226,7 @@ class Client:
         return next((job for job in jobs["jobs"] if job["name"] == name), None)
 
     def _get(self, job: JobLog) -> Any:
-        """Return the job as it is, False where it is gone, None where nobody answers."""
+        """Return the job as it is, False where it is gone, None without an answer."""
         answer = self._try("GET", f"/jobs/{job.id}", missing_is_none=True)
         return answer and answer.get("job", False)
 

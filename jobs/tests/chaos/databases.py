@@ -31,7 +31,7 @@ STOP_SECONDS = 60.0
 DISK_MEGABYTES = {"sqlite": 64, "postgres": 160, "mariadb": 160}
 BALLAST_BYTES = 4096
 NAME = "chaos"
-# Of whoever asks on behalf of the harness: nothing befalls these connections alone.
+# The harness's own connections, which no fault hits alone.
 OWN = "chaos-harness"
 # Answers to a commit that are lost in one fault.
 SWALLOWED = 8
@@ -186,7 +186,7 @@ class Server(Database):
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
-        """Let nobody write but the harness."""
+        """Let only the harness write."""
         self.set_read_only(True)
         try:
             yield
@@ -461,7 +461,7 @@ class Mariadb(Server):
         ]
 
     def freeze(self) -> None:
-        """Let it answer nobody, without closing a connection."""
+        """Make it answer no more, without closing a connection."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 

@@ -93,7 +93,7 @@ class JobLog:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its end date lies behind it; nobody may change it any more."""
+        """Whether its end date has passed, so that it may not be changed any more."""
         definition = self.changes[-1].definition
         return definition is not None and definition.ends_at is not None
 
@@ -184,7 +184,7 @@ class RowState(NamedTuple):
 
 
 class LeaseState(NamedTuple):
-    """The lease's row as one statement left it. A blank holder: nobody leads."""
+    """The lease's row as one statement left it. A blank holder: no process leads."""
 
     seq: int
     at: datetime
@@ -292,7 +292,7 @@ class Probe(NamedTuple):
 
 
 class Resync(NamedTuple):
-    """A call for a reconcile. `ran_at` is when the one began whose summary was the answer; None: nobody answered."""
+    """A call for a reconcile. `ran_at` is when the one began whose summary was the answer; None: no answer."""
 
     asked_at: datetime
     answered_at: datetime

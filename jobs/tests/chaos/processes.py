@@ -88,7 +88,7 @@ class Scheduler:
         return not self.is_alive
 
     def _signal(self, number: signal.Signals) -> None:
-        # It may have ended a moment ago; then there is nobody to tell.
+        # It may have ended a moment ago.
         if self._process.poll() is None:
             self._process.send_signal(number)
 
@@ -134,7 +134,7 @@ def is_written(pid: int, file: str) -> bool:
 
 
 class Fleet:
-    """The places schedulers run in. A place whose process has ended is empty until somebody starts another there."""
+    """The places schedulers run in. A place whose process has ended is empty until another is started there."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], *, sabotage: str = "") -> None:
         self.lives: list[Life] = []
@@ -167,7 +167,7 @@ class Fleet:
         return self._folder / f"clock-{place}"
 
     def start_pass(self) -> Scheduler:
-        """Start a process that does one pass and ends, whoever leads."""
+        """Start a process that does one pass beside the leader and ends."""
         life = Life(instance=f"chaos-pass-{len(self.passes):04}", started_at=datetime.now(UTC))
         command = [sys.executable, "manage.py", "runscheduler", "--once", "--instance", life.instance]
         self.passes.append(Scheduler(command, self._environment, self._folder / f"{life.instance}.log", life))
@@ -216,7 +216,7 @@ class Fleet:
         return [f"process {pid}" for pid in left]
 
     def _family(self) -> list[int]:
-        """Return all scheduler processes on this database, whoever started them."""
+        """Return all scheduler processes on this database."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             # It may have gone meanwhile, or be none of our business.
@@ -227,7 +227,7 @@ class Fleet:
         return found
 
     def last_words(self, lines: int = 25) -> str:
-        """Return the ends of all logs, for whoever looks at a failure."""
+        """Return the ends of all logs, to be read after a failure."""
         logs = sorted(self._folder.glob("chaos-*.log"))
         return "\n".join(f"--- {log.name}\n" + "\n".join(log.read_text().splitlines()[-lines:]) for log in logs)
 

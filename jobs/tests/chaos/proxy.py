@@ -1,6 +1,6 @@
 """A TCP proxy between the service and its database's server, which can swallow the answer to a COMMIT.
 
-Whoever asked for the commit then has a broken connection and cannot know whether it took place. It did.
+The process that asked for the commit then has a broken connection and cannot know whether it took place. It did.
 """
 
 import asyncio

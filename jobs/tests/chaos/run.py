@@ -40,7 +40,7 @@ from jobs.tests.chaos.target import SLOW_SECONDS, Target
 from jobs.tests.chaos.watch import Watcher
 
 PASSWORD = "a-password-for-chaos"
-# As if nobody had scheduled some jobs for so long when the run begins; their grace times lie on both sides.
+# As if no leader had scheduled some jobs for so long when the run begins; their grace times lie on both sides.
 NEGLECTED = timedelta(minutes=47)
 SHORT_GRACE_SECONDS = 600
 # The end date of some jobs lies behind them when the run begins, and fire times before it are due; all within grace.
@@ -81,7 +81,7 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What came of a run, with everything somebody needs who has to find out why."""
+    """The result of a run, with everything that is needed to find out why."""
 
     report: Report
     script: Script
@@ -96,7 +96,7 @@ class Outcome:
         return f"{self.report.complaints()}\n\nPlanned faults\n{faults}\n\nAs it came\n{happened}"
 
     def story(self) -> str:
-        """Return all there is, for whoever has to find out why."""
+        """Return all that is known, to find out why."""
         return f"{self.summary()}\n\n{self.script}\n\n{self.logs}"
 
 
@@ -544,7 +544,7 @@ class Stage:
 
     @contextmanager
     def _outage(self, what: str) -> Iterator[bool]:
-        """Write down a time without a database; False where nobody may have one now or another lasts too long."""
+        """Write down a time without a database; False where none is allowed now or another lasts too long."""
         with self._database_to_oneself() as is_alone:
             if not is_alone:
                 yield False
@@ -573,7 +573,7 @@ class Stage:
     def _written_down(self, what: str, kind: list[Outage]) -> Iterator[None]:
         began = datetime.now(UTC)
         self.note(f"begin: {what}")
-        # Whoever looks before the end must know of it too.
+        # A check before the end must know of it, too.
         lasting = Outage(what, began, datetime.max.replace(tzinfo=UTC))
         kind.append(lasting)
         try:
@@ -709,7 +709,7 @@ def settings_of(database: Database, folder: Path, midnight: datetime) -> dict[st
 
 
 def populate(stage: Stage, questions: Questions, midnight: datetime) -> None:
-    """Create the jobs; let some look as if nobody had scheduled them for a while, end some, and break two."""
+    """Create the jobs; let some look as if no leader had scheduled them for a while, end some, and break two."""
     for drawn in stage.script.jobs:
         stage.client.create(drawn)
     now = datetime.now(UTC).replace(second=0, microsecond=0)

@@ -37,19 +37,19 @@ PLAIN: Mapping[str, Any] = {
     "spread_seconds": 0,
     "misfire_grace_seconds": 3600,
 }
-# Longer than the lease (15 s), so that somebody else leads when the process wakes up.
+# Longer than the lease (15 s), so that another process leads when this one wakes up.
 STOP_SECONDS = (17.0, 25.0)
 AWAY_SECONDS = (2.0, 20.0)
 RESTART_SECONDS = (0.2, 6.0)
 # What it takes to let a rigged process lead, and then another.
 RIG_SECONDS = 75.0
 # How often the leader is lost with nothing else in the way, how long before a whole minute, what it takes to prepare
-# that, and how long all is left in peace afterwards: somebody must lead and fire within 20 s.
+# that, and how long no fault follows: a process must lead and fire within 20 s.
 LOSS_SECONDS = 150.0
 BEFORE_HERD_SECONDS = (1.0, 8.0)
 LOSS_LEAD_SECONDS = 12.0
 PEACE_SECONDS = 24.0
-# How often something befalls a process or the database, and how often somebody changes a job.
+# How often a fault hits a process or the database, and how often a person changes a job.
 FAULT_SECONDS = (4.0, 18.0)
 CHANGE_SECONDS = (0.3, 2.5)
 CHANGES = {"edit": 5, "pause": 3, "resume": 4, "create": 2, "delete": 1, "execute": 2, "resync": 0.5, "upload": 0.3}
@@ -68,7 +68,7 @@ PROCESS_FAULTS = {
 # What befalls a process's clock, or the service by one owner's doing, on every database.
 COMMON_FAULTS = ("clock", "flood", "end_web")
 NOT_IN_PEACE = frozenset({"flood", "end_web"})
-# A host whose clock nobody asks may be hours off. SQLite's own is the host's: then times come early, and only so much.
+# A host whose clock is not used may be hours off. SQLite's own is the host's: then times come early, and only so much.
 CLOCK_STEPS = (7200.0, -7200.0)
 SQLITE_CLOCK_STEPS = (50.0, -50.0)
 # A herd is among what meets the flood.
@@ -105,7 +105,7 @@ SURE_FAILPOINTS = ("after-claim=kill", "before-send=kill@0.1", "after-send=kill@
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do, so many seconds after the start. `place` -1 is whoever leads."""
+    """One thing to do, so many seconds after the start. `place` -1 is the leader."""
 
     at: float
     verb: str
@@ -244,7 +244,7 @@ def draw_kind(chance: random.Random, verb: str, database_faults: tuple[str, ...]
 
 def draw_rigs(chance: random.Random, seconds: float) -> Iterator[Step]:
     """Draw when a process with a fail point is made to lead, spread over the run; the order is drawn, too."""
-    # In a short run not all of them, or nobody else would ever lead.
+    # In a short run not all of them, or no other process would ever lead.
     orders = chance.sample(SURE_FAILPOINTS, min(len(SURE_FAILPOINTS), max(1, int(seconds / RIG_SECONDS))))
     share = seconds / len(orders)
     for number, order in enumerate(orders):

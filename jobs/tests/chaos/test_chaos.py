@@ -30,7 +30,7 @@ def test_nothing_is_lost_doubled_or_misreported(kind: str, tmp_path: Path, capsy
     with capsys.disabled():
         sys.stdout.write(f"\n\n{kind}, {MINUTES:g} minutes, seed {SEED}\n\n{outcome.report.table()}\n")
     if outcome.report.findings:
-        # Not in `tmp_path`: of those pytest keeps the last three, whoever runs other tests meanwhile.
+        # Not in `tmp_path`: of those pytest keeps the last three, also of other test runs meanwhile.
         folder = Path(tempfile.mkdtemp(prefix=f"chaos-{kind}-{SEED}-"))
         (folder / "story.txt").write_text(outcome.story())
         (folder / "evidence.pickle").write_bytes(pickle.dumps(outcome.evidence))

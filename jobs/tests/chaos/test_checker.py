@@ -235,7 +235,7 @@ def an_unknown_whose_sender_lived(scene: Scene) -> None:
 
 
 def an_unknown_whose_sender_had_the_answer(scene: Scene) -> None:
-    """The database was away for a while, but whoever has an outcome keeps it until it is back."""
+    """The database was away for a while, but a sender keeps an outcome until it is back."""
     scene.evidence.outages = [Outage("stopped", at("3:00.3"), at("3:05"))]
     scene.change_last(status="unknown", response_status=None, reason="died", at=at("3:20"))
 
@@ -560,7 +560,7 @@ def a_stop_that_was_insisted_on(scene: Scene) -> None:
 
 
 def an_unknown_that_never_left(scene: Scene) -> None:
-    """The answer to its commit was lost with the database, so that nobody knew that it might leave."""
+    """The answer to its commit was lost with the database, so that its sender did not know that it might leave."""
     scene.evidence.outages = [Outage("stopped", at("3:00.3"), at("3:05"))]
     scene.arrivals.pop()
     scene.change_last(status="unknown", response_status=None, reason="died", at=at("3:20"))
@@ -594,7 +594,7 @@ def an_edit_while_a_request_was_out(scene: Scene) -> None:
 
 
 def a_fire_time_amid_a_pause(scene: Scene) -> None:
-    """Whether the pause or the fire time came first, nobody can say: both are fine."""
+    """Whether the pause or the fire time came first is unknown: both are fine."""
     scene.forget_last_run()
     paused = Definition(1, "* * * * *", "UTC", is_active=False)
     scene.job.changes.append(Change(paused, at("2:59.9"), at("3:00.1")))

@@ -311,7 +311,7 @@ class Watcher:
                 f"SELECT id, status, attempt FROM {EXECUTIONS} WHERE id IN ({places})", sorted(keys)
             )
         except DatabaseAway:
-            # These stay unseen: nobody can tell what was committed while nobody can ask.
+            # These stay unseen: without the database it is unknown what was committed.
             return
         moment = datetime.now(UTC)
         by_id = {_uuid(row[0]): row for row in found}

@@ -377,7 +377,7 @@ def refusals(monkeypatch):
 def test_the_outcome_of_a_manual_run_outlives_a_database_that_refuses_it(hook, refusals, number):
     refusals += number * [OperationalError(1205, "Lock wait timeout exceeded")]
     execution = dispatch.run_manually(make_job(target_url=hook), overrides=None, now=timezone.now())
-    # Whoever waits is told how it stands; the run goes on to write it.
+    # The caller that waits gets the row as it is; the run goes on to write it.
     assert execution.status in {"running", "success"}
     join_manual_runs()
     execution.refresh_from_db()

@@ -46,7 +46,7 @@ def result(key: UUID, **fields: Any) -> Result:
 
 
 def content(folder: Path) -> DeadSender:
-    """Read the one journal as whoever finds its sender dead."""
+    """Read the one journal as a process that finds its sender dead."""
     (path,) = folder.glob("*.journal")
     return reading.parse(path, path.read_bytes(), 0.0)
 

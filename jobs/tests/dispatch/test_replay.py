@@ -181,7 +181,7 @@ def test_an_answer_that_nobody_can_read_keeps_no_other_back(journal, monkeypatch
 
     def refuse(columns, job):
         if columns[0] == bad.execution_id:
-            raise ValueError("a row nobody has foreseen")
+            raise ValueError("an unforeseen row")
         return as_sent(columns, job)
 
     monkeypatch.setattr(replay, "_as_sent", refuse)

@@ -130,7 +130,7 @@ ENCODINGS = {
         sized(compressed(b"hello")[:12] + b"XXXX" + b"\0" * 8, b"Content-Encoding: gzip"), UNREADABLE
     ),
     "gzip without its end": Odd(sized(compressed(b"hello")[:-8], b"Content-Encoding: gzip")),
-    "an encoding nobody knows": failed(sized(b"hello", b"Content-Encoding: secret"), UNREADABLE),
+    "an unknown encoding": failed(sized(b"hello", b"Content-Encoding: secret"), UNREADABLE),
     "a bomb": Odd(sized(compressed(b"x" * 50_000_000), b"Content-Encoding: gzip"), output="x" * 1000),
     "a bomb in a bomb": Odd(
         sized(compressed(compressed(b"x" * 50_000_000)), b"Content-Encoding: gzip, gzip"), output="x" * 1000

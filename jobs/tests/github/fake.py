@@ -535,7 +535,7 @@ class GitHubFake:
         self._app(request)
         if int(match["installation"]) != self.installation_id:
             raise Refusal(404, "Not Found")
-        # The newer, longer form: whoever counts on forty characters fails here.
+        # The newer, longer form: code that expects forty characters fails here.
         token = f"ghs_{self.app_id}_{self.new_id()}_" + "j" * 200
         expires_at = self._clock() + timedelta(hours=1)
         self._app_tokens[token] = expires_at

@@ -1,4 +1,4 @@
-"""Turns at GitHub: who may leave when, whoever asks."""
+"""Rate limits of GitHub: which dispatch may leave when, across processes."""
 
 import threading
 from datetime import timedelta

@@ -125,12 +125,12 @@ CASES = {
         "unknown",
         "The sender died.",
     ),
-    "missed while nobody led": (
+    "missed without a leader": (
         facts(runs=[run("missed", reason=reasons.LATE)], gaps=[GAP]),
         "missed_no_leader",
         "No scheduler was running from 08:40 to 09:04.",
     ),
-    "missed while somebody led": (
+    "missed under a leader": (
         facts(runs=[run("missed", reason=reasons.LATE)], gaps=[GAP._replace(end=NINE)]),
         "missed_late",
         f"A scheduler was running, but could not start it within the job's misfire grace time. {reasons.LATE}",
@@ -220,12 +220,12 @@ CASES = {
         "ran",
         "It ran at 09:00:01, and the target answered 200.",
     ),
-    "nobody leads, and it may still run": (
+    "without a leader, and it may still run": (
         facts(now=NINE + 30 * MINUTE, next_fire_at=NINE, gaps=[GAP._replace(end=None)]),
         "waiting",
         "No scheduler has been running since 08:40. It runs or is recorded as missed when one is.",
     ),
-    "nobody leads, and it is too late": (
+    "without a leader, and it is too late": (
         facts(next_fire_at=NINE, gaps=[GAP._replace(end=None)]),
         "missed_no_leader",
         "No scheduler has been running since 08:40.",
@@ -274,7 +274,7 @@ def test_every_verdict_is_in_the_table():
     ("case", "by", "since", "until"),
     [
         ("paused", "anna", PAUSE.start, PAUSE.end),
-        ("missed while nobody led", "", GAP.start, GAP.end),
+        ("missed without a leader", "", GAP.start, GAP.end),
         ("not created yet", "anna", NINE + HOUR, None),
         ("today's definition names it, that of then did not", "anna", EDIT, None),
         ("ended", "", datetime(2026, 3, 9, 15, 0, tzinfo=UTC), None),
@@ -413,7 +413,7 @@ def outcome(status, verdict, **fields):
 
 
 def outage(times, runs, gaps, holds, chance):
-    """Nobody led: of few the last runs late and the others are missed; many misses become one row."""
+    """Without a leader: of few the last runs late and the others are missed; many misses become one row."""
     gaps.append(Gap(times[0] - timedelta(seconds=3), times[-1] + timedelta(seconds=20), "killed"))
     *lost, last = times
     if len(lost) > 10:

@@ -120,13 +120,16 @@ def test_an_end_that_comes_near(job, owner, days):
 @pytest.mark.parametrize(
     ("count", "text"),
     [
-        (1, 'Job "Daily backup" missed 1 run (2026-03-02 21:00 JST): nobody led'),
-        (12, 'Job "Daily backup" missed 12 runs (2026-03-02 21:00 JST to 2026-03-02 23:00 JST): nobody led'),
+        (1, 'Job "Daily backup" missed 1 run (2026-03-02 21:00 JST): no leader'),
+        (
+            12,
+            'Job "Daily backup" missed 12 runs (2026-03-02 21:00 JST to 2026-03-02 23:00 JST): no leader',
+        ),
     ],
 )
 def test_missed_runs_name_their_time_in_the_jobs_zone(job, count, text):
     last = NOON + timedelta(hours=2)
-    message = events.missed(job, first=NOON, last=last, count=count, reason="nobody led", execution_id=None, now=NOON)
+    message = events.missed(job, first=NOON, last=last, count=count, reason="no leader", execution_id=None, now=NOON)
     assert words(message) == ("Job Missed", text, "warning")
 
 

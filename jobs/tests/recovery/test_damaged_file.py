@@ -31,7 +31,7 @@ def leader(path: Path) -> Iterator[Scheduler]:
 
 
 def renewals(path: Path) -> int:
-    """Return a number that each renewal of the lease changes, -1 while nobody can read it."""
+    """Return a number that each renewal of the lease changes, -1 while it cannot be read."""
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=1)) as database:
         rows = database.execute("SELECT seq + 1000 * fence FROM scheduler_lease").fetchall()
         return int(rows[0][0]) if rows else -1

@@ -126,7 +126,7 @@ class Broker:
             connection.default_channel.queue_purge(QUEUE)
 
     def publish(self, body: Any, **headers: Any) -> None:
-        """Publish something of somebody else's in our queue."""
+        """Publish a foreign message in our queue."""
         with Connection(self.url) as connection, connection.SimpleQueue(QUEUE, serializer="json") as queue:
             queue.put(body, headers=headers)
 
@@ -226,9 +226,9 @@ class CeleryWorker(Scheduler):
     command = ("-m", "celery", "-A", "cronsched", "worker", "--pool=threads", "--without-mingle", "--without-gossip")
 
     def freeze(self) -> None:
-        """Stop it, but not within a transaction: SQLite would let nobody else write."""
+        """Stop it, but not within a transaction: SQLite would let no other connection write."""
         with transaction.atomic():
-            # Whoever writes has the lock, even where nothing is found to be written.
+            # A writer has the lock, even where it finds nothing to write.
             Sender.objects.filter(host="nowhere").update(host="nowhere")
             self.signal(signal.SIGSTOP)
             while not self._is_stopped():

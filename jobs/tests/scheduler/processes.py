@@ -127,7 +127,7 @@ class Sink:
 
 
 def make_job_due_now(url: str, **fields: Any) -> Job:
-    """Make a job whose run of this minute nobody has claimed; the next is tomorrow's."""
+    """Make a job whose run of this minute is unclaimed; the next is tomorrow's."""
     minute = timezone.now().replace(second=0, microsecond=0)
     daily = {"cron_expression": f"{minute:%M %H} * * *", "timezone": "UTC", "next_fire_at": minute}
     return make_job(**{"target_url": url, **daily, **fields})

@@ -85,7 +85,7 @@ def test_the_leader_reads_again_only_what_its_claims_have_not_just_published():
 def test_while_the_leader_sends_itself_it_reads_all_that_waits():
     row = make_queued("https://a.example/", queued_at=NOON)
     workers = CeleryBackend(lambda message: None)
-    # Nobody has a heartbeat.
+    # No sender has a heartbeat.
     workers.look(NOON)
     assert list(workers.not_just_offered(NOON).values_list("id", flat=True)) == [row.pk]
     workers.drain(timeout=WAIT)

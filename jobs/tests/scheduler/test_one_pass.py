@@ -1,4 +1,4 @@
-"""`runscheduler --once`: one pass, for whoever has a clock of their own."""
+"""`runscheduler --once`: one pass, for operators with a clock of their own."""
 
 from typing import Any
 

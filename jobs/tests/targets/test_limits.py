@@ -1,4 +1,4 @@
-"""Places in flight: all of them for whoever needs them, a share for each when they are short."""
+"""Places in flight: all of them for one owner alone, a share for each when they are short."""
 
 import threading
 from uuid import UUID, uuid4

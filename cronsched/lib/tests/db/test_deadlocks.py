@@ -62,7 +62,7 @@ def test_both_of_two_that_wait_for_each_other_are_done_in_the_end():
                     meet()
 
     def meet():
-        # The second attempt of the loser has nobody to meet.
+        # The second attempt of the loser meets no other transaction.
         if not both_hold_one.broken:
             with suppress(threading.BrokenBarrierError):
                 both_hold_one.wait(WAIT_SECONDS)

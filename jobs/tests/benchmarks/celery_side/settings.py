@@ -18,6 +18,6 @@ TIME_ZONE = "UTC"
 
 CELERY_BROKER_URL = os.environ["BENCHMARK_BROKER"]
 CELERY_TIMEZONE = "UTC"
-# Nobody asks for results: keeping them would only cost.
+# Results are not read: keeping them would only cost.
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
