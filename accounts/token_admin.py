@@ -1,4 +1,4 @@
-"""API tokens on the admin site: made, looked at and revoked; everybody's own, and all for administrators."""
+"""API tokens on the admin site: create, list and revoke; one's own, and all for administrators."""
 
 from typing import Any
 

@@ -73,7 +73,7 @@ PUBLIC_BASE_URL = env.http_url("PUBLIC_BASE_URL", "http://localhost:5001")
 BEHIND_TLS_PROXY = env.flag("BEHIND_TLS_PROXY", False)
 if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-# How many proxies of ours append to X-Forwarded-For. With 0 the header is a client's own claim and not looked at.
+# How many proxies of ours append to X-Forwarded-For. With 0 the header is a client's own claim and ignored.
 PROXY_COUNT = env.integer("PROXY_COUNT", 1 if BEHIND_TLS_PROXY else 0)
 # Addresses whose X-Forwarded-* headers count; from all others they are dropped.
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS") or (env.PRIVATE if PROXY_COUNT else [])

@@ -156,7 +156,7 @@ class Job(models.Model):
     target_findings = models.JSONField(null=True, blank=True, editable=False)
     target_checked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    # When a failing job is heard of. Blank: as its category says.
+    # When a failing job sends alerts. Blank: as its category says.
     notify_after_failures = models.PositiveSmallIntegerField(
         null=True,
         blank=True,

@@ -26,7 +26,7 @@ MAX_FORM_FIELDS = 100
 
 
 class SignInViewSet(APIViewSet):
-    """The ways in. A token sent along is not looked at."""
+    """The endpoints of signing in. A token that is sent with them is ignored."""
 
     authentication_classes: list[type[BaseAuthentication]] = []
     permission_classes: list[type[BasePermission]] = []

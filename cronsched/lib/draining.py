@@ -25,7 +25,7 @@ def on_drain(hook: Hook) -> Hook:
 def drain(*, until: float) -> None:
     """Call all hooks in the order they were registered. `until` is a time of `uptime`.
 
-    One that raises is logged and costs itself alone.
+    An exception of one is logged and does not stop the others.
     """
     for hook in _hooks:
         try:

@@ -110,7 +110,7 @@ class JobViewSet(APIViewSet):
     def execute(self, request: Request, job_id: str) -> Response:
         now = database_now()
         job = find_job(job_id)
-        # Before the body is looked at, as the contract orders it.
+        # Before the body is read, in the contract's order.
         services.check_may(caller(request), job, "execute")
         services.refuse_expired(job, now=now)
         sent = json_object(request, empty_is_object=True)

@@ -17,7 +17,7 @@ from jobs.github.configured import github, has_github_credential
 from jobs.history.forecast import Limits, Load
 from jobs.models import DailyCount, JobQuerySet
 
-# How far back durations are looked at.
+# How far back durations are read.
 RECENT = timedelta(days=7)
 COLUMNS = ("id", "cron_expression", "timezone", "end_date", "github_owner", "github_repo", "github_workflow_name")
 

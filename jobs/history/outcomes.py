@@ -44,7 +44,7 @@ OPEN = (Outcome.QUEUED, Outcome.RUNNING, Outcome.RUN_GOING)
 
 _HAS_RUN = Q(execution_type=ExecutionType.GITHUB_ACTIONS, run__isnull=False)
 _ENDED_BADLY = _HAS_RUN & Q(run__conclusion__gt="") & ~Q(run__conclusion__in=NOT_BAD)
-# Looked up by the few runs that are followed: joined, every execution would be looked at.
+# A subquery over the few runs that are followed: a join would read every execution.
 _FOLLOWED = GitHubRun.objects.filter(conclusion="", tracking=Tracking.FOLLOWED)
 _GOES_ON = Q(execution_type=ExecutionType.GITHUB_ACTIONS, pk__in=_FOLLOWED.values("execution_id"))
 _SENT = (Status.SUCCESS, Status.UNKNOWN)

@@ -233,7 +233,7 @@ def count(selection: Selection) -> int:
 
 
 class Span(NamedTuple):
-    """Executions to be looked at one by one, and whether they are added or taken away."""
+    """Executions to be counted row by row, and whether they are added or subtracted."""
 
     start: datetime
     end: datetime

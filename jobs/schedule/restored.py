@@ -15,7 +15,7 @@ from jobs.schedule.reschedule import give_up
 from jobs.schedule.scheduled_job import ScheduledJob
 
 PORTION = 500
-AT_WORK = "A scheduler was at work {seconds} s ago: stop all of them, wait {wait} s, and run the command again."
+RUNNING = "A scheduler was running {seconds} s ago: stop all of them, wait {wait} s, and run the command again."
 
 
 class Marked(NamedTuple):
@@ -29,7 +29,7 @@ class Marked(NamedTuple):
 def mark(*, now: datetime, dry_run: bool = False) -> Marked:
     """Record every fire time up to `now` without a row as restored, and give up what was queued. Sends no notice.
 
-    Raises `Conflict` while a scheduler is at work: it would send at the same time.
+    Raises `Conflict` while a scheduler is running: it would send at the same time.
     """
     _refuse_schedulers(now)
     jobs = fire_times = 0
@@ -53,7 +53,7 @@ def _refuse_schedulers(now: datetime) -> None:
     silent = now - renewed_at if renewed_at else LEASE_TTL
     if timedelta(0) <= silent < LEASE_TTL:
         seconds, wait = (int(span.total_seconds()) for span in (silent, LEASE_TTL))
-        raise Conflict("Scheduler at work", AT_WORK.format(seconds=seconds, wait=wait))
+        raise Conflict("Scheduler running", RUNNING.format(seconds=seconds, wait=wait))
 
 
 def _due(now: datetime) -> DueBatch | None:

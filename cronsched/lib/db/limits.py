@@ -66,7 +66,7 @@ class Limit(NamedTuple):
             self.refuse("not a finite number")
 
     def check_all(self, values: Sequence[Any]) -> None:
-        """Raise `ValueRefused` where one of many values is too long or out of range; characters are not looked at."""
+        """Raise `ValueRefused` where one of many values is too long or out of range; characters are not checked."""
         if self.longest is not None:
             self._check_length(max(map(len, filter(None, values)), default=0))
         elif self.range is not None:

@@ -16,7 +16,7 @@ from jobs.importing.weekdays import EITHER_DAY, Weekdays, fire_times_there, tran
 from jobs.models import Job
 from taxonomy.models import slugify
 
-# Both schedulers must never be at work at once.
+# The older scheduler and this one must never run at the same time.
 QUIET = timedelta(minutes=5)
 COMPARED = 5
 OTHER_TIMES = "Kept as written it fires at other times than it did there."

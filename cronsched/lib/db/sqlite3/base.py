@@ -2,7 +2,7 @@
 
 SQLite says of a damaged file what it also says of a wrong statement, and of a file that was moved away nothing at all:
 a connection goes on with what it has open, and what it writes is gone. Here the first is an outage like any other, and
-the second is looked at whenever a connection is to be used anew.
+the second is checked before each new use of a connection.
 
 A log that was deleted must be closed by every connection that has it open: the last one writes its content into the
 file, and before that no new one can be opened. So the thread that notices closes the others' idle connections, too.
