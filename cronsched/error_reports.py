@@ -18,7 +18,7 @@ def is_installed() -> bool:
 
 
 def start() -> None:
-    """Begin to report. Without an address nothing is; without the package a check says so."""
+    """Start reporting. Does nothing without SENTRY_DSN; without the package a system check warns."""
     if not settings.SENTRY_DSN or not is_installed():
         return
     import sentry_sdk

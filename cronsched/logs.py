@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Line(logging.Formatter):
-    """Writes times in UTC and says so: hosts and schedules may live in other zones.
+    """Writes times in UTC, marked with Z: hosts and schedules may be in other zones.
 
     A line break in a name is shown as `\\n`, so that a name cannot forge a line of the log. Tracebacks, which
     follow the line, keep theirs.

@@ -35,7 +35,7 @@ from notifications.models import (
 # What the accounts behind addresses (in lower case) chose; None where an account never chose.
 Preferences: TypeAlias = Mapping[str, NotificationPreferences | None]
 
-# Of these, what is said again in the same words within so long, and nothing else in between, is one notice.
+# Of these kinds, equal notices within so long, with nothing else in between, become one notice.
 REPEATED = frozenset({"job_updated"})
 REPEATED_WITHIN = timedelta(seconds=30)
 SUMMARY_LENGTH = 300

@@ -49,7 +49,7 @@ class LabelQuerySet(models.QuerySet[AnyLabel]):
 
 
 class Label(models.Model):
-    """A named entry jobs refer to. Jobs speak of it by slug; rows refer to it by key, so a rename needs no cascade."""
+    """A named entry jobs refer to: by its slug in the API, by its key in rows, so that a rename changes no job."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     slug = models.CharField(max_length=100, unique=True)

@@ -184,7 +184,7 @@ def remind(*, now: datetime, may_act: Callable[[], bool] = lambda: True) -> int:
     """Queue the reminders that are due, to owner and team; return how many messages were new.
 
     Each of `REMINDERS` is due from its day on until the next one is, so a day without a leader loses none; each is
-    said once for an end date. Without mail none is used up.
+    sent once for an end date. Without mail none is used up.
     """
     if not mail_is_configured():
         return 0

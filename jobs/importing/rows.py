@@ -95,7 +95,7 @@ class RowValidator:
         return RowResult(row, job, values, (), tuple(check.warnings), check.pause_reason, is_changed)
 
     def plan_team(self, name: str) -> None:
-        """Make room for a team that is to be created with the rows that name it, unless it is there or cannot be."""
+        """Plan a team to be created with the rows that name it, unless it exists or its name is not allowed."""
         slug = slugify(name)
         is_possible = slug and len(slug) <= MAX_SLUG and len(name) < MAX_NAME
         if not (self.options.create_teams and is_possible) or self.rules.teams.find(name):

@@ -5,7 +5,7 @@ under the same token. So:
 
 - two processes that both believe they lead do not send the same row: only one of the updates finds it waiting;
 - a process that stops orderly gives back what it has not begun, so a restart loses and repeats nothing;
-- a process that is killed leaves its claims behind; they fall due again when their time is over. Of those at most one
+- a process that is killed leaves its claims behind; they become due again when their time is over. Of those at most one
   per connection was really being sent, and whether the other side accepted it is unknown. It is sent again: a lost
   alert is worse than one that comes twice, and a mail carries the same Message-ID both times;
 - a sender that was frozen beyond its deadline finds its token gone and records nothing.

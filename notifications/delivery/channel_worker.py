@@ -86,7 +86,7 @@ class ChannelWorker:
         try:
             self._work()
         except DatabaseError as error:
-            # What was claimed falls due again; the next pass starts anew.
+            # Claimed deliveries become due again; the next pass starts anew.
             logger.warning("Deliveries by %s wait for the database: %s", self.channel, error)
         finally:
             connection.close()

@@ -40,7 +40,7 @@ class KindFilter(ChoiceFilter):
 
 
 class AuditChangeList(ConsoleChangeList):
-    """Reads the names of the accounts that the changes of the page speak of, at once."""
+    """Reads the names of all accounts in the changes of the page with one query."""
 
     result_list: Any
 

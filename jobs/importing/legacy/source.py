@@ -46,7 +46,7 @@ class LegacySource:
 
     connection: BaseDatabaseWrapper
     columns: Mapping[type[LegacyTable], tuple[str, ...]]
-    # What is said of the database as a whole: tables and columns that are missing, or mean nothing here.
+    # Notes on the database as a whole: tables and columns that are missing, or mean nothing here.
     remarks: tuple[str, ...] = field(default=())
 
     def rows(self, table: type[LegacyTable], *order: str) -> Iterator[Row]:
