@@ -1,4 +1,4 @@
-"""What every test stands on: a known environment, a database as in production, seeded rows that survive a flush."""
+"""Setup for all tests: a known environment, a database as in production, seeded rows that survive a flush."""
 
 import atexit
 import os

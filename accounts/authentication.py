@@ -1,4 +1,4 @@
-"""Who is calling: from the `Authorization` header to an account and its session."""
+"""Finds the account and session of the `Authorization` header."""
 
 import logging
 from datetime import datetime

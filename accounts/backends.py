@@ -1,4 +1,4 @@
-"""How a name and a password become an account on the admin site: by the same check as in the API."""
+"""Signs in at the admin site by name and password, with the same check as in the API."""
 
 from typing import Any
 

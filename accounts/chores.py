@@ -1,4 +1,4 @@
-"""What the leader does for accounts."""
+"""The leader's chores for accounts."""
 
 from accounts import idempotency, services
 from cronsched.lib.chores import CronChore

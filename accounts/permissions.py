@@ -1,4 +1,4 @@
-"""Who may do what, by role. Ownership of a row is the row's own matter."""
+"""Permissions by role. The services check who owns a row."""
 
 from typing import Any
 

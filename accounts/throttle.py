@@ -1,4 +1,4 @@
-"""Slow down guessing. Failed sign-ins are counted in three ways, each with what has to wait when there are too many.
+"""Limits guessing. Failed sign-ins are counted in three ways; each says who has to wait after too many.
 
 pair      one identifier from one address: that pair waits `SIGN_IN_LOCKOUT_SECONDS` after its last failure. Not the
           account: otherwise anybody could lock a person out from everywhere by failing on purpose.

@@ -1,4 +1,4 @@
-"""The bearer tokens of the API: what they say, and what makes one unusable (contract, sections 2 and 3).
+"""The bearer tokens of the API: their claims and their checks (contract, sections 2 and 3).
 
 A token only names a session and an account; whether these still exist is asked of the database on every request
 (`accounts.authentication`). The clock is an argument throughout.

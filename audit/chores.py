@@ -1,4 +1,4 @@
-"""What the leader does for the trail."""
+"""The leader's chores for the audit trail."""
 
 from audit import retention
 from cronsched.lib.chores import CronChore

@@ -1,4 +1,4 @@
-"""Forms of the console whose changes stand in the trail: a refusal names who was faster."""
+"""Forms of the console whose changes are in the trail: after a conflict they name who was faster."""
 
 from datetime import datetime
 

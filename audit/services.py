@@ -1,4 +1,4 @@
-"""Writing entries, in the transaction of the change that they tell of."""
+"""Writes entries, in the transaction of the change that they record."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

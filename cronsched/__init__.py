@@ -1,4 +1,4 @@
-"""The project. Importing it settles where time zones come from, before anybody makes one."""
+"""The project. Importing it sets the source of time zones before any is loaded."""
 
 from cronsched.lib import time_zones
 

@@ -1,4 +1,4 @@
-"""System checks, for settings that are fine one by one but cannot work together or where they are used.
+"""System checks for settings that are valid alone but cannot work together or on this host.
 
 Errors stop every command; warnings of the deployment kind appear with `manage.py check --deploy` only. What is wrong in
 itself never gets this far: `cronsched.lib.config.env` stops the boot.

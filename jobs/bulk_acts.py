@@ -1,4 +1,4 @@
-"""One act on many jobs: each job on its own, in a transaction of its own, with what became of it.
+"""One action on many jobs: each job in a transaction of its own, with its own outcome.
 
 A refusal for one job does not stop the others. A bulk pause carries a batch id, so that a resume can name exactly the
 jobs it has paused.

@@ -315,7 +315,7 @@ class ExecutionQuerySet(models.QuerySet["JobExecution"]):
 
 
 class JobExecution(models.Model):
-    """One fire time or one manual run of a job, and what became of it."""
+    """One fire time or one manual run of a job, and its outcome."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # Several indexes begin with it: none of its own.

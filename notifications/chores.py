@@ -1,4 +1,4 @@
-"""What the leader does for notices, mails and posts."""
+"""The leader's chores for notices, mails and posts."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""The message about one event, worded, with its audience. Plain values only, no models.
+"""The message about one event: its text and its audience. Plain values only, no models.
 
     Message    the in-app notice; `mail` and `slack` say what is sent besides
     Mail       one mail to each address, less the accounts whose preference vetoes it

@@ -1,4 +1,4 @@
-"""Leaving a digest by the link in its mail. The page shows, its button acts; mail programs may press it themselves."""
+"""Unsubscribes from a digest by the link in its mail. The page's button acts; mail programs may do so themselves."""
 
 from django.conf import settings
 from django.core import signing

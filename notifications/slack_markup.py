@@ -1,4 +1,4 @@
-"""Slack's text markup. Whatever users wrote is escaped before it meets it, or it could mention a whole channel."""
+"""Slack's text markup. Users' text is escaped before it is inserted, or it could mention a whole channel."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Looking labels up by what people write, for callers with thousands of values."""
+"""Looks labels up by slug or name, for callers with thousands of values."""
 
 from collections.abc import Iterable
 from typing import Generic

@@ -1,4 +1,4 @@
-"""Endpoints of sessions: sign in, refresh, look, sign out (contract, section 4)."""
+"""Endpoints of sessions: sign in, refresh, verify, sign out (contract, section 4)."""
 
 from typing import Any
 from urllib.parse import parse_qsl

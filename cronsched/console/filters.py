@@ -1,4 +1,4 @@
-"""Filters of lists that keep to values they know."""
+"""Filters of lists that accept known values only."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The console's site: search for what people look for, and no page that only frameworks need."""
+"""The console's site: its search, its sign-in page, and without pages that only frameworks need."""
 
 from typing import Any
 from urllib.parse import urlencode

@@ -1,4 +1,4 @@
-"""Refusals of the domain. `cronsched.api.errors` turns them into answers, the admin and the commands into text."""
+"""Refusals of the domain. `cronsched.api.errors` turns them into answers, the console and the commands into text."""
 
 from collections.abc import Sequence
 from http import HTTPStatus

@@ -1,4 +1,4 @@
-"""What a line of the log is about besides its text: the execution being handled, and the process that sends."""
+"""The context of a log line: the execution being handled, and the sending process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What a process does about its memory."""
+"""Settings of a process's memory: the garbage collector and glibc's heaps."""
 
 import ctypes
 import gc

@@ -1,4 +1,4 @@
-"""Asking the database something without being held up by it."""
+"""Asks the database a question without waiting for it too long."""
 
 import logging
 import time

@@ -33,7 +33,7 @@ MAX_ATTEMPT = 2**31 - 1
 
 
 class RunOutcome(StrEnum):
-    """What a run's status and conclusion come to. GitHub may add conclusions; what is not known is no success."""
+    """The outcome of a run by its status and conclusion. GitHub may add conclusions; an unknown one is no success."""
 
     PENDING = "pending"
     NEEDS_APPROVAL = "needs_approval"

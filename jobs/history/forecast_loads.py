@@ -1,4 +1,4 @@
-"""Reads what a forecast is made of: active jobs grouped by when they fire, and the limits of this installation."""
+"""Reads the input of a forecast: active jobs grouped by when they fire, and the limits of this installation."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ def limits() -> Limits:
 
 
 def read_loads(jobs: JobQuerySet, *, end: datetime, now: datetime) -> list[Load]:
-    """Return what `jobs` come to: those that are active and computable, grouped by when they fire."""
+    """Return the active and computable ones of `jobs`, grouped by when they fire."""
     rows = batches.read(jobs.filter(is_active=True, schedule_error="").order_by().values_list(*COLUMNS))
     seconds = _durations([row[0] for row in rows], now)
     groups: defaultdict[tuple[str, str, datetime | None], list[tuple[Any, ...]]] = defaultdict(list)

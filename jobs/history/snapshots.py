@@ -1,4 +1,4 @@
-"""What was sent, kept with each run: what is long in it is stored once for all runs of a job that sent the same.
+"""Snapshots of what each run sent. Long parts are stored once for all runs of a job that sent the same.
 
 `split` says what stands in a row itself, `keep` stores the rest in the transaction that writes the row, `whole` puts
 the two together again. Rows written before there were shared parts hold all of it themselves.

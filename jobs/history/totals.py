@@ -1,4 +1,4 @@
-"""How many executions have ended since the service began: counters for monitors, which only ever grow.
+"""Counters for monitors: how many executions have ended since the service began. They only grow.
 
 The daily counts fall when old history is removed or an outcome is corrected. A monitor takes a counter that falls for
 one that began anew, and would draw a peak of the whole history. These rows are written in the transaction that settles

@@ -1,4 +1,4 @@
-"""What became of a file, as the API answers it and the command prints it."""
+"""The report on an uploaded file, for the API and the command."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Judge the rows of a file: what each becomes, and all that is wrong with it (contract, section 10).
+"""Validates the rows of a file: what each becomes, and all its faults (contract, section 10).
 
 `csv_file.read_table` -> `RowValidator` -> one `RowResult` for each row: values for a job, or its faults in the
 contract's order -> `writer.import_jobs`, which writes them and makes the `report`

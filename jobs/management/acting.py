@@ -1,4 +1,4 @@
-"""What commands that act on jobs share: who acts, which jobs are meant, and how they end.
+"""The base of commands that act on jobs: who acts, which jobs are meant, and the exit codes.
 
 They act as the operator at the console, who may do what an administrator may. The audit trail names the command.
 Exit codes: 0 done, 1 something was refused or failed, 2 what was asked for cannot be understood.
@@ -46,7 +46,7 @@ class ActingCommand(BaseCommand):
         raise NotImplementedError
 
     def write(self, document: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
-        """Print what came of it, for programs or for people."""
+        """Print the result, as JSON or as lines."""
         text = json.dumps(document, indent=2, ensure_ascii=False) if as_json else "\n".join(lines)
         self.stdout.write(text)
 

@@ -1,4 +1,4 @@
-"""How a job is doing: its failures in a row, and the pause after too many of them.
+"""The failures of a job in a row, and the pause after too many of them.
 
 A run that is followed at GitHub counts when it has ended there, not when its dispatch was accepted.
 """

@@ -1,4 +1,4 @@
-"""Decide, for one job and one instant, which fire times are due and what becomes of each. Pure: no clock, no database.
+"""Decides, for one job and one instant, which fire times are due and which of them run. Pure: no clock, no database.
 
 A job carries the first fire time that has no row yet. Everything from there to now is due and ends in exactly one of
 two lists, `runs` and `missed`, so that no fire time is lost without a record. How late a run may start is the job's

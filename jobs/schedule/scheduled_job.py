@@ -1,4 +1,4 @@
-"""What the scheduler reads of a job: one tuple per row instead of a model, because a herd has thousands of them."""
+"""The columns of a job that the scheduler reads, as a tuple per row: a herd has thousands of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""What every channel does: claim what is due, send it, record what became of it, hold back while the way is blocked."""
+"""The base of all channels: claims due deliveries, sends and records them, and pauses while the channel is blocked."""
 
 import logging
 import threading

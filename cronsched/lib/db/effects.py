@@ -1,7 +1,7 @@
-"""Carry out what follows from an outcome, so that nothing of it can cost the outcome itself.
+"""Carries out the effects of an outcome so that a failing effect never affects the outcome itself.
 
-Each effect runs behind one savepoint for the whole batch. Where the database refuses it, it is done again in ever
-smaller parts, and what is refused alone is given up: logged here, and handed to the caller for people to see.
+Each effect runs behind one savepoint for the whole batch. Where the database refuses it, it is repeated in ever smaller
+parts, and an item that is refused alone is given up: logged here, and returned to the caller, which shows it.
 """
 
 import logging
@@ -42,7 +42,7 @@ class Effects:
         named: Callable[[Item], str] = str,
         instead: Callable[[Item, Exception], Outcome] | None = None,
     ) -> list[Outcome]:
-        """Act on all `items` behind a savepoint, or on as many as the database takes; return what came of the parts.
+        """Act on all `items` behind a savepoint, or on as many as the database accepts; return the results.
 
         `instead` takes an item that fails alone, and answers for it. Raises what `act` raises where the database
         cannot be asked, or ended the transaction as a whole.

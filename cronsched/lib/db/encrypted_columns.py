@@ -1,4 +1,4 @@
-"""Walk through the encrypted columns of all models: what is under an old key, and putting it under the first one."""
+"""Counts what is under an old key in the encrypted columns of all models, and encrypts it with the first key."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -47,8 +47,8 @@ def survey() -> list[Survey]:
 def rotate(on_batch: Callable[[int], None] = lambda _: None) -> list[Survey]:
     """Encrypt anew what is under an older key, a batch to a transaction; return what was done.
 
-    Begun again after an end in the middle it goes on: what is under the first key is left alone. A value that changes
-    meanwhile is left to the one who changes it.
+    After an interruption it can be run again: what is under the first key is left alone. A value that changes meanwhile
+    is not overwritten.
     """
     surveys = []
     for column in encrypted_fields():

@@ -1,4 +1,4 @@
-"""Keep away from the database of the service that this one replaces: nothing may be written into it.
+"""Refuses the database of the service that this one replaces: nothing may be written into it.
 
 Its tables bear the names of ours. What ours has from its first second on is Django's list of migrations.
 """

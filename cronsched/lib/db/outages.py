@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError, connection
 
-# For those who wait and ask again, whatever it was. The database is away, full, locked or shutting down; PostgreSQL
+# For code that waits and tries again after each of these: the database is away, full, locked or stopping; PostgreSQL
 # counts a server that has become read-only among the internal errors, and tables that are away for a moment, as while
 # a backup is being restored, are a programming error to the servers. What remains (bad data, a violated constraint)
 # will be refused again. A caller that can do without the row at fault asks `is_outage` first.
@@ -46,7 +46,7 @@ def is_outage(error: Exception) -> bool:
 def piecewise(
     items: Sequence[Item], act: Callable[[Sequence[Item]], Outcome], refused: Callable[[Item, Exception], Outcome]
 ) -> list[Outcome]:
-    """Act on all `items` at once or, where that fails, on ever smaller parts; return what came of each part.
+    """Act on all `items` at once or, where that fails, on ever smaller parts; return the result of each part.
 
     `refused` gets every item that fails alone, so that one the database will not take keeps none of the others back.
     Raises what `act` raises where the database cannot be asked.
@@ -68,7 +68,7 @@ def piecewise(
 def one_by_one(
     items: Iterable[Item], act: Callable[[Item], Outcome], failed: Callable[[Item, Exception], None]
 ) -> list[Outcome]:
-    """Act on each item and return what came of those that went well: one that fails costs only itself.
+    """Act on each item and return the results of those that succeeded: a failure does not stop the others.
 
     `failed` gets the others. Raises what `act` raises where the database cannot be asked.
     """

@@ -1,14 +1,14 @@
-"""Querysets whose SQL is put together once, for the questions that every request asks.
+"""Querysets whose SQL is compiled once, for the queries of every request.
 
 Django builds a query anew each time: dozens of objects and copies for one line of SQL, which takes far longer than the
-database needs to find a few rows by a key. What is asked stays a queryset, and what comes back is the same; only values
-differ from one time to the next, and `Param` holds their places.
+database needs to find a few rows by a key. The query is still written as a queryset, with the same results; only values
+differ from one call to the next, and `Param` marks their places.
 
     SESSION = PreparedQuery(lambda: LoginSession.objects.select_related("user").filter(id=Param("id", UUIDField())))
     session = SESSION.first(id=session_id)
 
-A value must not decide how the SQL looks. So None, which is another operator, has no place here, and where a list is
-given the number of its values belongs to the queryset.
+A value must not change the SQL. So None, which needs another operator, is not allowed, and the number of values in a
+list is part of the queryset.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Whether a database can be written, which reading from it does not tell."""
+"""Checks whether a database can be written, which reading from it does not show."""
 
 from functools import cache
 from pathlib import Path

@@ -12,7 +12,7 @@ _KEEP_ALIVE = re.compile(rb'keep-alive\s*:.*?\btimeout\s*=\s*"?0*(\d+)', re.IGNO
 
 
 class AnswerReader:
-    """What came of one answer so far.
+    """The answer received so far.
 
     `take_header` and `take_body` are libcurl's callbacks: any number but the length of what they were given ends the
     transfer. Interim answers (RFC 9110, section 15.2) stand before the real one and are dropped.

@@ -1,4 +1,4 @@
-"""From the bytes of an answer to its text."""
+"""Decodes the bytes of an answer to text."""
 
 import codecs
 from email.message import Message

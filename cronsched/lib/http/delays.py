@@ -1,4 +1,4 @@
-"""How long the loop keeps what is ready waiting."""
+"""Delays of the loop: how long ready events wait."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""From a request handed over to its result: a place at its host, an address that was vetted, a libcurl handle."""
+"""Takes a request to its result: a place at its host, a vetted address, a libcurl handle."""
 
 import heapq
 import itertools

@@ -1,4 +1,4 @@
-"""What goes out and what comes back: frozen values."""
+"""Requests and answers as immutable values."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""From the text of a URL to where and what to ask. `requests` does the quoting and the international names."""
+"""Parses URLs into host, port and path. `requests` does the quoting and the international names."""
 
 import base64
 import re

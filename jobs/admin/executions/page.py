@@ -1,4 +1,4 @@
-"""One execution in words: what became of it, when what happened, and its request as a command to copy."""
+"""The page of one execution: its outcome in a sentence, a time line, and its request as a command to copy."""
 
 import json
 import shlex

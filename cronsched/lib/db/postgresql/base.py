@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend, whose pool is of use again as soon as the server is.
+"""Django's PostgreSQL backend, whose pool works again as soon as the server does.
 
 A restart of the server ends every connection that waits in a pool, and each of them would fail one request when its
 turn comes. So the first connection that is found broken has all idle ones checked at once. psycopg's own check before

@@ -1,4 +1,4 @@
-"""Django's SQLite backend, which gets over a file that was damaged, replaced or lost its log.
+"""Django's SQLite backend, which recovers after a file was damaged, replaced or lost its log.
 
 SQLite says of a damaged file what it also says of a wrong statement, and of a file that was moved away nothing at all:
 a connection goes on with what it has open, and what it writes is gone. Here the first is an outage like any other, and
