@@ -2,7 +2,8 @@
 
 A batch travels as one parameter, a JSON document, and the database unfolds it into a table. That costs the process a
 single encoding in C and one round trip, however many rows there are; values bound one by one would cost more than
-everything else the scheduler does for a row. All differences between the databases in this stand here.
+everything else the scheduler does for a row. What is the same in all rows, as most of a herd's columns are, is no part
+of the document but a parameter of its own. All differences between the databases in this stand here.
 
 Columns are described by `Column(name, kind)`; rows are sequences in the order of the columns, holding plain Python
 values: UUID, str, int, float, bool, aware datetime, date and, for JSON columns, anything `json.dumps` takes.
@@ -102,11 +103,12 @@ def insert(
     if unless_exists:
         equal = " AND ".join(f"old.{name} = v.{name}" for name in unless_exists)
         condition = f" WHERE NOT EXISTS (SELECT 1 FROM {table} old WHERE {equal})"
-    sql = f"INSERT INTO {table} ({targets}) SELECT {sources} FROM {_unfolded(connection, columns)}{condition}"
+    source, parameters = _table(connection, table, columns, rows)
+    sql = f"INSERT INTO {table} ({targets}) SELECT {sources} FROM {source}{condition}"
     for column, value in same:
         _limit(table, column).check(value)
-    constants = [json.dumps(value) if column.kind is Kind.JSON else stored(connection, value) for column, value in same]
-    return _execute(connection, sql, [*constants, _document(connection, table, columns, rows)])
+    constants = [_json(value) if column.kind is Kind.JSON else stored(connection, value) for column, value in same]
+    return _execute(connection, sql, [*constants, *parameters])
 
 
 def insert_missing(
@@ -118,13 +120,14 @@ def insert_missing(
     that share a lock on it and then both want it for themselves would deadlock.
     """
     names = ", ".join(column.name for column in columns)
-    select = f"INSERT INTO {table} ({names}) SELECT {names} FROM {_unfolded(connection, columns)} WHERE 1=1"
+    source, parameters = _table(connection, table, columns, rows)
+    select = f"INSERT INTO {table} ({names}) SELECT {names} FROM {source} WHERE 1=1"
     leave = (
         f"DUPLICATE KEY UPDATE {key} = {table}.{key}"
         if connection.vendor == "mysql"
         else f"CONFLICT ({key}) DO NOTHING"
     )
-    _execute(connection, f"{select} ON {leave}", [_document(connection, table, columns, rows)])
+    _execute(connection, f"{select} ON {leave}", parameters)
 
 
 def update(
@@ -141,7 +144,7 @@ def update(
     `condition` is further SQL about the row, which goes by the name of the table.
     """
     key, values = columns[0].name, [column.name for column in columns[1:]]
-    source, document = _unfolded(connection, columns), _document(connection, table, columns, rows)
+    source, given = _table(connection, table, columns, rows)
     where = f"{table}.{key} = v.{key}"
     if condition:
         # Inside CASE it is no candidate for an index: SQLite would rather walk all rows of a status for each of ours.
@@ -154,7 +157,7 @@ def update(
     else:
         assignments = ", ".join(f"{name} = v.{name}" for name in values)
         sql = f"UPDATE {table} SET {assignments} FROM {source} WHERE {where}"
-    return _execute(connection, sql, [document, *parameters])
+    return _execute(connection, sql, [*given, *parameters])
 
 
 def add(
@@ -167,14 +170,15 @@ def add(
     columns = [*key, *amounts]
     names = ", ".join(column.name for column in columns)
     # SQLite reads the ON of an upsert as a join's unless a WHERE stands between.
-    select = f"INSERT INTO {table} ({names}) SELECT {names} FROM {_unfolded(connection, columns)} WHERE 1=1"
+    source, parameters = _table(connection, table, columns, rows)
+    select = f"INSERT INTO {table} ({names}) SELECT {names} FROM {source} WHERE 1=1"
     if connection.vendor == "mysql":
         sums = ", ".join(f"{table}.{column.name} = {table}.{column.name} + VALUES({column.name})" for column in amounts)
         sql = f"{select} ON DUPLICATE KEY UPDATE {sums}"
     else:
         sums = ", ".join(f"{column.name} = {table}.{column.name} + excluded.{column.name}" for column in amounts)
         sql = f"{select} ON CONFLICT ({', '.join(column.name for column in key)}) DO UPDATE SET {sums}"
-    _execute(connection, sql, [_document(connection, table, columns, rows)])
+    _execute(connection, sql, parameters)
 
 
 class IdIn(Func):
@@ -333,67 +337,94 @@ def stored(connection: BaseDatabaseWrapper, value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float) else _plain(connection, value)
 
 
-def _unfolded(connection: BaseDatabaseWrapper, columns: Sequence[Column]) -> str:
-    """Return the SQL that turns the document, its one parameter, into a table named `v`."""
-    # The % of a LIKE or a path would be taken for a placeholder; there is none in here.
-    match connection.vendor:
-        case "postgresql":
-            names = ", ".join(f"(e->>{i})::{_POSTGRESQL_TYPES[c.kind]} AS {c.name}" for i, c in enumerate(columns))
-            return f"(SELECT {names} FROM jsonb_array_elements(%s::jsonb) e) v"
-        case "mysql":
-            paths = ", ".join(f"{c.name} {_MARIADB_TYPES[c.kind]} PATH '$[{i}]'" for i, c in enumerate(columns))
-            return f"JSON_TABLE(%s, '$[*]' COLUMNS ({paths})) v"
-        case "sqlite":
-            names = ", ".join(f"json_extract(value, '$[{i}]') AS {c.name}" for i, c in enumerate(columns))
-            return f"(SELECT {names} FROM json_each(%s)) v"
-    raise NotImplementedError(f"No batches on {connection.vendor}.")
-
-
-def _parameter(connection: BaseDatabaseWrapper, column: Column) -> str:
-    return f"%s::{_POSTGRESQL_TYPES[column.kind]}" if connection.vendor == "postgresql" else "%s"
-
-
-def _document(connection: BaseDatabaseWrapper, table: str, columns: Sequence[Column], rows: Iterable[Row]) -> str:
+def _table(
+    connection: BaseDatabaseWrapper, table: str, columns: Sequence[Column], rows: Iterable[Row]
+) -> tuple[str, list[Any]]:
+    """Return SQL for `rows` as a table named `v`, and its parameters. Raises `ValueRefused`."""
     # Column by column, so that the encoder meets nothing it has to ask back about.
     given: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [() for _ in columns]
     known = [_limit(table, column) for column in columns]
     for limit, values in zip(known, given, strict=True):
         limit.check_all(values)
     try:
-        document = _encoded(connection, columns, given)
+        texts = [_texts(connection, column.kind, values) for column, values in zip(columns, given, strict=True)]
+        # The first column, a key as a rule, makes the rows.
+        same = [place > 0 and _is_same(values) for place, values in enumerate(texts)]
+        varied = [values for values, is_same in zip(texts, same, strict=True) if not is_same]
+        document = json.dumps(list(zip(*varied, strict=True)), separators=(",", ":"), allow_nan=False)
     except ValueError:
-        # A number that is not finite; where JSON has it not, it is looked for.
-        document = ""
-    if not document or limits.is_suspicious(document):
-        for limit, values in zip(known, given, strict=True):
-            for value in values:
-                limit.check(value)
-    return document
+        # A number that is not finite. Where JSON has it not, it is looked for.
+        _check_each(known, given)
+        raise
+    _check_each(known, [values[:1] if is_same else () for values, is_same in zip(given, same, strict=True)])
+    if limits.is_suspicious(document):
+        _check_each(known, given)
+    constants = [values[0] for values, is_same in zip(texts, same, strict=True) if is_same]
+    return _unfolded(connection, columns, same), [*constants, document]
+
+
+def _check_each(known: Sequence[Limit], given: Sequence[Sequence[Any]]) -> None:
+    for limit, values in zip(known, given, strict=True):
+        for value in values:
+            limit.check(value)
+
+
+def _is_same(values: Sequence[Any]) -> bool:
+    """Whether all of `values`, of which there is one at least, are the same."""
+    return bool(values) and values[0] == values[-1] and values.count(values[0]) == len(values)
+
+
+def _unfolded(connection: BaseDatabaseWrapper, columns: Sequence[Column], same: Sequence[bool]) -> str:
+    """Return the SQL of a table named `v`. Its parameters are the values that are the `same`, and the document."""
+    places = iter(range(len(columns)))
+    document = [(column, None if is_same else next(places)) for column, is_same in zip(columns, same, strict=True)]
+    # The % of a LIKE or a path would be taken for a placeholder; there is none in here.
+    match connection.vendor:
+        case "postgresql":
+            element, rows = "(e->>{0})::{1}", "jsonb_array_elements(%s::jsonb) e"
+        case "mysql":
+            element = "e.{2}"
+            paths = ", ".join(
+                f"{column.name} {_MARIADB_TYPES[column.kind]} PATH '$[{place}]'"
+                for column, place in document
+                if place is not None
+            )
+            rows = f"JSON_TABLE(%s, '$[*]' COLUMNS ({paths})) e"
+        case "sqlite":
+            element, rows = "json_extract(value, '$[{0}]')", "json_each(%s)"
+        case _:
+            raise NotImplementedError(f"No batches on {connection.vendor}.")
+    sources = ", ".join(
+        f"{_parameter(connection, column)} AS {column.name}"
+        if place is None
+        else f"{element.format(place, _POSTGRESQL_TYPES[column.kind], column.name)} AS {column.name}"
+        for column, place in document
+    )
+    return f"(SELECT {sources} FROM {rows}) v"
+
+
+def _parameter(connection: BaseDatabaseWrapper, column: Column) -> str:
+    return f"%s::{_POSTGRESQL_TYPES[column.kind]}" if connection.vendor == "postgresql" else "%s"
 
 
 def _limit(table: str, column: Column) -> Limit:
     return limits.of_table(table).get(column.name) or Limit(table, column.name, is_json=column.kind is Kind.JSON)
 
 
-def _encoded(connection: BaseDatabaseWrapper, columns: Sequence[Column], given: Sequence[Sequence[Any]]) -> str:
-    encoded = []
-    for column, values in zip(columns, given, strict=True):
-        if column.kind is Kind.JSON:
-            values = [None if value is None else json.dumps(value, allow_nan=False) for value in values]
-        elif column.kind in _CONVERTED:
-            values = _texts(connection, column.kind, values)
-        encoded.append(values)
-    return json.dumps(list(zip(*encoded, strict=True)), separators=(",", ":"), allow_nan=False)
+_json = json.JSONEncoder(allow_nan=False).encode
+_CONVERTED = frozenset({Kind.INSTANT, Kind.DAY})
 
 
-_CONVERTED = frozenset({Kind.UUID, Kind.INSTANT, Kind.DAY})
-
-
-def _texts(connection: BaseDatabaseWrapper, kind: Kind, values: Sequence[Any]) -> list[str | None]:
+def _texts(connection: BaseDatabaseWrapper, kind: Kind, values: Sequence[Any]) -> Sequence[Any]:
+    """Return `values` as they stand in the document. Raises ValueError where JSON has no word for one."""
+    if kind is Kind.JSON:
+        return [None if value is None else _json(value) for value in values]
     if kind is Kind.UUID:
         # Most stand in one row only.
         write = str if connection.features.has_native_uuid_field else attrgetter("hex")
         return [None if value is None else write(value) for value in values]
+    if kind not in _CONVERTED:
+        return values
     # The same few instants stand in row after row.
     texts: dict[Any, str | None] = {None: None}
     for value in values:
