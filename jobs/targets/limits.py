@@ -112,11 +112,10 @@ def origin_of(target: str | None) -> str:
     if target and "://" not in target:
         return GITHUB
     try:
-        place = urls.parse(target or "")
+        return urls.parse(target or "").server.origin
     except RequestError:
         # It will not be sent.
         return ""
-    return f"{place.scheme}://{place.host.rstrip('.')}:{place.port}"
 
 
 @lru_cache(maxsize=1)

@@ -10,16 +10,14 @@ meets every kind of broken one. libcurl does the sending, in one thread per proc
 - it is sent at most once. `RequestError.request_sent` says whether the target may have seen it.
 
 Addresses: `addresses`. URLs: `urls`. Names: `resolver`. What goes out and comes back: `messages`, `charsets`. One
-exchange: `transfer`, `answer`, `failures`. The thread: `loop`. Who goes when and where to: `dispatcher`, `limiter`. All
-of it put together: `client`. Configuration comes in as a `ClientPolicy`.
+exchange: `transfer`, `answer`, `failures`. The thread: `loop`. Where it goes, and by which handle: `dispatcher`. All of
+it put together: `client`. Configuration comes in as a `ClientPolicy`. How many go at once is for the caller to say.
 """
 
 from cronsched.lib.http.addresses import AddressRules, Category
 from cronsched.lib.http.client import ClientPolicy, HTTPClient
 from cronsched.lib.http.errors import Kind, RequestError, TargetRefused
-from cronsched.lib.http.limiter import HostLimiter
 from cronsched.lib.http.messages import RESERVED_HEADERS, OutgoingRequest, Response
-from cronsched.lib.http.urls import origin_of
 
 __all__ = [
     "RESERVED_HEADERS",
@@ -27,11 +25,9 @@ __all__ = [
     "Category",
     "ClientPolicy",
     "HTTPClient",
-    "HostLimiter",
     "Kind",
     "OutgoingRequest",
     "RequestError",
     "Response",
     "TargetRefused",
-    "origin_of",
 ]

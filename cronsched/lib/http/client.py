@@ -13,13 +13,12 @@ import certifi
 from cronsched.lib.http import urls
 from cronsched.lib.http.addresses import AddressRules
 from cronsched.lib.http.delays import LoopDelay
-from cronsched.lib.http.dispatcher import LONGEST_WAIT_SECONDS, Dispatcher
+from cronsched.lib.http.dispatcher import Dispatcher
 from cronsched.lib.http.errors import RequestError
-from cronsched.lib.http.limiter import HostLimiter
 from cronsched.lib.http.messages import OutgoingRequest, Response, header_lines
 from cronsched.lib.http.resolver import Resolve, Resolver, system_addresses
 from cronsched.lib.http.transfer import Call, Done
-from cronsched.lib.http.urls import Location
+from cronsched.lib.http.urls import Location, Server
 
 # How much later than its deadline a result may come before the loop counts as broken.
 GRACE_SECONDS = 60.0
@@ -27,14 +26,10 @@ GRACE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ClientPolicy:
-    """What holds for every request of a process.
-
-    `per_host` 0 sets no limit. `ca_file` names further certificate authorities, for an intranet's own.
-    """
+    """What holds for every request of a process. `ca_file` names further authorities, for an intranet's own."""
 
     addresses: AddressRules = field(default_factory=AddressRules)
     max_body: int = 64 * 1024
-    per_host: int = 0
     idle_connections: int = 1024
     user_agent: str = "cronsched"
     ca_file: str | None = None
@@ -61,18 +56,12 @@ class HTTPClient:
         self._lock = threading.Lock()
         self._dispatcher: Dispatcher | None = None
         self._resolver = Resolver(self._resolve)
-        self.limiter = HostLimiter(self._policy.per_host)
 
     @property
     def in_flight(self) -> int:
         """Requests that were handed over and have no result yet."""
         dispatcher = self._dispatcher
         return 0 if dispatcher is None else dispatcher.in_flight
-
-    def has_room(self, url: str) -> bool:
-        """Whether a request to `url` would start at once. A URL that cannot be parsed waits for nothing."""
-        origin = urls.origin_of(url)
-        return origin is None or self.limiter.has_room(origin)
 
     def submit(self, request: OutgoingRequest, done: Done) -> None:
         """Send `request` once and call `done` with the answer or the error.
@@ -123,7 +112,6 @@ class HTTPClient:
         return Dispatcher(
             resolver=self._resolver,
             refusal=self._refusal,
-            limiter=self.limiter,
             ca_file=self._ca_bundle.path,
             idle_connections=self._policy.idle_connections,
             delay=self.loop_delay,
@@ -133,9 +121,8 @@ class HTTPClient:
         dispatcher = self._dispatcher
         if dispatcher is not None and dispatcher.is_own_thread:
             raise RuntimeError("The HTTP client's own thread cannot wait for an answer.")
-        start_within = LONGEST_WAIT_SECONDS if request.start_within is None else request.start_within
         try:
-            result = results.get(timeout=max(0.0, request.timeout) + start_within + GRACE_SECONDS)
+            result = results.get(timeout=max(0.0, request.timeout) + GRACE_SECONDS)
         except Empty:
             raise RuntimeError("The HTTP client gave no result.") from None
         if isinstance(result, RequestError):
@@ -143,7 +130,7 @@ class HTTPClient:
         return result
 
 
-_NOWHERE = Location("http", "", None, 0, "", "", None)
+_NOWHERE = Location(Server("", "", None, 0, "", None), "")
 
 
 class _CABundle:

@@ -1,10 +1,9 @@
-"""Takes a request to its result: a place at its host, a vetted address, a libcurl handle."""
+"""Takes a request to its result: a vetted address, a libcurl handle."""
 
 import heapq
 import itertools
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -13,17 +12,13 @@ from cronsched.lib.http.delays import LoopDelay
 from cronsched.lib.http.errors import Kind, RequestError, TargetRefused
 from cronsched.lib.http.failures import timed_out
 from cronsched.lib.http.kept import KeptConnections
-from cronsched.lib.http.limiter import HostLimiter
 from cronsched.lib.http.loop import CurlLoop
 from cronsched.lib.http.messages import Response
 from cronsched.lib.http.resolver import Addresses, Resolver
 from cronsched.lib.http.transfer import Call, Transfer
-from cronsched.lib.http.urls import Origin
 
 logger = logging.getLogger(__name__)
 
-# How long a request waits for a place at its host where it does not say so itself.
-LONGEST_WAIT_SECONDS = 20.0
 # Handles that are kept for the next requests.
 KEPT_HANDLES = 256
 # How many targets are remembered that give up idle connections as soon as we do.
@@ -38,23 +33,20 @@ class Dispatcher:
         *,
         resolver: Resolver,
         refusal: Callable[[Address], Category | None],
-        limiter: HostLimiter,
         ca_file: str,
         idle_connections: int,
         delay: LoopDelay,
     ) -> None:
         self._resolver = resolver
         self._refusal = refusal
-        self._limiter = limiter
         self._ca_file = ca_file
         self._kept = KeptConnections()
         self._free: list[Transfer] = []
         self._active: set[Transfer] = set()
-        self._waiting: dict[Origin, deque[Call]] = {}
-        # Calls that wait for a place or an address, by when they stop waiting.
-        self._timers: list[tuple[float, int, Call, Callable[[Call], None]]] = []
+        # Calls that wait for an address, by when they stop waiting.
+        self._timers: list[tuple[float, int, Call]] = []
         self._numbers = itertools.count()
-        self._closing_soon: dict[Origin, None] = {}
+        self._closing_soon: dict[str, None] = {}
         self._calls: set[Call] = set()
         self._handed_over = self._answered = 0
         self._ends_at: float | None = None
@@ -72,7 +64,7 @@ class Dispatcher:
     def hand_over(self, call: Call, error: RequestError | None = None) -> None:
         """Take on a call, or answer it with an `error` at once. One thread at a time."""
         self._handed_over += 1
-        self._loop.call(partial(self._admit, call) if error is None else partial(self._answer, call, error))
+        self._loop.call(partial(self._begin, call) if error is None else partial(self._answer, call, error))
 
     def close(self, timeout: float) -> None:
         """End the thread when nothing is in flight, after `timeout` seconds at the latest."""
@@ -80,51 +72,22 @@ class Dispatcher:
         if not self.is_own_thread:
             self._loop.join()
 
-    # --- A place
-
-    def _admit(self, call: Call) -> None:
-        self._calls.add(call)
-        if not self._waiting.get(call.origin) and self._limiter.take(call.origin):
-            self._begin(call)
-            return
-        self._waiting.setdefault(call.origin, deque()).append(call)
-        asked = call.request.start_within
-        patience = LONGEST_WAIT_SECONDS if asked is None else asked
-        self._set_timer(call.submitted_at + patience, call, self._give_up_waiting)
-
-    def _give_up_waiting(self, call: Call) -> None:
-        if call.started_at:
-            return
-        waiting = self._waiting[call.origin]
-        waiting.remove(call)
-        if not waiting:
-            del self._waiting[call.origin]
-        self._answer(call, RequestError(Kind.BUSY, "too many requests to this host are under way"))
-
-    def _give_place_back(self, origin: Origin) -> None:
-        self._limiter.give_back(origin)
-        waiting = self._waiting.get(origin)
-        if waiting and self._limiter.take(origin):
-            call = waiting.popleft()
-            if not waiting:
-                del self._waiting[origin]
-            self._begin(call)
-
     # --- An address
 
     def _begin(self, call: Call) -> None:
+        self._calls.add(call)
         now = time.monotonic()
         call.start(now)
-        location = call.location
+        server = call.location.server
         if call.ends_at <= now:
-            self._end(call, timed_out(call, "connecting"))
-        elif location.literal is not None:
-            self._connect(call, (location.literal,))
+            self._answer(call, timed_out(call, "connecting"))
+        elif server.literal is not None:
+            self._connect(call, (server.literal,))
         else:
             found = partial(self._found, call)
-            addresses = self._resolver.ask(location.host, until=call.ends_at, found=found)
+            addresses = self._resolver.ask(server.host, until=call.ends_at, found=found)
             if addresses is None:
-                self._set_timer(call.ends_at, call, self._give_up_resolving)
+                heapq.heappush(self._timers, (call.ends_at, next(self._numbers), call))
             else:
                 self._connect(call, addresses)
 
@@ -132,18 +95,14 @@ class Dispatcher:
         """In a thread of the resolver."""
         self._loop.call(partial(self._connect, call, addresses))
 
-    def _give_up_resolving(self, call: Call) -> None:
-        if not call.is_connecting:
-            self._end(call, timed_out(call, "resolving the host name"))
-
     def _connect(self, call: Call, addresses: Addresses) -> None:
         if call.is_over:
             return
         call.is_connecting = True
         if not addresses:
-            self._end(call, RequestError(Kind.NOT_RESOLVED, "host name could not be resolved"))
+            self._answer(call, RequestError(Kind.NOT_RESOLVED, "host name could not be resolved"))
         elif call.request.vet and (category := self._refused(addresses)):
-            self._end(call, TargetRefused(category))
+            self._answer(call, TargetRefused(category))
         else:
             self._send(call, addresses)
 
@@ -155,7 +114,7 @@ class Dispatcher:
 
     def _send(self, call: Call, addresses: Addresses, *, fresh: bool = False) -> None:
         transfer = self._free.pop() if self._free else Transfer(ca_file=self._ca_file, kept=self._kept)
-        keep = not call.is_probe and call.origin not in self._closing_soon
+        keep = not call.is_probe and call.location.server.origin not in self._closing_soon
         transfer.prepare(call, addresses, fresh=fresh or not keep, keep=keep)
         self._active.add(transfer)
         self._loop.start(transfer)
@@ -166,15 +125,15 @@ class Dispatcher:
         result = None if transfer.is_stale else transfer.result(code, message)
         is_lost = transfer.is_on_kept_connection and isinstance(result, RequestError) and result.kind is Kind.LOST
         if transfer.is_stale or transfer.answer.closes_soon or is_lost:
-            self._remember_closing(call.origin)
+            self._remember_closing(call.location.server.origin)
         self._put_back(transfer)
         if result is None:
             # Nothing has left yet.
             self._send(call, addresses, fresh=True)
         else:
-            self._end(call, result)
+            self._answer(call, result)
 
-    def _remember_closing(self, origin: Origin) -> None:
+    def _remember_closing(self, origin: str) -> None:
         """From now on each request to `origin` has a connection of its own."""
         self._closing_soon[origin] = None
         if len(self._closing_soon) > REMEMBERED_ORIGINS:
@@ -191,10 +150,6 @@ class Dispatcher:
 
     # --- The end
 
-    def _end(self, call: Call, result: Response | RequestError) -> None:
-        self._answer(call, result)
-        self._give_place_back(call.origin)
-
     def _answer(self, call: Call, result: Response | RequestError) -> None:
         call.is_over = True
         self._calls.discard(call)
@@ -204,15 +159,12 @@ class Dispatcher:
         except Exception:
             logger.exception("The result of a request was not taken")
 
-    def _set_timer(self, at: float, call: Call, act: Callable[[Call], None]) -> None:
-        heapq.heappush(self._timers, (at, next(self._numbers), call, act))
-
     def _look_at_timers(self, now: float) -> float | None:
-        """Let go of what has waited long enough; return when there is something to do next."""
-        while self._timers and (self._timers[0][0] <= now or self._timers[0][2].is_over):
-            _, _, call, act = heapq.heappop(self._timers)
-            if not call.is_over:
-                act(call)
+        """Let go of what has waited long enough for an address; return when there is something to do next."""
+        while self._timers and (self._timers[0][0] <= now or self._timers[0][2].is_connecting):
+            _, _, call = heapq.heappop(self._timers)
+            if not (call.is_connecting or call.is_over):
+                self._answer(call, timed_out(call, "resolving the host name"))
         if self._ends_at is not None and (not self._calls or self._ends_at <= now):
             self._break_off()
             return now
@@ -237,7 +189,4 @@ class Dispatcher:
 
     def _stop(self, call: Call, *, request_sent: bool) -> None:
         reason = "the service was stopped before the answer came"
-        self._waiting.clear()
         self._answer(call, RequestError(Kind.STOPPED, reason, request_sent=request_sent))
-        if call.started_at:
-            self._limiter.give_back(call.origin)

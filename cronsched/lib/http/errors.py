@@ -16,7 +16,6 @@ class Kind(StrEnum):
     PROTOCOL = "protocol"
     UNREADABLE = "unreadable"
     LOST = "connection lost"
-    BUSY = "host is busy"
     STOPPED = "stopped"
 
 

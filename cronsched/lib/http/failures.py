@@ -76,4 +76,4 @@ def _not_sent(transfer: "Transfer", call: "Call", code: int, message: str) -> Re
 def _flaw(call: "Call", message: str) -> str:
     if found := _FLAW.fullmatch(message):
         return found[1]
-    return f"Hostname mismatch, certificate is not valid for '{call.location.host.rstrip('.')}'"
+    return f"Hostname mismatch, certificate is not valid for '{call.location.server.host.rstrip('.')}'"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ RESERVED_HEADERS = frozenset(
 )
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_HEADER_VALUES = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 # libcurl adds headers of its own accord; a name without a value keeps it from that.
 _NOT_SENT = (b"Expect:", b"TE:")
 
@@ -37,10 +37,8 @@ _NOT_SENT = (b"Expect:", b"TE:")
 class OutgoingRequest(NamedTuple):
     """A request to send, once.
 
-    `timeout` (seconds) bounds all of it, from the name's resolution to the last byte of the answer. It starts when
-    the request may start: where its host has no place free, it waits for one at most `start_within` seconds first
-    (None: 20 seconds, less than what a stored deadline grants beyond the timeout). `max_body` (bytes) limits what is
-    kept of the answer's body (None: the client's own limit).
+    `timeout` (seconds) bounds all of it, from the name's resolution to the last byte of the answer. `max_body` (bytes)
+    limits what is kept of the answer's body (None: the client's own limit).
 
     `vet` False skips the vetting of the address: only for a URL that the operator configured, never for one of a user.
     """
@@ -52,7 +50,6 @@ class OutgoingRequest(NamedTuple):
     timeout: float = 10.0
     max_body: int | None = None
     vet: bool = True
-    start_within: float | None = None
 
     @property
     def content(self) -> bytes | None:
@@ -120,27 +117,37 @@ def header_lines(request: OutgoingRequest, location: Location, user_agent: str) 
     """Return the request's header lines for libcurl, without framing. Raises RequestError for what may not be sent."""
     if not _TOKEN.fullmatch(request.method):
         raise RequestError(Kind.BAD_REQUEST, "the method is not valid")
-    given = {name.lower() for name in request.headers}
-    lines = [f"Host: {location.authority}", "Accept-Encoding: identity"]
+    server, headers = location.server, request.headers
+    given = {name.lower() for name in headers}
+    lines = [f"Host: {server.authority}", "Accept-Encoding: identity"]
     if "user-agent" not in given:
         lines.append(f"User-Agent: {user_agent}")
     if "accept" not in given:
         lines.append("Accept: */*")
     if "content-type" not in given:
         lines.append("Content-Type:")
-    if location.authorization and "authorization" not in given:
-        lines.append(f"Authorization: {location.authorization}")
-    lines += [_line(name, value) for name, value in request.headers.items()]
+    if server.authorization and "authorization" not in given:
+        lines.append(f"Authorization: {server.authorization}")
+    # All values at once: what joins them may stand in any.
+    if not (all(map(_may_be_set, headers)) and _HEADER_VALUES.fullmatch("\t".join(headers.values()))):
+        raise RequestError(Kind.BAD_REQUEST, _complaint(headers))
+    # libcurl drops a header without a value unless it is written so.
+    lines += [f"{name}: {value}" if value.strip() else f"{name};" for name, value in headers.items()]
     try:
-        return [*(line.encode("latin-1") for line in lines), *_NOT_SENT]
+        return [*"\n".join(lines).encode("latin-1").split(b"\n"), *_NOT_SENT]
     except UnicodeEncodeError:
         raise RequestError(Kind.BAD_REQUEST, "a header holds characters that HTTP cannot carry") from None
 
 
-def _line(name: str, value: str) -> str:
-    if name.lower() in RESERVED_HEADERS or not _TOKEN.fullmatch(name):
-        raise RequestError(Kind.BAD_REQUEST, f"the header {name[:80]!r} may not be set")
-    if not _HEADER_VALUE.fullmatch(value):
-        raise RequestError(Kind.BAD_REQUEST, f"the value of the header {name} is not valid")
-    # libcurl drops a header without a value unless it is written so.
-    return f"{name}: {value}" if value.strip() else f"{name};"
+@lru_cache(maxsize=1024)
+def _may_be_set(name: str) -> bool:
+    return name.lower() not in RESERVED_HEADERS and _TOKEN.fullmatch(name) is not None
+
+
+def _complaint(headers: Mapping[str, str]) -> str:
+    for name, value in headers.items():
+        if not _may_be_set(name):
+            return f"the header {name[:80]!r} may not be set"
+        if not _HEADER_VALUES.fullmatch(value):
+            break
+    return f"the value of the header {name} is not valid"

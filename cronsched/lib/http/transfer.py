@@ -15,7 +15,7 @@ from cronsched.lib.http.errors import RequestError
 from cronsched.lib.http.failures import failure
 from cronsched.lib.http.kept import KeptConnections
 from cronsched.lib.http.messages import OutgoingRequest, Response
-from cronsched.lib.http.urls import Location
+from cronsched.lib.http.urls import Location, Server
 
 Done = Callable[[Response | RequestError], None]
 # Of a name with more addresses the first ones are tried; all of them are vetted.
@@ -39,10 +39,8 @@ class Call:
         "lines",
         "location",
         "max_body",
-        "origin",
         "request",
         "started_at",
-        "submitted_at",
     )
 
     def __init__(
@@ -50,12 +48,10 @@ class Call:
     ) -> None:
         self.request = request
         self.location = location
-        self.origin = location.origin
         self.lines = lines
         self.max_body = max_body
         self.done = done
         self.is_probe = self.is_connecting = self.is_over = False
-        self.submitted_at = time.monotonic()
         self.started_at = self.ends_at = 0.0
 
     def start(self, now: float) -> None:
@@ -118,8 +114,8 @@ class Transfer:
         set_option(pycurl.URL, call.location.plain)
         set_option(pycurl.HTTPHEADER, call.lines)
         set_option(pycurl.TIMEOUT_MS, max(1, round((call.ends_at - time.monotonic()) * 1000)))
-        if call.location.literal is None:
-            set_option(pycurl.RESOLVE, self._pinned(call.location))
+        if call.location.server.literal is None:
+            set_option(pycurl.RESOLVE, self._pinned(call.location.server))
         if self._connection != (fresh, keep, call.is_probe):
             self._connection = fresh, keep, call.is_probe
             set_option(pycurl.FRESH_CONNECT, fresh)
@@ -127,10 +123,10 @@ class Transfer:
             set_option(pycurl.CONNECT_ONLY, call.is_probe)
         self._set_method(request.method, request.content)
 
-    def _pinned(self, location: Location) -> list[str]:
+    def _pinned(self, server: Server) -> list[str]:
         addresses = ",".join(map(str, self.addresses[:MAX_ADDRESSES]))
         # With the plus libcurl forgets the entry after a while. It reads the list once.
-        return [f"+{location.host.rstrip('.')}:{location.port}:{addresses}"]
+        return [f"+{server.host.rstrip('.')}:{server.port}:{addresses}"]
 
     def _set_method(self, method: str, content: bytes | None) -> None:
         set_option = self.handle.setopt

@@ -28,30 +28,32 @@ _SERVER = r"https?://[a-zA-Z0-9._:\[\]-]+"
 _PAGE = r"(?:/(?!\.)[\w~!$&'()*+,;=:@.-]*)+(?:\?[\w~!$&'()*+,;=:@.?/-]*)?"
 _PLAIN = re.compile(f"({_SERVER})({_PAGE})", re.ASCII)
 
-Origin = tuple[str, int]
 
+class Server(NamedTuple):
+    """Where a URL leads to, and as whom. `host` is what is resolved and what a certificate must name, without brackets.
 
-class Location(NamedTuple):
-    """A parsed URL. `host` is what is resolved and what a certificate must name, without brackets."""
+    `origin` is scheme, host and port as libcurl is given them, the port always said and without the dot that may end a
+    name: certificates are written without.
+    """
 
-    scheme: str
+    origin: str
     host: str
     literal: Address | None
     port: int
     authority: str
-    path: str
     authorization: str | None
 
-    @property
-    def origin(self) -> Origin:
-        """Host and port: what places are counted by."""
-        return (self.host.rstrip("."), self.port)
+
+class Location(NamedTuple):
+    """A parsed URL."""
+
+    server: Server
+    path: str
 
     @property
     def plain(self) -> str:
-        """The URL without credentials, and without the dot that may end a name: certificates are written without."""
-        host = f"[{self.host}]" if ":" in self.host else self.host.rstrip(".")
-        return f"{self.scheme}://{host}:{self.port}{self.path}"
+        """The URL without credentials."""
+        return self.server.origin + self.path
 
 
 def parse(url: str) -> Location:
@@ -60,15 +62,7 @@ def parse(url: str) -> Location:
     if plain is None or len(url) > MAX_URL_LENGTH:
         return parse_any(url)
     # A herd has many pages of few hosts.
-    return parse_any(plain[1])._replace(path=plain[2])
-
-
-def origin_of(url: str) -> Origin | None:
-    """Return host and port, by which requests are counted; None for what cannot be requested."""
-    try:
-        return parse(url).origin
-    except RequestError:
-        return None
+    return Location(parse_any(plain[1]).server, plain[2])
 
 
 @lru_cache(maxsize=4096)
@@ -99,15 +93,15 @@ def parse_any(url: str) -> Location:
         raise _bad("the host is not valid")
     scheme = str(parts.scheme)
     port = DEFAULT_PORTS[scheme] if parts.port is None else parts.port
-    return Location(
-        scheme=scheme,
+    server = Server(
+        origin=f"{scheme}://{host.rstrip('.')}:{port}",
         host=host.strip("[]"),
         literal=_literal(host.strip("[]")),
         port=port,
         authority=host if port == DEFAULT_PORTS[scheme] else f"{host}:{port}",
-        path=parts.request_uri,
         authorization=_basic(parts.auth) if parts.auth else None,
     )
+    return Location(server, parts.request_uri)
 
 
 def is_invisible(sign: str) -> bool:
