@@ -18,17 +18,14 @@ NAME = "cronsched"
 End = Callable[[Mapping[str, Any], str], None]
 
 
-def _nothing(attributes: Mapping[str, Any], problem: str) -> None:
-    """Without OpenTelemetry there is no span to end."""
+def is_on() -> bool:
+    """Whether anybody reads spans."""
+    # Looked up, not imported: where nobody has, the first request would wait for the import.
+    return "opentelemetry.trace" in sys.modules
 
 
 def begin(name: str, execution_id: UUID, attempt: int) -> End:
     """Begin the span of an attempt and return what ends it, with its attributes and, where it failed, the problem."""
-    # Looked up, not imported: where it was not imported, no spans are exported, and an import would delay the request.
-    return _begin(name, execution_id, attempt) if "opentelemetry.trace" in sys.modules else _nothing
-
-
-def _begin(name: str, execution_id: UUID, attempt: int) -> End:
     from opentelemetry import trace
 
     parent = trace.SpanContext(

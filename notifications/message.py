@@ -87,7 +87,8 @@ class Alarm:
     recovered: "Callable[[Recovery], Message] | None" = None
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: a herd makes thousands, which would take three times as long. Nobody changes one.
+@dataclass(slots=True)
 class Message:
     """One event. Defaults: everybody sees it in the application, nothing is sent.
 

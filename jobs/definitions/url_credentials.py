@@ -28,7 +28,7 @@ class UrlCredentials(NamedTuple):
 
 def is_marked(url: str | None) -> bool:
     """Return whether `url` stands for one whose credentials are kept."""
-    return url is not None and (_user_info(url) or "").rpartition(":")[2] == MARK
+    return url is not None and MARK in url and (_user_info(url) or "").rpartition(":")[2] == MARK
 
 
 def marked(url: str) -> str:

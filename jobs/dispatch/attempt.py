@@ -150,7 +150,7 @@ def submit(prepared: Prepared, done: Callable[[Outcome], None]) -> None:
         send(lambda find: done(_outcome(prepared, find, end)))
 
 
-def _outcome(prepared: Prepared, find: Callable[[], Outcome], end: tracing.End) -> Outcome:
+def _outcome(prepared: Prepared, find: Callable[[], Outcome], end: tracing.End | None) -> Outcome:
     """Return what `find` says. Our own error is an outcome as well, or the row would wait for one for ever."""
     with log_context.handling(prepared.execution_id):
         try:
@@ -161,11 +161,14 @@ def _outcome(prepared: Prepared, find: Callable[[], Outcome], end: tracing.End) 
             job = prepared.job
             message = "Request failed: internal error"
             outcome = Outcome("failed", job.execution_type, job.target, error_message=message, request_sent=True)
-        end(_attributes(prepared, outcome), "" if outcome.succeeded else outcome.error_message or outcome.status)
+        if end is not None:
+            end(_attributes(prepared, outcome), "" if outcome.succeeded else outcome.error_message or outcome.status)
     return outcome
 
 
-def _span(prepared: Prepared) -> tracing.End:
+def _span(prepared: Prepared) -> tracing.End | None:
+    if not tracing.is_on():
+        return None
     return tracing.begin(
         f"execution {prepared.job.execution_type or ''}".strip(), prepared.execution_id, prepared.attempt
     )

@@ -104,10 +104,10 @@ def snapshot(request: Request) -> dict[str, Any] | None:
 def target_of(request: Request) -> tuple[str | None, str | None]:
     """Return the execution type and the target as the execution shows them."""
     match request:
-        case GitHubRequest():
-            return "github_actions", request.target
         case WebhookRequest():
             return "webhook", shown_url(request.url)
+        case GitHubRequest():
+            return "github_actions", request.target
         case Unsendable():
             return request.execution_type, request.target
         case NoTarget():

@@ -20,7 +20,8 @@ def masked(text: str, secrets: Iterable[str]) -> str:
 
     They are found as they are and as JSON, HTML, a URL, a program's own notation and base64 write them, also mixed.
     """
-    if not text:
+    secrets = list(secrets)
+    if not (text and secrets):
         return text
     for part in sorted(_parts(secrets), key=len, reverse=True):
         text = text.replace(part, MASK)

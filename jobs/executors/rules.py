@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPMethod
 from typing import Any, Self
 
 from cronsched.lib.errors import DomainError
@@ -12,7 +11,7 @@ from jobs.executors.signing import key_of
 from jobs.executors.template import PLACEHOLDERS, unknown_placeholders
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
-BODYLESS_METHODS = frozenset({HTTPMethod.GET, HTTPMethod.HEAD})
+BODYLESS_METHODS = frozenset({"GET", "HEAD"})
 MAX_HEADERS = 32
 MAX_HEADER_CHARACTERS = 8192
 MAX_BODY_CHARACTERS = 64 * 1024

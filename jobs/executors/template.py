@@ -7,7 +7,8 @@ JSON body nor add a field to a form.
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote_plus
 
 from jobs.executors.base import Run
@@ -41,7 +42,13 @@ def render(template: str, run: Run | None, *, content_type: str | None) -> tuple
 
 def fire_time_text(run: Run) -> str:
     """Return the fire time as RFC 3339 in UTC, blank for a manual run."""
-    return "" if run.fire_time is None else f"{run.fire_time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return "" if run.fire_time is None else _written(run.fire_time)
+
+
+# A herd has one fire time.
+@lru_cache(maxsize=64)
+def _written(fire_time: datetime) -> str:
+    return f"{fire_time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _values(run: Run | None) -> Mapping[str, str]:

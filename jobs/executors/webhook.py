@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from http import HTTPMethod
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -32,10 +32,12 @@ from jobs.executors.template import fire_time_text, render
 
 EXECUTION_TYPE = "webhook"
 JSON_TYPE = "application/json"
-ALWAYS_WITH_BODY = frozenset({HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.PATCH})
+ALWAYS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_json = json.JSONEncoder(allow_nan=False).encode
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: see `Outcome`.
+@dataclass(slots=True)
 class WebhookRequest:
     """A webhook to call. Without a `method` it is a POST of the metadata as JSON, or a GET where there is none.
 
@@ -57,7 +59,7 @@ class WebhookRequest:
 
     @property
     def effective_method(self) -> str:
-        return self.method or (HTTPMethod.POST if self.metadata or self.body else HTTPMethod.GET)
+        return self.method or ("POST" if self.metadata or self.body else "GET")
 
 
 # Sends a request; calls its argument in the client's thread with a function that returns the outcome.
@@ -86,13 +88,14 @@ class WebhookExecutor:
     def sender(self, request: WebhookRequest) -> Send:
         """Build the HTTP request and return the function that sends it. Raises ValueError where it cannot be built."""
         out = self._out(request)
-        return lambda done: self._client.submit(out, lambda result: done(lambda: self._outcome(request, result)))
+        return lambda done: self._client.submit(out, lambda answer: done(partial(self._outcome, request, answer)))
 
     def _out(self, request: WebhookRequest) -> OutgoingRequest:
         """Raises ValueError where the request cannot be built."""
         body, content_type = _body(request)
         headers = {} if content_type is None else {"Content-Type": content_type}
-        headers = _merged(headers, request.headers, request.secret_headers)
+        if request.headers or request.secret_headers:
+            headers = _merged(headers, request.headers, request.secret_headers)
         if request.run is not None:
             headers |= self._run_headers(request, request.run, body or b"")
         return OutgoingRequest(request.effective_method, request.url, headers, body, request.timeout.total_seconds())
@@ -105,13 +108,13 @@ class WebhookExecutor:
             "webhook-id": message_id,
             "webhook-timestamp": str(timestamp),
             "Idempotency-Key": message_id,
-            # ASCII is all that arrives everywhere; a name in another script comes percent-encoded.
-            "X-Cron-Job": quote(run.job_name, safe=" !#$&'()*+,/:;=?@[]"),
+            "X-Cron-Job": _in_ascii(run.job_name),
             "X-Cron-Job-Id": str(run.job_id),
             "X-Cron-Execution-Id": str(run.execution_id),
             "X-Cron-Attempt": str(run.attempt),
         }
-        if traces.HEADER not in {name.lower() for name in (*request.headers, *request.secret_headers)}:
+        given = [*request.headers, *request.secret_headers]
+        if not given or traces.HEADER not in map(str.lower, given):
             headers[traces.HEADER] = traces.traceparent(run.execution_id, run.attempt)
         if run.fire_time is not None:
             headers["X-Cron-Scheduled-For"] = fire_time_text(run)
@@ -126,6 +129,7 @@ class WebhookExecutor:
             return unanswered(answer, execution_type=EXECUTION_TYPE, target=shown_url(request.url))
         complaint = _complaint(request.success, answer)
         secrets = [*request.secret_headers.values(), *request.signing_secrets, *_credentials(request.url)]
+        asked = answer.headers.get("Retry-After")
         return Outcome(
             status="failed" if complaint else "success",
             execution_type=EXECUTION_TYPE,
@@ -137,7 +141,7 @@ class WebhookExecutor:
             # A right status with the wrong text is a target that is up but not done.
             retryable=complaint is not None
             and (answer.status in RETRYABLE_STATUSES or request.success.accepts_status(answer.status)),
-            retry_after=retry_after(answer.headers.get("Retry-After"), now=self._clock()),
+            retry_after=retry_after(asked, now=self._clock()) if asked else None,
             request_sent=True,
             details={"location": shown_url(masked(answer.location, secrets))} if answer.location else {},
             answer=whole(answer, secrets=secrets) if request.keeps_answer else None,
@@ -158,7 +162,7 @@ def check(request: WebhookRequest, client: HTTPClient, *, timeout: timedelta) ->
 def snapshot(request: WebhookRequest) -> dict[str, Any]:
     """Return what is sent, for the history: no secret header's value, no credentials of the URL."""
     return {
-        "method": str(request.effective_method),
+        "method": request.effective_method,
         "url": shown_url(request.url),
         "headers": {**request.headers, **dict.fromkeys(request.secret_headers, "***")},
         "body": request.body or dict(request.metadata),
@@ -177,13 +181,22 @@ def _body(request: WebhookRequest) -> tuple[bytes | None, str | None]:
     if not request.metadata and method not in ALWAYS_WITH_BODY:
         return None, None
     try:
-        return json.dumps(dict(request.metadata), allow_nan=False).encode(), JSON_TYPE
+        return _json(dict(request.metadata)).encode(), JSON_TYPE
     except ValueError:
         raise ValueError("the metadata holds a number that JSON cannot carry") from None
 
 
+# A job has a run after the other, and jobs of a herd are asked for in turn.
+@lru_cache(maxsize=4096)
+def _in_ascii(name: str) -> str:
+    """Return a job's name percent-encoded where it is in another script: ASCII is all that arrives everywhere."""
+    return quote(name, safe=" !#$&'()*+,/:;=?@[]")
+
+
 def _credentials(url: str) -> list[str]:
     """Return what the URL says of a user: the target gets it as a header."""
+    if "@" not in url:
+        return []
     user, colon, password = url.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")
     return [f"{unquote(user)}:{unquote(password)}", unquote(password)] if colon else []
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
@@ -68,6 +69,7 @@ def is_encrypted(url: str | None) -> bool:
     return url is not None and url.startswith(ENCRYPTED)
 
 
+@lru_cache(maxsize=4096)
 def owner_key(created_by_id: Any, pic_team_id: Any = None) -> str:
     """Return by what places in flight are shared out: an account, or the team of a job that belongs to none."""
     return f"user {created_by_id}" if created_by_id else f"team {pic_team_id}"

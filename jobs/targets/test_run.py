@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from http import HTTPMethod
 from time import perf_counter
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -134,7 +133,7 @@ def read_request(sent: Mapping[str, Any]) -> WebhookRequest | GitHubRequest:
         if is_marked(url):
             message = f"The password behind {MARK} is not known here. Type it for the test run."
             raise DomainError("Invalid target_url", message, field="target_url")
-        return WebhookRequest(url=url, metadata=metadata, method=HTTPMethod.POST, timeout=timeout)
+        return WebhookRequest(url=url, metadata=metadata, method="POST", timeout=timeout)
     assert owner
     assert repository
     assert workflow

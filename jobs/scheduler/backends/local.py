@@ -20,7 +20,7 @@ from jobs.scheduler.backends.waiting import Waiting, waiting_rows
 from jobs.scheduler.pool import SendPool
 from jobs.scheduler.recorder import Recorder
 from jobs.scheduler.write_lock import WriteLock
-from jobs.targets.limits import HostLimiter, Wanted, origin_of
+from jobs.targets.limits import GITHUB, HostLimiter, Wanted, origin_of
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Admission:
         return True
 
     def admit_job(self, execution_id: UUID, job: ScheduledJob) -> bool:
-        return self.admit(execution_id, Wanted(job.owner, origin_of(job.target)))
+        return self.admit(execution_id, Wanted(job.owner, GITHUB if job.is_github else origin_of(job.target_url)))
 
     def used_by(self, prepared: Iterable[Prepared]) -> None:
         """Leave their places to requests that are sent now; they are given back with the results."""

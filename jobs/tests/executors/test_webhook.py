@@ -4,7 +4,6 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -85,7 +84,7 @@ def test_a_test_run_posts_even_empty_metadata_and_names_no_run(server, run):
 
 def test_a_run_names_itself_in_headers(server, run):
     received = answer(server)
-    run(WebhookRequest(server.url_for("/hook"), run=replace(RUN, job_name="夜 \n100%", attempt=2)))
+    run(WebhookRequest(server.url_for("/hook"), run=RUN._replace(job_name="夜 \n100%", attempt=2)))
     headers = received[0].headers
     assert headers["webhook-id"] == headers["Idempotency-Key"] == RUN.message_id
     assert headers["X-Cron-Execution-Id"] == str(RUN.execution_id)
@@ -98,17 +97,17 @@ def test_a_run_names_itself_in_headers(server, run):
 
 
 def test_a_fire_time_has_one_id_for_ever_and_a_manual_run_its_own():
-    again = replace(RUN, execution_id=uuid4(), attempt=3, job_name="Renamed")
+    again = RUN._replace(execution_id=uuid4(), attempt=3, job_name="Renamed")
     assert again.message_id == RUN.message_id == "eaf6c003-3c18-5eb8-ac01-880c9f6744e9"
-    assert replace(RUN, fire_time=NOON + timedelta(minutes=1)).message_id != RUN.message_id
-    assert replace(RUN, job_id=uuid4()).message_id != RUN.message_id
-    manual = replace(RUN, fire_time=None)
+    assert RUN._replace(fire_time=NOON + timedelta(minutes=1)).message_id != RUN.message_id
+    assert RUN._replace(job_id=uuid4()).message_id != RUN.message_id
+    manual = RUN._replace(fire_time=None)
     assert manual.message_id == str(RUN.execution_id)
 
 
 def test_a_manual_run_has_no_scheduled_time(server, run):
     received = answer(server)
-    run(WebhookRequest(server.url_for("/hook"), run=replace(RUN, fire_time=None)))
+    run(WebhookRequest(server.url_for("/hook"), run=RUN._replace(fire_time=None)))
     assert "X-Cron-Scheduled-For" not in received[0].headers
 
 
@@ -144,7 +143,7 @@ def test_a_jobs_headers_win_over_the_defaults_whatever_their_case(server, run):
 def test_a_template_replaces_the_metadata(server, run):
     received = answer(server)
     body = '{"text": "{{ job_name }} at {{fire_time}}, try {{ attempt }}", "id": "{{ execution_id }}"}'
-    run(WebhookRequest(server.url_for("/hook"), {"a": 1}, body=body, run=replace(RUN, job_name='"quoted"\n\\')))
+    run(WebhookRequest(server.url_for("/hook"), {"a": 1}, body=body, run=RUN._replace(job_name='"quoted"\n\\')))
     assert received[0].headers["Content-Type"] == "application/json"
     assert json.loads(received[0].data) == {
         "text": '"quoted"\n\\ at 2026-01-15T12:00:00Z, try 1',
@@ -164,14 +163,14 @@ def test_what_is_inserted_is_escaped_for_where_it_lands(server, run, content_typ
     received = answer(server)
     headers = {"Content-Type": content_type} if content_type else {}
     body = "name={{ job_name }}&n={{ attempt }}"
-    run(WebhookRequest(server.url_for("/hook"), headers=headers, body=body, run=replace(RUN, job_name="a&admin=1")))
+    run(WebhookRequest(server.url_for("/hook"), headers=headers, body=body, run=RUN._replace(job_name="a&admin=1")))
     assert (received[0].data, received[0].headers["Content-Type"]) == (sent, sent_type)
 
 
 def test_a_job_name_that_looks_like_a_placeholder_is_only_text(server, run):
     received = answer(server)
     body = "{{ job_name }} {{ settings.SECRET_KEY }}"
-    run(WebhookRequest(server.url_for("/hook"), body=body, run=replace(RUN, job_name="{{ attempt }}")))
+    run(WebhookRequest(server.url_for("/hook"), body=body, run=RUN._replace(job_name="{{ attempt }}")))
     assert received[0].data == b"{{ attempt }} {{ settings.SECRET_KEY }}"
 
 
