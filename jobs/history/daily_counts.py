@@ -166,6 +166,7 @@ _DIFFERENCES = f"""
 
 def _store(amounts: Mapping[Key, Amount]) -> None:
     # Sorted, so that two transactions never deadlock.
-    rows = [(*key, *amounts[key]) for key in sorted(amounts) if any(amounts[key])]
+    keys = sorted(amounts, key=lambda key: (key[0].int, *key[1:]))
+    rows = [(*key, *amounts[key]) for key in keys if any(amounts[key])]
     if rows:
         batches.add(connection, DailyCount._meta.db_table, KEY, AMOUNTS, rows)

@@ -299,11 +299,6 @@ def _once_each(convert: Callable[[Any], Any]) -> Convert:
     return column
 
 
-def _uuids(values: Sequence[Any]) -> list[UUID | None]:
-    # Most stand in one row only.
-    return [None if value is None else _uuid(value) for value in values]
-
-
 def _uuid(value: Any) -> UUID:
     # By its number it is made in half the time that its text takes.
     return value if isinstance(value, UUID) else UUID(int=int(value.replace("-", ""), 16))
@@ -324,7 +319,7 @@ def _day(value: date | str) -> date:
 
 # What the databases' drivers leave to Django.
 _CONVERTERS: dict[str, Convert] = {
-    "UUIDField": _uuids,
+    "UUIDField": _once_each(_uuid),
     "DateTimeField": _once_each(_instant),
     "DateField": _once_each(_day),
     "BooleanField": _once_each(bool),
@@ -412,12 +407,16 @@ def _limit(table: str, column: Column) -> Limit:
 
 
 _json = json.JSONEncoder(allow_nan=False).encode
+# Equal to nothing that is written otherwise, and what most rows hold.
+_EMPTY: tuple[Any, ...] = ([], {})
 _CONVERTED = frozenset({Kind.INSTANT, Kind.DAY})
 
 
 def _texts(connection: BaseDatabaseWrapper, kind: Kind, values: Sequence[Any]) -> Sequence[Any]:
     """Return `values` as they stand in the document. Raises ValueError where JSON has no word for one."""
     if kind is Kind.JSON:
+        if values and values[0] in _EMPTY and values.count(values[0]) == len(values):
+            return [_json(values[0])] * len(values)
         return [None if value is None else _json(value) for value in values]
     if kind is Kind.UUID:
         # Most stand in one row only.
@@ -437,8 +436,8 @@ def _plain(connection: BaseDatabaseWrapper, value: Any) -> str:
     """Return the text in which Django stores `value`."""
     match value:
         case datetime():
-            moment = value.astimezone(UTC)
-            return str(moment if connection.vendor == "postgresql" else moment.replace(tzinfo=None))
+            text = (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(" ")
+            return text if connection.vendor == "postgresql" else text[: -len("+00:00")]
         case UUID():
             return str(value) if connection.features.has_native_uuid_field else value.hex
         case date():

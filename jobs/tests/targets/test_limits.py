@@ -103,7 +103,7 @@ def test_whoever_waits_gets_the_place_that_comes_free():
         ("http://h.example.com/", "http://h.example.com:80"),
         ("http://h.example.com:443/", "http://h.example.com:443"),
         ("https://user:***@h.example.com/", "https://h.example.com:443"),
-        ("http://[::1]:8080/x", "http://::1:8080"),
+        ("http://[::1]:8080/x", "http://[::1]:8080"),
         ("http://[broken/", ""),
         ("owner/repo/one.yml", GITHUB),
         (None, ""),
