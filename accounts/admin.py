@@ -1,13 +1,15 @@
 """Accounts on the admin site: administrators manage all of them, everybody else sees their own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import copy
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin import BooleanFieldListFilter, ChoicesFieldListFilter
+from django.contrib.admin.actions import delete_selected
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db import transaction
@@ -75,6 +77,7 @@ class UserAdmin(OwnOrAdmin, UserActions, DjangoUserAdmin):  # type: ignore[type-
     ]
     # Only for administrators. Others change their own password in the menu, which asks for the old one.
     own_fieldsets = [(None, {"fields": ["username", "email", "shown_role", "wishes", "last_login", "created_at"]})]
+    actions = ["delete_selected"]
     actions_detail = ["change_role", "activate", "deactivate", "reset_second_factor"]
     add_fieldsets = [(None, {"fields": ["username", "email", "role", "is_active", "password1", "password2"]})]
 
@@ -175,28 +178,32 @@ class UserAdmin(OwnOrAdmin, UserActions, DjangoUserAdmin):  # type: ignore[type-
         services.record_creation(obj, by=by, now=now)
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
-        form = NewOwnerForm(request.POST, leaving=obj.pk)
-        if not form.is_valid():
-            raise DomainError("Invalid owner", CANNOT_OWN)
-        to = form.cleaned_data["hand_over_to"]
-        left = services.delete_account(obj, by=account(request), now=timezone.now(), hand_over_to=to)
-        if left.handed_over:
-            self.message_user(request, OWNS_NOW.format(to=to, left=left), messages.SUCCESS)
+        self._delete(request, [obj], "its")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         with transaction.atomic():
-            for user in queryset:
-                services.delete_account(user, by=account(request), now=timezone.now())
+            self._delete(request, list(queryset), "their")
+
+    def _delete(self, request: HttpRequest, users: Sequence[User], whose: str) -> None:
+        """Delete the accounts and hand their jobs over to the one the page names; raise `DomainError` if it may not."""
+        form = NewOwnerForm(request.POST, leaving=[user.pk for user in users])
+        if not form.is_valid():
+            raise DomainError("Invalid owner", CANNOT_OWN)
+        to, by, now = form.cleaned_data["hand_over_to"], account(request), timezone.now()
+        number = sum(services.delete_account(user, by=by, now=now, hand_over_to=to).handed_over for user in users)
+        if number:
+            self.message_user(request, OWNS_NOW.format(to=to, whose=whose, number=number), messages.SUCCESS)
+
+    @admin.action(description="Delete selected %(verbose_name_plural)s", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+        page = delete_selected(self, request, queryset)
+        if page is not None:
+            page.context_data |= _hand_over([user.pk for user in queryset])
+        return page
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         key = known_id(object_id)
-        context = {
-            "hand_over": NewOwnerForm(leaving=key),
-            "number_of_jobs": User.objects.filter(pk__in=[key] if key else []).aggregate(number=Count("jobs"))[
-                "number"
-            ],
-            **(extra_context or {}),
-        }
+        context = {**_hand_over([key] if key else []), **(extra_context or {})}
         return self._or_refusal(request, super().delete_view, object_id, context)
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -215,3 +222,9 @@ class UserAdmin(OwnOrAdmin, UserActions, DjangoUserAdmin):  # type: ignore[type-
         except DomainError as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
             return HttpResponseRedirect(reverse("admin:accounts_user_changelist"))
+
+
+def _hand_over(leaving: Sequence[UUID]) -> dict[str, Any]:
+    """Return what a page needs that asks who gets the jobs of those who leave."""
+    number = User.objects.filter(pk__in=leaving).aggregate(number=Count("jobs"))["number"]
+    return {"hand_over": NewOwnerForm(leaving=leaving), "number_of_jobs": number}

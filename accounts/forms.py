@@ -1,5 +1,6 @@
 """Forms of the admin site for accounts and for signing in. The rules are those of the API."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -167,21 +168,20 @@ class RoleForm(BaseDialogForm):
 
 
 class NewOwnerForm(Form):
-    """Who gets the jobs of `leaving`, an account that is deactivated or deleted."""
+    """Who gets the jobs of `leaving`, the accounts that are deactivated or deleted."""
 
     hand_over_to = ModelChoiceField(
         User.objects.filter(is_active=True, role__in=[Role.ADMIN, Role.USER]).order_by("username"),
-        label="Hand its jobs over to",
+        label="Hand the jobs over to",
         required=False,
         empty_label="Nobody: they stay as they are",
         widget=UnfoldAdminSelectWidget,
     )
 
-    def __init__(self, *args: Any, leaving: UUID | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, leaving: Collection[UUID] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = cast("ModelChoiceField[User]", self.fields["hand_over_to"])
-        if leaving:
-            field.queryset = field.queryset.exclude(pk=leaving)  # type: ignore[union-attr]  # it is given above
+        field.queryset = field.queryset.exclude(pk__in=leaving)  # type: ignore[union-attr]  # it is given above
 
 
 class HandOverForm(NewOwnerForm, BaseDialogForm):

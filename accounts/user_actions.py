@@ -17,7 +17,7 @@ from cronsched.console.answers import redirected
 from cronsched.console.dialogs import dialog_action
 from cronsched.lib.errors import DomainError
 
-OWNS_NOW = "{to} owns its jobs now ({left.handed_over})."
+OWNS_NOW = "{to} owns {whose} jobs now ({number})."
 
 
 class UserActions(ConsoleAdmin):
@@ -88,7 +88,8 @@ class UserActions(ConsoleAdmin):
             self.log_change(request, user, [{"changed": {"fields": changes.fields}}])
             self.message_user(request, f"{user} {done}.", messages.SUCCESS)
             if left.handed_over:
-                self.message_user(request, OWNS_NOW.format(to=to, left=left), messages.SUCCESS)
+                text = OWNS_NOW.format(to=to, whose="its", number=left.handed_over)
+                self.message_user(request, text, messages.SUCCESS)
             elif left.owned:
                 self.message_user(request, left_behind(user), messages.WARNING)
         except DomainError as refusal:

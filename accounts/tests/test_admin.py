@@ -342,9 +342,9 @@ def test_a_deletion_that_is_refused_is_told_and_deletes_nothing(admin_site, alic
     last = make_user("last", role=Role.ADMIN)
     delete = services.delete_account
 
-    def delete_beside_another(user: User, *, by: User, now: datetime, **_: Any) -> None:
+    def delete_beside_another(user: User, *, by: User, now: datetime, **_: Any) -> services.Left:
         User.objects.filter(pk=by.pk).update(role=Role.VIEWER)
-        delete(user, by=by, now=now)
+        return delete(user, by=by, now=now)
 
     monkeypatch.setattr(services, "delete_account", delete_beside_another)
     if several:

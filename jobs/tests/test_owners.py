@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import User
-from accounts.tests.factories import api_client
+from accounts.tests.factories import api_client, make_user
 from audit.models import AuditEntry
 from cronsched.tests.console.pages import said
 from jobs import owners
@@ -114,6 +114,27 @@ def test_the_console_offers_a_new_owner_when_it_deletes(client, admin, alice, bo
     answer = client.post(address, {"post": "yes", "hand_over_to": str(bob.pk)})
     assert "bob owns its jobs now (1)." in said(answer)
     assert (owner_of("one"), User.objects.filter(pk=alice.pk).exists()) == ("bob", False)
+
+
+def test_the_console_offers_a_new_owner_when_it_deletes_several(client, admin, alice, bob):
+    make_job(name="one", created_by=alice)
+    dave = make_user("dave")
+    make_job(name="two", created_by=dave)
+    client.force_login(admin)
+    address = reverse("admin:accounts_user_changelist")
+    chosen = {"action": "delete_selected", "_selected_action": [str(alice.pk), str(dave.pk)]}
+    page = client.post(address, chosen).content.decode()
+    assert "Their jobs will have no owner unless you choose one" in page
+    offered = page.partition('name="hand_over_to"')[2].partition("</select>")[0]
+    assert [str(user.pk) in offered for user in (bob, alice, dave)] == [True, False, False]
+    for refused in (dave.pk, "nonsense"):
+        answer = client.post(address, {**chosen, "post": "yes", "hand_over_to": str(refused)})
+        assert said(answer)[-1].startswith("Nothing was deleted")
+        assert (owner_of("one"), owner_of("two")) == ("alice", "dave")
+    answer = client.post(address, {**chosen, "post": "yes", "hand_over_to": str(bob.pk)})
+    assert "bob owns their jobs now (2)." in said(answer)
+    assert (owner_of("one"), owner_of("two")) == ("bob", "bob")
+    assert not User.objects.filter(pk__in=[alice.pk, dave.pk]).exists()
 
 
 def test_an_account_without_jobs_is_deleted_without_a_question_of_owners(client, admin, alice):
