@@ -53,7 +53,8 @@ def notify(messages: Iterable[Message], *, now: datetime) -> int:
     batch = not_yet_sent(messages)
     if not batch:
         return 0
-    with transaction.atomic():
+    # What is refused has savepoints of its own; around all of them one more would only cost a recorded batch its time.
+    with transaction.atomic(savepoint=False):
         effects = Effects()
         written = _write(batch, effects, now)
         if effects.lost:

@@ -3,6 +3,7 @@
 import json
 from datetime import date, datetime, timedelta
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,7 +13,7 @@ from cronsched.lib.clock import database_now
 from jobs.history import daily_counts
 from jobs.history.reasons import RESTORED
 from jobs.management import acting
-from jobs.models import LEASE_TTL, Job, JobExecution, SchedulerLease, Status, TriggerType
+from jobs.models import LEASE_TTL, DailyCount, Job, JobExecution, SchedulerLease, Status, TriggerType
 from jobs.schedule import restored
 from jobs.tests.factories import make_execution, make_job
 from notifications.models import Notification
@@ -104,3 +105,22 @@ def test_why_says_that_the_database_was_restored(now):
     call_command("why", job.name, "--at", hour(now, 10).isoformat(), "--json", stdout=out)
     (verdict,) = json.loads(out.getvalue())["verdicts"]
     assert (verdict["verdict"], verdict["sentence"]) == ("unknown", RESTORED)
+
+
+def test_nothing_is_half_marked_where_it_fails_on_the_way(now, monkeypatch):
+    monkeypatch.setattr(restored, "PORTION", 1)
+    jobs = [make_job(cron_expression="0 * * * *", next_fire_at=hour(now, 3)) for _ in range(2)]
+    waiting = make_execution(jobs[0], status=Status.QUEUED, trigger_type=TriggerType.SCHEDULED, started_at=hour(now, 4))
+    before = list(Job.objects.order_by("pk").values()), list(DailyCount.objects.values())
+    give_up = restored.give_up
+
+    def fail(*arguments: Any, **keywords: Any) -> int:
+        give_up(*arguments, **keywords)
+        raise RuntimeError("the power is cut")
+
+    monkeypatch.setattr(restored, "give_up", fail)
+    with pytest.raises(RuntimeError, match="the power is cut"):
+        ran()
+    assert (list(Job.objects.order_by("pk").values()), list(DailyCount.objects.values())) == before
+    assert list(JobExecution.objects.values_list("pk", "status")) == [(waiting.pk, Status.QUEUED)]
+    assert not AuditEntry.objects.exists()
