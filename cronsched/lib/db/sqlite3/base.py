@@ -75,7 +75,19 @@ class DatabaseWrapper(NoQueryLog, base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if not self.is_in_memory_db():
             _make_private(str(self.settings_dict["NAME"]))
-        connection = super().get_new_connection(conn_params)
+        opened: list[sqlite3.Connection] = []
+
+        def connect(*arguments: Any, **keywords: Any) -> sqlite3.Connection:
+            opened.append(sqlite3.Connection(*arguments, **keywords))
+            return opened[-1]
+
+        try:
+            connection = super().get_new_connection({**conn_params, "factory": connect})
+        except BaseException:
+            # What a damaged or locked file refuses comes after it was opened.
+            for one in opened:
+                one.close()
+            raise
         # A thread that ends takes its connection with it; closed here, or Python warns of an unclosed connection.
         self._finalizer = weakref.finalize(self, connection.close)
         self._finalizer.atexit = False

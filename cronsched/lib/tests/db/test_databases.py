@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.utils import ConnectionHandler
 
 from cronsched.lib.config.env import BadSetting
 from cronsched.lib.db import databases
 
 FILE = Path("/srv/cronsched.sqlite3")
+OPEN_FILES = Path("/proc/self/fd")
 
 
 @pytest.mark.parametrize("url", ["oracle://host/db", "postgresql//host", "nonsense", "mysql"])
@@ -151,6 +152,19 @@ def test_a_file_that_is_there_keeps_its_rights(db, tmp_path):
     connections["default"].ensure_connection()
     connections.close_all()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(not OPEN_FILES.exists(), reason="this system does not tell which files a process has open")
+def test_a_connection_that_cannot_be_made_ready_is_closed(db, tmp_path):
+    path = tmp_path / "letter.sqlite3"
+    path.write_bytes(b"this is a letter, not a database\n" * 1000)
+    connections = ConnectionHandler({"default": databases.from_url(f"sqlite:///{path}", sqlite_file=FILE)})
+    with pytest.raises(OperationalError) as refused:
+        connections["default"].ensure_connection()
+    # Its frames would keep the connection as long as somebody keeps the error.
+    assert refused.value
+    assert str(path) not in {os.path.realpath(descriptor) for descriptor in OPEN_FILES.iterdir()}
+    connections.close_all()
 
 
 def test_many_threads_share_one_page_cache(db, tmp_path):
