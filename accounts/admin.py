@@ -198,7 +198,7 @@ class UserAdmin(OwnOrAdmin, UserActions, DjangoUserAdmin):  # type: ignore[type-
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
         page = delete_selected(self, request, queryset)
         if page is not None:
-            page.context_data |= _hand_over([user.pk for user in queryset])
+            page.context_data = {**(page.context_data or {}), **_hand_over([user.pk for user in queryset])}
         return page
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:

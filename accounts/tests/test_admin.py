@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts import services
 from accounts.models import LoginSession, NotificationPreferences, Role, User
+from accounts.signals import LeaverJobs
 from accounts.tests.factories import PASSWORD, api_client, make_session, make_user, token_for
 from cronsched.tests.console.pages import errors_of, said, sent, shown, submit
 
@@ -342,7 +343,7 @@ def test_a_deletion_that_is_refused_is_told_and_deletes_nothing(admin_site, alic
     last = make_user("last", role=Role.ADMIN)
     delete = services.delete_account
 
-    def delete_beside_another(user: User, *, by: User, now: datetime, **_: Any) -> services.Left:
+    def delete_beside_another(user: User, *, by: User, now: datetime, **_: Any) -> LeaverJobs:
         User.objects.filter(pk=by.pk).update(role=Role.VIEWER)
         return delete(user, by=by, now=now)
 

@@ -14,7 +14,7 @@ from jobs.history import daily_counts
 from jobs.history.reasons import RESTORED
 from jobs.management import acting
 from jobs.models import LEASE_TTL, DailyCount, Job, JobExecution, SchedulerLease, Status, TriggerType
-from jobs.schedule import restored
+from jobs.schedule import reschedule, restored
 from jobs.tests.factories import make_execution, make_job
 from notifications.models import Notification
 
@@ -112,10 +112,9 @@ def test_nothing_is_half_marked_where_it_fails_on_the_way(now, monkeypatch):
     jobs = [make_job(cron_expression="0 * * * *", next_fire_at=hour(now, 3)) for _ in range(2)]
     waiting = make_execution(jobs[0], status=Status.QUEUED, trigger_type=TriggerType.SCHEDULED, started_at=hour(now, 4))
     before = list(Job.objects.order_by("pk").values()), list(DailyCount.objects.values())
-    give_up = restored.give_up
 
     def fail(*arguments: Any, **keywords: Any) -> int:
-        give_up(*arguments, **keywords)
+        reschedule.give_up(*arguments, **keywords)
         raise RuntimeError("the power is cut")
 
     monkeypatch.setattr(restored, "give_up", fail)
