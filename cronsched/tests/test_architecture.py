@@ -34,6 +34,17 @@ JOBS_ORDER = (
 JOBS_LAYERS = {room: layer for layer, rooms in enumerate(JOBS_ORDER) for room in rooms}
 WIRING = {"apps"}
 
+# What a scheduler compares goes by the database's clock (`database_now`). These ask the host's: they show something,
+# fill no row with it, compare it with a file of this host (`dispatch.dead_senders`), or measure (`executors.base`: no
+# question to the database around each request).
+HOST_CLOCK = re.compile(r"\b(timezone\.now|datetime\.now|datetime\.utcnow|time\.time)\(")
+BY_THE_HOST = {
+    *("jobs.admin.executions.filters", "jobs.admin.jobs", "jobs.admin.jobs.actions", "jobs.admin.jobs.filters"),
+    *("jobs.admin.jobs.listing", "jobs.admin.jobs.overview", "jobs.admin.jobs.words", "jobs.admin.now"),
+    *("jobs.api.cron_tools", "jobs.api.health", "jobs.api.jobs", "jobs.management.commands.export_jobs"),
+    *("jobs.dispatch.dead_senders", "jobs.executors.base", "jobs.scheduler.claim", "jobs.scheduler.runner"),
+}
+
 MACHINE_PATH = re.compile(r"(?<![\w.:/-])/(?:work|root|home|Users|opt/(?:pypi|wheels)|tmp/\w)[\w/-]*")
 REGISTRY_HOST = re.compile(r"(?:--index-url|--extra-index-url|pythonhosted|pypi\.org/simple)")
 
@@ -134,6 +145,11 @@ def test_rooms_of_jobs_import_from_no_line_below_their_own():
 
 def test_rooms_of_jobs_import_each_other_in_no_circle():
     assert circles(arrows_inside_jobs()) == []
+
+
+def test_only_what_shows_or_measures_asks_the_host_for_the_time():
+    askers = {dotted(path) for path in modules() if HOST_CLOCK.search(path.read_text())}
+    assert {name for name in askers if name.startswith("jobs.")} == BY_THE_HOST
 
 
 def test_a_circle_is_found():
