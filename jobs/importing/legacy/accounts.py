@@ -65,9 +65,7 @@ def import_accounts(state: ImportState) -> None:
 
 def _account(state: ImportState, row: Row, taken: Taken, known: dict[UUID, datetime]) -> User | None:
     """Return the account that a row becomes; None where there is one already, or none is to be."""
-    count = state.report.table(USERS)
-    count.read += 1
-    state.on_row()
+    count = state.begin_row(USERS)
     key, name = values.identity(USERS, row["id"]), values.text(row["username"])
     if key is None:
         state.leave_out(USERS, "", name, "The row has no id.")
@@ -185,9 +183,7 @@ def import_preferences(state: ImportState) -> None:
 
 
 def _owner(state: ImportState, table: str, row: Row, there: set[UUID]) -> UUID | None:
-    count = state.report.table(table)
-    count.read += 1
-    state.on_row()
+    count = state.begin_row(table)
     user_id = state.accounts.get(values.identity(USERS, row["user_id"]) or UUID(int=0))
     if user_id is None:
         state.leave_out(table, row["id"], "", "The row belongs to no account.", row["user_id"])

@@ -63,9 +63,7 @@ def _record(state: ImportState, jobs: list[Job]) -> None:
 
 def _job(state: ImportState, row: Row, known: set[UUID], names: set[str]) -> tuple[Job, JobPause | None] | None:
     """Return the job that a row becomes, with its pause; None where it is here already, or is not to come in."""
-    count = state.report.table(JOBS)
-    count.read += 1
-    state.on_row()
+    count = state.begin_row(JOBS)
     key, name = values.identity(JOBS, row["id"]), values.text(row["name"])
     if key is None:
         state.leave_out(JOBS, "", name, "The row has no id.")

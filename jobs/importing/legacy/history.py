@@ -44,9 +44,7 @@ def _counted(row: JobExecution) -> Counted:
 
 def _execution(state: ImportState, key: UUID | None, row: Row, there: set[UUID]) -> JobExecution | None:
     """Return the execution that a row becomes; None where it is here already, or is not to come in."""
-    count = state.report.table(EXECUTIONS)
-    count.read += 1
-    state.on_row()
+    count = state.begin_row(EXECUTIONS)
     if key is None:
         state.leave_out(EXECUTIONS, "", "", "The row has no id.")
         return None

@@ -45,9 +45,7 @@ def _label(
     state: ImportState, table: type[LegacyTable], model: type[Label], row: Row, slugs: set[str], keys: set[UUID]
 ) -> Label | None:
     name = table._meta.db_table
-    count = state.report.table(name)
-    count.read += 1
-    state.on_row()
+    count = state.begin_row(name)
     title = (values.text(row["name"]) or values.text(row["slug"]) or "")[:MAX_NAME]
     slug = _slug(state, name, row, title)
     key = values.identity(name, row["id"])

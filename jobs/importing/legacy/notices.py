@@ -141,9 +141,7 @@ def _over(going: dict[Words, Group], now: datetime) -> Iterator[Group]:
 
 
 def _copy(state: ImportState, row: Row) -> tuple[Words, Copy] | None:
-    count = state.report.table(NOTIFICATIONS)
-    count.read += 1
-    state.on_row()
+    state.begin_row(NOTIFICATIONS)
     key = values.identity(NOTIFICATIONS, row["id"])
     user_id = state.accounts.get(values.identity(USERS, row["user_id"]) or UUID(int=0))
     created_at = values.instant(row["created_at"])

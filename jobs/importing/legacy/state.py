@@ -18,7 +18,7 @@ from cronsched.lib.db.batches import Column
 from cronsched.lib.portions import portions
 from jobs.definitions.validation import Rules
 from jobs.importing.bulk import kind_of
-from jobs.importing.legacy.report import Finding, ImportReport
+from jobs.importing.legacy.report import Finding, ImportReport, TableCount
 from jobs.importing.legacy.source import LegacySource
 from jobs.importing.weekdays import Weekdays
 
@@ -57,6 +57,13 @@ class ImportState:
     joined: dict[UUID, datetime] = field(default_factory=dict)
     jobs: set[UUID] = field(default_factory=set)
     deleted: frozenset[str] = frozenset()
+
+    def begin_row(self, table: str) -> TableCount:
+        """Count a row of `table` as read, and return the table's counts."""
+        count = self.report.table(table)
+        count.read += 1
+        self.on_row()
+        return count
 
     def transaction(self) -> AbstractContextManager[Any]:
         """One batch, whole or not at all; nothing is written in a dry run."""
