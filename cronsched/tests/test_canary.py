@@ -266,7 +266,7 @@ def test_no_mail_and_no_post_holds_one(used):
 
 def test_no_line_of_a_senders_journal_holds_one(used, journaled):
     said = "\n".join(journaled)
-    # Both jobs ran by themselves, and one by hand.
+    # Both jobs ran on schedule, and one manually.
     assert used["execution"].replace("-", "") in said
     assert JobExecution.objects.filter(trigger_type="scheduled").count() == 2
     assert '"answered",[[' in said
