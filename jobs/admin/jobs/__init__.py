@@ -1,4 +1,4 @@
-"""Jobs in the console: the list, the page of one, its form, and what is done to one or many by hand."""
+"""Jobs in the console: the list, the page of one, its form, and the actions on one or many."""
 
 from typing import Any
 
@@ -97,7 +97,7 @@ class JobAdmin(OpenToAllRoles, WhyPage, CalendarPage, UploadPage, JobList, JobOv
         try:
             return super().changeform_view(request, *args, **kwargs)
         except DomainError as error:
-            # The form was fine when it was judged; since then somebody took the name or deleted the job.
+            # The form was valid; since then the name was taken or the job deleted.
             self.message_user(request, str(error), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
 

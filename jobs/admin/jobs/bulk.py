@@ -262,7 +262,7 @@ class JobBulk(ConsoleAdmin):
         if act is None:
             return self._page(request, plan, form, offer)
         outcomes = bulk_acts.carry_out(act, [job.pk for job, _ in plan.changing])
-        self._tell(request, plan, outcomes, offer)
+        self._notify(request, plan, outcomes, offer)
         return None
 
     def _page(self, request: HttpRequest, plan: Plan, form: ActForm, offer: Offer) -> HttpResponse:
@@ -270,7 +270,7 @@ class JobBulk(ConsoleAdmin):
         counted, is_dangerous = _counted(len(changing)), offer.action == "delete"
         return ask(self, request, Asked(offer.verb, counted, changing, plan.left_out, offer.note, is_dangerous), form)
 
-    def _tell(self, request: HttpRequest, plan: Plan, outcomes: Sequence[bulk_acts.Outcome], offer: Offer) -> None:
+    def _notify(self, request: HttpRequest, plan: Plan, outcomes: Sequence[bulk_acts.Outcome], offer: Offer) -> None:
         names = {str(job.pk): job.name for job, _ in plan.changing}
         done = [names[one.id] for one in outcomes if one.outcome == bulk_acts.DONE]
         left = [f"{job.name} ({reason})" for job, reason in plan.left_out]

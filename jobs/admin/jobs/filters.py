@@ -25,7 +25,7 @@ def failing() -> Q:
 
 
 def paused() -> Q:
-    """Jobs that somebody can resume: not active, and their end has not come."""
+    """Jobs that can be resumed: not active, and their end date has not passed."""
     return Q(is_active=False, end_date__gte=local_date(timezone.now()))
 
 

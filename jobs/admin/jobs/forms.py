@@ -101,7 +101,7 @@ class JobForm(AuditedForm):
         labels = LABELS
         # Where the form has a choice for it, nothing is left blank.
         help_texts = {
-            "end_date": "Its last day. It does not fire after it; whoever it concerns is reminded before.",
+            "end_date": "Its last day. It does not fire after it; its owner and team are reminded before.",
             "metadata": "A JSON object: the inputs of a workflow, or what is sent to an address.",
             "catch_up": "What is run of the fire times that passed while nothing could be fired.",
             "overlap": "What happens at a fire time then.",
