@@ -238,7 +238,7 @@ def test_jobs_are_moved_to_another_team_and_category(console):
     there = make_job(name="there", pic_team=team)
     asked = act(console, "move_selected", [there, *jobs]).content.decode()
     assert f"{jobs[0].pic_team.name}, {jobs[0].category.name}" in asked
-    assert "Say where to" in act(console, "move_selected", jobs, confirmed="1").content.decode()
+    assert "Give category, " in act(console, "move_selected", jobs, confirmed="1").content.decode()
     done = act(console, "move_selected", [there, *jobs], confirmed="1", pic_team=str(team.pk), reason="Shift")
     assert said(done) == ["2 jobs moved: m0, m1.", "1 job left as it was: there (already there)."]
     assert {job.pic_team for job in Job.objects.all()} == {team}

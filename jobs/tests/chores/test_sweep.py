@@ -85,4 +85,4 @@ def test_a_run_that_cannot_be_read_itself_is_left(caplog):
     assert sweep(NOON + MINUTE) == 1
     sound.refresh_from_db()
     assert sound.status == Status.UNKNOWN
-    assert f"Execution {bad.pk} cannot be called unknown" in caplog.text
+    assert f"Execution {bad.pk} cannot be marked unknown" in caplog.text
