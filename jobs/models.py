@@ -639,6 +639,8 @@ class Sender(models.Model):
     seen_at = models.DateTimeField()
     in_flight = models.PositiveIntegerField(default=0)
     limit = models.PositiveIntegerField()
+    # How long the HTTP client's loop leaves what is ready unhandled: the 99th percentile of its last turns.
+    loop_delay_seconds = models.FloatField(default=0.0, db_default=0.0)
 
     class Meta:
         db_table = "senders"

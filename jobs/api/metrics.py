@@ -7,6 +7,7 @@ job, an account or a path.
 
 import hmac
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from http import HTTPStatus
@@ -190,10 +191,15 @@ def _leader(now: datetime) -> Iterator[Metric]:
     leads = bool(lease and lease.holder and renewed_at and now - renewed_at < TTL)
     yield GaugeMetricFamily("cronsched_leader", "1 while a scheduler leads.", value=float(leads))
     senders = GaugeMetricFamily("cronsched_senders", "Processes that send, by kind.", labels=("kind",))
-    living = Sender.objects.filter(seen_at__gt=now - SENDER_DEAD_AFTER).order_by().values_list("kind")
-    for kind, number in (dict.fromkeys(SenderKind.values, 0) | dict(living.annotate(number=Count("*")))).items():
+    living = list(Sender.objects.filter(seen_at__gt=now - SENDER_DEAD_AFTER))
+    for kind, number in (dict.fromkeys(SenderKind.values, 0) | Counter(sender.kind for sender in living)).items():
         senders.add_metric((kind,), number)
     yield senders
+    text = "How long the sending loop leaves what is ready unhandled: the 99th percentile of its last turns."
+    delays = GaugeMetricFamily("cronsched_sender_loop_delay_seconds", text, labels=("sender",))
+    for sender in living:
+        delays.add_metric((str(sender.token)[:SHORT_ID],), sender.loop_delay_seconds)
+    yield delays
     ages = (
         ("lease", "the lease was renewed", renewed_at),
         ("last_pass", "a pass was done", lease and lease.last_pass_at),

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
+from cronsched.http_client import http_client
 from cronsched.lib.db.outages import UNREACHABLE, first_line
 from jobs.models import SENDER_DEAD_AFTER, Sender, SenderKind
 from jobs.scheduler.backends.local import LocalBackend
@@ -104,6 +105,7 @@ class Heartbeat:
             "seen_at": now,
             "in_flight": self._backend.pool.in_flight,
             "limit": self._backend.limiter.limit,
+            "loop_delay_seconds": http_client().loop_delay.p99,
         }
         with self._backend.lock:
             if not Sender.objects.filter(pk=self._backend.token).update(**values):

@@ -43,7 +43,7 @@ cronsched_execution_duration_seconds_bucket cronsched_execution_duration_seconds
 cronsched_due_oldest_age_seconds cronsched_queued cronsched_running cronsched_jobs cronsched_leader
 cronsched_lease_age_seconds cronsched_last_pass_age_seconds cronsched_senders cronsched_sender_in_flight
 cronsched_deliveries cronsched_github_budget_remaining cronsched_executions_total cronsched_http_requests_total
-cronsched_database_up
+cronsched_database_up cronsched_sender_loop_delay_seconds
 """
 
 
@@ -63,7 +63,8 @@ def test_all_that_is_promised_is_there():
 
     for sender, age in (("local", 1), ("standby", 1), ("standby", 2), ("celery", 16)):
         seen = now - timedelta(seconds=age)
-        Sender.objects.create(token=uuid4(), host="h", kind=sender, started_at=seen, seen_at=seen, limit=9)
+        facts = {"started_at": seen, "seen_at": seen, "limit": 9, "loop_delay_seconds": age / 100}
+        Sender.objects.create(token=uuid4(), host="h", kind=sender, **facts)
 
     found = scrape()
     assert set(NAMES.split()) - {name for name, _ in found} == set()
@@ -83,6 +84,8 @@ def test_all_that_is_promised_is_there():
     senders = {labels[0][1]: value for (name, labels), value in found.items() if name == "cronsched_senders"}
     assert senders == {"local": 1, "standby": 2, "celery": 0}
     assert found["cronsched_sender_in_flight", (("sender", "01234567"),)] == 1
+    delays = [value for (name, _), value in found.items() if name == "cronsched_sender_loop_delay_seconds"]
+    assert sorted(delays) == [0.01, 0.01, 0.02]
     assert found["cronsched_deliveries", (("channel", "email"), ("state", DeliveryStatus.WAITING))] == 1
     assert found["cronsched_github_budget_remaining", (("credential", "token:abc"),)] == 499
     assert found["cronsched_http_requests_total", (("method", "GET"), ("route", "/livez"), ("status", "200"))] >= 1

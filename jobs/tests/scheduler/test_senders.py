@@ -5,6 +5,8 @@ from uuid import UUID
 
 import pytest
 
+from cronsched.http_client import http_client
+from cronsched.lib.http.delays import LoopDelay
 from jobs.chores.sweep import SENDER_GONE, sweep_dead_senders
 from jobs.models import JobExecution, Sender, SenderKind, Status
 from jobs.scheduler.backends.local import LocalBackend
@@ -116,6 +118,14 @@ def test_without_the_lease_nobody_is_buried():
 @pytest.fixture
 def backend():
     return LocalBackend(write_lock(), limiter=HostLimiter(100), clock=Clock(NOON))
+
+
+def test_a_beat_says_how_long_the_loop_leaves_answers_unhandled(backend, monkeypatch):
+    delay = LoopDelay()
+    delay.record(0.02)
+    monkeypatch.setattr(http_client(), "loop_delay", delay)
+    Heartbeat(backend).beat()
+    assert Sender.objects.get().loop_delay_seconds == 0.02
 
 
 def test_a_beat_shows_the_sender_and_the_next_ones_only_move_it_on(backend):
