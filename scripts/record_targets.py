@@ -98,9 +98,7 @@ def recorded_run() -> str:
         tracking.follow(now=now + timedelta(seconds=20))
         recording.ask("GET", f"/executions/{run['id']}", keep=("execution",))
         recording.asked_github()
-        recording.tell(
-            "**4. What people were told,** newest first. The failure counts for the job, the dispatch does not."
-        )
+        recording.tell("**4. The notices,** newest first. The failure counts for the job, the dispatch does not.")
         told = recording.client.get("/api/v2/notifications").json()["notifications"]
         failures = recording.client.get(f"/api/v2/jobs/{job['id']}").json()["job"]["consecutive_failures"]
         recording.lines += [f"- {notice['title']} ({notice['type']}): {notice['message']}" for notice in told]
