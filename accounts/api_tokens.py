@@ -19,7 +19,7 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import ApiToken, User
 from audit import origin
-from audit.services import Entry, record
+from audit.services import Entry, differences, record
 from cronsched.lib.errors import DomainError, Forbidden, NotFound, Unauthorized
 from cronsched.lib.ids import known_id
 from cronsched.lib.input import payload, ranges
@@ -78,7 +78,7 @@ def create(sent: Mapping[str, Any], *, owner: User, by: User | None, now: dateti
             raise DomainError("Too many tokens", f"An account may have at most {MAX_PER_ACCOUNT} tokens.")
         token.save(force_insert=True)
         written = expires_at.isoformat() if expires_at else None
-        made = {"scopes": (None, scopes), "expires_at": (None, written), "allowed_ips": (None, networks)}
+        made = differences({}, {"scopes": scopes, "expires_at": written, "allowed_ips": networks})
         record(_entry("token.created", token, made), by=by, now=now)
     return NewToken(token, secret)
 
@@ -138,11 +138,12 @@ def authenticate(secret: str, *, address: str, now: datetime) -> ApiToken:
     if token is None or not hmac.compare_digest(token.digest, _digest(secret)):
         logger.warning("An unknown API token was refused, from %s", address)
         raise Unauthorized(INVALID)
+    # Before it is judged: a refused one has acted as well, and not its owner.
+    origin.note_token(token.pk, token.name)
     if refusal := _refusal(token, address, now):
         _note_refusal(token, refusal, address, now)
         raise refusal
     _note_use(token, address, now)
-    origin.note_token(token.pk, token.name)
     return token
 
 

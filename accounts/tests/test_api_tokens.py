@@ -92,7 +92,7 @@ def test_an_expired_token_is_told_so_and_refused(alice):
     ApiToken.objects.update(expires_at=timezone.now())
     answer = token_client(made.secret).get(JOBS)
     assert (answer.status_code, answer.json()["message"]) == (401, "Token has expired")
-    assert trail()[-1] == ("token.refused", "alice", "user")
+    assert trail()[-1] == ("token.refused", "alice (a script)", "token")
 
 
 def test_refusals_of_one_token_are_on_record_once_a_minute(alice, caplog):
