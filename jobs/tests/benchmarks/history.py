@@ -79,6 +79,30 @@ NUMBERED_JOBS = """
 """
 
 
+# Copies of the only job: where the numbers come from, a new id and a new name.
+COPIES = {
+    "postgresql": ("generate_series(1, %s) AS number", "gen_random_uuid()", "'Job ' || number"),
+    "mysql": ("seq_1_to_4000000000 AS numbers WHERE seq <= %s", "UUID()", "CONCAT('Job ', seq)"),
+    "sqlite": (
+        "(WITH RECURSIVE n(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM n WHERE number < %s) SELECT * FROM n)",
+        "lower(hex(randomblob(16)))",
+        "'Job ' || number",
+    ),
+}
+
+
+def copy_job(number: int) -> None:
+    """Add `number` copies of the only job that there is."""
+    source, id, name = COPIES[connection.vendor]
+    columns = [field.column for field in Job._meta.concrete_fields]
+    values = [{"id": id, "name": name}.get(column, column) for column in columns]
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE only_job AS SELECT * FROM jobs")
+        statement = f"SELECT {', '.join(values)} FROM only_job CROSS JOIN {source}"
+        cursor.execute(f"INSERT INTO jobs ({', '.join(columns)}) {statement}", [number])
+        cursor.execute("DROP TABLE only_job")
+
+
 def fill_server(number: int) -> None:
     """As `fill`, without the daily counts, on PostgreSQL or MariaDB: all jobs that there are get executions."""
     step = timedelta(days=DAYS) / number / timedelta(microseconds=1)
