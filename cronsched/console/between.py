@@ -29,6 +29,11 @@ def is_confirmed(request: HttpRequest) -> bool:
     return CONFIRMED in request.POST
 
 
+def is_asked_again(request: HttpRequest) -> bool:
+    """Tell whether a choice on the page was changed, and what it now comes to is asked."""
+    return request.headers.get("HX-Request") == "true"
+
+
 def ask(page: Any, request: HttpRequest, asked: Asked, form: Form | None = None) -> HttpResponse:
     """Answer with the page that asks; what was selected comes back with its answer."""
     context = {

@@ -8,11 +8,11 @@ Each row counts twice, for its job and for all jobs, because a sum over a hundre
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import QuerySet, Sum
+from django.db.models import Max, Min, QuerySet, Sum
 
 from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Column, Kind
@@ -109,6 +109,26 @@ def of(executions: QuerySet[JobExecution], *, sign: int = 1) -> list[Counted]:
     settled = executions.exclude(status__in=OPEN_STATUSES).order_by()
     fields = ("job_id", "started_at", "status", "trigger_type", "execution_type", "duration_seconds")
     return [Counted._make((*row, sign, None)) for row in settled.values_list(*fields)]
+
+
+def bounded(executions: QuerySet[Any], **kind: str) -> QuerySet[Any]:
+    """Return those of `executions` that are of a kind: a trigger or what was called.
+
+    No index knows kinds. Where there are few of one, or none, all of the history would be looked at for a page: the
+    days on which it occurs narrow that. What is open is in no count.
+    """
+    rows = executions.filter(**kind)
+    days = DailyCount.objects.filter(job_key=ALL_JOBS, count__gt=0, **kind).aggregate(first=Min("day"), last=Max("day"))
+    oldest = JobExecution.objects.open().filter(**kind).aggregate(at=Min("started_at"))["at"]
+    if days["first"] is None:
+        return rows.filter(started_at__gte=oldest) if oldest else rows.none()
+    first = _midnight(days["first"])
+    rows = rows.filter(started_at__gte=min(first, oldest) if oldest else first)
+    return rows if oldest else rows.filter(started_at__lt=_midnight(days["last"]) + timedelta(days=1))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def forget(job_id: UUID) -> None:

@@ -38,6 +38,13 @@ class Outcome(models.TextChoices):
     RUN_GOING = "run_going", "Run going"
 
 
+# What no list of the console shows of an execution.
+NOT_LISTED = (
+    *("output", "request_snapshot", "shared_request_id", "overrides", "earlier_attempts", "details"),
+    *("sender", "deadline_at", "target"),
+)
+# So many keys may be named in a condition.
+FEW = 500
 # Outcomes that need attention.
 TROUBLE = (Outcome.FAILED, Outcome.RUN_FAILED, Outcome.UNKNOWN, Outcome.MISSED)
 OPEN = (Outcome.QUEUED, Outcome.RUNNING, Outcome.RUN_GOING)
@@ -75,6 +82,16 @@ def where(outcomes: Iterable[str]) -> Q:
     return reduce(or_, [*([Q(status__in=plain)] if plain else []), *parts], Q(pk__in=()))
 
 
+def still_open() -> Q:
+    """Return the condition that an execution has not ended; where those are few, by their keys.
+
+    Put as alternatives, no database takes an index for them: the whole history would be looked at for a handful.
+    """
+    ways = (JobExecution.objects.open(), JobExecution.objects.filter(where([Outcome.RUN_GOING])))
+    keys = [key for rows in ways for key in rows.order_by().values_list("pk", flat=True)[: FEW + 1]]
+    return where(OPEN) if len(keys) > FEW else Q(pk__in=keys)
+
+
 def latest(jobs: Collection[UUID], number: int) -> Mapping[UUID, list[JobExecution]]:
     """Return the newest `number` executions of each job, the newest first, by two statements.
 
@@ -93,9 +110,7 @@ def latest(jobs: Collection[UUID], number: int) -> Mapping[UUID, list[JobExecuti
 
 
 def _read(condition: Q) -> ExecutionQuerySet:
-    return (
-        JobExecution.objects.filter(condition).select_related("run").defer("output", "request_snapshot").newest_first()
-    )
+    return JobExecution.objects.filter(condition).select_related("run").defer(*NOT_LISTED).newest_first()
 
 
 def streak(executions: Iterable[JobExecution]) -> list[JobExecution]:

@@ -5,20 +5,22 @@ are there as well. The history is written in bulk. Targets are this service's ow
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
 
 from accounts.models import Role, User
-from accounts.services import record_creation
+from accounts.services import AccountChanges, record_creation, update_account
+from audit import origin
 from audit.models import LeaderTerm
 from cronsched.lib.ids import uuid7
-from jobs import cron, services
+from jobs import bulk_acts, cron, services
 from jobs.definitions.validation import local_date
 from jobs.history import daily_counts
-from jobs.models import Job, JobExecution, Status, TriggerType
+from jobs.models import Job, JobExecution, JobPause, Status, TriggerType
 from jobs.schedule import pauses
 from jobs.schedule.pauses import Terms
 from jobs.schedule.reschedule import next_fire
@@ -30,8 +32,13 @@ BATCH = 1000
 # A time without a leader: how long ago it began, and how long it lasted.
 OUTAGE = (timedelta(days=9, hours=4), timedelta(minutes=47))
 NO_LEADER = "No scheduler was running at this time."
-PEOPLE = (("maria", Role.ADMIN), ("daniel", Role.USER), ("priya", Role.USER), ("tom", Role.VIEWER))
-TEAMS = ("Platform", "Data", "Billing", "Support")
+PEOPLE = (
+    *(("maria", Role.ADMIN), ("daniel", Role.USER), ("priya", Role.USER)),
+    *(("lena", Role.USER), ("tom", Role.VIEWER)),
+)
+# She has left and owns jobs.
+LEAVER = "lena"
+TEAMS = ("Platform", "Data", "Billing", "Support", "Shops", "Marketing")
 CATEGORIES = ("Backups", "Reports", "Clean-up", "Synchronisation")
 
 
@@ -46,8 +53,43 @@ class Plan(NamedTuple):
     failing: float = 0.01
     failed_last: int = 0
     days_left: int = 400
+    metadata: Mapping[str, str] | None = None
 
 
+CITIES = (
+    *("Amsterdam", "Athens", "Barcelona", "Bergen", "Berlin", "Bordeaux", "Bratislava", "Brussels", "Cologne"),
+    *("Copenhagen", "Dresden", "Dublin", "Florence", "Geneva", "Ghent", "Graz", "Hamburg", "Helsinki", "Krakow"),
+    *("Lisbon", "Ljubljana", "Lyon", "Madrid", "Malmo", "Milan", "Munich", "Naples", "Oslo", "Paris", "Porto"),
+)
+SUPPLIERS = (
+    *("Acacia", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Ginkgo", "Hazel", "Ironwood", "Juniper", "Larch"),
+    *("Maple", "Oak", "Pine", "Rowan", "Spruce", "Teak", "Willow"),
+)
+TABLES = ("baskets", "customers", "deliveries", "orders", "payments", "products", "refunds", "visits")
+MARKETING = (
+    "Abandoned baskets",
+    "Birthday cards",
+    "Coupons that end",
+    "Loyalty points",
+    "Newsletter",
+    "Reviews asked for",
+)
+# Many of a kind: what a service is full of, and what is acted on together.
+FAMILIES = (
+    *(Plan(f"Prices for {city}", "0 9 * * mon", "Shops", "Synchronisation", "daniel") for city in CITIES),
+    *(
+        Plan(f"Feed of {name}", f"{number * 3} 5 * * *", "Shops", "Synchronisation", "daniel", days_left=10 + number)
+        for number, name in enumerate(SUPPLIERS)
+    ),
+    *(
+        Plan(f"Warehouse: {table}", f"{number * 5} 1 * * *", "Data", "Synchronisation", "priya")
+        for number, table in enumerate(TABLES)
+    ),
+    *(
+        Plan(name, f"{number * 7} 8 * * mon-fri", "Marketing", "Reports", LEAVER)
+        for number, name in enumerate(MARKETING)
+    ),
+)
 PLANS = (
     Plan("Nightly database backup", "0 2 * * *", "Platform", "Backups", "maria"),
     Plan("Hourly snapshot of the wiki", "20 * * * *", "Platform", "Backups", "daniel"),
@@ -55,7 +97,9 @@ PLANS = (
     Plan("Renew certificates", "15 4 * * mon,thu", "Platform", "Clean-up", "daniel"),
     Plan("Rotate access logs", "0 0 * * *", "Platform", "Clean-up", "daniel", days_left=5),
     Plan("Prune old sessions", "*/30 * * * *", "Platform", "Clean-up", "maria"),
-    Plan("Sales report", "30 7 * * mon-fri", "Data", "Reports", "priya"),
+    Plan(
+        "Sales report", "30 7 * * mon-fri", "Data", "Reports", "priya", metadata={"region": "all", "day": "yesterday"}
+    ),
     Plan("Warehouse load", "10 1 * * *", "Data", "Synchronisation", "priya", failing=0.1),
     Plan("Refresh dashboards", "*/20 * * * *", "Data", "Reports", "priya", failing=0.03),
     Plan("Exchange rates", "5 9,13,17 * * mon-fri", "Data", "Synchronisation", "priya", failing=0.05, failed_last=4),
@@ -69,6 +113,7 @@ PLANS = (
     Plan("Close silent tickets", "0 */4 * * *", "Support", "Clean-up", "priya"),
     Plan("Import phone calls", "*/10 * * * *", "Support", "Synchronisation", "priya", failing=0.02),
     Plan("Weekly hours", "0 8 * * mon", "Support", "Reports", "maria"),
+    *FAMILIES,
 )
 FAILURES = (
     (500, "Webhook returned status 500", "upstream said: connection pool exhausted"),
@@ -89,10 +134,12 @@ def seed(*, base_url: str, password: str, now: datetime) -> dict[str, int]:
         _teams(people["maria"], now - timedelta(days=DAYS + 2))
         jobs = [(plan, _job(plan, people, base_url, now)) for plan in PLANS]
         _leaders(now)
+        _changes({job.name: job for _, job in jobs}, people, now)
         for plan, job in jobs:
             _history(plan, job, chance, now)
-        _changes({job.name: job for _, job in jobs}, people, now)
         _settle(now)
+        gone, left_at = AccountChanges(is_active=False), now - timedelta(days=2)
+        update_account(people[LEAVER], gone, keep_session=None, by=people["maria"], now=left_at)
     return {
         "accounts": len(people),
         "teams": len(TEAMS),
@@ -118,7 +165,7 @@ def _teams(by: User, at: datetime) -> None:
 
 
 def _job(plan: Plan, people: Mapping[str, User], base_url: str, now: datetime) -> Job:
-    sent = {
+    sent: dict[str, Any] = {
         "name": plan.name,
         "cron_expression": plan.expression,
         "target_url": f"{base_url}/livez",
@@ -126,6 +173,9 @@ def _job(plan: Plan, people: Mapping[str, User], base_url: str, now: datetime) -
         "pic_team": plan.team,
         "end_date": str(local_date(now) + timedelta(days=plan.days_left)),
     }
+    if plan.metadata:
+        # What has inputs is posted, which the page does not take.
+        sent |= {"metadata": dict(plan.metadata), "success_statuses": "200-299,405"}
     job = services.create_job(sent, by=people[plan.owner], now=now - timedelta(days=DAYS + 1))
     _rest(job)
     return job
@@ -157,11 +207,12 @@ def _leaders(now: datetime) -> None:
 
 
 def _history(plan: Plan, job: Job, chance: random.Random, now: datetime) -> None:
-    moments = list(
-        cron.fire_times_between(
-            job.cron_expression, job.zone_name, after=now - timedelta(days=DAYS), until=now, limit=10_000
-        )
-    )
+    kept_back = [(pause.began_at, pause.ended_at or now) for pause in JobPause.objects.filter(job=job)]
+    moments = [
+        moment
+        for moment in _fire_times(job, now)
+        if not any(began_at <= moment <= ended_at for began_at, ended_at in kept_back)
+    ]
     rows = [
         _execution(job, moment, chance, fails=place < plan.failed_last or chance.random() < plan.failing, now=now)
         for place, moment in enumerate(reversed(moments))
@@ -171,6 +222,12 @@ def _history(plan: Plan, job: Job, chance: random.Random, now: datetime) -> None
         daily_counts.add(daily_counts.of(JobExecution.objects.filter(pk__in=[row.pk for row in part])))
     if plan.failed_last:
         Job.objects.filter(pk=job.pk).update(consecutive_failures=plan.failed_last)
+
+
+def _fire_times(job: Job, now: datetime) -> list[datetime]:
+    """Return when the job was due in all the days of the demo."""
+    first = now - timedelta(days=DAYS)
+    return list(cron.fire_times_between(job.cron_expression, job.zone_name, after=first, until=now, limit=10_000))
 
 
 def _execution(job: Job, moment: datetime, chance: random.Random, *, fails: bool, now: datetime) -> JobExecution:
@@ -200,7 +257,13 @@ def _execution(job: Job, moment: datetime, chance: random.Random, *, fails: bool
         response_status=status,
         error_message=message,
         output=output,
+        request_snapshot=_request(job),
     )
+
+
+def _request(job: Job) -> dict[str, Any]:
+    method = "POST" if job.metadata else "GET"
+    return {"method": method, "url": job.target_url, "headers": {}, "body": job.metadata or {}, "signed": False}
 
 
 # --- What people did -------------------------------------------------------------------------------------------------
@@ -220,9 +283,28 @@ def _changes(jobs: Mapping[str, Job], people: Mapping[str, User], now: datetime)
     waiting = Terms("Waits for the bank's new certificate")
     services.pause_job(jobs["Bank statements"].pk, by=daniel, now=now - timedelta(hours=3), terms=waiting)
     failing = jobs["Warehouse load"]
-    services.pause_job(failing.pk, by=priya, now=now - timedelta(days=6), terms=Terms("Disk full"))
-    services.resume_job(failing.pk, by=priya, now=now - timedelta(days=6) + timedelta(hours=2), reason="Disk enlarged")
+    # Whenever the demo is made, this job was paused when it was due last.
+    due = max(moment for moment in _fire_times(failing, now) if moment < now - timedelta(hours=1))
+    full = Terms("Disk full, waits for a larger one")
+    services.pause_job(failing.pk, by=priya, now=due - timedelta(hours=3), terms=full)
+    services.resume_job(failing.pk, by=priya, now=min(due + timedelta(hours=4), now), reason="Disk enlarged")
     _rest(failing)
+    _slip(jobs["Clean staging tables"], maria, now - timedelta(minutes=40))
+    unread = Terms("Nobody reads it")
+    services.pause_job(jobs["Warehouse: visits"].pk, by=priya, now=now - timedelta(days=5), terms=unread)
+    _outage([jobs[f"Warehouse: {table}"] for table in TABLES], maria, now - timedelta(minutes=50))
+
+
+def _outage(jobs: Iterable[Job], by: User, at: datetime) -> None:
+    """Pause what needs the warehouse, in one act: what was paused before is not of it."""
+    act = bulk_acts.read({"action": "pause", "reason": "Outage of the warehouse"}, by=by, now=at)
+    bulk_acts.carry_out(act, [job.pk for job in jobs])
+
+
+def _slip(job: Job, by: User, at: datetime) -> None:
+    """Change what its owner will want to undo."""
+    with origin.acting_from(replace(origin.NOWHERE, reason="Less load at night")):
+        services.update_job(job.pk, {"cron_expression": "45 13 * * *"}, by=by, now=at)
 
 
 def _edits(jobs: Mapping[str, Job], people: Mapping[str, User]) -> Iterator[tuple[Job, User, int, dict[str, Any]]]:

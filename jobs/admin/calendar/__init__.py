@@ -23,7 +23,8 @@ from jobs.history.forecast import HOUR, Forecast, Limits
 from jobs.history.why_question import FIRST_YEAR, LAST_YEAR
 from taxonomy.models import JobCategory, PicTeam
 
-DAYS = 7
+# Today and a week: whatever day it is, the next one of that name is among them.
+DAYS = 8
 
 
 class Cell(NamedTuple):

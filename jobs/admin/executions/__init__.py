@@ -3,12 +3,11 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Prefetch, QuerySet, UUIDField
+from django.db.models import Prefetch, QuerySet
 from django.forms import JSONField
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.forms import BaseDialogForm
 from unfold.paginator import InfinitePaginator
@@ -22,35 +21,47 @@ from cronsched.console.filters import PeriodFilter, titled
 from cronsched.console.texts import local_text, moment
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
+from cronsched.lib.ids import known_id
 from jobs import services
 from jobs.admin.executions import page
-from jobs.admin.executions.filters import ConclusionFilter, JobFilter, LatelyFilter, OutcomeFilter, TeamFilter
+from jobs.admin.executions.filters import (
+    ConclusionFilter,
+    JobFilter,
+    KindFilter,
+    LatelyFilter,
+    OutcomeFilter,
+    TeamFilter,
+    TriggerFilter,
+    of_jobs,
+)
 from jobs.admin.texts import OUTCOME_COLOURS, as_json, cut_line, happened, link, page_link, preformatted, seconds, why
 from jobs.history import outcomes
-from jobs.history.queries import Unindexed
 from jobs.models import NEVER_SENT_STATUSES, Job, JobExecution, TriggerType
 from jobs.schedule.scheduled_job import Overrides
 
 
 class RerunForm(BaseDialogForm):
-    """The inputs of another run, as the job has them unless they are edited."""
+    """The inputs of another run, as they were sent unless they are edited."""
 
     metadata = JSONField(
         label="Inputs",
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 6, "spellcheck": "false"}),
-        help_text="A JSON object sent instead of the job's metadata. Blank: as that execution was sent.",
+        help_text="A JSON object, for this run alone. Blank: as that execution was sent.",
     )
+
+    def __init__(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, object_id, *args, **kwargs)
+        key = known_id(str(object_id))
+        if key and (execution := JobExecution.objects.filter(pk=key).select_related("job").first()):
+            before = Overrides.read(execution.overrides)
+            self.initial["metadata"] = (before and before.metadata) or execution.job.metadata or None
 
     def clean_metadata(self) -> Any:
         value = self.cleaned_data["metadata"]
         if value is not None and not isinstance(value, dict):
             self.add_error("metadata", "Inputs must be a JSON object.")
         return value
-
-
-# The histories of so many jobs may be sorted for a page.
-LOOKED_UP = 20
 
 
 @admin.register(JobExecution)
@@ -64,8 +75,8 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
         ConclusionFilter,
         TeamFilter,
         JobFilter,
-        ("trigger_type", titled("Trigger", ChoicesDropdownFilter)),
-        ("execution_type", titled("Target", ChoicesDropdownFilter)),
+        TriggerFilter,
+        KindFilter,
         ("started_at", titled("When", PeriodFilter)),
     )
     list_filter_submit = True
@@ -129,11 +140,7 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
         """Search the jobs first: a name that no job has would otherwise be searched in every row of the history."""
         if not (part := search_term.strip()):
             return queryset, False
-        named = list(Job.objects.filter(name__icontains=part).values_list("pk", flat=True)[:500])
-        if len(named) <= LOOKED_UP:
-            return queryset.filter(job__in=named), False
-        # Found in the order of time they fill a page soon; by the index of jobs all their rows would be sorted.
-        return queryset.alias(any_job=Unindexed("job_id", output_field=UUIDField())).filter(any_job__in=named), False
+        return of_jobs(queryset, Job.objects.filter(name__icontains=part)), False
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Put the outcome into the title, that of a GitHub run included."""
@@ -243,7 +250,7 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
         execution = self.row_or_404(request, object_id)
         metadata = form.cleaned_data["metadata"]
         before = Overrides.read(execution.overrides)
-        sent = (before.values() if before else {}) if metadata is None else {"metadata": metadata}
+        sent = (before.values() if before else {}) | ({} if metadata is None else {"metadata": metadata})
         try:
             new = services.queue_run(execution.job_id, sent, by=account(request), now=database_now())
         except DomainError as refusal:

@@ -14,7 +14,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget
 from accounts.console import account, possible_owners
 from accounts.models import User
 from cronsched.console import ConsoleAdmin
-from cronsched.console.between import Asked, ask, is_confirmed
+from cronsched.console.between import Asked, ask, is_asked_again, is_confirmed
 from cronsched.console.labels import in_labels, labels_of
 from cronsched.console.texts import local_text
 from cronsched.lib.clock import database_now
@@ -256,8 +256,9 @@ class JobBulk(ConsoleAdmin):
             text = f"One act is for at most {bulk_acts.MAX_JOBS} jobs, and {len(jobs)} are selected. Filter the list."
             self.message_user(request, text, messages.ERROR)
             return None
-        form = offer.form(request.POST if is_confirmed(request) else None, queryset)
-        act = _read(form, offer, by) if form.is_bound and form.is_valid() else None
+        form = offer.form(request.POST if is_confirmed(request) or is_asked_again(request) else None, queryset)
+        is_sound = form.is_bound and form.is_valid()
+        act = _read(form, offer, by) if is_sound and is_confirmed(request) else None
         plan = Plan.of(jobs, by, form, offer)
         if act is None:
             return self._page(request, plan, form, offer)

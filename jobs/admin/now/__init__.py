@@ -10,21 +10,19 @@ from django.utils import timezone
 from accounts.console import account
 from accounts.models import User
 from cronsched.lib.clock import database_now
-from jobs.admin import pulse
+from jobs.admin import lateness, pulse
 from jobs.admin.jobs.filters import failing, list_of
 from jobs.admin.now.charts import per_day, per_hour
 from jobs.admin.now.counters import counters
 from jobs.admin.texts import cut_line, page_link, relative, seconds, strip, why
 from jobs.history import outcomes
-from jobs.models import NEVER_SENT_STATUSES, Job, JobExecution, JobQuerySet, Status, TriggerType
+from jobs.models import Job, JobExecution, JobQuerySet
 
 UPCOMING, LISTED, SLOWEST = 20, 12, 5
 STRIP = 10
 # How many executions back the first of a job's consecutive failures is searched.
 LOOKED_BACK = 30
 LATELY = timedelta(hours=24)
-# Lateness is computed from at most so many executions.
-MEASURED = 2000
 
 
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +39,7 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "failing_link": list_of(state="failing"),
         "upcoming": _upcoming(now),
         "charts": [per_hour(now), per_day(now)] if has_jobs else [],
-        "lateness": _lateness(now),
+        "lateness": lateness.measured(now),
         "slowest": _slowest(now),
         "alarm": _alarm(),
     }
@@ -87,26 +85,15 @@ def _at(job: Job) -> str:
     return f"{timezone.localtime(job.next_fire_at):%m-%d %H:%M}" if job.next_fire_at else "-"
 
 
-def _lateness(now: datetime) -> dict[str, str] | None:
-    """Return the median and the 99th percentile of the lateness of the latest scheduled executions."""
-    sent = JobExecution.objects.filter(trigger_type=TriggerType.SCHEDULED, started_at__gte=now - LATELY)
-    sent = sent.exclude(status__in=(*NEVER_SENT_STATUSES, Status.QUEUED)).exclude(scheduled_for=None).newest_first()
-    pairs = sent.values_list("scheduled_for", "started_at")[:MEASURED]
-    late = sorted((started - due).total_seconds() for due, started in pairs if due)
-    if not late:
-        return None
-    return {
-        "p50": seconds(late[len(late) // 2]) or "",
-        "p99": seconds(late[min(len(late) - 1, len(late) * 99 // 100)]) or "",
-        "number": str(len(late)),
-    }
-
-
 def _slowest(now: datetime) -> dict[str, Any]:
     lately = JobExecution.objects.filter(started_at__gte=now - LATELY, duration_seconds__isnull=False).order_by()
-    found = lately.values_list("job_id", "job__name").annotate(mean=Avg("duration_seconds"), number=Count("pk"))
+    found = lately.values_list("job_id").annotate(mean=Avg("duration_seconds"), number=Count("pk"))
+    slowest = list(found.order_by("-mean", "job_id")[:SLOWEST])
+    # Names are asked for apart: joined, they would be looked up for each of the jobs that ran.
+    names = dict(Job.objects.filter(pk__in=[key for key, *_ in slowest]).values_list("pk", "name"))
     rows = [
-        [page_link("jobs_job_change", key, name), seconds(mean), number]
-        for key, name, mean, number in found.order_by("-mean")[:SLOWEST]
+        [page_link("jobs_job_change", key, names[key]), seconds(mean), number]
+        for key, mean, number in slowest
+        if key in names
     ]
     return {"headers": ["Job", "Mean duration", "Executions"], "rows": rows}

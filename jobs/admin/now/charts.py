@@ -13,7 +13,7 @@ from django.utils import timezone
 from jobs.history import outcomes
 from jobs.history.daily_counts import ALL_JOBS
 from jobs.history.outcomes import Outcome
-from jobs.models import DailyCount, JobExecution, Status
+from jobs.models import DailyCount, ExecutionType, JobExecution, Status
 
 HOURS, DAYS = 24, 30
 COLOURS = {"Succeeded": "#15803d", "Went wrong": "#b91c1c", "Missed or skipped": "#b45309"}
@@ -51,9 +51,12 @@ def per_day(now: datetime) -> Chart:
     days = [today - timedelta(days=number) for number in range(DAYS - 1, -1, -1)]
     found: Counter[tuple[str, date]] = Counter()
     rows = DailyCount.objects.filter(job_key=ALL_JOBS, day__gte=days[0]).order_by()
-    for day, status, number in rows.values_list("day", "status").annotate(Sum("count")):
+    kinds = set()
+    for day, status, kind, number in rows.values_list("day", "status", "execution_type").annotate(Sum("count")):
         found[_group(status), day] += number
-    _move_failed_runs(found, now - timedelta(days=DAYS), days[0])
+        kinds.add(kind)
+    if ExecutionType.GITHUB_ACTIONS in kinds:
+        _move_failed_runs(found, now - timedelta(days=DAYS), days[0])
     counted = {title: [found[title, day] for day in days] for title in COLOURS}
     return _chart("Last 30 days, per day (UTC)", [f"{day:%m-%d}" for day in days], counted)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from django.db.models import Count, Q
 from django.http import HttpRequest
@@ -13,7 +14,7 @@ from jobs.admin.executions.filters import IN_PROGRESS, LATELY, WENT_WRONG
 from jobs.admin.jobs.filters import STATES, list_of
 from jobs.history import outcomes
 from jobs.history.outcomes import Outcome
-from jobs.models import ExecutionQuerySet, Job, JobExecution
+from jobs.models import Job, JobExecution
 
 PERIOD = "24h"
 
@@ -46,21 +47,26 @@ def _of_jobs() -> Iterator[Counter]:
 
 
 def _of_executions(now: datetime) -> Iterator[Counter]:
+    figure = JobExecution.objects.filter(outcomes.still_open()).count()
+    yield Counter("Not ended yet", figure, "queued or running", executions_of(outcome=IN_PROGRESS))
+    shown = {
+        WENT_WRONG: ("Went wrong", outcomes.TROUBLE, "danger"),
+        Outcome.MISSED: ("Missed", (Outcome.MISSED,), "warning"),
+        Outcome.SUCCESS: ("Succeeded", (Outcome.SUCCESS,), ""),
+    }
     lately = JobExecution.objects.filter(started_at__gte=now - LATELY[PERIOD])
-    yield _executions("Not ended yet", "queued or running", JobExecution.objects.all(), IN_PROGRESS, outcomes.OPEN)
-    within = {"within": PERIOD}
-    yield _executions("Went wrong", "in 24 hours", lately, WENT_WRONG, outcomes.TROUBLE, "danger", **within)
-    yield _executions("Missed", "in 24 hours", lately, Outcome.MISSED, (Outcome.MISSED,), "warning", **within)
-    yield _executions("Succeeded", "in 24 hours", lately, Outcome.SUCCESS, (Outcome.SUCCESS,), **within)
+    found = lately.aggregate(
+        **{str(key): Count("pk", filter=outcomes.where(kinds)) for key, (_, kinds, _) in shown.items()}
+    )
+    for key, (title, _, colour) in shown.items():
+        figure = found[str(key)]
+        link = executions_of(outcome=key, within=PERIOD)
+        yield Counter(title, figure, "in 24 hours", link, colour if figure else "")
 
 
-def _executions(
-    title: str, text: str, rows: ExecutionQuerySet, key: str, kinds: tuple[Outcome, ...], colour: str = "", **more: str
-) -> Counter:
-    figure = rows.filter(outcomes.where(kinds)).count()
-    query = "&".join(f"{name}={value}" for name, value in {"outcome": key, **more}.items())
-    link = f"{reverse('admin:jobs_jobexecution_changelist')}?{query}"
-    return Counter(title, figure, text, link, colour if figure else "")
+def executions_of(**params: str) -> str:
+    """Return the address of the list of executions narrowed by `params`."""
+    return f"{reverse('admin:jobs_jobexecution_changelist')}?{urlencode(params)}"
 
 
 def _own(request: HttpRequest) -> Counter:

@@ -19,6 +19,7 @@ from cronsched.console import ConsoleAdmin
 from cronsched.console.texts import local_text
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
+from jobs.admin import lateness
 from jobs.admin.texts import relative, span
 from jobs.models import OPEN_STATUSES, JobExecution, RateLimitBucket, SchedulerLease, Status
 from jobs.scheduler import leadership
@@ -79,6 +80,9 @@ def _facts(now: datetime) -> Iterator[tuple[str, Any]]:
     yield "Leader", status.leader or "none"
     yield "Leads since", local_text(status.leading_since) if status.leading_since else "-"
     yield "Lease renewed", relative(status.renewed_at, now) or "never"
+    late = lateness.measured(now)
+    yield "Late, half of them", late.p50 if late else "-"
+    yield "Late, 99 of 100", f"{late.p99}, of the latest {late.number}" if late else "-"
     yield "Scheduled jobs", status.scheduled_jobs
     waiting = dict(JobExecution.objects.open().order_by().values_list("status").annotate(Count("pk")))
     yield "Queued executions", waiting.get(Status.QUEUED, 0)

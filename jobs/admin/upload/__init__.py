@@ -79,7 +79,7 @@ class UploadPage(ConsoleAdmin):
             try:
                 context |= _answer(request, by, now)
             except DomainError as refusal:
-                context["error"] = in_console(refusal.message or refusal.error)
+                context["error"] = _worded(refusal.message or refusal.error)
         return TemplateResponse(request, "console/upload.html", context)
 
 

@@ -11,7 +11,7 @@ import pytest
 from jobs.chores.sweep import sweep
 from jobs.dispatch import Prepared
 from jobs.history import daily_counts, retention
-from jobs.models import OPEN_STATUSES, DailyCount, JobExecution, Overlap, Status
+from jobs.models import OPEN_STATUSES, DailyCount, ExecutionType, JobExecution, Overlap, Status
 from jobs.schedule.reschedule import reschedule
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, claim, failure, make_due_job, record, start, success
@@ -154,3 +154,26 @@ def test_a_deleted_job_leaves_the_counts_of_all():
     daily_counts.forget(job.pk)
     assert daily_counts.totals(job.pk) == []
     assert daily_counts.totals()[0].number == 1
+
+
+def test_executions_of_a_kind_are_found_within_the_days_on_which_it_occurs(db, django_assert_max_num_queries):
+    job = make_job()
+    webhooks = [make_execution(job, started_at=NOON - timedelta(days=days)) for days in (1, 5, 9)]
+    daily_counts.add(daily_counts.of(JobExecution.objects.all()))
+    everything = JobExecution.objects.all()
+    of_github = daily_counts.bounded(everything, execution_type=ExecutionType.GITHUB_ACTIONS)
+    # Nothing of the kind is counted or open: no row is looked at.
+    with django_assert_max_num_queries(0):
+        assert list(of_github) == []
+    assert {*daily_counts.bounded(everything, execution_type=ExecutionType.WEBHOOK)} == {*webhooks}
+    run = make_execution(job, execution_type=ExecutionType.GITHUB_ACTIONS, started_at=NOON - timedelta(days=20))
+    daily_counts.add(daily_counts.of(JobExecution.objects.filter(pk=run.pk)))
+    found = daily_counts.bounded(everything, execution_type=ExecutionType.GITHUB_ACTIONS)
+    assert list(found) == [run]
+    assert "started_at" in str(found.query.where)
+    # What is open is in no count, whenever it began.
+    waiting = make_execution(
+        job, status=Status.QUEUED, execution_type=ExecutionType.GITHUB_ACTIONS, started_at=NOON + timedelta(days=3)
+    )
+    found = daily_counts.bounded(everything, execution_type=ExecutionType.GITHUB_ACTIONS)
+    assert {*found} == {run, waiting}

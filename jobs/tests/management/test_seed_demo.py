@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models import F
 from django.utils import timezone
 
 from audit.models import AuditEntry, LeaderTerm
@@ -25,7 +26,12 @@ def test_the_demo_has_all_that_a_tour_shows():
     assert made["executions"] == JobExecution.objects.count() > 5000
     statuses = set(JobExecution.objects.values_list("status", flat=True))
     assert statuses == {Status.SUCCESS, Status.FAILED, Status.MISSED}
-    assert JobPause.objects.filter(ended_at=None).count() == 2
+    paused = JobPause.objects.filter(ended_at=None)
+    assert (paused.filter(batch_id=None).count(), paused.exclude(batch_id=None).count()) == (3, 7)
+    # Nothing ran while it was paused, and the nightly load was when it was due last.
+    assert not JobExecution.objects.filter(
+        job__pauses__began_at__lte=F("scheduled_for"), job__pauses__ended_at__gte=F("scheduled_for")
+    ).exists()
     assert LeaderTerm.objects.count() == 2
     actions = set(AuditEntry.objects.values_list("action", flat=True))
     assert {"user.created", "job.created", "job.updated", "job.paused", "job.resumed"} <= actions
@@ -34,7 +40,7 @@ def test_the_demo_has_all_that_a_tour_shows():
     assert timedelta(days=28) < now - oldest < timedelta(days=31)
     # Nothing that has passed falls due, and every job that runs has its next time.
     assert not Job.objects.filter(next_fire_at__lte=now - timedelta(minutes=1)).exists()
-    assert Job.objects.scheduled().count() == len(PLANS) - 2
+    assert Job.objects.scheduled().count() == len(PLANS) - paused.count()
     assert {urlsplit(url).hostname for url in Job.objects.values_list("target_url", flat=True)} == {"127.0.0.1"}
     assert sum(total.number for total in daily_counts.totals()) == made["executions"]
 
