@@ -1,7 +1,7 @@
 """What the palette and the side-bar's search find: pages, acts, jobs, teams, categories and people."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from django.db.models import Q
 from django.http import HttpRequest
@@ -19,9 +19,43 @@ from taxonomy.models import JobCategory, PicTeam
 FOUND = 12
 
 
+class JobAct(NamedTuple):
+    """What a page of its own does with a job."""
+
+    description: str
+    icon: str
+    may: Callable[[User, Job], bool]
+
+
+JOB_ACTS = {
+    "why": JobAct("Why it ran or did not", "help", lambda user, job: True),
+    "test": JobAct("Send to its target and see the answer", "science", lambda user, job: job.may_be_changed_by(user)),
+    "clone": JobAct("A new job like it", "content_copy", lambda user, job: user.can_write),
+}
+
+
 def find(request: HttpRequest, term: str) -> list[SearchResult]:
     """Return what matches `term`, the most likely first."""
-    return [*_jobs(term), *_pages(request, term), *_labels(term), *_people(request, term)]
+    return [
+        *_acts_on_jobs(request, term),
+        *_jobs(term),
+        *_pages(request, term),
+        *_labels(term),
+        *_people(request, term),
+    ]
+
+
+def _acts_on_jobs(request: HttpRequest, term: str) -> Iterator[SearchResult]:
+    """Find `why invoices`: an act and a part of the name of jobs, of which the act may be done to."""
+    verb, _, name = term.partition(" ")
+    act = JOB_ACTS.get(verb.lower())
+    if act is None or not name.strip():
+        return
+    user = account(request)
+    for job in Job.objects.filter(name__icontains=name.strip()).order_by("name")[:FOUND]:
+        if act.may(user, job):
+            title = f"{verb.capitalize()} {job.name}"
+            yield _result(title, act.description, f"jobs_job_{verb.lower()}_job", job.pk, icon=act.icon)
 
 
 def _jobs(term: str) -> Iterator[SearchResult]:
@@ -46,7 +80,11 @@ def _menu(request: HttpRequest) -> Iterator[tuple[str, str, str]]:
 
 
 def _acts(request: HttpRequest) -> list[tuple[str, str, str]]:
-    acts = [("Change my password", reverse("admin:password_change"), "password")]
+    acts = [
+        ("Change my password", reverse("admin:password_change"), "password"),
+        ("Account and sessions", reverse("account"), "account_circle"),
+        ("Make a token", reverse("admin:accounts_apitoken_add"), "key"),
+    ]
     if account(request).can_write:
         acts.append(("Add a job", reverse("admin:jobs_job_add"), "add"))
     if is_admin(request):

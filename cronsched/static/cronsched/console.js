@@ -6,6 +6,9 @@ document.addEventListener("DOMContentLoaded", () => {
   // window's size. Without the menu they take a second line.
   document.getElementById("tabs-dropdown")?.parentElement.remove();
 
+  // The theme writes a chosen file's name into the next text field, which its own widget has for that and ours has not.
+  for (const input of document.querySelectorAll("input[type=file]")) input.hasChangeListener = true;
+
   // Names of icons are drawn as pictures; read aloud they are words that mean nothing.
   const hideIcons = (root) => {
     for (const icon of root.querySelectorAll(".material-symbols-outlined:not([aria-hidden])")) {
@@ -18,6 +21,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const names = new Map([
     ["searchbar-submit", "Search"],
     ["command-submit", "Search"],
+    ["search-input-command", "Jobs, people, teams, pages and acts"],
   ]);
   const home = document.querySelector("#nav-sidebar-inner a");
   home?.setAttribute("aria-label", "To the first page");
@@ -50,25 +54,41 @@ document.addEventListener("DOMContentLoaded", () => {
         if (event.key === "Enter" || event.key === " ") close.click();
       });
     }
-    page.inert = true;
     const first = content.querySelector("input:not([type=hidden]), textarea, select, button[type=submit]");
     first?.focus();
   };
 
-  const closed = () => {
-    page.inert = false;
-    opener?.focus();
-    opener = null;
+  // What lies over the page holds the focus, and gives it back to what opened it. The theme shows and hides it by its
+  // style; what a dialog holds comes later.
+  const watch = (frame, isOpen, opened) => {
+    let was = false;
+    new MutationObserver(() => {
+      const is = getComputedStyle(frame).display !== "none" && isOpen();
+      if (is === was) return;
+      was = is;
+      page.inert = is;
+      if (is) {
+        opened();
+      } else {
+        opener?.focus();
+        opener = null;
+      }
+    }).observe(frame, { attributes: true, attributeFilter: ["style"], childList: true, subtree: true });
   };
+  watch(content.parentElement, () => content.querySelector("#dialog") !== null, opened);
+
+  const palette = document.getElementById("search-input-command")?.closest(".fixed");
+  if (palette) {
+    palette.setAttribute("role", "dialog");
+    palette.setAttribute("aria-modal", "true");
+    palette.setAttribute("aria-label", "Search");
+    watch(palette, () => true, () => hideIcons(palette));
+  }
 
   document.addEventListener("click", (event) => {
     if (page.contains(event.target)) opener = event.target.closest("a, button, [role=button]") ?? opener;
   });
-  // The theme shows and hides the dialog by its style; what it holds comes later.
-  const frame = content.parentElement;
-  new MutationObserver(() => {
-    const isOpen = getComputedStyle(frame).display !== "none" && content.querySelector("#dialog") !== null;
-    if (isOpen && !page.inert) opened();
-    else if (!isOpen && page.inert) closed();
-  }).observe(frame, { attributes: true, attributeFilter: ["style"], childList: true, subtree: true });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "k" && page.contains(document.activeElement)) opener = document.activeElement;
+  }, true);
 });

@@ -1,8 +1,9 @@
 """The console's screens in a real browser: no error, no request to anywhere else, nothing for axe to find."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -13,12 +14,15 @@ from playwright.sync_api import Page
 
 from accounts.tests.factories import make_user
 from cronsched.tests.browser import opened_page
+from jobs import services
 from jobs.admin.jobs.filters import JOB_TABS
 from jobs.models import ExecutionType, GitHubRun, Job, JobExecution, SchedulerLease, Status, Tracking
 from jobs.tests.factories import make_execution, make_job
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(1800)]
 
+# Leads a page to what is to be looked at.
+Step = Callable[[Page, Any, dict[str, Any]], None]
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 
 
@@ -54,14 +58,35 @@ def screens(world, role: str) -> list[str]:
         reverse("admin:jobs_calendar"),
         reverse("admin:jobs_why"),
         f"{reverse('admin:jobs_why')}?job={world['job'].pk}",
+        reverse("admin:audit_auditentry_changelist"),
         reverse("admin:taxonomy_picteam_changelist"),
+        reverse("admin:taxonomy_jobcategory_changelist"),
+        reverse("admin:accounts_apitoken_changelist"),
+        reverse("admin:accounts_apitoken_add"),
         reverse("admin:accounts_user_changelist"),
         reverse("account"),
         reverse("add_app"),
         reverse("add_passkey"),
     ]
-    more = [reverse("admin:jobs_schedulerlease_changelist"), reverse("admin:notifications_delivery_changelist")]
-    return [*shown, *(more if role == "admin" else [])]
+    writers = [reverse("admin:jobs_upload"), reverse("admin:jobs_job_add")]
+    admins = [
+        reverse("admin:jobs_schedulerlease_changelist"),
+        reverse("admin:notifications_delivery_changelist"),
+        reverse("admin:notifications_slacksettings_changelist"),
+        reverse("admin:taxonomy_picteam_add"),
+        reverse("admin:taxonomy_jobcategory_add"),
+        reverse("admin:accounts_user_add"),
+        reverse("admin:accounts_user_change", args=[world["users"]["user"].pk]),
+    ]
+    return [*shown, *(writers if role != "viewer" else []), *(admins if role == "admin" else [])]
+
+
+def faults(page: Page, width: int) -> list[str]:
+    """Return what is wrong with a page as it is shown now."""
+    violations = Axe().run(page, options=RULES).response["violations"]
+    told = [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in violations]
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    return [*told, *([f"{wide} pixels wide"] if wide > width else [])]
 
 
 @contextmanager
@@ -72,6 +97,8 @@ def signed_in(server, user, *, width: int = 1400, mode: str = "light") -> Iterat
     cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": server.url}
     with opened_page() as page:
         wrong: list[str] = []
+        # A machine that is busy otherwise is slow, not wrong.
+        page.context.set_default_timeout(180_000)
         page.context.add_cookies([cookie])  # type: ignore[list-item]
         page.emulate_media(color_scheme=mode)  # type: ignore[arg-type]
         # High enough for the bar in the foot to cover nothing.
@@ -97,11 +124,116 @@ def test_every_screen_is_sound(live_server, world, role, width, mode):
             wrong.clear()
             answer = page.goto(live_server.url + address)
             page.wait_for_load_state("networkidle")
-            violations = Axe().run(page, options=RULES).response["violations"]
-            told = [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in violations]
-            too_wide = page.evaluate("document.documentElement.scrollWidth") > width
-            if answer is None or answer.status != 200 or told or wrong or too_wide:
-                found[address] = (answer and answer.status, told, list(wrong), too_wide)
+            told = faults(page, width)
+            if answer is None or answer.status != 200 or told or wrong:
+                found[address] = (answer and answer.status, told, list(wrong))
+    assert found == {}
+
+
+FAULTY = """Job Name,Cron Expression,PIC Team,Category,Target URL,End Date
+Good,0 2 * * *,Ops,General,https://example.com/,2099-12-31
+Bad,99 * * * *,Nobody knows,General,ftp://example.com/,2001-01-01
+"""
+
+
+def upload(page: Page, server, world) -> None:
+    page.goto(server.url + reverse("admin:jobs_upload"))
+    page.locator("input[type=file]").set_input_files(
+        {"name": "jobs.csv", "mimeType": "text/csv", "buffer": FAULTY.encode()}
+    )
+    page.get_by_role("button", name="Check the file").click()
+    page.locator("#report .verdict").wait_for()
+    assert page.locator("[name=default_owner]").input_value() == ""
+
+
+def make_token(page: Page, server, world) -> None:
+    page.goto(server.url + reverse("admin:accounts_apitoken_add"))
+    page.locator("#id_name").fill("of the screens")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.locator("#secret").wait_for()
+
+
+def try_target(page: Page, server, world) -> None:
+    page.goto(server.url + reverse("admin:jobs_job_test_job", args=[world["job"].pk]))
+    page.locator("#id_metadata").fill('{"a": 1}')
+    page.get_by_role("button", name="Test", exact=True).click()
+    page.get_by_text("Headers of the answer").wait_for()
+
+
+def select_many(act: str) -> Step:
+    def step(page: Page, server, world) -> None:
+        page.goto(server.url + reverse("admin:jobs_job_changelist"))
+        for box in page.locator("input.action-select").all()[:3]:
+            box.check()
+        page.locator("select[name=action]").select_option(act)
+        page.locator("#changelist-actions button[type=submit]").click()
+        page.locator("input[name=action][type=hidden]").wait_for(state="attached")
+
+    return step
+
+
+def ask_why(page: Page, server, world) -> None:
+    page.goto(server.url + reverse("admin:jobs_job_change", args=[world["job"].pk]))
+    page.get_by_role("link", name="Why", exact=True).last.click()
+    page.get_by_text("Verdicts").wait_for()
+
+
+def edit_schedule(page: Page, server, world) -> None:
+    page.goto(f"{server.url}{reverse('admin:jobs_job_change', args=[world['job'].pk])}#definition")
+    page.locator("#id_cron_expression").fill("30 2 * * *")
+    page.get_by_text("As it is stored:").wait_for()
+
+
+def question(name: str) -> Step:
+    def step(page: Page, server, world) -> None:
+        page.goto(f"{server.url}{reverse('admin:jobs_job_change', args=[world['job'].pk])}#changes")
+        page.get_by_role("link", name=name).first.click()
+        page.locator("#modal-content[role=dialog]").wait_for()
+
+    return step
+
+
+def search(page: Page, server, world) -> None:
+    page.goto(server.url + reverse("admin:index"))
+    page.keyboard.press("Control+k")
+    page.locator("#search-input-command").press_sequentially("test INVO")
+    page.locator("#command-results-list a").first.wait_for()
+
+
+STEPS: dict[str, Step] = {
+    "a faulty file": upload,
+    "a new token": make_token,
+    "a test with its answer": try_target,
+    "before a pause of many": select_many("pause_selected"),
+    "before a hand-over of many": select_many("hand_over_selected"),
+    "before a deletion of many": select_many("delete_selected"),
+    "why, with an answer": ask_why,
+    "the palette": search,
+    "an edited schedule": edit_schedule,
+    "before a run": question("Run now"),
+    "before a pause": question("Pause"),
+    "before a restore": question("Restore revision"),
+}
+
+
+@pytest.mark.parametrize("width, mode", [(1400, "light"), (390, "dark"), (1400, "dark"), (390, "light")])
+def test_what_comes_after_a_press_is_sound(live_server, world, settings, width, mode):
+    settings.WEBHOOK_ALLOW_PRIVATE_NETWORKS = True
+    world["job"].target_url = f"{live_server.url}/livez"
+    world["job"].save()
+    for expression in ("0 3 * * *", "0 4 * * *"):
+        services.update_job(
+            world["job"].pk, {"cron_expression": expression}, by=world["users"]["admin"], now=timezone.now()
+        )
+    found: dict[str, object] = {}
+    with signed_in(live_server, world["users"]["admin"], width=width, mode=mode) as (page, wrong):
+        for name, step in STEPS.items():
+            page.goto("about:blank")
+            wrong.clear()
+            step(page, live_server, world)
+            page.wait_for_load_state("networkidle")
+            if (told := faults(page, width)) or wrong:
+                found[name] = (told, list(wrong))
     assert found == {}
 
 
@@ -115,6 +247,29 @@ def test_a_dialog_holds_the_focus_and_gives_it_back(live_server, world):
         assert page.evaluate("document.getElementById('page').inert")
         page.keyboard.press("Escape")
         page.wait_for_function("!document.getElementById('page').inert")
+        assert wrong == []
+
+
+def test_the_palette_holds_the_focus_and_does_an_act_by_keys_alone(live_server, world):
+    job = world["job"]
+    with signed_in(live_server, world["users"]["user"]) as (page, wrong):
+        page.goto(live_server.url + reverse("admin:jobs_job_changelist"))
+        page.locator("#searchbar-submit").focus()
+        page.keyboard.press("Control+k")
+        page.wait_for_function("document.activeElement.id === 'search-input-command'")
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            assert page.evaluate("document.getElementById('page').contains(document.activeElement)") is False
+        page.locator("#search-input-command").focus()
+        page.keyboard.press("Escape")
+        page.wait_for_function("document.activeElement.id === 'searchbar-submit'")
+        page.keyboard.press("Control+k")
+        page.wait_for_function("document.activeElement.id === 'search-input-command'")
+        page.keyboard.type("why INVOICES")
+        page.locator("#command-results-list a").first.wait_for()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/jobs/job/why/?job={job.pk}")
         assert wrong == []
 
 

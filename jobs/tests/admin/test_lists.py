@@ -308,6 +308,10 @@ def test_a_thousand_selected_jobs_are_no_problem_for_the_page_between(console):
         ("executions", "Executions"),
         ("add a job", "Add a job"),
         ("password", "Change my password"),
+        ("token", "Make a token"),
+        ("Why INVOIC", "Why verify-invoices"),
+        ("test invoic", "Test verify-invoices"),
+        ("clone invoic", "Clone verify-invoices"),
     ],
 )
 def test_the_palette_and_the_side_bar_find_what_people_look_for(console, alice, palette, term, found):
@@ -328,6 +332,16 @@ def test_viewers_find_no_other_people_and_nothing_to_add(client, charlie, alice)
     client.force_login(charlie)
     assert "alice" not in client.get(SEARCH, {"s": "alic"}).content.decode()
     assert "Add a job" not in client.get(SEARCH, {"s": "add"}).content.decode()
+
+
+def test_acts_on_jobs_are_found_by_whom_they_are_open_to(client, bob, charlie):
+    make_job(name="verify-invoices")
+    for user, found in ((bob, ["why", "clone"]), (charlie, ["why"])):
+        client.force_login(user)
+        pages = {
+            verb: client.get(SEARCH, {"s": f"{verb} verify"}).content.decode() for verb in ("why", "test", "clone")
+        }
+        assert [verb for verb, page in pages.items() if "verify-invoices" in page] == found
 
 
 def test_a_clone_is_filled_in_like_the_job_and_has_no_secrets(console):
