@@ -8,6 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+# For a busy machine; below what pytest gives a test.
+WAIT_MILLISECONDS = 100_000
 
 
 @contextmanager
@@ -28,4 +30,6 @@ def opened_browser() -> Iterator[Browser]:
 def opened_page() -> Iterator[Page]:
     """Open an empty page, in a browser of its own."""
     with opened_browser() as browser:
-        yield browser.new_page()
+        page = browser.new_page()
+        page.set_default_timeout(WAIT_MILLISECONDS)
+        yield page

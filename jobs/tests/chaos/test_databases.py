@@ -73,7 +73,8 @@ def test_a_damaged_file_is_back_with_all_that_was_in_it(tmp_path: Path):
             other.close()
             questions.ask("INSERT INTO t VALUES (1)")
     questions.close()
-    assert Questions(sqlite).ask("SELECT count(*) FROM t") == [(2,)]
+    assert questions.ask("SELECT count(*) FROM t") == [(2,)]
+    questions.close()
 
 
 @pytest.mark.chaos
