@@ -21,17 +21,6 @@ class ConsoleSite(UnfoldAdminSite):
         """Leave out the page that leads to rows by the number of their table: no row has an address elsewhere."""
         return [url for url in super().get_urls() if getattr(url, "name", None) != "view_on_site"]
 
-    def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """Keep for the head of the page what the side-bar calls it."""
-        name = (request.resolver_match.url_name if request.resolver_match else None) or ""
-        pages = (
-            page
-            for model, page in self._registry.items()
-            if name.startswith(f"{model._meta.app_label}_{model._meta.model_name}_")
-        )
-        request.__dict__["page_name"] = getattr(next(pages, None), "_page_name", "")
-        return dict(super().each_context(request))
-
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the sign-in page with the ways of signing in that the settings allow."""
         next_page = request.GET.get("next", "")
