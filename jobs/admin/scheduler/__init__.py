@@ -1,6 +1,6 @@
-"""The page of the scheduler: who leads, how late it is, what waits, when its chores ran."""
+"""The page of the scheduler: who leads, how late it is, what waits, who sends, when its chores ran."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -21,10 +21,31 @@ from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
 from jobs.admin import lateness
 from jobs.admin.texts import relative, span
-from jobs.models import OPEN_STATUSES, JobExecution, RateLimitBucket, SchedulerLease, Status
+from jobs.models import (
+    OPEN_STATUSES,
+    SENDER_DEAD_AFTER,
+    JobExecution,
+    RateLimitBucket,
+    SchedulerLease,
+    Sender,
+    SenderKind,
+    Status,
+)
 from jobs.scheduler import leadership
 
 TERMS = 10
+# What a look at all jobs found (`jobs.chores.reconcile.Summary`), in words.
+RECONCILED = {
+    "ran_at": "Began at",
+    "db_jobs_total": "Jobs",
+    "db_jobs_active": "Active jobs that have not ended",
+    "scheduled_now": "Jobs with a next run, and chores",
+    "scheduled_added": "Next runs added or corrected",
+    "scheduled_removed": "Next runs of inactive jobs removed",
+    "expired_auto_paused": "Jobs paused because their end date has passed",
+    "orphaned_removed": "Queued runs of deleted jobs removed",
+    "invalid_cron": "Jobs that cannot be scheduled",
+}
 
 
 @admin.register(SchedulerLease)
@@ -48,6 +69,7 @@ class SchedulerAdmin(AdminsOnly, ConsoleAdmin):
             "page_name": self.page_name,
             "facts": list(_facts(now)),
             "reconcile": _reconcile(),
+            "senders": _senders(now),
             "chores": _chores(now),
             "terms": _terms(now),
             "limits": _limits(now),
@@ -67,8 +89,8 @@ class SchedulerAdmin(AdminsOnly, ConsoleAdmin):
         if request.method == "POST":
             try:
                 found = leadership.resync()
-                done = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in found.last_reconcile.items())
-                self.message_user(request, f"Resynchronised. {done}.", messages.SUCCESS)
+                done = "; ".join(f"{name}: {value}" for name, value in _reconciled(found.last_reconcile))
+                self.message_user(request, f"All jobs were looked at. {done}.", messages.SUCCESS)
             except DomainError as refusal:
                 self.message_user(request, str(refusal), messages.ERROR)
         return HttpResponseRedirect(reverse("admin:jobs_schedulerlease_changelist"))
@@ -94,8 +116,11 @@ def _facts(now: datetime) -> Iterator[tuple[str, Any]]:
 def _reconcile() -> dict[str, Any]:
     lease = SchedulerLease.objects.first()
     summary = lease.last_reconcile if lease else {}
-    rows = [[name.replace("_", " ").capitalize(), _read(value)] for name, value in summary.items()]
-    return {"headers": ["Last look at all jobs", "Found"], "rows": rows}
+    return {"headers": ["Last look at all jobs", "Found"], "rows": [list(row) for row in _reconciled(summary)]}
+
+
+def _reconciled(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(RECONCILED.get(name, name), _read(value)) for name, value in summary.items()]
 
 
 def _read(value: Any) -> str:
@@ -104,6 +129,24 @@ def _read(value: Any) -> str:
         return local_text(datetime.fromisoformat(value))
     except (TypeError, ValueError):
         return str(value)
+
+
+def _senders(now: datetime) -> dict[str, Any]:
+    def is_dead(sender: Sender) -> bool:
+        return now - sender.seen_at > SENDER_DEAD_AFTER
+
+    rows = [
+        [
+            SenderKind(sender.kind).label,
+            f"{sender.host} {str(sender.token)[:8]}",
+            f"{sender.in_flight} of {sender.limit}",
+            format_html("{}{}", relative(sender.seen_at, now), ": dead" if is_dead(sender) else ""),
+            local_text(sender.started_at),
+            f"{sender.loop_delay_seconds * 1000:.0f} ms",
+        ]
+        for sender in Sender.objects.order_by("kind", "host", "started_at")
+    ]
+    return {"headers": ["Kind", "Sender", "In flight", "Seen", "Started", "Loop delay, p99"], "rows": rows}
 
 
 def _chores(now: datetime) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from datetime import timedelta
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.tests.factories import make_user
+from jobs.admin.scheduler import RECONCILED
+from jobs.chores.reconcile import Summary
 from jobs.definitions.validation import local_date
-from jobs.models import ExecutionType, GitHubRun, Job, SchedulerLease, Status, Tracking, TriggerType
+from jobs.models import ExecutionType, GitHubRun, Job, SchedulerLease, Sender, SenderKind, Status, Tracking, TriggerType
 from jobs.tests.factories import make_execution, make_job
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -140,7 +143,7 @@ def lead(seconds: int) -> None:
             "leading_since": now - timedelta(hours=3),
             "renewed_at": now - timedelta(seconds=seconds),
             "chores_done": {"prune_history": (now - timedelta(hours=2)).isoformat(), "odd": "soon"},
-            "last_reconcile": {"jobs_checked": 7},
+            "last_reconcile": {"ran_at": now.isoformat(), "invalid_cron": 7},
         },
     )
 
@@ -166,9 +169,28 @@ def test_the_pulse_has_a_colour_and_words(console, seen, colour):
 def test_the_page_of_the_scheduler_shows_the_lease_and_its_chores(console):
     lead(1)
     page = console.get(SCHEDULER).content.decode()
-    for text in ("host-1", "Prune history", "2\xa0h ago", "soon", "Jobs checked", "Look at all jobs again"):
+    in_words = ("Jobs that cannot be scheduled", "Look at all jobs again")
+    for text in ("host-1", "Prune history", "2\xa0h ago", "soon", *in_words):
         assert text in page
     assert console.get(reverse("admin:jobs_schedulerlease_change", args=[1])).headers["Location"] == SCHEDULER
+
+
+def test_what_a_reconcile_found_has_words_for_each_figure():
+    assert set(RECONCILED) == {"ran_at", *Summary._fields}
+
+
+def test_the_page_of_the_scheduler_shows_who_sends_and_who_is_dead(console):
+    now = timezone.now()
+    for kind, age in ((SenderKind.STANDBY, 2), (SenderKind.CELERY, 40)):
+        seen_at = now - timedelta(seconds=age)
+        Sender.objects.create(
+            token=uuid4(), host=f"host-{age}", kind=kind, started_at=now, seen_at=seen_at, in_flight=age, limit=500
+        )
+    rows = [row[:4] for row in console.get(SCHEDULER).context["senders"]["rows"]]
+    assert [(kind, sender.split()[0], busy, "dead" in seen) for kind, sender, busy, seen in rows] == [
+        ("Celery worker", "host-40", "40 of 500", True),
+        ("Standby", "host-2", "2 of 500", False),
+    ]
 
 
 def test_only_admins_see_the_page_of_the_scheduler(client, alice, charlie):
