@@ -217,6 +217,17 @@ def test_a_batch_is_written_with_a_number_of_statements_that_does_not_grow(djang
         assert record(prepared, failure(), at=NOON) == 60
 
 
+def test_plain_successes_take_few_statements_and_one_savepoint(django_assert_max_num_queries):
+    for _ in range(60):
+        make_due_job()
+    prepared = claim().prepared
+    with django_assert_max_num_queries(12) as asked:
+        assert record(prepared, success(), at=NOON) == 60
+    savepoints = [query["sql"] for query in asked if query["sql"].startswith("SAVEPOINT")]
+    # That of the notices, and the one by which a test makes a transaction.
+    assert len(savepoints) <= 2
+
+
 # --- Attempts --------------------------------------------------------------------------------------------------------
 
 
