@@ -223,7 +223,7 @@ class JobActions(ConsoleAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": f"Test {job.name}",
-            "page_name": "Jobs",
+            "original": job,
             "job": job,
         }
         context |= {"form": form, "opts": self.opts, "target": target_text(job)}

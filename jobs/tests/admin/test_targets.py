@@ -38,6 +38,7 @@ def test_a_test_sends_what_a_run_sends_and_shows_all_that_comes_back(client_of_a
     )
     asked = client_of_alice.get(page_of(job).removesuffix("change/") + TEST_PAGE).content.decode()
     assert "nothing is stored" in asked.lower()
+    assert f'href="{page_of(job)}" class="align-middle' in asked
     assert "&quot;env&quot;: &quot;production&quot;" in asked
     page = tried(client_of_alice, job, metadata='{"a": 1}')
     assert "The target took it: 202</strong> after 0." in page
