@@ -1,6 +1,7 @@
 """The API's description for machines and people, from local files alone."""
 
 from functools import cache
+from threading import Lock
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -30,9 +31,18 @@ POLICY = "; ".join(
 )
 
 
-@cache
+_making = Lock()
+
+
 def description() -> dict[str, Any]:
     """Return the OpenAPI document. Made once: it depends on the code alone."""
+    # The generator loads its parts at its first use, and fails where two do so at the same time.
+    with _making:
+        return _description()
+
+
+@cache
+def _description() -> dict[str, Any]:
     return SchemaGenerator().get_schema(request=None, public=True)
 
 

@@ -1,9 +1,13 @@
 """The description of the API, and the pages that show it."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 
+from cronsched.api import documents
 from cronsched.api.documents import description
 from cronsched.tests.browser import opened_page
 
@@ -65,3 +69,28 @@ def test_the_pages_render_without_asking_anybody_else(live_server):
     # Redoc wants its maker's logo; the policy keeps the request from leaving.
     assert blocked == {(url, "csp") for url in outside}
     assert broken == []
+
+
+def test_the_description_is_made_once_however_many_ask_for_it_first(monkeypatch):
+    made, begun, go_on = list[int](), threading.Event(), threading.Event()
+
+    class Generator:
+        def get_schema(self, **_: object) -> dict[str, str]:
+            made.append(threading.get_ident())
+            begun.set()
+            assert go_on.wait(10)
+            return {"openapi": "3"}
+
+    monkeypatch.setattr(documents, "SchemaGenerator", Generator)
+    documents._description.cache_clear()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(documents.description) for _ in range(4)]
+            assert begun.wait(10)
+            # The others wait for the lock, or would have begun as well.
+            assert not [one for one in asked if one.done()]
+            go_on.set()
+            assert [one.result(10) for one in asked] == [{"openapi": "3"}] * 4
+    finally:
+        documents._description.cache_clear()
+    assert len(made) == 1
