@@ -3,7 +3,7 @@ django-celery-beat, in one run.
 
 BENCH_SIZES   how many, default 1000,10000
 BENCH_ROUNDS  how often each contender runs, an odd number, default 3; the order turns round each time
-BENCH_AGAINST whom our scheduler runs against, default before,aiohttp,client,session,celery
+BENCH_AGAINST whom our scheduler runs against, default before,aiohttp,client,session,journal,celery
 """
 
 import os
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.django_db(transaction=True)]
 
 ROUNDS = size("BENCH_ROUNDS", "3")[0]
 assert ROUNDS % 2, "an even number of rounds has no run in the middle"
-AGAINST = os.environ.get("BENCH_AGAINST", "before,aiohttp,client,session,celery").split(",")
+AGAINST = os.environ.get("BENCH_AGAINST", "before,aiohttp,client,session,journal,celery").split(",")
 WIDTH = 64
 DRAWN = 10_000
 
@@ -34,6 +34,7 @@ BARS = {
     f"aiohttp, {WIDTH}": 0.7,
     f"client, {WIDTH}": 0.65,
     f"session, {WIDTH}": 0.9,
+    "no journal": 0.97,
     "celery": 4.0,
 }
 # Microseconds of a processor that a request may cost, with all that is recorded about it.
@@ -46,6 +47,7 @@ def contenders(race: Race) -> list[Contender]:
         "aiohttp": race.pool("aiohttp", WIDTH) if has_aiohttp() else None,
         "client": race.pool("client", WIDTH),
         "session": race.pool("session", WIDTH),
+        "journal": race.without_journal,
         "celery": race.celery if shutil.which("redis-server") else None,
     }
     return [race.scheduler, *(found[name] for name in AGAINST if found[name])]
