@@ -125,7 +125,7 @@ def send_all(target: Target, stages: Stages) -> None:
             measured.__exit__(None, None, None)
             done.set()
 
-    def begin(_: Response | RequestError) -> None:
+    def begin(answer: Response | RequestError) -> None:
         measured.__enter__()
         for _ in range(AT_ONCE):
             send_next()
