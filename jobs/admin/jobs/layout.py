@@ -65,6 +65,15 @@ DEFINITION: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
+# Fields that the theme shows by pictures or as JSON to whoever only reads, and what says them in words.
+IN_WORDS = {
+    "track_run": "track_run_in_words",
+    "notify_on_recovery": "notify_on_recovery_in_words",
+    "enable_email_notifications": "enable_email_notifications_in_words",
+    "notification_emails": "notification_emails_in_words",
+    "notify_on_success": "notify_on_success_in_words",
+}
+
 # Later it is paused and resumed by the buttons, which ask for a reason.
 NEW = (("Definition", {"fields": ("name", "is_active", *DEFINITION[0][1]["fields"][1:])}), *DEFINITION[1:])
 
@@ -74,7 +83,7 @@ def to_read(fieldsets: Any) -> Any:
     shown = []
     for title, section in fieldsets:
         rows = [row if isinstance(row, tuple) else (row,) for row in section["fields"]]
-        kept = [tuple(name for name in row if name not in REQUEST_FIELDS) for row in rows]
+        kept = [tuple(IN_WORDS.get(name, name) for name in row if name not in REQUEST_FIELDS) for row in rows]
         fields = [row for row in kept if row]
         shown.append((title, {**section, "fields": ("chosen_options", *fields) if title == REQUEST else fields}))
     return shown

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,8 +17,10 @@ from accounts.console import account
 from audit.models import AuditEntry
 from cronsched.console import ConsoleAdmin
 from cronsched.console.texts import local_text, moment
-from jobs.admin.changes import changes_link, changes_table, names_of
+from jobs.admin.changes import changes_link, changes_table, label_of, names_of
 from jobs.admin.jobs import words
+from jobs.admin.jobs.forms import DECIDED_ELSEWHERE
+from jobs.admin.jobs.layout import IN_WORDS
 from jobs.admin.texts import (
     OUTCOME_COLOURS,
     as_json,
@@ -41,8 +43,28 @@ CHANGES = 20
 OPEN_FIELDS = 6
 
 
+def _in_words(name: str) -> Callable[[Any, Job], str]:
+    """Return what shows a field to whoever only reads it."""
+
+    @display(description=label_of(name))
+    def shown(page: Any, job: Job) -> str:
+        value = getattr(job, name)
+        if value is None:
+            return DECIDED_ELSEWHERE[name]
+        if isinstance(value, list):
+            return ", ".join(map(str, value)) or "Nobody"
+        return "Yes" if value else "No"
+
+    return shown
+
+
 class JobOverview(ConsoleAdmin):
-    overview_fields = ("next_runs", "signing", "chosen_options")
+    overview_fields = ("next_runs", "signing", "chosen_options", *IN_WORDS.values())
+    track_run_in_words = _in_words("track_run")
+    notify_on_recovery_in_words = _in_words("notify_on_recovery")
+    enable_email_notifications_in_words = _in_words("enable_email_notifications")
+    notification_emails_in_words = _in_words("notification_emails")
+    notify_on_success_in_words = _in_words("notify_on_success")
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Show around the form of a stored job what its tabs hold, and its acts in the page instead of the head."""

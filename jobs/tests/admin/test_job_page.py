@@ -1,5 +1,6 @@
 """The page of a stored job: what its tabs hold, and what can be done from it."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -101,3 +102,11 @@ def test_a_paused_job_whose_schedule_cannot_be_read_still_has_its_sentence(conso
     services.pause_job(job.pk, terms=Terms("Release", None, "skip"), by=alice, now=timezone.now())
     Job.objects.filter(pk=job.pk).update(timezone="Mars/Olympus")
     assert "because: Release." in console(alice).get(page_of(job)).context["job_page"]["state"]
+
+
+def test_who_only_reads_is_told_in_words_and_not_by_pictures(console, charlie):
+    job = make_job(notification_emails=["a@example.com", "b@example.com"], notify_on_success=True)
+    page = console(charlie).get(page_of(job)).content.decode()
+    told = page.partition('id="definition-group"')[2]
+    for text in ("As the server is set up", "As the category says", "a@example.com, b@example.com", "Yes", "No"):
+        assert re.search(rf">\s*{re.escape(text)}\s*<", told), text
