@@ -300,7 +300,7 @@ def test_executions_are_searched_by_a_part_of_the_name(console, admin, term, fou
 
 
 def test_executions_of_many_jobs_are_found_in_the_order_of_time(console, admin, monkeypatch):
-    monkeypatch.setattr("jobs.admin.executions.LOOKED_UP", 1)
+    monkeypatch.setattr("jobs.admin.executions.filters.LOOKED_UP", 1)
     rows = [make_execution(make_job(name=f"Refund {number}")) for number in range(2)]
     make_execution(make_job(name="Backup"))
     listed = console(admin).get(EXECUTIONS, {"q": "refund"}).context["cl"].result_list
