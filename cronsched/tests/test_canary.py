@@ -134,6 +134,7 @@ def spans(monkeypatch) -> list[str]:
 
         return end
 
+    monkeypatch.setattr(tracing, "is_on", lambda: True)
     monkeypatch.setattr(tracing, "begin", begin)
     return told
 
