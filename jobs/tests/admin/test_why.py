@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.tests.factories import make_user
 from audit import terms
+from jobs.admin.calendar import DAYS
 from jobs.models import Job, Status, TriggerType
 from jobs.tests.conftest import WORKFLOW
 from jobs.tests.factories import make_execution, make_job
@@ -117,16 +118,16 @@ def runs(page) -> list[int]:
 def test_every_role_sees_the_coming_week(client, load, role):
     client.force_login(make_user(role=role))
     page = client.get(CALENDAR)
-    assert runs(page) == [4] * 7
-    assert sum(cell.runs for _, days in page.context["hours"] for cells in days for cell in cells) == 28
+    assert runs(page) == [4] * DAYS
+    assert sum(cell.runs for _, days in page.context["hours"] for cells in days for cell in cells) == 4 * DAYS
     assert len(page.context["hours"]) == 24
 
 
 def test_filters_narrow_it_and_a_click_shows_the_minutes(client, alice, load):
     client.force_login(alice)
-    assert runs(client.get(CALENDAR, {"owner": "me"})) == [2] * 7
-    assert runs(client.get(CALENDAR, {"team": "other"})) == [1] * 7
-    assert runs(client.get(CALENDAR, {"target": "github_actions"})) == [1] * 7
+    assert runs(client.get(CALENDAR, {"owner": "me"})) == [2] * DAYS
+    assert runs(client.get(CALENDAR, {"team": "other"})) == [1] * DAYS
+    assert runs(client.get(CALENDAR, {"target": "github_actions"})) == [1] * DAYS
     page = client.get(CALENDAR)
     cell = page.context["hours"][9][1][3][0]
     minutes = client.get(f"{CALENDAR}?{cell.query}").context["minutes"]
@@ -138,7 +139,7 @@ def test_limits_that_are_met_are_marked(client, alice, load, settings):
     client.force_login(alice)
     page = client.get(CALENDAR)
     assert "3 runs are due in one minute; 2 may be in flight at once." in page.content.decode()
-    assert len(page.context["hot"]["rows"]) == 7
+    assert len(page.context["hot"]["rows"]) == DAYS
     assert page.context["hours"][9][1][0][0].hot
 
 
