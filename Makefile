@@ -47,6 +47,12 @@ test-slow: install-dev ## run what walks the console in a browser, kills real pr
 	@scripts/install-browser
 	$(SUITE) -m "slow and not (benchmark or chaos or fuzz)"
 
+.PHONY: pictures
+pictures: ## do the console's everyday tasks in a browser; write their ways and pictures to docs/
+	@PYTHON="$(PYTHON)" scripts/install requirements-bench.txt
+	@scripts/install-browser
+	PICTURES=1 $(PYTEST) -n 0 -m slow cronsched/tests/console/test_tasks.py $(PYTEST_ARGS)
+
 .PHONY: test-postgres
 test-postgres: install-dev ## run the suite on PostgreSQL (TEST_POSTGRES_URL)
 	DATABASE_URL="$${TEST_POSTGRES_URL:-$(LOCAL_POSTGRES)}" $(SUITE)

@@ -23,6 +23,7 @@ class Asked(NamedTuple):
     left_out: Sequence[tuple[Any, str]] = ()
     note: str = ""
     is_dangerous: bool = False
+    changes_nothing: bool = False
 
 
 def is_confirmed(request: HttpRequest) -> bool:

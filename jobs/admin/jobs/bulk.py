@@ -269,7 +269,8 @@ class JobBulk(ConsoleAdmin):
     def _page(self, request: HttpRequest, plan: Plan, form: ActForm, offer: Offer) -> HttpResponse:
         changing = [(page_link("jobs_job_change", job.pk, job.name), now) for job, now in plan.changing]
         counted, is_dangerous = _counted(len(changing)), offer.action == "delete"
-        return ask(self, request, Asked(offer.verb, counted, changing, plan.left_out, offer.note, is_dangerous), form)
+        asked = Asked(offer.verb, counted, changing, plan.left_out, offer.note, is_dangerous, offer.action == "export")
+        return ask(self, request, asked, form)
 
     def _notify(self, request: HttpRequest, plan: Plan, outcomes: Sequence[bulk_acts.Outcome], offer: Offer) -> None:
         names = {str(job.pk): job.name for job, _ in plan.changing}

@@ -215,6 +215,15 @@ def test_a_pause_of_many_says_first_how_many_change_and_resume_wakes_those_only(
     assert sorted(Job.objects.active().values_list("name", flat=True)) == ["j0", "j1", "j2"]
 
 
+def test_what_is_confirmed_for_all_rows_of_the_list_is_done_to_all(console):
+    jobs = [make_job() for _ in range(3)]
+    asked = act(console, "pause_selected", jobs[:2], select_across="1").content.decode()
+    assert "3 jobs will change" in asked
+    hidden = re.findall(r'<input type="hidden" name="(action|select_across|_selected_action)" value="([^"]*)"', asked)
+    console.post(JOBS, {**dict(hidden), "confirmed": "1", "on_resume": "skip"})
+    assert not Job.objects.active().exists()
+
+
 def test_a_batch_that_nobody_made_resumes_nothing(console):
     job = make_job(is_active=False)
     act(console, "resume_selected", [job], confirmed="1", batch_id="nonsense")
@@ -292,7 +301,7 @@ def test_a_thousand_selected_jobs_are_no_problem_for_the_page_between(console):
     sent = {"action": "pause_selected", "select_across": "1", "_selected_action": [str(Job.objects.first().pk)]}
     page = console.post(f"{JOBS}?q=many", sent).content.decode()
     assert "60 jobs will change" in page
-    assert page.count('name="_selected_action"') == 0
+    assert page.count('name="_selected_action"') == 1
 
 
 # --- Search ----------------------------------------------------------------------------------------------------------
