@@ -604,9 +604,16 @@ def sender_was_lost(record: Record, row: RowState) -> bool:
         lives_on = False
     if record.outage_between(started.at - timedelta(seconds=1), row.at) and not (has_left and lives_on):
         return True
+    if life is not None and not has_left and was_cut(life, started.at - timedelta(seconds=1), row.at):
+        return True
     if row.trigger == "manual" and any(started.at <= moment <= row.at for moment in record.evidence.web_kills):
         return True
     return life is not None and life.ended_at is not None and started.at <= life.ended_at <= row.at
+
+
+def was_cut(life: Life, start: datetime, stop: datetime) -> bool:
+    """Whether a process's host was cut off from the database at some time in [start, stop]."""
+    return any(since <= stop and (until is None or until >= start) for since, until in life.cuts)
 
 
 def may_be_missed(job: JobLog, inserted: RowState) -> bool:
@@ -701,7 +708,7 @@ def takeovers(record: Record) -> Iterator[Takeover]:
                 continue
             end = taken_at or record.evidence.until
             judged_until = min(end, lost_at + timedelta(seconds=limit))
-            standbys = (other for other in record.evidence.lives if other is not life)
+            standbys = (other for other in record.evidence.lives if other is not life and not other.is_worker)
             if not any(other.is_undisturbed(lost_at - STANDING_BY, judged_until) for other in standbys):
                 continue
             if record.outage_between(lost_at - AFTERMATH, judged_until):
@@ -711,15 +718,15 @@ def takeovers(record: Record) -> Iterator[Takeover]:
 
 def losses(life: Life) -> Iterator[tuple[datetime, float]]:
     """Yield when a process stopped leading, and by when another must lead."""
-    ends = [(since, TAKEOVER_AFTER_LOSS) for since, _ in life.stops]
+    ends = [(since, TAKEOVER_AFTER_LOSS) for since, _ in life.absences]
     if life.terminated_at is not None:
         ends.append((life.terminated_at, TAKEOVER_AFTER_SIGTERM))
     elif life.ended_at is not None:
         ends.append((life.killed_at or life.ended_at, TAKEOVER_AFTER_LOSS))
-    # Killed while stopped: no process has led since it was stopped.
+    # Killed while stopped or cut off: no process has led since then.
     for number, (moment, limit) in enumerate(sorted(ends)):
         if number == 0 or not any(
-            since <= moment and (until is None or until >= moment) for since, until in life.stops
+            since < moment and (until is None or until >= moment) for since, until in life.absences
         ):
             yield moment, limit
 
@@ -833,7 +840,7 @@ def events(life: Life | None) -> Iterator[datetime]:
         return
     changes = (life.started_at, life.ready_at, life.terminated_at, life.killed_at, life.ended_at)
     yield from (moment for moment in changes if moment is not None)
-    yield from (moment for stop in life.stops for moment in stop if moment is not None)
+    yield from (moment for absence in life.absences for moment in absence if moment is not None)
 
 
 def disturbed_at(record: Record) -> Iterator[datetime]:
@@ -1178,6 +1185,7 @@ def recovery_figures(record: Record) -> dict[str, str]:
 
 def ends_of(life: Life, until: datetime) -> Iterator[str]:
     yield from ("stopped" for _ in life.stops)
+    yield from ("cut off" for _ in life.cuts)
     if life.terminated_at is not None and life.terminated_at <= until:
         yield "terminated twice" if life.insisted_at is not None else "terminated"
     elif life.killed_at is not None:

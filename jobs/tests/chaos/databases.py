@@ -139,11 +139,11 @@ class Server(Database):
     stop_signal: signal.Signals
     crash_signal: signal.Signals
 
-    def __init__(self, *, may_fill: bool = False) -> None:
+    def __init__(self, *, may_fill: bool = False, host: str = "127.0.0.1") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"{NAME}-{self.vendor}-"))
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        self.proxy = Proxy(self.port)
+        self.proxy = Proxy(self.port, host)
         user = pwd.getpwnam(self.account) if os.geteuid() == 0 else None
         self._as: dict[str, Any] = {}
         if user is not None:
@@ -316,9 +316,9 @@ class Postgresql(Server):
     stop_signal = signal.SIGINT
     crash_signal = signal.SIGQUIT
 
-    def __init__(self, *, may_fill: bool = False) -> None:
-        super().__init__(may_fill=may_fill)
-        self.url = f"postgresql://postgres@127.0.0.1:{self.proxy.port}/{NAME}"
+    def __init__(self, *, may_fill: bool = False, host: str = "127.0.0.1") -> None:
+        super().__init__(may_fill=may_fill, host=host)
+        self.url = f"postgresql://postgres@{host}:{self.proxy.port}/{NAME}"
 
     @staticmethod
     def program(name: str) -> str | None:
@@ -391,9 +391,9 @@ class Mariadb(Server):
     stop_signal = signal.SIGTERM
     crash_signal = signal.SIGKILL
 
-    def __init__(self, *, may_fill: bool = False) -> None:
-        super().__init__(may_fill=may_fill)
-        self.url = f"mysql://{NAME}@127.0.0.1:{self.proxy.port}/{NAME}"
+    def __init__(self, *, may_fill: bool = False, host: str = "127.0.0.1") -> None:
+        super().__init__(may_fill=may_fill, host=host)
+        self.url = f"mysql://{NAME}@{host}:{self.proxy.port}/{NAME}"
 
     @staticmethod
     def program(*names: str) -> str | None:
@@ -533,13 +533,16 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
 
 
 @contextmanager
-def database(kind: str, folder: Path, *, may_fill: bool = False) -> Iterator[Database]:
-    """Yield a fresh database of that kind, on a disk that may be filled; a server is removed afterwards."""
+def database(kind: str, folder: Path, *, may_fill: bool = False, host: str = "127.0.0.1") -> Iterator[Database]:
+    """Yield a fresh database of that kind, on a disk that may be filled; a server is removed afterwards.
+
+    The service finds a server at the address `host`.
+    """
     if kind == "sqlite":
         with small_disk(folder) if may_fill else nullcontext() as disk:
             yield Sqlite(disk or folder, may_fill=disk is not None)
         return
-    server = {"postgres": Postgresql, "mariadb": Mariadb}[kind](may_fill=may_fill)
+    server = {"postgres": Postgresql, "mariadb": Mariadb}[kind](may_fill=may_fill, host=host)
     try:
         yield server
     finally:

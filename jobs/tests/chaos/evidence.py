@@ -240,6 +240,15 @@ class Life:
     senders: set[UUID] = field(default_factory=set)
     # The second instant is None while it is still stopped.
     stops: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+    # When its host was cut off from the database.
+    cuts: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+    # A Celery worker: it sends, and never leads.
+    is_worker: bool = False
+
+    @property
+    def absences(self) -> list[tuple[datetime, datetime | None]]:
+        """When it could do nothing in the database, by stops and by cuts."""
+        return [*self.stops, *self.cuts]
 
     @property
     def lost_at(self) -> datetime | None:
@@ -252,10 +261,10 @@ class Life:
         return self.lost_at is None or self.lost_at > moment
 
     def is_undisturbed(self, start: datetime, stop: datetime) -> bool:
-        """Whether it stood by or led all through [start, stop], with nothing done to it."""
+        """Whether it stood by, led or worked all through [start, stop], with nothing done to it."""
         if self.ready_at is None or self.ready_at > start or (self.lost_at is not None and self.lost_at <= stop):
             return False
-        return not any(since <= stop and (until is None or until >= start) for since, until in self.stops)
+        return not any(since <= stop and (until is None or until >= start) for since, until in self.absences)
 
     def is_sound(self, start: datetime, stop: datetime) -> bool:
         """Whether it was undisturbed and as shipped: one with fail points sends and records when it likes."""

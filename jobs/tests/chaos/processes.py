@@ -16,12 +16,14 @@ from cronsched.lib.failpoints import VARIABLE
 from cronsched.tests.processes import ROOT
 from jobs.dispatch.journal import SUFFIX
 from jobs.tests.chaos.evidence import Life
+from jobs.tests.chaos.hosts import Network
 from jobs.tests.chaos.stepped import step
+from jobs.tests.scheduler.brokers import CeleryWorker
 
 POLL_SECONDS = 0.02
 JOURNAL_SECONDS = 0.25
 # What a process writes when it has imported everything, and when it has handed over and lets requests end.
-READY = "stands by"
+READY, WORKER_READY = "stands by", " ready."
 DRAINING = "drains"
 DRAIN_SECONDS = 3
 # Importing, draining, and what a busy machine adds.
@@ -29,10 +31,11 @@ STOP_SECONDS = 30.0
 # One that waits for a lock or an answer of the database has to lose patience first.
 PASS_SECONDS = 90.0
 START_SECONDS = 60.0
+ENTRIES = {b"runscheduler", b"celery"}
 
 
 class Scheduler:
-    """One `runscheduler` process. Everything that happens to it is written into its `life`."""
+    """One `runscheduler` process, or one of Celery's workers. What happens to it is written into its `life`."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, life: Life) -> None:
         self.life = life
@@ -103,7 +106,8 @@ class Scheduler:
             elif stopped_at is not None and not self.is_stopped:
                 self.life.stops[-1] = (stopped_at, datetime.now(UTC))
                 stopped_at = None
-            if self.life.ready_at is None and READY in self.log:
+            ready = WORKER_READY if self.life.is_worker else READY
+            if self.life.ready_at is None and ready in self.log:
                 self.life.ready_at = datetime.now(UTC)
             if time.monotonic() - looked_at > JOURNAL_SECONDS:
                 looked_at = time.monotonic()
@@ -134,15 +138,27 @@ def is_written(pid: int, file: str) -> bool:
 
 
 class Fleet:
-    """The places schedulers run in. A place whose process has ended is empty until another is started there."""
+    """The places schedulers run in, and from `workers_from` on Celery's workers. A place whose process has ended is
+    empty until another is started there. With a `network` each place is on a host.
+    """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *, sabotage: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        sabotage: str = "",
+        workers_from: int = sys.maxsize,
+        network: Network | None = None,
+    ) -> None:
         self.lives: list[Life] = []
         self.places: dict[int, Scheduler] = {}
         self.passes: list[Scheduler] = []
         self._folder = folder
         self._environment = dict(environment)
         self._sabotage = sabotage
+        self._workers_from = workers_from
+        self._network = network
         self._mark = f"DATABASE_URL={environment['DATABASE_URL']}".encode()
 
     def start(self, place: int, *, failpoints: str = "") -> Scheduler:
@@ -150,17 +166,27 @@ class Fleet:
         assert place not in self.places or not self.places[place].is_alive
         number = len(self.lives)
         life = Life(instance=f"chaos-{place}-{number:04}", started_at=datetime.now(UTC), failpoints=failpoints)
+        life.is_worker = place >= self._workers_from
         environment = {**self._environment, VARIABLE: failpoints}
         step(self.clock(place), 0)
-        command = [*self._command(place), "--drain-timeout", str(DRAIN_SECONDS), "--instance", life.instance]
+        command = self._worker(life) if life.is_worker else self._scheduler(place, life)
+        if self._network is not None:
+            host = self._network.of(place)
+            command = [*self._network.hosts[host].entry, *command]
+            # Its own disk; the web process is on the first host.
+            environment["JOURNAL_DIR"] += f"-{host}" if host else ""
         self.places[place] = Scheduler(command, environment, self._folder / f"{life.instance}.log", life)
         self.lives.append(life)
         return self.places[place]
 
-    def _command(self, place: int) -> list[str]:
+    def _scheduler(self, place: int, life: Life) -> list[str]:
         stepped = ["-m", "jobs.tests.chaos.stepped", str(self.clock(place))]
         entry = ["-m", "jobs.tests.chaos.sabotaged", self._sabotage] if self._sabotage else stepped
-        return [sys.executable, *entry, "runscheduler"]
+        options = ["--drain-timeout", str(DRAIN_SECONDS), "--instance", life.instance]
+        return [sys.executable, *entry, "runscheduler", *options]
+
+    def _worker(self, life: Life) -> list[str]:
+        return [sys.executable, *CeleryWorker.command, f"--hostname={life.instance}@%h"]
 
     def clock(self, place: int) -> Path:
         """Return the file that says by how much the clock in a place is ahead."""
@@ -216,13 +242,13 @@ class Fleet:
         return [f"process {pid}" for pid in left]
 
     def _family(self) -> list[int]:
-        """Return all scheduler processes on this database."""
+        """Return all processes on this database that send."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             # It may have gone meanwhile, or be none of our business.
             with contextlib.suppress(OSError):
                 is_ours = self._mark in (folder / "environ").read_bytes().split(b"\0")
-                if is_ours and b"runscheduler" in (folder / "cmdline").read_bytes().split(b"\0"):
+                if is_ours and ENTRIES & set((folder / "cmdline").read_bytes().split(b"\0")):
                     found.append(int(folder.name))
         return found
 

@@ -16,10 +16,13 @@ PORTION = 64 * 1024
 
 
 class Proxy:
-    """Listens on `port` and passes on to `upstream`, from its making to `close`. `swallowed` counts lost answers."""
+    """Listens on `port` of `host` and passes on to `upstream`, from its making to `close`.
 
-    def __init__(self, upstream: int) -> None:
-        self.port = 0
+    `swallowed` counts lost answers.
+    """
+
+    def __init__(self, upstream: int, host: str = "127.0.0.1") -> None:
+        self.host, self.port = host, 0
         self.swallowed = 0
         self._upstream = upstream
         # So many answers are still to be swallowed.
@@ -54,7 +57,7 @@ class Proxy:
 
     async def _open(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=1024)
+            self._server = await asyncio.start_server(self._accept, self.host, self.port, backlog=1024)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _shut(self) -> None:

@@ -17,11 +17,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronsched.tests.processes import manage, web_process
-from jobs.tests.chaos import databases, watch
+from jobs.tests.chaos import databases, hosts, watch
 from jobs.tests.chaos.checker import CLOCK, FINAL, RECOVERY, Record, Report, check, missing
 from jobs.tests.chaos.client import Client, current, pretend_due_since, pretend_ended_at
 from jobs.tests.chaos.databases import Database, DatabaseAway, Mariadb, Questions, Server, Sqlite
 from jobs.tests.chaos.evidence import MINUTE, Evidence, JobLog, Life, Mode, Outage
+from jobs.tests.chaos.hosts import Network
 from jobs.tests.chaos.processes import PASS_SECONDS, Fleet, Scheduler, clean_environment, web_workers
 from jobs.tests.chaos.script import (
     ASIDE,
@@ -38,6 +39,7 @@ from jobs.tests.chaos.script import (
 from jobs.tests.chaos.stepped import step as set_clock
 from jobs.tests.chaos.target import SLOW_SECONDS, Target
 from jobs.tests.chaos.watch import Watcher
+from jobs.tests.scheduler.brokers import Broker, Cable, started
 
 PASSWORD = "a-password-for-chaos"
 # As if no leader had scheduled some jobs for so long when the run begins; their grace times lie on both sides.
@@ -53,6 +55,7 @@ SETTLE_SECONDS = 120.0
 LOOK_SECONDS = 1.0
 # How long a fault of the database, or one that wants peace, waits for another to end.
 PATIENCE_SECONDS = 120.0
+LOOPBACK = "127.0.0.1"
 LETTER = b"this is a letter, not a database\n" * 1000
 MANUAL_RUNS = 6
 FLOOD_ROWS, FLOOD_RUNS, FLOOD_AT_ONCE = 60, 40, 8
@@ -67,6 +70,11 @@ class Plan:
     minutes: float = 10.0
     jobs: int = 120
     schedulers: int = 3
+    # Celery's workers, where a broker ("redis", "rabbitmq") carries what is due.
+    broker: str = ""
+    workers: int = 2
+    # Whether processes are on hosts of their own, which may be cut off.
+    on_hosts: bool = False
     neglected: int = 9
     ended: int = 6
     sabotage: str = ""
@@ -77,6 +85,10 @@ class Plan:
     script: Script | None = None
     # Of the processes that are there at first, by their places.
     failpoints: Sequence[str] = ()
+
+    @property
+    def places(self) -> int:
+        return self.schedulers + (self.workers if self.broker else 0)
 
 
 @dataclass
@@ -103,8 +115,22 @@ class Outcome:
 class Stage:
     """Everything a run consists of while it goes on."""
 
-    def __init__(self, plan: Plan, script: Script, database: Database, fleet: Fleet, client: Client) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        script: Script,
+        database: Database,
+        fleet: Fleet,
+        client: Client,
+        *,
+        broker: Broker | None = None,
+        network: Network | None = None,
+    ) -> None:
         self.plan = plan
+        self.broker = broker
+        self.network = network
+        # By the number of the host.
+        self.cuts: list[tuple[int, datetime, datetime]] = []
         self.script = script
         self.database = database
         self.fleet = fleet
@@ -120,9 +146,10 @@ class Stage:
         self.watcher: Watcher | None = None
         self._began = time.monotonic()
         # Who deals with a place leaves it to nobody else meanwhile; so with the database.
-        self._places = {place: threading.Lock() for place in range(plan.schedulers)}
+        self._places = {place: threading.Lock() for place in range(plan.places)}
         self._database = threading.Lock()
         self._web, self._flood = threading.Lock(), threading.Lock()
+        self._hosts = threading.Lock()
         self._chance = random.Random(f"{plan.seed}/keeper")
 
     def note(self, text: str) -> None:
@@ -229,8 +256,10 @@ class Stage:
             if process is not None:
                 self.note(f"SIGTERM {process.life.instance}, to be repeated")
                 process.terminate()
-                process.insist()
-                self.note(f"second SIGTERM {process.life.instance}")
+                # Celery's workers take a second one as an order to drop everything.
+                if not process.life.is_worker:
+                    process.insist()
+                    self.note(f"second SIGTERM {process.life.instance}")
                 process.wait()
                 self._start_again(process, seconds, failpoints)
 
@@ -258,7 +287,7 @@ class Stage:
             held = [stack.enter_context(self._holding(place)) for place in self._places]
             assert self.watcher is not None
             leader = self.fleet.leader(self.watcher.holder)
-            standby = next((process for process in held if process is not None and process is not leader), None)
+            standby = next((process for process in held if may_lead(process) and process is not leader), None)
             if standby is None:
                 return
             others = [process for process in held if process is not None and process is not standby]
@@ -286,7 +315,9 @@ class Stage:
             assert self.watcher is not None
             leader = self.fleet.leader(self.watcher.holder)
             standbys = [process for process in held if process is not None and process is not leader]
-            if leader is None or leader not in held or not standbys or not self._database.acquire(blocking=False):
+            if leader is None or leader not in held or not any(map(may_lead, standbys)):
+                return
+            if not self._database.acquire(blocking=False):
                 return
             stack.callback(self._database.release)
             for process in standbys:
@@ -460,6 +491,56 @@ class Stage:
                 process.wait()
                 self._start(place_of(process))
 
+    # --- What befalls brokers and hosts
+
+    def fault_broker_restart(self) -> None:
+        """Let the broker forget everything and everybody."""
+        assert self.broker is not None
+        with self._trouble("broker restarted"):
+            self.broker.restart()
+
+    def fault_broker_empty(self) -> None:
+        assert self.broker is not None
+        with self._trouble("broker emptied"):
+            self.broker.empty()
+
+    def fault_broker_away(self, seconds: float) -> None:
+        """Let the broker refuse connections, and end those there are."""
+        self._befall_cables("broker away", Cable.cut, seconds)
+
+    def fault_broker_silent(self, seconds: float) -> None:
+        """Let the broker answer nobody, without closing a connection."""
+        self._befall_cables("broker silent", Cable.swallow, seconds)
+
+    def _befall_cables(self, what: str, fault: Callable[[Cable], None], seconds: float) -> None:
+        assert self.broker is not None
+        with self._trouble(what):
+            for cable in self.broker.cables:
+                fault(cable)
+            self.calm.wait(seconds)
+            for cable in self.broker.cables:
+                cable.repair()
+
+    def fault_cut(self, host: int, seconds: float) -> None:
+        """Cut a host off from the database; nothing else befalls its processes meanwhile."""
+        assert self.network is not None
+        if host < 0:
+            assert self.watcher is not None
+            leader = self.fleet.leader(self.watcher.holder)
+            host = self.network.of(place_of(leader)) if leader else 0
+        with self._hosts, ExitStack() as stack:
+            for place in self._places:
+                if self.network.of(place) == host:
+                    stack.enter_context(self._holding(place))
+            began = datetime.now(UTC)
+            with self._trouble(f"host {host} cut off"):
+                self.network.hosts[host].cut()
+                self.calm.wait(seconds)
+                self.network.hosts[host].heal()
+            self.cuts.append((host, began, datetime.now(UTC)))
+            # What it kept is written first.
+            self.calm.wait(RECOVERY)
+
     # --- What befalls the database
 
     def fault_lock(self, seconds: float) -> None:
@@ -586,7 +667,7 @@ class Stage:
 
     def make_peace(self) -> None:
         """Leave only processes as they are shipped, all of them running."""
-        for place in range(self.plan.schedulers):
+        for place in range(self.plan.places):
             process = self.fleet.places[place]
             process.go_on()
             if process.is_alive and process.life.failpoints:
@@ -596,6 +677,10 @@ class Stage:
                     process.wait()
             if not process.is_alive:
                 self._start(place)
+
+
+def may_lead(process: Scheduler | None) -> bool:
+    return process is not None and not process.life.is_worker
 
 
 def place_of(process: Scheduler) -> int:
@@ -618,10 +703,15 @@ def is_active(job: JobLog) -> bool:
 def run(plan: Plan, folder: Path) -> Outcome:
     """Set everything up, play the script, wait until all is settled, and judge."""
     with ExitStack() as stack:
-        database = stack.enter_context(databases.database(plan.kind, folder, may_fill=plan.script is None))
-        target = stack.enter_context(Target())
+        network = stack.enter_context(hosts.network()) if plan.on_hosts else None
+        there = {"host": network.database} if network else {}
+        database = stack.enter_context(databases.database(plan.kind, folder, may_fill=plan.script is None, **there))
+        target = stack.enter_context(Target(network.rest) if network else Target())
+        broker = stack.enter_context(contextmanager(started)(plan.broker)) if plan.broker else None
         midnight = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         environment = settings_of(database, folder, midnight)
+        if broker is not None:
+            environment |= settings_of_broker(broker, LOOPBACK if network is None else network.rest)
         prepare(plan, database, environment)
         questions = Questions(database)
         stack.callback(questions.close)
@@ -631,21 +721,23 @@ def run(plan: Plan, folder: Path) -> Outcome:
         address = stack.enter_context(web_process(folder / "web.log", **environment))
         client = Client(address, PASSWORD, target)
         stack.callback(client.close)
-        fleet = Fleet(folder, environment, sabotage=plan.sabotage)
+        fleet = Fleet(folder, environment, sabotage=plan.sabotage, workers_from=plan.schedulers, network=network)
         stack.callback(fleet.kill)
         script = plan.script or write_script(
             plan.seed,
             start=datetime.now(UTC),
             minutes=plan.minutes,
             jobs=plan.jobs,
-            places=plan.schedulers,
+            places=plan.places,
             database_faults=database.faults,
+            has_broker=broker is not None,
+            on_hosts=plan.on_hosts,
         )
-        stage = Stage(plan, script, database, fleet, client)
+        stage = Stage(plan, script, database, fleet, client, broker=broker, network=network)
         stack.callback(stage.flooder.close)
         populate(stage, questions, midnight)
         with Watcher(database, target.arrivals, client.probe) as stage.watcher:
-            for place in range(plan.schedulers):
+            for place in range(plan.places):
                 stage._start(place, plan.failpoints[place] if place < len(plan.failpoints) else "")
             fleet.wait_until_ready()
             stage.play()
@@ -695,7 +787,7 @@ def settings_of(database: Database, folder: Path, midnight: datetime) -> dict[st
         DATABASE_URL=database.url,
         ALLOW_DEFAULT_ADMIN="true",
         DEFAULT_ADMIN_PASSWORD=PASSWORD,
-        WEBHOOK_ALLOWED_CIDRS="127.0.0.0/8",
+        WEBHOOK_ALLOWED_CIDRS="127.0.0.0/8,10.78.0.0/16",
         JWT_ACCESS_TOKEN_EXPIRES="86400",
         SCHEDULER_POLL_SECONDS="10",
         SCHEDULER_TIMEZONE=zone_of(midnight),
@@ -706,6 +798,12 @@ def settings_of(database: Database, folder: Path, midnight: datetime) -> dict[st
         MAX_IN_FLIGHT="80",
         LOG_LEVEL="INFO",
     )
+
+
+def settings_of_broker(broker: Broker, host: str) -> dict[str, str]:
+    """Return what lets processes find the broker at the address `host`, by a cable that can be cut."""
+    url = broker.address(broker.cable(host).port).replace(LOOPBACK, host)
+    return {"EXECUTION_BACKEND": "celery", "CELERY_BROKER_URL": url}
 
 
 def populate(stage: Stage, questions: Questions, midnight: datetime) -> None:
@@ -789,8 +887,22 @@ def is_quiet(stage: Stage, questions: Questions, until: datetime) -> bool:
     return int(number) == 0
 
 
+def cuts_of(life: Life, stage: Stage) -> list[tuple[datetime, datetime | None]]:
+    """Return when the host of a process was cut off while it was there."""
+    if stage.network is None:
+        return []
+    here = stage.network.of(int(life.instance.split("-")[1]))
+    return [
+        (max(since, life.started_at), until)
+        for host, since, until in stage.cuts
+        if host == here and life.started_at < until and (life.ended_at is None or life.ended_at > since)
+    ]
+
+
 def gather(stage: Stage, target: Target, questions: Questions, until: datetime) -> Evidence:
     rows, leases = watch.read_audit(questions)
+    for life in stage.fleet.lives:
+        life.cuts = cuts_of(life, stage)
     assert stage.watcher is not None
     return Evidence(
         until=until,

@@ -65,6 +65,10 @@ PROCESS_FAULTS = {
     "end_web": 1,
     "power_cut": 1,
 }
+# How often something befalls the broker, and a host's cable to the database.
+BROKER_FAULTS = {"broker_restart": 3, "broker_empty": 3, "broker_away": 3, "broker_silent": 2}
+BROKER_SECONDS = (12.0, 40.0)
+CUT_SECONDS = (25.0, 80.0)
 # What befalls a process's clock, or the service by one owner's doing, on every database.
 COMMON_FAULTS = ("clock", "flood", "end_web")
 NOT_IN_PEACE = frozenset({"flood", "end_web"})
@@ -133,7 +137,15 @@ class Script:
 
 
 def write_script(
-    seed: int, *, start: datetime, minutes: float, jobs: int, places: int, database_faults: tuple[str, ...]
+    seed: int,
+    *,
+    start: datetime,
+    minutes: float,
+    jobs: int,
+    places: int,
+    database_faults: tuple[str, ...],
+    has_broker: bool = False,
+    on_hosts: bool = False,
 ) -> Script:
     """Draw a run of so many minutes that begins at `start`."""
     chance = random.Random(f"{seed}/jobs")
@@ -144,7 +156,10 @@ def write_script(
     losses = draw_losses(random.Random(f"{seed}/losses"), start, minutes * 60, rigs)
     changes = draw_changes(random.Random(f"{seed}/changes"), start, minutes * 60)
     kinds = draw_kinds(random.Random(f"{seed}/kinds"), start, minutes * 60, database_faults)
-    return Script(seed, first, tuple(sorted([*faults, *kinds, *rigs, *losses, *changes], key=lambda step: step.at)))
+    brokers = draw_broker_faults(random.Random(f"{seed}/broker"), start, minutes * 60) if has_broker else ()
+    cuts = draw_cuts(random.Random(f"{seed}/cuts"), start, minutes * 60) if on_hosts else ()
+    drawn = (*faults, *kinds, *rigs, *losses, *changes, *brokers, *cuts)
+    return Script(seed, first, tuple(sorted(drawn, key=lambda step: step.at)))
 
 
 def draw_definition(chance: random.Random, start: datetime, stop: datetime) -> dict[str, Any]:
@@ -228,6 +243,27 @@ def draw_kinds(
     away = {"seconds": round(min(AWAY_AT_MOST, seconds * AWAY_SHARE), 2), "in_peace": True}
     at = chance.uniform(*AWAY_BETWEEN) * seconds
     yield Step(before_herd(chance, at, away["seconds"], start), "away", away)
+
+
+def draw_broker_faults(chance: random.Random, start: datetime, seconds: float) -> Iterator[Step]:
+    """Draw what befalls the broker, while all else goes on."""
+    at = chance.uniform(*BROKER_SECONDS)
+    while at < seconds:
+        verb = pick(chance, BROKER_FAULTS)
+        lasting = verb in {"broker_away", "broker_silent"}
+        arguments = {"seconds": draw_seconds(chance, AWAY_SECONDS)} if lasting else {}
+        yield Step(near_herd(chance, at, start, seconds), verb, arguments)
+        at += chance.uniform(*BROKER_SECONDS)
+
+
+def draw_cuts(chance: random.Random, start: datetime, seconds: float) -> Iterator[Step]:
+    """Draw when a host is cut off from the database for longer than the lease; every other time the leader's."""
+    at, host = chance.uniform(*CUT_SECONDS), -1
+    while at < seconds:
+        yield Step(
+            near_herd(chance, at, start, seconds), "cut", {"host": host, "seconds": draw_seconds(chance, STOP_SECONDS)}
+        )
+        at, host = at + chance.uniform(*CUT_SECONDS), chance.choice((0, 1)) if host < 0 else -1
 
 
 def draw_kind(chance: random.Random, verb: str, database_faults: tuple[str, ...]) -> dict[str, Any]:

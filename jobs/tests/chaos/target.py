@@ -1,6 +1,6 @@
 """The target: a loopback server that answers as a request's URL says and writes down everything it receives.
 
-    http://127.0.0.1:PORT/<mode>/<revision>
+    http://HOST:PORT/<mode>/<revision>
 
 It runs in a thread of its own and is never disturbed: what it has not written down did not arrive.
 """
@@ -27,7 +27,8 @@ BACKLOG = 4096
 class Target:
     """Records requests in `arrivals`, in the order they came. `strangers` are those without our headers."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.arrivals: list[Arrival] = []
         self.strangers: list[str] = []
         self.port = 0
@@ -37,7 +38,7 @@ class Target:
         self._stop: asyncio.Event
 
     def url(self, mode: Mode, revision: int) -> str:
-        return f"http://127.0.0.1:{self.port}/{mode}/{revision}"
+        return f"http://{self.host}:{self.port}/{mode}/{revision}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -50,7 +51,7 @@ class Target:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._talk, "127.0.0.1", 0, backlog=BACKLOG, limit=MAX_HEAD_BYTES)
+        server = await asyncio.start_server(self._talk, self.host, 0, backlog=BACKLOG, limit=MAX_HEAD_BYTES)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()

@@ -37,9 +37,9 @@ RABBITMQ_PORT = 5672
 class Cable:
     """Forwards TCP connections to a port on loopback. It may be cut, or swallow what is sent through it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._to = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self._is_cut = False
         self._is_silent = threading.Event()
@@ -113,12 +113,20 @@ class Broker:
     def address(self, port: int) -> str:
         raise NotImplementedError
 
+    def restart(self) -> None:
+        """Forget everything and everybody."""
+        raise NotImplementedError
+
     @property
     def url(self) -> str:
         return self.address(self.port)
 
-    def cable(self) -> Cable:
-        self._cables.append(Cable(self.port))
+    @property
+    def cables(self) -> list[Cable]:
+        return list(self._cables)
+
+    def cable(self, host: str = "127.0.0.1") -> Cable:
+        self._cables.append(Cable(self.port, host))
         return self._cables[-1]
 
     def empty(self) -> None:
