@@ -39,13 +39,12 @@ install-dev:
 
 .PHONY: test
 test: install-dev ## install what the tests need and run all tests that are not slow
-	@scripts/install-browser
 	$(SUITE)
 
 .PHONY: test-slow
-test-slow: install-dev ## run what walks the console in a browser, kills real processes or waits for real clocks
+test-slow: install-dev ## run what drives a browser, kills real processes or waits for real clocks
 	@scripts/install-browser
-	$(SUITE) -m "slow and not (benchmark or chaos or fuzz)"
+	$(SUITE) -m "(slow or browser) and not (benchmark or chaos or fuzz)"
 
 .PHONY: pictures
 pictures: ## do the console's everyday tasks in a browser; write their ways and pictures to docs/

@@ -158,6 +158,7 @@ def look(folder: Path) -> None:
     assert "Nightly" not in states
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_runs_as_printed(folder: Path) -> None:
     with older.in_file(folder) as there:
         fill(there)
