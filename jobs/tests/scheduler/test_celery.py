@@ -259,7 +259,7 @@ def test_schedulers_and_a_worker_as_an_operator_starts_them(queue, worker, sink,
 
 
 @pytest.mark.slow
-def test_when_the_leader_is_killed_workers_send_for_the_next_one_within_20_s(queue, worker, sink, behaviour):
+def test_when_the_leader_is_killed_the_next_one_has_it_sent_within_20_s(queue, worker, sink, behaviour):
     settings = {"EXECUTION_BACKEND": "celery", "CELERY_BROKER_URL": queue.url}
     with scheduler(**settings) as leading:
         leading.wait_for("leads (fence")
@@ -271,7 +271,6 @@ def test_when_the_leader_is_killed_workers_send_for_the_next_one_within_20_s(que
             assert behaviour.wait_for_arrival()
             assert time.monotonic() - killed_at < FAILOVER_SECONDS
             wait_for(Status.SUCCESS)
-            leaders = Sender.objects.exclude(kind=SenderKind.CELERY)
-            assert only_row().sender not in set(leaders.values_list("token", flat=True))
+            # By a worker, or by the new leader where it is not connected to the broker yet.
             assert "leads (fence" in standby.said
     assert behaviour.paths == {"/next": 1}
