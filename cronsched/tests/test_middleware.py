@@ -20,12 +20,6 @@ FORWARDED = {"HTTP_X_FORWARDED_FOR": "192.0.2.7", "HTTP_X_FORWARDED_PROTO": "htt
 # --- Ids -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def impatient_health(monkeypatch):
-    """Do not wait for the database: on SQLite the test's own transaction keeps the probe from writing."""
-    monkeypatch.setattr("jobs.api.health.PATIENCE_SECONDS", 0.05)
-
-
 @pytest.mark.parametrize("path", ["/api/v2/health", "/healthz", "/", "/api/v2/nothing", "/static/nothing", "/docs"])
 def test_every_answer_has_an_id(client, db, path):
     first, second = (client.get(path).headers["X-Request-Id"] for _ in range(2))

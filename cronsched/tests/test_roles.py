@@ -244,12 +244,6 @@ def tried_by_all(world: World, row: Row, **options: Any) -> tuple[Cell, ...]:
     return tuple(cells)
 
 
-@pytest.fixture(autouse=True)
-def impatient_health(monkeypatch):
-    """Do not wait for the database: on SQLite the test's own transaction keeps the probe from writing."""
-    monkeypatch.setattr("jobs.api.health.PATIENCE_SECONDS", 0.05)
-
-
 @pytest.mark.parametrize("row", TABLE, ids=str)
 def test_everybody_may_do_what_the_table_says(world, row):
     assert tried_by_all(world, row) == row.cells
