@@ -9,6 +9,11 @@ document.addEventListener("DOMContentLoaded", () => {
   // The theme writes a chosen file's name into the next text field, which its own widget has for that and ours has not.
   for (const input of document.querySelectorAll("input[type=file]")) input.hasChangeListener = true;
 
+  // A browser gives up on the attribute where something else on the page took or lost the focus before it came to it.
+  window.addEventListener("load", () => {
+    if (document.activeElement === document.body) document.querySelector("[autofocus]")?.focus();
+  });
+
   // Names of icons are drawn as pictures; read aloud they are words that mean nothing.
   const hideIcons = (root) => {
     for (const icon of root.querySelectorAll(".material-symbols-outlined:not([aria-hidden])")) {
