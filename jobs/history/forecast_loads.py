@@ -36,8 +36,9 @@ def read_loads(jobs: JobQuerySet, *, end: datetime, now: datetime) -> list[Load]
     seconds = _durations([row[0] for row in rows], now)
     groups: defaultdict[tuple[str, str, datetime | None], list[tuple[Any, ...]]] = defaultdict(list)
     zone = end_zone()
+    ends = {day: end_of(day, zone) for day in {row[3] for row in rows}}
     for row in rows:
-        ends_at = end_of(row[3], zone)
+        ends_at = ends[row[3]]
         groups[row[1], row[2] or settings.SCHEDULER_TIMEZONE, ends_at if ends_at < end else None].append(row)
     return [
         Load(*key, len(members), sum(seconds(row[0]) for row in members), _dispatches(members))
@@ -70,5 +71,5 @@ def _durations(ids: Sequence[UUID], now: datetime) -> _Durations:
     if not ids:
         return _Durations({})
     counts = DailyCount.objects.filter(IdIn("job_key", ids), day__gte=(now - RECENT).date(), timed__gt=0).order_by()
-    found = counts.values_list("job_key").annotate(of=Sum("timed"), took=Sum("seconds"))
+    found = batches.read(counts.values_list("job_key").annotate(of=Sum("timed"), took=Sum("seconds")))
     return _Durations({key: (int(timed), float(took)) for key, timed, took in found})
