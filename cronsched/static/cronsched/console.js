@@ -87,7 +87,11 @@ document.addEventListener("DOMContentLoaded", () => {
     palette.setAttribute("role", "dialog");
     palette.setAttribute("aria-modal", "true");
     palette.setAttribute("aria-label", "Search");
-    watch(palette, () => true, () => hideIcons(palette));
+    watch(palette, () => true, () => {
+      hideIcons(palette);
+      // The theme focuses its field before it can be seen, when the palette is opened again while it fades away.
+      document.getElementById("search-input-command").focus();
+    });
   }
 
   document.addEventListener("click", (event) => {
