@@ -81,10 +81,10 @@ def start(
 ) -> list[Prepared]:
     """Take the queued ones of `execution_ids` for `sender` and return what may be sent.
 
-    `admit` is asked for a place for each; who gets none stays queued. `taking` is told which have one before that is
-    committed. What could not start in time is among them, as a request that
-    fails with that reason: it is never sent. Rows that another took, that wait for their time or whose row or job
-    another transaction has locked are left out. Scheduled runs of a paused job are settled instead.
+    `admit` is asked for a place for each row; a row without one stays queued. `taking` is called with the ids of the
+    others before they are committed. A row that could not start in time is among them, as a request that fails with
+    that reason: it is never sent. Rows that another took, that wait for their time or whose row or job another
+    transaction has locked are left out. Scheduled runs of a paused job are settled instead.
     """
     with transaction.atomic(durable=True):
         rows = _lock_ready(set(execution_ids), now)

@@ -51,7 +51,7 @@ What happens when
                                         time, their outcomes are written. A second signal ends at once.
     database away, locked or full       nothing is claimed, so nothing is sent. Outcomes are kept for 15 minutes. The
                                         process stays and tries again each second.
-    a row that cannot be read or written its batch is taken apart; it is marked with the reason and left out, the others
+    a row cannot be read or written     its batch is taken apart; it is marked with the reason and left out, the others
                                         go through.
     the host's clock jumps              a fire time that has its row gets no second one. Chores are planned anew.
     a machine is suspended              the clock of the lease counts the time asleep: its holder steps down at once.

@@ -32,9 +32,9 @@ PATIENCE = timedelta(seconds=5)
 
 
 def try_target(sent: Mapping[str, Any], *, owner: str, now: datetime) -> dict[str, Any]:
-    """Call the target in `sent` once and return the answer's body. Raises as `_called`; `owner` as in `try_job`.
+    """Call the target in `sent` once and return the answer's body. `owner` is whose places in flight it takes.
 
-    Raises `DomainError` for what cannot be called.
+    Raises `DomainError` for what cannot be called, `TooManyRequests` as `_called`.
     """
     request = read_request(sent)
     return describe(_called(request, owner, now), kind="webhook" if isinstance(request, WebhookRequest) else "github")
@@ -49,9 +49,9 @@ class Trial(NamedTuple):
 
 
 def try_job(job: Job, metadata: Any, *, owner: str, now: datetime) -> Trial:
-    """Send once what a run of `job` with these inputs would send, secrets included. Raises as `_called`.
+    """Send once what a run of `job` with these inputs would send, secrets included. `owner` as in `try_target`.
 
-    Raises `DomainError` for inputs that no run could have. `owner` is who shares places in flight with others.
+    Raises `DomainError` for inputs that no run could have, `TooManyRequests` as `_called`.
     """
     (definition,) = ScheduledJob.read(Job.objects.filter(pk=job.pk))
     request = attempt.prepare_trial(definition, _inputs(metadata), longest=LONGEST)

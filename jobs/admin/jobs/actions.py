@@ -54,7 +54,6 @@ from jobs.targets import test_run
 MAX_REASON = 500
 # More write no number of a revision.
 MAX_DIGITS = 10
-SECRET_ACTIONS = ("renew_signing_secret", "drop_signing_secret")
 
 
 def _check_future(moment: datetime) -> None:

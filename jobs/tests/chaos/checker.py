@@ -541,11 +541,18 @@ def may_have_failed(record: Record, row: RowState, arrivals: list[Arrival]) -> b
     if record.was_disturbed(row.sender, started.at, row.at):
         return True
     if not arrivals:
-        return "timed out" in (row.error_message or "").lower()
+        says = row.error_message or ""
+        return "timed out" in says.lower() or ("sender died before it was sent" in says and is_dead(record, row))
     definition = record.revision_of(row)
     timeout = timedelta(seconds=definition.timeout_seconds if definition else 3)
     answered_at = [arrival.answered_at for arrival in arrivals if arrival.answer is not None]
     return not any(moment and moment - started.at < timeout for moment in answered_at)
+
+
+def is_dead(record: Record, row: RowState) -> bool:
+    """Whether the sender of a row had ended by then. A web process, which sends manual runs, has no life on record."""
+    life = record.lives_by_sender.get(row.sender) if row.sender else None
+    return life is None or (life.ended_at is not None and life.ended_at <= row.at)
 
 
 def unjustified(record: Record) -> Iterator[str]:

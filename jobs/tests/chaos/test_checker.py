@@ -230,6 +230,14 @@ def a_failure_that_was_answered_well(scene: Scene) -> None:
     scene.change_last(status="failed", response_status=None, error_message="Request failed: timed out")
 
 
+NEVER_LEFT = "Request failed: the sender died before it was sent, and no other process could send it"
+
+
+def a_request_that_never_left_a_sender_that_lives(scene: Scene) -> None:
+    scene.arrivals.pop()
+    scene.change_last(status="failed", response_status=None, error_message=NEVER_LEFT)
+
+
 def an_unknown_whose_sender_lived(scene: Scene) -> None:
     scene.change_last(status="unknown", response_status=None, reason="died")
 
@@ -459,6 +467,7 @@ FAULTS: list[tuple[Spoil, str]] = [
     (a_success_that_the_target_refused, "lying results"),
     (a_success_that_nobody_saw, "lying results"),
     (a_failure_that_was_answered_well, "lying results"),
+    (a_request_that_never_left_a_sender_that_lives, "lying results"),
     (an_unknown_whose_sender_lived, "unjustified results"),
     (an_unknown_whose_sender_had_the_answer, "unjustified results"),
     (an_unknown_without_a_reason, "unjustified results"),
@@ -541,6 +550,13 @@ def times_that_came_early_by_a_clock_that_was_set(scene: Scene) -> None:
 
 def a_fire_in_time_after_a_clock_was_set(scene: Scene) -> None:
     scene.evidence.faults = [Outage("clock", at("1:30"), at("1:50"))]
+
+
+def a_request_that_never_left_a_web_process(scene: Scene) -> None:
+    fields: dict[str, Any] = {"trigger": "manual", "scheduled_for": None, "sender": uuid4()}
+    run = uuid4()
+    scene.row(run, at("3:10"), "running", 0, kind="insert", **fields)
+    scene.row(run, at("3:10"), "failed", 5, error_message=NEVER_LEFT, **fields)
 
 
 def an_unknown_of_a_pass_that_lost_the_database(scene: Scene) -> None:
@@ -723,6 +739,7 @@ def a_death_that_was_ordered(scene: Scene) -> None:
     "happen",
     [
         an_unknown_whose_sender_died,
+        a_request_that_never_left_a_web_process,
         a_503_and_a_quick_return_after_an_outage,
         times_that_came_early_by_a_clock_that_was_set,
         a_fire_in_time_after_a_clock_was_set,
