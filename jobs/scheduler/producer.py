@@ -111,8 +111,10 @@ class Producer:
         """Start queued rows, or have workers start them; return what is left, and whether workers are late."""
         if self.workers is None:
             return self._backend.start_waiting(), False
+        # By themselves: behind what waits for workers their turns at GitHub would pass.
+        own = self._backend.start_from(self.workers.left_to_leader())
         left = self._backend.start_from(self.workers.not_just_offered(self._clock()), self.workers.has)
-        return left, self.workers.offer_late()
+        return own.with_more(left), self.workers.offer_late()
 
     def wait_for_end(self, *, timeout: float) -> bool:
         """Wait for the pass that is going on; False where it still is after `timeout` seconds."""

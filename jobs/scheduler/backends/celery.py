@@ -23,6 +23,7 @@ from cronsched.lib.db.outages import first_line
 from jobs.models import (
     SENDER_DEAD_AFTER,
     ExecutionQuerySet,
+    ExecutionType,
     JobExecution,
     Overlap,
     Sender,
@@ -31,12 +32,12 @@ from jobs.models import (
 )
 from jobs.schedule.scheduled_job import ScheduledJob
 from jobs.scheduler.backends.waiting import Waiting
-from jobs.targets.limits import GITHUB
 
 logger = logging.getLogger(__name__)
 
 VERSION = 1
 IDS_A_MESSAGE = 250
+DISPATCH = ExecutionType.GITHUB_ACTIONS
 REPUBLISH_AFTER = timedelta(seconds=3)
 LEADER_SENDS_AFTER = timedelta(seconds=10)
 # Seconds between two empty messages that check whether the broker is there, and for its answer.
@@ -181,20 +182,25 @@ class CeleryBackend:
         self._again.update(dict.fromkeys(execution_ids, again))
         self._outbox.put(execution_ids)
 
+    def left_to_leader(self) -> ExecutionQuerySet:
+        """Return the executions that the leader sends itself: dispatches, and all while workers cannot send."""
+        return JobExecution.objects.all() if self.trouble else JobExecution.objects.filter(execution_type=DISPATCH)
+
     def not_just_offered(self, now: datetime) -> ExecutionQuerySet:
-        """Return the executions without those that a claim has published a moment ago: a herd's are not read again.
+        """Return the others without those that a claim has published a moment ago: a herd's are not read again.
 
         A run that queues behind others of its job is not published with its claim; nor is what is no fire time.
         """
         if self.trouble:
-            return JobExecution.objects.all()
+            return JobExecution.objects.none()
         just_claimed = Q(queued_at__gt=now - REPUBLISH_AFTER, not_before=None, trigger_type=TriggerType.SCHEDULED)
-        return JobExecution.objects.exclude(just_claimed & ~Q(job__overlap=Overlap.QUEUE))
+        others = JobExecution.objects.exclude(execution_type=DISPATCH)
+        return others.exclude(just_claimed & ~Q(job__overlap=Overlap.QUEUE))
 
     def has(self, row: Waiting, now: datetime) -> bool:
         """Whether a row that waits is left to the workers; it is offered where it never was, or too long ago."""
         age = now - max(row.queued_at, row.not_before or row.queued_at)
-        if self.trouble or row.wanted.origin == GITHUB or age > LEADER_SENDS_AFTER:
+        if self.trouble or age > LEADER_SENDS_AFTER:
             return False
         self._is_behind = self._is_behind or age > REPUBLISH_AFTER
         if self._again.get(row.id, 0.0) <= uptime():

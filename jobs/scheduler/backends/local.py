@@ -43,6 +43,12 @@ class Backlog(NamedTuple):
     host_limited: bool
     until: datetime | None
 
+    def with_more(self, other: "Backlog") -> "Backlog":
+        times = [until for until in (self.until, other.until) if until is not None]
+        return Backlog(
+            self.pool_full or other.pool_full, self.host_limited or other.host_limited, min(times, default=None)
+        )
+
 
 NOTHING_LEFT = Backlog(pool_full=False, host_limited=False, until=None)
 

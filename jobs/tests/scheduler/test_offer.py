@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from jobs.models import JobExecution, Overlap, Status, TriggerType
+from jobs.models import ExecutionType, JobExecution, Overlap, Status, TriggerType
 from jobs.scheduler.backends.celery import CeleryBackend
 from jobs.tests.factories import NOON, break_in_database, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, WAIT, Bench, statuses
@@ -87,5 +87,15 @@ def test_while_the_leader_sends_itself_it_reads_all_that_waits():
     workers = CeleryBackend(lambda message: None)
     # No sender has a heartbeat.
     workers.look(NOON)
-    assert list(workers.not_just_offered(NOON).values_list("id", flat=True)) == [row.pk]
+    assert list(workers.left_to_leader().values_list("id", flat=True)) == [row.pk]
+    assert not workers.not_just_offered(NOON).exists()
     workers.drain(timeout=WAIT)
+
+
+def test_a_dispatch_that_found_no_place_is_the_leaders_at_once_whatever_waits_for_workers():
+    now = NOON + MINUTE
+    webhook = make_queued("https://a.example/")
+    dispatch = make_queued("o/r/w.yml", queued_at=now, execution_type=ExecutionType.GITHUB_ACTIONS)
+    workers = CeleryBackend(lambda message: None)
+    assert list(workers.left_to_leader().values_list("id", flat=True)) == [dispatch.pk]
+    assert list(workers.not_just_offered(now).values_list("id", flat=True)) == [webhook.pk]
