@@ -44,13 +44,8 @@ class APIViewSet(viewsets.ViewSet):
     def _check_rate(self, request: Request) -> None:
         """Refuse an account, or one of its tokens, that has done more of this in a minute than is allowed."""
         kind = self.rate_of.get(self.action or "", None if request.method in ("GET", "HEAD") else WRITES)
-        if kind is None:
-            return
-        allowed = getattr(settings, kind)
-        for who in _callers(request):
-            if wait := rates.take((kind, who), allowed):
-                message = f"At most {allowed} {WORDS[kind]} a minute. Try again in {wait} seconds."
-                raise TooManyRequests(message, retry_after=wait)
+        if kind is not None:
+            count(kind, *_callers(request))
 
     def _check_scope(self, request: Request) -> None:
         """Refuse an API token that was not made for this. Sessions have no scopes: they may all that the role may."""
@@ -62,6 +57,15 @@ class APIViewSet(viewsets.ViewSet):
             raise Forbidden("Insufficient scope", "API tokens may not be used here. Sign in instead.")
         if needed not in (ANY_SCOPE, *scopes):
             raise Forbidden("Insufficient scope", f'This token lacks the scope "{needed}".')
+
+
+def count(kind: str, *callers: Any) -> None:
+    """Count one more of this kind for each of the callers; TooManyRequests when one of them has used up its minute."""
+    allowed = getattr(settings, kind)
+    for who in callers:
+        if wait := rates.take((kind, who), allowed):
+            message = f"At most {allowed} {WORDS[kind]} a minute. Try again in {wait} seconds."
+            raise TooManyRequests(message, retry_after=wait)
 
 
 def _callers(request: Request) -> Iterator[Any]:

@@ -34,6 +34,7 @@ from unfold.widgets import (
 
 from accounts.console import account, possible_owners
 from accounts.models import User
+from cronsched.api.viewsets import RUNS, TESTS, WRITES, count
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
 from cronsched.console.labels import in_labels, labels_of
@@ -182,7 +183,7 @@ class JobActions(ConsoleAdmin):
         def run(job_id: UUID, *, by: User, now: datetime) -> None:
             services.queue_run(job_id, sent, by=by, now=now)
 
-        return self._one(request, object_id, run, "queued; the scheduler starts it within seconds")
+        return self._one(request, object_id, run, "queued; the scheduler starts it within seconds", kind=RUNS)
 
     @action(
         description="Pause",
@@ -228,6 +229,7 @@ class JobActions(ConsoleAdmin):
         context |= {"form": form, "opts": self.opts, "target": target_text(job)}
         if form.is_bound and form.is_valid():
             try:
+                count(TESTS, request.user.pk)
                 owner, now = owner_key(request.user.pk), timezone.now()
                 trial = test_run.try_job(job, form.cleaned_data["metadata"], owner=owner, now=now)
                 context |= {"trial": trial, "command": trial.sent and as_command(trial.sent)}
@@ -281,7 +283,8 @@ class JobActions(ConsoleAdmin):
         ),
     )
     def check_target(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._one(request, object_id, services.check_target, "checked; what was found stands beside its target")
+        done = "checked; what was found stands beside its target"
+        return self._one(request, object_id, services.check_target, done, kind=TESTS)
 
     @action(
         description="New signing secret",
@@ -312,9 +315,12 @@ class JobActions(ConsoleAdmin):
         verb = services.drop_previous_signing_secret
         return self._one(request, object_id, verb, "is signed by its newest secret alone")
 
-    def _one(self, request: HttpRequest, object_id: str, verb: Callable[..., Any], done: str) -> HttpResponse:
+    def _one(
+        self, request: HttpRequest, object_id: str, verb: Callable[..., Any], done: str, kind: str = WRITES
+    ) -> HttpResponse:
         job = self.row_or_404(request, object_id)
         try:
+            count(kind, request.user.pk)
             verb(job.pk, by=account(request), now=database_now())
             self.message_user(request, f"{job.name} {done}.", messages.SUCCESS)
         except DomainError as refusal:

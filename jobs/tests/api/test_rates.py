@@ -2,10 +2,11 @@
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.urls import reverse
 
 from accounts.tests.factories import api_client
 from cronsched.api.viewsets import rates
-from jobs.models import Job
+from jobs.models import Job, JobExecution
 from jobs.tests.factories import job_body, make_job
 from taxonomy.tests.factories import make_team
 
@@ -47,6 +48,27 @@ def test_more_than_a_minutes_allowance_is_429_for_this_account_only(settings, al
         "message": f"At most 2 {words} a minute. Try again in 30 seconds.",
     }
     assert call(api_client(bob), make_job(created_by=bob)).status_code != 429
+
+
+@pytest.mark.parametrize(
+    ("setting", "page", "words"),
+    [
+        ("RUNS_PER_MINUTE", "run_job", "runs"),
+        ("TESTS_PER_MINUTE", "check_target", "test runs and checks of targets"),
+        ("TESTS_PER_MINUTE", "test", "test runs and checks of targets"),
+        ("WRITES_PER_MINUTE", "resume_job", "changes"),
+    ],
+)
+def test_what_is_done_in_the_console_counts_with_the_calls_of_the_api(settings, client, alice, setting, page, words):
+    setattr(settings, setting, 1)
+    rates.take((setting, alice.pk), 1)
+    job = make_job(created_by=alice)
+    client.force_login(alice)
+    url = reverse("admin:jobs_job_change", args=[job.pk]).replace("/change/", f"/{page}/")
+    response = client.post(url, {"_form_submitted": "true", "metadata": ""})
+    said = client.get(response["HX-Redirect"]) if response.status_code == 204 else response
+    assert f"At most 1 {words} a minute. Try again in" in said.content.decode()
+    assert not JobExecution.objects.exists()
 
 
 def test_reading_and_asking_is_counted_nowhere(settings, alice):
