@@ -12,8 +12,8 @@ from uuid import UUID
 class SendBackend(Protocol):
     """Takes rows that are committed as `queued`. What it cannot take stays queued, and is offered again."""
 
-    def offer(self, execution_ids: Sequence[UUID]) -> None:
-        """Have these executions sent."""
+    def offer(self, execution_ids: Sequence[UUID]) -> bool:
+        """Have these executions sent; False where some are known to stay queued for want of a place."""
 
     def drain(self, *, timeout: float) -> None:
         """Wait at most `timeout` seconds for the rows that were taken."""

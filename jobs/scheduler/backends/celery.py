@@ -31,6 +31,7 @@ from jobs.models import (
     TriggerType,
 )
 from jobs.schedule.scheduled_job import ScheduledJob
+from jobs.scheduler.backends import SendBackend
 from jobs.scheduler.backends.waiting import Waiting
 
 logger = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ def workers() -> "CeleryBackend":
     return CeleryBackend(Publisher())
 
 
-class CeleryBackend:
+class CeleryBackend(SendBackend):
     """Has Celery's workers send what the leader has claimed, as long as there are any and the broker takes messages."""
 
     def __init__(self, publish: Publish) -> None:
@@ -176,11 +177,12 @@ class CeleryBackend:
         """Whether workers may send runs of `job`. Dispatches leave about once a second, and stay with the leader."""
         return not (self.trouble or job.is_github)
 
-    def offer(self, execution_ids: Sequence[UUID]) -> None:
-        """Have workers start these rows, which are committed as `queued`."""
+    def offer(self, execution_ids: Sequence[UUID]) -> bool:
+        """Have workers start these rows, which are committed as `queued`; True: their places are not known here."""
         again = uptime() + REPUBLISH_AFTER.total_seconds()
         self._again.update(dict.fromkeys(execution_ids, again))
         self._outbox.put(execution_ids)
+        return True
 
     def left_to_leader(self) -> ExecutionQuerySet:
         """Return the executions that the leader sends itself: dispatches, and all while workers cannot send."""

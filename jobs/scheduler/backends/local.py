@@ -16,6 +16,7 @@ from jobs.dispatch import Prepared, Result
 from jobs.dispatch.journal import Journal
 from jobs.models import ExecutionQuerySet, JobExecution
 from jobs.schedule.scheduled_job import ScheduledJob
+from jobs.scheduler.backends import SendBackend
 from jobs.scheduler.backends.waiting import Waiting, waiting_rows
 from jobs.scheduler.pool import SendPool
 from jobs.scheduler.recorder import Recorder
@@ -92,7 +93,7 @@ class Admission:
         self._admitted.clear()
 
 
-class LocalBackend:
+class LocalBackend(SendBackend):
     """Sends in this process. Its writing threads share `lock`; `limiter` hands out places in flight."""
 
     def __init__(self, lock: WriteLock, *, limiter: HostLimiter, clock: DatabaseClock) -> None:
