@@ -22,6 +22,8 @@ from cronsched.lib.db import older_service
 from cronsched.lib.db.encrypted_columns import encrypted_fields, survey
 
 TAG = "cronsched"
+# The checks of a process that serves no pages: those of routes and of the console load all that answers requests.
+WITHOUT_PAGES = [TAG, Tags.caches, Tags.compatibility, Tags.files, Tags.models, Tags.security]
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "[::1]"}
 MOUNTS = Path("/proc/self/mounts")
 # Their locks and shared memory do not hold what WAL needs.

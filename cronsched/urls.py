@@ -15,6 +15,9 @@ from jobs.api.urls import older_urlpatterns
 from jobs.end_dates import pages as job_pages
 from notifications import pages as notification_pages
 
+# Here and not when the apps are loaded: a scheduler has no use for the console's pages, which take 10 MB.
+admin.autodiscover()
+
 # `csrf_exempt` is for read-only pages and whatever is unknown: there is nothing to forge, and the guard of Django's
 # forms would answer 403 to a script that writes there, instead of 405 or 404.
 api: list[URLPattern | URLResolver] = [

@@ -11,6 +11,7 @@ from django.test import override_settings
 
 from cronsched import checks
 from cronsched.checks import file_system_of
+from cronsched.tests.processes import manage
 
 # What a deployment sets, as far as our own checks look at it.
 PROPER = {
@@ -165,3 +166,11 @@ def test_a_database_that_ignores_case_is_refused_before_its_tables_are_made():
 def test_what_only_looks_like_an_off_switch_is_named(value, monkeypatch):
     monkeypatch.setenv("SCHEDULER_ENABLED", value)
     assert found() == ["W030"]
+
+
+def test_what_serves_no_pages_does_not_load_the_console():
+    code = (
+        "import sys; from django.core.management import call_command; from cronsched.checks import WITHOUT_PAGES; "
+        "call_command('check', tags=WITHOUT_PAGES); print('jobs.admin' in sys.modules)"
+    )
+    assert manage("shell", "--no-imports", "--command", code).splitlines()[-1] == "False"

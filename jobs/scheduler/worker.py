@@ -17,6 +17,7 @@ from django.core.management.base import SystemCheckError
 
 from cronsched import startup
 from cronsched.celery import TASK, app, dropped
+from cronsched.checks import WITHOUT_PAGES
 from cronsched.lib.clock import uptime
 from cronsched.lib.memory import freeze_gc
 from jobs.models import SchedulerLease, SenderKind
@@ -97,7 +98,7 @@ def begin(sender: Any, **_: Any) -> None:
     if not issubclass(sender.pool_cls, TaskPool):
         raise SystemExit(ONLY_THREADS)
     try:
-        call_command("check")
+        call_command("check", tags=WITHOUT_PAGES)
     except (SystemCheckError, CommandError) as error:
         raise SystemExit(str(error)) from error
     startup.look()

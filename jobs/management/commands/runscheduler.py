@@ -10,9 +10,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from cronsched import startup
+from cronsched.checks import WITHOUT_PAGES
 from cronsched.lib.clock import uptime
 from cronsched.lib.db.outages import UNREACHABLE, first_line
-from cronsched.lib.memory import freeze_gc
+from cronsched.lib.memory import bound_arenas, freeze_gc
 from jobs.scheduler.runner import Runner
 from notifications import delivery
 
@@ -22,6 +23,7 @@ STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 class Command(BaseCommand):
+    requires_system_checks = WITHOUT_PAGES
     help = "Fire due jobs. One process leads, others stand by. SIGTERM hands over and lets requests in flight end."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,6 +38,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, once: bool, drain_timeout: float | None, instance: str | None, **options: Any) -> None:
         if drain_timeout is not None and drain_timeout < 0:
             raise CommandError("--drain-timeout must not be negative")
+        bound_arenas()
         startup.look()
         freeze_gc()
         runner = Runner(instance=instance, drain_timeout=drain_timeout)
