@@ -255,9 +255,9 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.SessionTokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    # Views read bodies by `cronsched.api.errors.json_object`; the parser is named for the API description.
+    # Views read bodies by `cronsched.api.bodies.json_object`; the parser is named for the API description.
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "cronsched.api.errors.AlwaysJSON",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "cronsched.api.bodies.AlwaysJSON",
     "DEFAULT_SCHEMA_CLASS": "cronsched.api.openapi.OperationSchema",
     "EXCEPTION_HANDLER": "cronsched.api.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,

@@ -8,7 +8,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from cronsched.api.errors import utc_text
+from cronsched.lib.clock import utc_text
 from notifications.message import NOBODY, Mail, Message
 from notifications.models import Level
 from notifications.services import mail_is_configured, notify

@@ -4,8 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from cronsched.api.errors import utc_text
 from cronsched.api.fields import UtcField
+from cronsched.lib.clock import utc_text
 from notifications.inbox import Item
 from notifications.models import Level, SlackSettings
 

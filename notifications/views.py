@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from accounts.authentication import caller
 from accounts.permissions import IsAdmin
 from cronsched.api import openapi
-from cronsched.api.errors import json_object
+from cronsched.api.bodies import json_object
 from cronsched.api.openapi import Answer, Body, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.clock import database_now

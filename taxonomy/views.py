@@ -13,7 +13,7 @@ from rest_framework.serializers import BaseSerializer
 from accounts.authentication import caller
 from accounts.permissions import IsAdmin
 from cronsched.api import openapi
-from cronsched.api.errors import json_object
+from cronsched.api.bodies import json_object
 from cronsched.api.openapi import Answer, Body, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.errors import NotFound

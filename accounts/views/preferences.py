@@ -13,7 +13,7 @@ from accounts.authentication import caller
 from accounts.models import NotificationPreferences, UiPreferences, User, default_table_columns
 from accounts.serializers import PREFERENCE_FLAGS, PreferencesSerializer
 from accounts.views.users import profile
-from cronsched.api.errors import json_object, require_json
+from cronsched.api.bodies import json_object, require_json
 from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.errors import DomainError, Forbidden
 from cronsched.lib.input import payload

@@ -12,9 +12,9 @@ from rest_framework.response import Response
 from accounts import sessions
 from accounts.authentication import caller, current_session
 from accounts.models import LoginSession, SessionKind
-from cronsched.api.errors import utc_text
 from cronsched.api.openapi import Answer, Refusal, operation, path_id
 from cronsched.api.viewsets import APIViewSet
+from cronsched.lib.clock import utc_text
 
 TAG = "Sign-in"
 SESSION = {

@@ -16,7 +16,7 @@ from accounts.authentication import bearer_token, caller, current_session
 from accounts.serializers import LoginFormSerializer, LoginSerializer, UserSerializer, validated
 from accounts.throttle import client_address
 from accounts.tokens import INVALID
-from cronsched.api.errors import json_object
+from cronsched.api.bodies import json_object
 from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.errors import DomainError, Problem, SchemaError, Unauthorized
 

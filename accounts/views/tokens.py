@@ -13,9 +13,10 @@ from accounts import api_tokens
 from accounts.authentication import caller
 from accounts.models import ApiToken
 from cronsched.api import openapi
-from cronsched.api.errors import json_object, utc_text
+from cronsched.api.bodies import json_object
 from cronsched.api.openapi import Answer, Body, Refusal, operation, path_id
 from cronsched.api.viewsets import APIViewSet
+from cronsched.lib.clock import utc_text
 from cronsched.lib.input import query
 
 TAG = "API tokens"

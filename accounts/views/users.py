@@ -20,7 +20,7 @@ from accounts.signals import LeaverJobs
 from accounts.throttle import client_address
 from accounts.validators import INVALID_EMAIL, is_email
 from accounts.views.sign_in import schema_object
-from cronsched.api.errors import json_object, require_json
+from cronsched.api.bodies import json_object, require_json
 from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.errors import DomainError, Forbidden, NotFound
 from cronsched.lib.ids import known_id

@@ -1,11 +1,8 @@
-"""How the HTTP API reads bodies and what every refusal looks like (contract, sections 1 and 2)."""
+"""What every refusal of the HTTP API looks like (contract, section 2)."""
 
-import hashlib
-import json
 import logging
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -13,12 +10,9 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import IntegrityError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
-from django.utils.cache import get_conditional_response
 from rest_framework import exceptions
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cronsched.lib.db.outages import first_line, give_up_connection, is_outage
@@ -26,121 +20,9 @@ from cronsched.lib.errors import DomainError, TooManyRequests
 
 logger = logging.getLogger(__name__)
 
-# Deeper than any real document. MariaDB takes no JSON of more than 31 levels, and what is stored may wrap what came.
-MAX_JSON_DEPTH = 24
-GZIP_MAGIC = b"\x1f\x8b"
-
-
-class AlwaysJSON(BaseContentNegotiation):
-    """Answer JSON whatever `Accept` says: existing clients send all kinds of values and expect JSON."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        return renderers[0], renderers[0].media_type
-
-
-# --- Bodies ----------------------------------------------------------------------------------------------------------
-
-
-def json_object(request: Request, *, empty_is_object: bool = False) -> dict[str, Any]:
-    """Return the JSON object in the body of `request`.
-
-    With `empty_is_object` an empty body of any content type counts as `{}`. Raises `DomainError` (400) for another
-    content type, for text that is no JSON and for JSON that is no object.
-    """
-    raw = request.body
-    if empty_is_object and not raw.strip():
-        return {}
-    require_json(request)
-    _refuse_compressed(request, raw)
-    document = parse_json(raw)
-    if not isinstance(document, dict):
-        raise DomainError("Invalid payload", "JSON body must be an object.")
-    return document
-
-
-def require_json(request: Request) -> None:
-    """Refuse another content type, for the endpoints that look at it before they look for the object."""
-    if "application/json" not in request.META.get("CONTENT_TYPE", "").lower():
-        raise DomainError("Content-Type must be application/json")
-
-
-def _refuse_compressed(request: Request, raw: bytes) -> None:
-    encoding = request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
-    if encoding not in ("", "identity") or raw.startswith(GZIP_MAGIC):
-        kind = encoding or "gzip"
-        raise DomainError("Invalid JSON", f"The body is compressed ({kind[:40]}). Send it uncompressed.")
-
-
-def parse_json(raw: bytes | str) -> Any:
-    """Parse JSON strictly: UTF-8, no NaN, no duplicate keys, no NUL, at most `MAX_JSON_DEPTH` levels deep.
-
-    A byte order mark in front is left out: editors on Windows write one.
-    """
-    try:
-        text = raw.decode("utf-8-sig") if isinstance(raw, bytes) else raw.removeprefix("\ufeff")
-        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise DomainError("Invalid JSON", _cause(error)) from None
-    _check_tree(document)
-    return document
-
-
-def _cause(error: Exception) -> str:
-    """Return why the parser failed, without repeating what was sent."""
-    match error:
-        case UnicodeDecodeError():
-            return f"Not UTF-8 at byte {error.start}."
-        case RecursionError():
-            return f"JSON may be at most {MAX_JSON_DEPTH} levels deep."
-        case json.JSONDecodeError():
-            return f"Not JSON at line {error.lineno}, column {error.colno}: {error.msg}."
-    return str(error)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("duplicate keys")
-    return document
-
-
-def _check_tree(document: Any) -> None:
-    level = [document]
-    for _ in range(MAX_JSON_DEPTH):
-        if not level:
-            return
-        below: list[Any] = []
-        for node in level:
-            if isinstance(node, dict):
-                below.extend(node)
-                below.extend(node.values())
-            elif isinstance(node, list):
-                below.extend(node)
-            elif isinstance(node, str) and not _is_storable(node):
-                # PostgreSQL cannot store NUL, and no database a lone surrogate.
-                raise DomainError("Invalid payload", "Text must not contain NUL or incomplete characters.")
-            elif isinstance(node, float) and node in (float("inf"), float("-inf")):
-                raise DomainError("Invalid JSON")
-        level = below
-    raise DomainError("Invalid payload", f"JSON may be at most {MAX_JSON_DEPTH} levels deep.")
-
-
-def _is_storable(text: str) -> bool:
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
-
-
 # A database that comes back is found within some seconds.
 RETRY_AFTER_OUTAGE = {"Retry-After": "5"}
 AWAY = "The database cannot be used at the moment. Nothing was changed; try again in some seconds."
-
-# --- Refusals --------------------------------------------------------------------------------------------------------
 
 
 def error_body(status: int, exception: BaseException | None = None) -> dict[str, Any]:
@@ -247,29 +129,3 @@ def unavailable(request: HttpRequest) -> HttpResponseBase:
 
 def _plain_response(status: int, exception: BaseException | None = None) -> JsonResponse:
     return JsonResponse(error_body(status, exception), status=status)
-
-
-# --- Output ----------------------------------------------------------------------------------------------------------
-
-
-def utc_text(moment: datetime | None) -> str | None:
-    """Write an instant as UTC with exactly three decimals and `Z` (contract, section 1), or None for None."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def with_etag(request: Request, response: Response) -> Response:
-    """Let clients that poll revalidate `response`: with an unchanged body they get 304 and no body.
-
-    The tag is weak, because servers on the way may compress the body.
-    """
-
-    def revalidate(rendered: HttpResponse) -> HttpResponseBase | None:
-        rendered.headers.setdefault("Cache-Control", "private, no-cache")
-        tag = f'W/"{hashlib.blake2b(rendered.content, digest_size=16).hexdigest()}"'
-        rendered.headers["ETag"] = tag
-        return get_conditional_response(request._request, etag=tag, response=rendered)
-
-    response.add_post_render_callback(revalidate)
-    return response

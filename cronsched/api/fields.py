@@ -4,7 +4,7 @@ from datetime import datetime
 
 from rest_framework import serializers
 
-from cronsched.api.errors import utc_text
+from cronsched.lib.clock import utc_text
 
 
 class UtcField(serializers.DateTimeField):

@@ -1,4 +1,7 @@
-"""The two clocks a scheduler needs: one that all processes share, and one that never jumps."""
+"""The two clocks a scheduler needs: one that all processes share, and one that never jumps.
+
+And how an instant is written.
+"""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -48,3 +51,10 @@ class DatabaseClock:
             return datetime.now(UTC)
         sampled, at = self._sample
         return sampled + timedelta(seconds=uptime() - at)
+
+
+def utc_text(moment: datetime | None) -> str | None:
+    """Write an instant as UTC with exactly three decimals and `Z` (contract, section 1), or None for None."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,7 +14,7 @@ from cronsched.tests.processes import ROOT
 
 SETUP = "import django; django.setup()\n"
 API = """
-from cronsched.api.errors import parse_json
+from cronsched.lib.input.strict_json import parse_json
 from cronsched.lib.errors import DomainError
 try:
     parse_json(b"[" * 100_000)

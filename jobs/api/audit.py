@@ -19,10 +19,10 @@ from audit import queries
 from audit.models import AuditEntry
 from audit.queries import Filters
 from cronsched.api import openapi
-from cronsched.api.errors import json_object, utc_text
+from cronsched.api.bodies import json_object
 from cronsched.api.openapi import Answer, Body, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
-from cronsched.lib.clock import database_now
+from cronsched.lib.clock import database_now, utc_text
 from cronsched.lib.csv_cells import harmless
 from cronsched.lib.input import query, ranges
 from jobs import services

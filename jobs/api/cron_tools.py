@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cronsched.api.errors import json_object
+from cronsched.api.bodies import json_object
 from cronsched.api.viewsets import ANY_SCOPE, QUESTIONS, APIViewSet
 from cronsched.lib.errors import DomainError
 from cronsched.lib.input import payload

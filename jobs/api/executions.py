@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cronsched.api import openapi
-from cronsched.api.errors import with_etag
+from cronsched.api.bodies import with_etag
 from cronsched.api.openapi import BAD_RANGE, FROM, TO, Answer, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.db.prepared import Param, PreparedQuery

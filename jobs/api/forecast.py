@@ -13,10 +13,9 @@ from rest_framework.response import Response
 from accounts.authentication import caller
 from accounts.models import User
 from cronsched.api import openapi
-from cronsched.api.errors import utc_text
 from cronsched.api.openapi import Answer, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
-from cronsched.lib.clock import database_now
+from cronsched.lib.clock import database_now, utc_text
 from cronsched.lib.errors import DomainError
 from jobs.definitions.job_filter import filtered
 from jobs.definitions.validation import local_date

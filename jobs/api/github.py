@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cronsched.api import openapi
-from cronsched.api.errors import require_json
+from cronsched.api.bodies import require_json
 from cronsched.api.openapi import BAD_JSON, Answer, Body, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.clock import database_now

@@ -16,10 +16,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cronsched.api import openapi
-from cronsched.api.errors import utc_text
 from cronsched.api.openapi import Answer, operation
 from cronsched.api.viewsets import APIViewSet
-from cronsched.lib.clock import database_now, uptime
+from cronsched.lib.clock import database_now, uptime, utc_text
 from cronsched.lib.db.outages import NO_TABLES, first_line, is_outage, lacks_tables
 from cronsched.lib.db.writing import missing_migrations, try_to_write
 from cronsched.lib.probe import Probe

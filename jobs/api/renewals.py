@@ -11,10 +11,10 @@ from rest_framework.response import Response
 from accounts.authentication import caller
 from accounts.permissions import IsWriter
 from cronsched.api import openapi
-from cronsched.api.errors import json_object, utc_text
+from cronsched.api.bodies import json_object
 from cronsched.api.openapi import Answer, Body, Refusal, operation, path_id
 from cronsched.api.viewsets import APIViewSet
-from cronsched.lib.clock import database_now
+from cronsched.lib.clock import database_now, utc_text
 from jobs import services
 from jobs.api.lookup import JOB_NOT_FOUND, find_job
 from jobs.end_dates import renewal

@@ -9,10 +9,9 @@ from rest_framework.response import Response
 
 from accounts.permissions import IsAdmin
 from cronsched.api import openapi
-from cronsched.api.errors import utc_text
 from cronsched.api.openapi import Answer, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
-from cronsched.lib.clock import database_now
+from cronsched.lib.clock import database_now, utc_text
 from jobs.models import Sender, SenderKind
 from jobs.scheduler.leadership import NO_SCHEDULER, read_status, resync
 

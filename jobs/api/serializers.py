@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db.models import QuerySet, UUIDField
 from rest_framework import serializers
 
-from cronsched.api.errors import utc_text
+from cronsched.lib.clock import utc_text
 from cronsched.lib.db import batches
 from cronsched.lib.db.batches import IdIn
 from cronsched.lib.db.prepared import Param, PreparedQuery

@@ -12,10 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cronsched.api import openapi
-from cronsched.api.errors import utc_text
 from cronsched.api.openapi import Answer, Refusal, operation
 from cronsched.api.viewsets import APIViewSet
-from cronsched.lib.clock import database_now
+from cronsched.lib.clock import database_now, utc_text
 from jobs.api.descriptions import JOB_ID, JOBS
 from jobs.api.lookup import JOB_NOT_FOUND, find_job
 from jobs.history import why_question

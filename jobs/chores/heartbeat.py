@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from cronsched.api.errors import utc_text
 from cronsched.http_client import http_client
+from cronsched.lib.clock import utc_text
 from cronsched.lib.http import OutgoingRequest, RequestError
 from jobs.models import Job
 

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any
 
 from accounts.models import User
-from cronsched.api.errors import parse_json
 from cronsched.lib.errors import DomainError
+from cronsched.lib.input.strict_json import parse_json
 from jobs.definitions import error_texts, github_names, request_options, scheduling_options, validation
 from jobs.definitions.github_names import GITHUB_FIELDS
 from jobs.definitions.request_options import CELL_FIELDS

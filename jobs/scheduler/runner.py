@@ -21,9 +21,8 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import F
 
-from cronsched.api.errors import utc_text
 from cronsched.lib.chores import CronChore, IntervalChore, catalogue
-from cronsched.lib.clock import uptime
+from cronsched.lib.clock import uptime, utc_text
 from cronsched.lib.db.outages import UNREACHABLE, first_line
 from jobs.chores.reconcile import Reconciler
 from jobs.chores.sweep import sweep, sweep_dead_senders

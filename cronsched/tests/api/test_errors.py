@@ -15,7 +15,7 @@ from django.urls import path
 from rest_framework.permissions import AllowAny
 
 from accounts.tests.factories import api_client
-from cronsched.api.errors import json_object
+from cronsched.api.bodies import json_object
 from cronsched.api.viewsets import APIViewSet
 from cronsched.urls import handler400, handler404, handler500
 from cronsched.urls import urlpatterns as real_urlpatterns
