@@ -3,19 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from django.conf import settings
 from rest_framework import exceptions, viewsets
 from rest_framework.request import Request
 
-from cronsched.lib.errors import Forbidden, TooManyRequests
-from cronsched.lib.rates import Rates
+from cronsched.account_rates import WRITES, count
+from cronsched.lib.errors import Forbidden
 
 # Open to an API token of whatever scope.
 ANY_SCOPE = "any"
-# What has a rate of its own, each with its setting; actions that change nothing have none.
-WRITES, RUNS, TESTS, QUESTIONS = "WRITES_PER_MINUTE", "RUNS_PER_MINUTE", "TESTS_PER_MINUTE", None
-WORDS = {WRITES: "changes", RUNS: "runs", TESTS: "test runs and checks of targets"}
-rates = Rates()
+# Actions that change nothing have no rate.
+QUESTIONS = None
 
 
 class APIViewSet(viewsets.ViewSet):
@@ -57,15 +54,6 @@ class APIViewSet(viewsets.ViewSet):
             raise Forbidden("Insufficient scope", "API tokens may not be used here. Sign in instead.")
         if needed not in (ANY_SCOPE, *scopes):
             raise Forbidden("Insufficient scope", f'This token lacks the scope "{needed}".')
-
-
-def count(kind: str, *callers: Any) -> None:
-    """Count one more of this kind for each of the callers; TooManyRequests when one of them has used up its minute."""
-    allowed = getattr(settings, kind)
-    for who in callers:
-        if wait := rates.take((kind, who), allowed):
-            message = f"At most {allowed} {WORDS[kind]} a minute. Try again in {wait} seconds."
-            raise TooManyRequests(message, retry_after=wait)
 
 
 def _callers(request: Request) -> Iterator[Any]:

@@ -17,8 +17,9 @@ from accounts.authentication import caller
 from accounts.idempotency import idempotent
 from accounts.models import User
 from accounts.permissions import IsWriter
+from cronsched.account_rates import RUNS, TESTS
 from cronsched.api.bodies import json_object, with_etag
-from cronsched.api.viewsets import RUNS, TESTS, APIViewSet
+from cronsched.api.viewsets import APIViewSet
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError, PayloadTooLarge
 from cronsched.lib.input import payload

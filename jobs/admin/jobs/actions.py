@@ -34,7 +34,7 @@ from unfold.widgets import (
 
 from accounts.console import account, possible_owners
 from accounts.models import User
-from cronsched.api.viewsets import RUNS, TESTS, WRITES, count
+from cronsched.account_rates import RUNS, TESTS, WRITES, count
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
 from cronsched.console.labels import in_labels, labels_of

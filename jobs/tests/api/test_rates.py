@@ -5,7 +5,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from accounts.tests.factories import api_client
-from cronsched.api.viewsets import rates
+from cronsched.account_rates import rates
 from jobs.models import Job, JobExecution
 from jobs.tests.factories import job_body, make_job
 from taxonomy.tests.factories import make_team
