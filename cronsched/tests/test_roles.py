@@ -245,7 +245,7 @@ def tried_by_all(world: World, row: Row, **options: Any) -> tuple[Cell, ...]:
 
 
 def each(rows: list[Row]) -> list[Any]:
-    """Return a case for each row. Health asks in a connection of its own, which a test's transaction on SQLite locks."""
+    """Return a case for each row. Health asks in another connection, which a test's transaction on SQLite locks out."""
     own = pytest.mark.django_db(transaction=True)
     return [pytest.param(row, marks=own if row.path == "health" else (), id=str(row)) for row in rows]
 
