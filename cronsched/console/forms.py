@@ -25,6 +25,22 @@ class AddressListField(forms.CharField):
         return [item.strip() for item in text.replace(",", "\n").splitlines() if item.strip()]
 
 
+class JSONObjectField(forms.JSONField):
+    """A JSON object in a text area, which is empty where there is none; cleaned to None then."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": 5, "spellcheck": "false"})
+        super().__init__(required=False, widget=widget, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
+
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        if value is not None and not isinstance(value, dict):
+            raise ValidationError(f"{self.label} must be a JSON object.")
+
+
 class CheckedAddressListField(AddressListField):
     """The same where no rule of the domain looks at the addresses afterwards."""
 

@@ -27,7 +27,11 @@ document.addEventListener("DOMContentLoaded", () => {
     for (const part of [".counters", "#pulse"]) replace(fresh, part);
     const tables = [...document.querySelectorAll("#now table")];
     const freshTables = [...fresh.querySelectorAll("#now table")];
-    if (tables.length === freshTables.length) tables.forEach((table, n) => table.replaceWith(freshTables[n]));
+    if (tables.length === freshTables.length) {
+      tables.forEach((table, n) => table.replaceWith(freshTables[n]));
+      // Links that open a dialog.
+      freshTables.forEach((table) => htmx.process(table));
+    }
     else if (slots.length === 0) location.reload();
     told.textContent = `Fresh at ${new Date().toLocaleTimeString("en-GB")}`;
   };

@@ -4,20 +4,20 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Prefetch, QuerySet
-from django.forms import JSONField
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.forms import BaseDialogForm
 from unfold.paginator import InfinitePaginator
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.console import NeverEdited, OpenToAllRoles, account
+from cronsched.account_rates import RUNS, count
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
 from cronsched.console.dialogs import dialog_action
 from cronsched.console.filters import PeriodFilter, titled
+from cronsched.console.forms import JSONObjectField
 from cronsched.console.texts import local_text, moment
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
@@ -43,11 +43,8 @@ from jobs.schedule.scheduled_job import Overrides
 class RerunForm(BaseDialogForm):
     """The inputs of another run, as they were sent unless they are edited."""
 
-    metadata = JSONField(
-        label="Inputs",
-        required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 6, "spellcheck": "false"}),
-        help_text="A JSON object, for this run alone. Blank: as that execution was sent.",
+    metadata = JSONObjectField(
+        label="Inputs", help_text="A JSON object, for this run alone. Blank: as that execution was sent."
     )
 
     def __init__(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> None:
@@ -56,12 +53,6 @@ class RerunForm(BaseDialogForm):
         if key and (execution := JobExecution.objects.filter(pk=key).select_related("job").first()):
             before = Overrides.read(execution.overrides)
             self.initial["metadata"] = (before and before.metadata) or execution.job.metadata or None
-
-    def clean_metadata(self) -> Any:
-        value = self.cleaned_data["metadata"]
-        if value is not None and not isinstance(value, dict):
-            self.add_error("metadata", "Inputs must be a JSON object.")
-        return value
 
 
 @admin.register(JobExecution)
@@ -252,6 +243,7 @@ class ExecutionAdmin(NeverEdited, OpenToAllRoles, ConsoleAdmin):
         before = Overrides.read(execution.overrides)
         sent = (before.values() if before else {}) | ({} if metadata is None else {"metadata": metadata})
         try:
+            count(RUNS, request.user.pk)
             new = services.queue_run(execution.job_id, sent, by=account(request), now=database_now())
         except DomainError as refusal:
             self.message_user(request, str(refusal), messages.ERROR)

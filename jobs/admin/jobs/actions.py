@@ -14,7 +14,6 @@ from django.forms import (
     Form,
     HiddenInput,
     IntegerField,
-    JSONField,
     ModelChoiceField,
     SplitDateTimeField,
 )
@@ -37,6 +36,7 @@ from accounts.models import User
 from cronsched.account_rates import RUNS, TESTS, WRITES, count
 from cronsched.console import ConsoleAdmin
 from cronsched.console.answers import redirected
+from cronsched.console.forms import JSONObjectField
 from cronsched.console.labels import in_labels, labels_of
 from cronsched.lib.clock import database_now
 from cronsched.lib.errors import DomainError
@@ -88,11 +88,8 @@ class PauseForm(BaseDialogForm):
 class RunForm(BaseDialogForm):
     """The inputs of one run."""
 
-    metadata = JSONField(
-        label="Inputs",
-        required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 5, "spellcheck": "false"}),
-        help_text="A JSON object sent instead of the job's metadata. Blank: as the job has it.",
+    metadata = JSONObjectField(
+        label="Inputs", help_text="A JSON object sent instead of the job's metadata. Blank: as the job has it."
     )
 
 
@@ -130,9 +127,7 @@ class HandOverJobForm(BaseDialogForm):
 class TargetTestForm(Form):
     """What a test sends."""
 
-    metadata = JSONField(
-        label="Inputs", required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 5, "spellcheck": "false"})
-    )
+    metadata = JSONObjectField(label="Inputs")
 
 
 def _number(text: str) -> int | None:

@@ -15,6 +15,7 @@ from jobs.definitions.validation import local_date
 from jobs.models import Job
 
 ENDING_DAYS = 30
+ENDS_WITHIN_DAYS = (7, ENDING_DAYS, 90, 180)
 # By their part of the address. The theme opens the one that it calls general.
 JOB_TABS = {"general": "Overview", "executions": "Executions", "definition": "Definition", "changes": "Changes"}
 
@@ -33,9 +34,9 @@ def ended() -> Q:
     return Q(is_active=False, end_date__lt=local_date(timezone.now()))
 
 
-def ending() -> Q:
-    """Active jobs that end within a month."""
-    return Q(is_active=True, end_date__lte=local_date(timezone.now()) + timedelta(days=ENDING_DAYS))
+def ending(days: int = ENDING_DAYS) -> Q:
+    """Active jobs that end within so many days."""
+    return Q(is_active=True, end_date__lte=local_date(timezone.now()) + timedelta(days=days))
 
 
 def unschedulable() -> Q:
@@ -103,6 +104,19 @@ class StateFilter(ChoiceFilter):
 
     def narrowed(self, request: HttpRequest, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         return queryset.filter(STATES[value][1]())
+
+
+class EndsWithinFilter(ChoiceFilter):
+    """Active jobs by how soon they end."""
+
+    title = "Ends within"
+    parameter_name = "ends_within"
+
+    def options(self, request: HttpRequest) -> list[tuple[str, str]]:
+        return [(str(days), f"{days} days") for days in ENDS_WITHIN_DAYS]
+
+    def narrowed(self, request: HttpRequest, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return queryset.filter(ending(int(value)))
 
 
 class OwnerFilter(ChoiceFilter):

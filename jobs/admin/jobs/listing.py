@@ -13,7 +13,14 @@ from unfold.decorators import display
 from cronsched.console import ConsoleAdmin
 from cronsched.console.changelist import ConsoleChangeList
 from cronsched.console.filters import titled
-from jobs.admin.jobs.filters import OwnerFilter, RepositoryFilter, StateFilter, TargetFilter, ZoneFilter
+from jobs.admin.jobs.filters import (
+    EndsWithinFilter,
+    OwnerFilter,
+    RepositoryFilter,
+    StateFilter,
+    TargetFilter,
+    ZoneFilter,
+)
 from jobs.admin.jobs.words import STATE_COLOURS, in_words, state, target_text
 from jobs.admin.labels import LABELS
 from jobs.admin.texts import compact_strip, cut_line, executions_of, relative
@@ -44,6 +51,7 @@ class JobList(ConsoleAdmin):
     list_display_links = ("listed_name",)
     list_filter = (
         StateFilter,
+        EndsWithinFilter,
         OwnerFilter,
         ("pic_team", titled("PIC team", RelatedDropdownFilter)),
         ("category", titled("Category", RelatedDropdownFilter)),

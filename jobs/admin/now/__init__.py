@@ -5,10 +5,14 @@ from typing import Any
 
 from django.db.models import Avg, Case, Count, IntegerField, Value, When
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from accounts.console import account
 from accounts.models import User
+from cronsched.console.dialogs import dialog_link
 from cronsched.lib.clock import database_now
 from jobs.admin import lateness, pulse
 from jobs.admin.jobs.filters import failing, list_of
@@ -59,8 +63,8 @@ def _trouble(user: User, now: datetime) -> dict[str, Any]:
     """One row for each failing job, one's own first."""
     jobs = list(_own_first(Job.objects.filter(failing()), user).select_related("pic_team")[:LISTED])
     found = outcomes.latest([job.pk for job in jobs], LOOKED_BACK)
-    headers = ["Job", "Failing since", "Times in a row", "Last reason", "Lately", "PIC team"]
-    return {"headers": headers, "rows": [_failing_job(job, found[job.pk], now) for job in jobs]}
+    headers = ["Job", "Failing since", "Times in a row", "Last reason", "Lately", "PIC team", "Do"]
+    return {"headers": headers, "rows": [[*_failing_job(job, found[job.pk], now), _acts(job, user)] for job in jobs]}
 
 
 def _failing_job(job: Job, rows: list[JobExecution], now: datetime) -> list[Any]:
@@ -70,6 +74,18 @@ def _failing_job(job: Job, rows: list[JobExecution], now: datetime) -> list[Any]
     reason = page_link("jobs_jobexecution_change", failed[0].pk, told) if failed else told
     name = page_link("jobs_job_change", job.pk, job.name)
     return [name, since or "-", job.consecutive_failures, reason, strip(rows[:STRIP], job.name), job.pic_team.name]
+
+
+def _acts(job: Job, user: User) -> SafeString:
+    """Return links to what is done about a failing job: run or pause it, where `user` may, and ask why."""
+    offered = [("run_job", "Run"), ("pause_job", "Pause")] if job.may_be_changed_by(user) else []
+    links = [
+        dialog_link(reverse(f"admin:jobs_job_{name}", args=[job.pk]), text, label=f"{text} {job.name}")
+        for name, text in offered
+    ]
+    why_link = '<a class="console-link" href="{}" aria-label="Why {} ran or did not">Why</a>'
+    links.append(format_html(why_link, reverse("admin:jobs_job_why_job", args=[job.pk]), job.name))
+    return format_html('<span class="row-acts">{}</span>', format_html_join(" ", "{}", ((one,) for one in links)))
 
 
 def _upcoming(now: datetime) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def test_jobs_are_found_by_state_owner_target_repository_and_zone(console, admin
         ("state", "paused"): ["paused"],
         ("state", "ended"): ["ended"],
         ("state", "ending"): ["ending"],
+        ("ends_within", "30"): ["ending"],
+        ("ends_within", "7"): [],
         ("owner", "me"): ["hook"],
         ("owner", "inactive"): ["flow"],
         ("owner", "none"): ["broken", "ended", "ending", "failing", "paused"],
@@ -181,6 +183,15 @@ def test_an_execution_is_run_again_with_its_inputs_or_with_others(client, alice)
     assert [row.overrides for row in queued] == [{"metadata": {"a": 2}}, {"metadata": {"a": 3}}]
     client.force_login(make_user(role=Role.USER))
     assert client.post(again, {"_form_submitted": "true"}).status_code == 403
+
+
+def test_a_dialog_for_inputs_is_empty_where_there_are_none(client, alice):
+    job = make_job(created_by=alice)
+    row = make_execution(job)
+    client.force_login(alice)
+    for page, key in (("jobs_jobexecution_run_again", row.pk), ("jobs_job_run_job", job.pk)):
+        html = client.get(reverse(f"admin:{page}", args=[key])).content.decode()
+        assert [text.strip() for text in re.findall(r'<textarea name="metadata"[^>]*>([^<]*)<', html)] == [""]
 
 
 # --- Acts on many jobs -----------------------------------------------------------------------------------------------

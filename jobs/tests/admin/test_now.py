@@ -1,5 +1,6 @@
 """The first page, the lists its figures lead to, and the scheduler's pulse."""
 
+import re
 from datetime import timedelta
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -7,6 +8,7 @@ from uuid import uuid4
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from accounts.tests.factories import make_user
 from jobs.admin.scheduler import RECONCILED
@@ -87,6 +89,20 @@ def test_every_link_of_the_page_leads_somewhere(client, busy, role):
     assert {link: status for link, status in broken.items() if status != 200} == {}
 
 
+@pytest.mark.parametrize(
+    "role, own, offered", [("admin", False, "Run Pause Why"), ("user", True, "Run Pause Why"), ("user", False, "Why")]
+)
+def test_a_failing_job_is_run_paused_and_explained_from_its_row(client, role, own, offered):
+    somebody = make_user(role=role)
+    job = make_job(consecutive_failures=3, created_by=somebody if own else None)
+    client.force_login(somebody)
+    (row,) = client.get(NOW).context["trouble"]["rows"]
+    assert strip_tags(row[-1]) == offered
+    for address in re.findall(r'href="([^"]+)"', row[-1]):
+        assert client.get(address, follow=True).status_code == 200
+    assert job.name in row[-1]
+
+
 def test_a_failing_job_is_one_row_with_since_when_and_why(console):
     job = make_job(name="purge-invoices", consecutive_failures=3)
     now = timezone.now()
@@ -96,7 +112,7 @@ def test_a_failing_job_is_one_row_with_since_when_and_why(console):
             job, status=Status.FAILED, error_message=f"Boom {hours}", started_at=now - timedelta(hours=hours)
         )
     (row,) = console.get(NOW).context["trouble"]["rows"]
-    name, since, times, reason, lately, _ = map(str, row)
+    name, since, times, reason, lately, _, _ = map(str, row)
     assert "purge-invoices" in name
     assert (times, "3\xa0h ago" in since, "Boom 1" in reason) == ("3", True, True)
     assert lately.count('class="outcome ') == 4

@@ -54,7 +54,11 @@ def test_a_test_sends_what_a_run_sends_and_shows_all_that_comes_back(client_of_a
 
 @pytest.mark.parametrize(
     ("inputs", "told"),
-    [("{", "Enter a valid JSON"), ("[1]", "Inputs must be an object."), ('"x"', "Inputs must be an object.")],
+    [
+        ("{", "Enter a valid JSON"),
+        ("[1]", "Inputs must be a JSON object."),
+        ('"x"', "Inputs must be a JSON object."),
+    ],
 )
 def test_inputs_that_no_run_could_have_are_refused_at_their_field(client_of_alice, alice, inputs, told):
     job = make_job(created_by=alice, target_url="http://127.0.0.1:1/")

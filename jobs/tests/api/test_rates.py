@@ -7,7 +7,7 @@ from django.urls import reverse
 from accounts.tests.factories import api_client
 from cronsched.account_rates import rates
 from jobs.models import Job, JobExecution
-from jobs.tests.factories import job_body, make_job
+from jobs.tests.factories import job_body, make_execution, make_job
 from taxonomy.tests.factories import make_team
 
 JOBS = "/api/v2/jobs"
@@ -69,6 +69,15 @@ def test_what_is_done_in_the_console_counts_with_the_calls_of_the_api(settings, 
     said = client.get(response["HX-Redirect"]) if response.status_code == 204 else response
     assert f"At most 1 {words} a minute. Try again in" in said.content.decode()
     assert not JobExecution.objects.exists()
+
+
+def test_a_run_that_is_repeated_in_the_console_counts_as_one(settings, client, alice):
+    settings.RUNS_PER_MINUTE = 1
+    row = make_execution(make_job(created_by=alice))
+    client.force_login(alice)
+    for _ in range(2):
+        client.post(reverse("admin:jobs_jobexecution_run_again", args=[row.pk]), {"_form_submitted": "true"})
+    assert JobExecution.objects.exclude(pk=row.pk).count() == 1
 
 
 def test_reading_and_asking_is_counted_nowhere(settings, alice):
