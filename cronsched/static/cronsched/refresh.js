@@ -24,7 +24,7 @@ document.addEventListener("DOMContentLoaded", () => {
     for (const canvas of fresh.querySelectorAll("#now .console-chart")) canvas.remove();
     const drawn = [...document.querySelectorAll("#now .console-chart")];
     const slots = drawn.map((chart) => chart.parentElement);
-    for (const part of [".counters", "#pulse"]) replace(fresh, part);
+    for (const part of [".counters", "#queue", "#pulse"]) replace(fresh, part);
     const tables = [...document.querySelectorAll("#now table")];
     const freshTables = [...fresh.querySelectorAll("#now table")];
     if (tables.length === freshTables.length) {

@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Avg, Case, Count, IntegerField, Value, When
+from django.db.models import Avg, Case, Count, IntegerField, Min, Q, Value, When
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -18,9 +19,9 @@ from jobs.admin import lateness, pulse
 from jobs.admin.jobs.filters import failing, list_of
 from jobs.admin.now.charts import per_day, per_hour
 from jobs.admin.now.counters import counters
-from jobs.admin.texts import cut_line, page_link, relative, seconds, strip, why
+from jobs.admin.texts import cut_line, page_link, relative, seconds, span, strip, why
 from jobs.history import outcomes
-from jobs.models import Job, JobExecution, JobQuerySet
+from jobs.models import Job, JobExecution, JobQuerySet, Status
 
 UPCOMING, LISTED, SLOWEST = 20, 12, 5
 STRIP = 10
@@ -43,10 +44,26 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "failing_link": list_of(state="failing"),
         "upcoming": _upcoming(now),
         "charts": [per_hour(now), per_day(now)] if has_jobs else [],
+        "queue": _queue(now),
         "lateness": lateness.measured(now),
         "slowest": _slowest(now),
         "alarm": _alarm(),
     }
+
+
+def _queue(now: datetime) -> str:
+    """Say what waits to be sent, what waits for its own time, and what is out."""
+    is_queued = Q(status=Status.QUEUED)
+    is_ready = is_queued & (Q(not_before=None) | Q(not_before__lte=now))
+    found = JobExecution.objects.open().aggregate(
+        ready=Count("pk", filter=is_ready),
+        oldest=Min(Coalesce("not_before", "queued_at"), filter=is_ready),
+        later=Count("pk", filter=is_queued & Q(not_before__gt=now)),
+        out=Count("pk", filter=Q(status=Status.RUNNING)),
+    )
+    since = f", the oldest for {span((now - found['oldest']).total_seconds())}" if found["oldest"] else ""
+    later = f" {found['later']} wait for their time: a retry, a turn at GitHub." if found["later"] else ""
+    return f"{found['ready']} wait to be sent{since}; {found['out']} are out.{later}"
 
 
 def _alarm() -> pulse.Pulse | None:

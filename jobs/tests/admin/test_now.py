@@ -118,6 +118,17 @@ def test_a_failing_job_is_one_row_with_since_when_and_why(console):
     assert lately.count('class="outcome ') == 4
 
 
+def test_the_queue_is_told_in_words(console):
+    now = timezone.now()
+    assert console.get(NOW).context["queue"] == "0 wait to be sent; 0 are out."
+    for waited in (90, 5):
+        make_execution(status=Status.QUEUED, queued_at=now - timedelta(seconds=waited))
+    make_execution(status=Status.QUEUED, not_before=now + timedelta(minutes=5))
+    make_execution(status=Status.RUNNING)
+    told = "2 wait to be sent, the oldest for 2\xa0min; 1 are out. 1 wait for their time: a retry, a turn at GitHub."
+    assert console.get(NOW).context["queue"] == told
+
+
 def test_own_failing_jobs_come_first(client, alice):
     make_job(name="a", consecutive_failures=9), make_job(name="z", consecutive_failures=1, created_by=alice)
     client.force_login(alice)
