@@ -21,9 +21,9 @@ from jobs.admin.jobs.filters import (
     TargetFilter,
     ZoneFilter,
 )
-from jobs.admin.jobs.words import STATE_COLOURS, in_words, state, target_text
+from jobs.admin.jobs.words import STATE_COLOURS, in_words, next_run, state, target_text
 from jobs.admin.labels import LABELS
-from jobs.admin.texts import compact_strip, cut_line, executions_of, relative
+from jobs.admin.texts import compact_strip, cut_line, executions_of
 from jobs.definitions.validation import local_date
 from jobs.history import outcomes
 from jobs.models import Job
@@ -97,7 +97,7 @@ class JobList(ConsoleAdmin):
     def next_run(self, job: Job) -> SafeString | None:
         if job.schedule_error and job.next_fire_at is None and job.is_active:
             return cut_line(job.schedule_error)
-        return relative(job.next_fire_at, timezone.now())
+        return next_run(job, timezone.now())
 
     @display(description="Schedule", ordering="cron_expression")
     def schedule(self, job: Job) -> SafeString:

@@ -20,6 +20,8 @@ from jobs.schedule import pauses
 
 PREVIEWED_RUNS = 10
 HALF_DAY_CLOCK = re.compile(r"\b(\d\d):(\d\d) (AM|PM)\b")
+# What is due and longer not claimed than a pass of a scheduler takes is overdue.
+OVERDUE_AFTER = timedelta(seconds=10)
 STATE_COLOURS = {"Active": "success", "Paused": "warning", "Ended": "info", "Cannot be scheduled": "danger"}
 
 
@@ -34,14 +36,29 @@ def state_sentence(job: Job, now: datetime) -> SafeString:
     name = state(job)
     failing = f" It failed {_times(job.consecutive_failures)} in a row." if job.consecutive_failures else ""
     told = {"Active": _active, "Paused": _paused, "Ended": _ended, "Cannot be scheduled": _broken}[name](job, now)
-    colour = "danger" if failing and name == "Active" else STATE_COLOURS[name]
+    colour = "warning" if name == "Active" and is_overdue(job, now) else STATE_COLOURS[name]
+    colour = "danger" if failing and name == "Active" else colour
     return format_html('<p class="verdict verdict-{}"><strong>{}.</strong> {}{}</p>', colour, name, told, failing)
 
 
 def _active(job: Job, now: datetime) -> SafeString:
     if job.next_fire_at is None:
         return format_html("{}", "It does not fire again before its end.")
-    return format_html("Fires {} ({}).", relative(job.next_fire_at, now), local_text(job.next_fire_at))
+    told = relative(job.next_fire_at, now), local_text(job.next_fire_at)
+    if is_overdue(job, now):
+        return format_html("It was due {} ({}): no scheduler is running, or it is behind.", *told)
+    return format_html("Fires {} ({}).", *told)
+
+
+def is_overdue(job: Job, now: datetime) -> bool:
+    """Whether a job's time came a while ago and no scheduler has claimed it."""
+    return job.is_active and job.next_fire_at is not None and job.next_fire_at < now - OVERDUE_AFTER
+
+
+def next_run(job: Job, now: datetime) -> SafeString | None:
+    """Return when a job fires next, or since when it is due."""
+    told = relative(job.next_fire_at, now)
+    return format_html("due {}", told) if is_overdue(job, now) else told
 
 
 def _paused(job: Job, now: datetime) -> SafeString:

@@ -16,6 +16,7 @@ from accounts.models import User
 from cronsched.console.dialogs import dialog_link
 from cronsched.lib.clock import database_now
 from jobs.admin import lateness, pulse
+from jobs.admin.jobs import words
 from jobs.admin.jobs.filters import failing, list_of
 from jobs.admin.now.charts import per_day, per_hour
 from jobs.admin.now.counters import counters
@@ -108,7 +109,7 @@ def _acts(job: Job, user: User) -> SafeString:
 def _upcoming(now: datetime) -> dict[str, Any]:
     jobs = Job.objects.scheduled().order_by("next_fire_at", "id").select_related("pic_team")[:UPCOMING]
     rows = [
-        [page_link("jobs_job_change", job.pk, job.name), relative(job.next_fire_at, now), _at(job), job.pic_team.name]
+        [page_link("jobs_job_change", job.pk, job.name), words.next_run(job, now), _at(job), job.pic_team.name]
         for job in jobs
     ]
     return {"headers": ["Job", "Fires", "At", "PIC team"], "rows": rows}

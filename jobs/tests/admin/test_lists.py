@@ -1,13 +1,14 @@
 """The lists of jobs and executions: what they show, find and leave out; and acts on many jobs."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from accounts.models import Role
 from accounts.tests.factories import make_user
@@ -88,12 +89,24 @@ def test_a_name_stands_as_it_is_and_beside_it_what_became_of_the_latest_ten(cons
         ({"is_active": False, "end_date": "2001-01-01"}, ("Ended.", "Ended: would fire", 'class="idle"')),
         ({"schedule_error": "No such zone"}, ("Cannot be scheduled.", "No such zone")),
         ({"consecutive_failures": 3}, ("Active.", "It failed 3 times in a row.")),
+        (
+            {"next_fire_at": datetime(2026, 1, 15, 2, tzinfo=UTC)},
+            ("verdict-warning", "Active.", "It was due ", "no scheduler is running, or it is behind."),
+        ),
     ],
 )
 def test_the_page_of_a_job_begins_with_its_state(console, fields, texts):
     job = make_job(**fields)
     page = console.get(reverse("admin:jobs_job_change", args=[job.pk])).content.decode()
     assert [text for text in texts if text not in page] == []
+
+
+def test_a_run_that_is_overdue_is_called_due(console):
+    make_job(name="late", next_fire_at=timezone.now() - timedelta(minutes=5))
+    make_job(name="now", next_fire_at=timezone.now())
+    rows = console.get(reverse("admin:index")).context["upcoming"]["rows"]
+    assert [strip_tags(str(row[1])).startswith("due ") for row in rows] == [True, False]
+    assert "due <time" in console.get(JOBS, {"q": "late"}).content.decode()
 
 
 def test_no_run_is_named_after_the_end_date(console):
