@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -15,6 +16,7 @@ from accounts.models import Identity, Role, User
 from accounts.services import INACTIVE, AccountChanges
 from accounts.sso import SignInFailed
 from accounts.validators import EMAIL_LENGTH, USERNAME_LENGTH, is_email
+from audit.origin import acting_from, current
 from audit.services import Entry, record
 from cronsched.lib.errors import DomainError
 
@@ -36,7 +38,7 @@ def account_of(claims: Mapping[str, Any], *, now: datetime) -> User:
     Raises `SignInFailed`, with nothing written but, where the account is known, the refusal.
     """
     try:
-        with transaction.atomic():
+        with transaction.atomic(), acting_from(replace(current(), nobody="single sign-on")):
             user = _known(claims) or _linked(claims, now=now) or _created(claims, now=now)
             if not user.is_active:
                 raise SignInFailed(INACTIVE, f"the account {user} is inactive")

@@ -41,6 +41,7 @@ class ChangeOrigin:
             user_agent=request.headers.get("User-Agent", ""),
             request_id=request_ids.current(),
             reason=reason,
+            nobody="not signed in",
         )
         with acting_from(origin):
             return self.get_response(request)

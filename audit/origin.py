@@ -13,7 +13,10 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """`token` is the id and name of the API token used, `command` the name of the management command that acts."""
+    """`token` is the id and name of the API token used, `command` the name of the management command that acts.
+
+    `nobody` is how whoever acts without an account is called: a caller who has not signed in, or single sign-on.
+    """
 
     source_ip: str = ""
     user_agent: str = ""
@@ -21,6 +24,7 @@ class Origin:
     reason: str = ""
     token: tuple[UUID, str] | None = None
     command: str = ""
+    nobody: str = ""
 
 
 NOWHERE = Origin()

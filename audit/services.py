@@ -42,7 +42,7 @@ class Entry:
 
 
 def record(*entries: Entry, by: Account | None, now: datetime) -> None:
-    """Append `entries` by one statement. `by` None is the scheduler itself or a management command."""
+    """Append `entries` by one statement. `by` None is the scheduler, a management command or somebody unknown."""
     record_all(entries, by=by, now=now)
 
 
@@ -79,7 +79,7 @@ def _actor(by: Account | None, where: origin.Origin) -> tuple[UUID | None, str, 
         return by.pk, by.username, ActorKind.USER
     if where.command:
         return None, where.command, ActorKind.COMMAND
-    return None, SYSTEM_NAME, ActorKind.SYSTEM
+    return None, where.nobody or SYSTEM_NAME, ActorKind.SYSTEM
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], *, secret: Iterable[str] = ()) -> dict[str, Any]:

@@ -148,6 +148,8 @@ def test_the_role_follows_the_claim_at_each_sign_in(provider, settings, alice):
     sign_in("s-alice")
     alice.refresh_from_db()
     assert alice.role == "viewer"
+    entry = AuditEntry.objects.get(action="user.updated")
+    assert (entry.actor_name, entry.actor_kind) == ("single sign-on", "system")
     settings.OIDC_ROLE_MAP = {"others": "user"}
     LoginSession.objects.all().delete()
     assert refused(sign_in("s-alice")).startswith("The identity provider gives you no role here.")

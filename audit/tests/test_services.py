@@ -50,9 +50,13 @@ def test_a_token_acts_as_its_owner_and_is_named(anna):
 
 @pytest.mark.parametrize(
     ("where", "name", "kind"),
-    [(origin.Origin(), "scheduler", "system"), (origin.Origin(command="bulk_upload"), "bulk_upload", "command")],
+    [
+        (origin.Origin(), "scheduler", "system"),
+        (origin.Origin(command="bulk_upload"), "bulk_upload", "command"),
+        (origin.Origin(nobody="not signed in"), "not signed in", "system"),
+    ],
 )
-def test_without_an_account_the_scheduler_or_the_command_acts(where, name, kind):
+def test_without_an_account_the_scheduler_the_command_or_nobody_acts(where, name, kind):
     with origin.acting_from(where):
         record(Entry("job.paused", "j1"), by=None, now=NOW)
     entry = AuditEntry.objects.get()

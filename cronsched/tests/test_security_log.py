@@ -42,6 +42,7 @@ def test_a_lock_out_is_one_entry_of_the_audit_trail(caplog, settings):
     (entry,) = AuditEntry.objects.filter(action="user.locked_out")
     assert (entry.object_id, entry.object_name, entry.owner_id) == (str(maria.pk), "maria", maria.pk)
     assert (entry.source_ip, entry.reason) == ("127.0.0.1", "3 failed sign-ins from 127.0.0.1")
+    assert (entry.actor_id, entry.actor_name, entry.actor_kind) == (None, "not signed in", "system")
     assert len([line for line in lines(caplog) if line.startswith("Locked out: maria")]) == 1
 
 

@@ -41,11 +41,15 @@ def changes_of(entry: AuditEntry) -> list[tuple[str, Any, Any]]:
 
 
 def names_of(entries: Iterable[AuditEntry]) -> dict[str, str]:
-    """Return the names of the accounts whose ids are in these changes."""
+    """Return the names of the accounts whose ids are in these changes, also of those that are gone."""
     keys = {key for entry in entries for key in entry.changes.get(OWNER) or () if key}
-    return (
-        {str(key): name for key, name in User.objects.filter(pk__in=keys).values_list("pk", "username")} if keys else {}
-    )
+    if not keys:
+        return {}
+    names = {str(key): name for key, name in User.objects.filter(pk__in=keys).values_list("pk", "username")}
+    if gone := keys - names.keys():
+        told = AuditEntry.objects.filter(object_type="user", object_id__in=gone).order_by("at", "id")
+        names |= dict(told.values_list("object_id", "object_name"))
+    return names
 
 
 def changes_table(entry: AuditEntry, names: Mapping[str, str] | None = None) -> SafeString:

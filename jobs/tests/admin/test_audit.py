@@ -3,6 +3,7 @@
 import pytest
 from django.urls import reverse
 
+from accounts.services import record_creation
 from accounts.tests.factories import make_user
 from cronsched.lib.clock import database_now
 from cronsched.tests.console.pages import said
@@ -42,6 +43,16 @@ def test_the_page_of_a_job_shows_its_changes_and_leads_to_all(client, alice, ren
 def test_a_change_of_the_owner_is_told_by_names(client, admin, alice, bob, renamed):
     services.hand_over(renamed.pk, bob, by=admin, now=database_now())
     client.force_login(admin)
+    page = client.get(reverse("admin:jobs_job_change", args=[renamed.pk])).content.decode()
+    assert '<th scope="row">Owner</th><td>alice</td><td>bob</td>' in page
+
+
+def test_an_owner_who_is_gone_is_told_by_the_name_of_then(client, admin, alice, bob, renamed):
+    record_creation(alice, by=admin, now=database_now())
+    services.hand_over(renamed.pk, bob, by=admin, now=database_now())
+    alice.delete()
+    client.force_login(admin)
+    assert "Owner: alice → bob" in client.get(AUDIT).content.decode()
     page = client.get(reverse("admin:jobs_job_change", args=[renamed.pk])).content.decode()
     assert '<th scope="row">Owner</th><td>alice</td><td>bob</td>' in page
 
