@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from accounts.services import record_creation
 from accounts.tests.factories import make_user
+from audit.services import Entry, record
 from cronsched.lib.clock import database_now
 from cronsched.tests.console.pages import said
 from jobs import services
@@ -38,6 +39,24 @@ def test_the_page_of_a_job_shows_its_changes_and_leads_to_all(client, alice, ren
     assert f"{AUDIT}?kind=job&amp;q={renamed.pk}" in page
     listed = client.get(AUDIT, {"kind": "job", "q": str(renamed.pk)})
     assert [entry.action for entry in listed.context["cl"].result_list] == ["job.updated"]
+
+
+def test_entries_are_found_by_what_was_changed_and_by_whom(client, admin, alice):
+    job = make_job(name="Exchange rates", created_by=alice)
+    services.update_job(job.pk, {"name": "Exchange rates of all"}, by=alice, now=database_now())
+    gone = make_job(name="Old invoices", created_by=alice)
+    services.delete_job(gone.pk, by=admin, now=database_now())
+    record(Entry("job.paused", str(job.pk), job.name), by=None, now=database_now())
+    client.force_login(admin)
+
+    def found(text):
+        return sorted(entry.action for entry in client.get(AUDIT, {"q": text}).context["cl"].result_list)
+
+    assert found("exchange rates") == ["job.paused", "job.updated"]
+    assert found("Old inv") == found(str(gone.pk)) == ["job.deleted"]
+    assert found("alice") == ["job.updated"]
+    assert found("sched") == ["job.paused"]
+    assert found("rates") == found("nobody of that name") == []
 
 
 def test_a_change_of_the_owner_is_told_by_names(client, admin, alice, bob, renamed):
