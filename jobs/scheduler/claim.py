@@ -162,9 +162,10 @@ def _carry_out(batch: DueBatch, *, now: datetime, admit: Admit, sender: UUID, ta
         if run.can_start and admit(execution_id, run.job):
             prepared.append(prepare(execution_id, run.job, fire_time=run.fire_time))
         else:
-            runs.append(row := queued_row(run))
+            # By the id that was asked about.
+            runs.append(queued_row(run)._replace(id=execution_id))
             if run.can_start:
-                queued.append(row.id)
+                queued.append(execution_id)
     leaving, turns = acquire_dispatch_slots(prepared, now=now)
     taking([item.execution_id for item in leaving])
     runs += [running_row(item, sender=sender, now=now) for item in leaving]

@@ -150,9 +150,13 @@ class Producer:
 
     def _claim_batch(self, limit: int, admission: Admission) -> Claimed:
         workers = self.workers
+        for_workers = set[UUID]()
 
         def admit(execution_id: UUID, job: ScheduledJob) -> bool:
-            return not (workers and workers.takes(job)) and admission.admit_job(execution_id, job)
+            if workers and workers.takes(job):
+                for_workers.add(execution_id)
+                return False
+            return admission.admit_job(execution_id, job)
 
         def claim(ids: Sequence[UUID] | None = None) -> Claimed:
             try:
@@ -170,9 +174,10 @@ class Producer:
                 raise
             failpoints.reach("after-claim")
             self._backend.send(claimed.prepared, admission)
-            if workers and claimed.queued and not workers.trouble:
-                workers.offer(claimed.queued)
-                claimed = claimed._replace(queued=[])
+            offered = [key for key in claimed.queued if key in for_workers]
+            if workers and offered and not workers.trouble:
+                workers.offer(offered)
+                claimed = claimed._replace(queued=[key for key in claimed.queued if key not in for_workers])
             return claimed
 
         try:

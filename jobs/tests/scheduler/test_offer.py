@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -9,8 +10,9 @@ from django.test.utils import CaptureQueriesContext
 
 from jobs.models import ExecutionType, JobExecution, Overlap, Status, TriggerType
 from jobs.scheduler.backends.celery import CeleryBackend
+from jobs.targets.limits import Wanted
 from jobs.tests.factories import NOON, break_in_database, make_execution, make_job
-from jobs.tests.scheduler.helpers import MINUTE, WAIT, Bench, statuses
+from jobs.tests.scheduler.helpers import MINUTE, WAIT, Bench, make_due_job, statuses
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 
@@ -99,3 +101,20 @@ def test_a_dispatch_that_found_no_place_is_the_leaders_at_once_whatever_waits_fo
     workers = CeleryBackend(lambda message: None)
     assert list(workers.left_to_leader().values_list("id", flat=True)) == [dispatch.pk]
     assert list(workers.not_just_offered(now).values_list("id", flat=True)) == [webhook.pk]
+
+
+def test_a_dispatch_without_a_place_is_not_published_with_what_workers_send(monkeypatch):
+    hook = make_due_job(target_url="https://a.example/")
+    github = {"github_owner": "acme", "github_repo": "shop", "github_workflow_name": "ci.yml", "target_url": None}
+    workflow = make_due_job(**github)
+    bench = Bench()
+    bench.limiter.take(workflow.pk, Wanted("somebody", "elsewhere"))
+    bench.limiter.limit = 1
+    published: list[UUID] = []
+    workers = CeleryBackend(lambda message: None)
+    monkeypatch.setattr(workers, "offer", lambda ids: published.extend(ids))
+    bench.producer.workers = workers
+    with bench.backend.admission() as admission:
+        claimed = bench.producer._claim_batch(10, admission)
+    rows = dict(JobExecution.objects.values_list("job_id", "id"))
+    assert (published, claimed.queued) == ([rows[hook.pk]], [rows[workflow.pk]])
