@@ -1,5 +1,6 @@
 """API tokens: made by people, shown once, used by scripts, and dead when they should be."""
 
+import json
 import re
 from datetime import timedelta
 from io import StringIO
@@ -195,6 +196,13 @@ def test_the_command_prints_a_secret_that_works(alice):
     assert trail() == [("token.created", "create_api_token", "command")]
 
 
+def test_the_command_prints_json_as_the_api_does(alice):
+    printed = json.loads(run("alice", "--name", "ci", "--scope", "read", "--json"))
+    (listed,) = api_client(alice).get("/api/v2/tokens").json()["tokens"]
+    assert printed["token"] == listed
+    assert token_client(printed["secret"]).get(JOBS).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -203,6 +211,7 @@ def test_the_command_prints_a_secret_that_works(alice):
         (["asleep", "--name", "ci", "--scope", "admin"], "invalid choice"),
         (["asleep", "--scope", "read"], "--name"),
         (["awake", "--name", "ci", "--scope", "read", "--expires-days", "-1"], "expires_at must lie in the future"),
+        (["awake", "--name", "ci", "--scope", "read", "--expires-days", "999999999"], "--expires-days is too far"),
         (["awake", "--name", "ci", "--scope", "read", "--allow", "home"], "allowed_ips"),
     ],
 )

@@ -7,6 +7,7 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import Role, User
 from accounts.tests.factories import make_user
+from audit.models import AuditEntry
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,8 @@ def test_first_administrator_gets_a_random_password_printed_once(db, capsys):
     admin = User.objects.get()
     assert (admin.username, admin.email, admin.role, admin.is_active) == ("admin", "admin@example.com", "admin", True)
     assert admin.check_password(match[1])
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.actor_name, entry.actor_kind) == ("user.created", "create_first_admin", "command")
 
 
 def test_running_again_changes_nothing(db, capsys):

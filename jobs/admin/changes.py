@@ -11,14 +11,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from accounts.models import User
 from audit.models import AuditEntry
 from jobs.admin.labels import LABELS
 from jobs.admin.texts import link, shortened
+from jobs.definitions.owner_names import names_of
 from jobs.models import Job
 
 VALUE_LENGTH = 120
-OWNER = "created_by"
 
 
 def label_of(name: str) -> str:
@@ -38,18 +37,6 @@ def act_of(entry: AuditEntry) -> str:
 
 def changes_of(entry: AuditEntry) -> list[tuple[str, Any, Any]]:
     return [(label_of(name), *pair) for name, pair in entry.changes.items()]
-
-
-def names_of(entries: Iterable[AuditEntry]) -> dict[str, str]:
-    """Return the names of the accounts whose ids are in these changes, also of those that are gone."""
-    keys = {key for entry in entries for key in entry.changes.get(OWNER) or () if key}
-    if not keys:
-        return {}
-    names = {str(key): name for key, name in User.objects.filter(pk__in=keys).values_list("pk", "username")}
-    if gone := keys - names.keys():
-        told = AuditEntry.objects.filter(object_type="user", object_id__in=gone).order_by("at", "id")
-        names |= dict(told.values_list("object_id", "object_name"))
-    return names
 
 
 def changes_table(entry: AuditEntry, names: Mapping[str, str] | None = None) -> SafeString:

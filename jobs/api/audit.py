@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, cast
 
 from django.http import StreamingHttpResponse
@@ -31,6 +32,7 @@ from jobs.api.lookup import JOB_NOT_FOUND, find_job, shown_job
 from jobs.api.pauses import BAD_REASON, NOT_YOURS
 from jobs.api.serializers import ActedSerializer
 from jobs.definitions import revisions
+from jobs.definitions.owner_names import names_of, with_names
 from jobs.schedule.pauses import read_reason
 
 TAG = "Audit"
@@ -101,7 +103,10 @@ class EntrySerializer(serializers.Serializer[Any]):
     source_ip = serializers.CharField(allow_null=True)
     action = serializers.CharField()
     object = ObjectSerializer()
-    changes = serializers.DictField(child=serializers.ListField(), help_text="`{field: [before, after]}`.")
+    changes = serializers.DictField(
+        child=serializers.ListField(),
+        help_text="`{field: [before, after]}`; beside the ids in `created_by`, names in `owner`.",
+    )
     reason = serializers.CharField(allow_null=True)
     request_id = serializers.CharField(allow_null=True)
 
@@ -157,7 +162,7 @@ class AuditViewSet(APIViewSet):
         page = query.page(request.query_params, default=DEFAULT_LIMIT, highest=MAX_LIMIT)
         total = queries.total(filters)
         found = queries.matching(filters)[page.start : page.start + page.limit] if page.start < total else []
-        entries = [entry_object(entry) for entry in found]
+        entries = _entry_objects(list(found))
         return Response({"entries": entries, "total": total, **page.described(total)})
 
     @operation(
@@ -195,7 +200,9 @@ class RevisionViewSet(APIViewSet):
         refusals=[JOB_NOT_FOUND],
     )
     def list(self, request: Request, job_id: str) -> Response:
-        return Response({"revisions": [_revision(entry) for entry in revisions.of_job(find_job(job_id).pk)]})
+        entries = revisions.of_job(find_job(job_id).pk)
+        names = names_of(entries)
+        return Response({"revisions": [_revision(entry, names) for entry in entries]})
 
     @operation(
         "restore_revision",
@@ -236,8 +243,13 @@ def _filters(request: Request) -> Filters:
     return queries.read_filters(request.query_params, range_, seen_by=None if by.is_admin else by.pk)
 
 
-def entry_object(entry: AuditEntry) -> dict[str, Any]:
-    """Return an entry as the API shows it."""
+def _entry_objects(entries: Sequence[AuditEntry]) -> list[dict[str, Any]]:
+    names = names_of(entries)
+    return [entry_object(entry, names) for entry in entries]
+
+
+def entry_object(entry: AuditEntry, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return an entry as the API shows it. `names` are those of owners by their ids."""
     return {
         "id": str(entry.id),
         "at": utc_text(entry.at),
@@ -245,7 +257,7 @@ def entry_object(entry: AuditEntry) -> dict[str, Any]:
         "source_ip": entry.source_ip or None,
         "action": entry.action,
         "object": {"type": entry.object_type, "id": entry.object_id or None, "name": entry.object_name or None},
-        "changes": entry.changes,
+        "changes": with_names(entry.changes, names),
         "reason": entry.reason or None,
         "request_id": entry.request_id or None,
     }
@@ -256,12 +268,12 @@ def _actor(entry: AuditEntry) -> dict[str, Any]:
     return {"id": actor_id, "name": entry.actor_name, "kind": entry.actor_kind}
 
 
-def _revision(entry: AuditEntry) -> dict[str, Any]:
+def _revision(entry: AuditEntry, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "number": entry.revision,
         "at": utc_text(entry.at),
         "actor": _actor(entry),
-        "changes": entry.changes,
+        "changes": with_names(entry.changes, names),
         "reason": entry.reason or None,
     }
 
@@ -276,11 +288,14 @@ class _Echo:
 def _csv_lines(filters: Filters) -> Iterator[str]:
     writer = csv.writer(_Echo())
     yield cast(str, writer.writerow(COLUMNS))
-    for entry in queries.matching(filters).iterator(chunk_size=PORTION):
-        yield cast(str, writer.writerow([harmless(value) for value in _row(entry)]))
+    entries = queries.matching(filters).iterator(chunk_size=PORTION)
+    while portion := list(islice(entries, PORTION)):
+        names = names_of(portion)
+        for entry in portion:
+            yield cast(str, writer.writerow([harmless(value) for value in _row(entry, names)]))
 
 
-def _row(entry: AuditEntry) -> tuple[str, ...]:
+def _row(entry: AuditEntry, names: Mapping[str, str]) -> tuple[str, ...]:
     return (
         utc_text(entry.at) or "",
         entry.actor_name,
@@ -290,7 +305,7 @@ def _row(entry: AuditEntry) -> tuple[str, ...]:
         entry.object_type,
         entry.object_id,
         entry.object_name,
-        json.dumps(entry.changes, ensure_ascii=False),
+        json.dumps(with_names(entry.changes, names), ensure_ascii=False),
         entry.reason,
         entry.request_id,
     )

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from accounts.services import create_first_admin
+from audit.origin import Origin, acting_from
 from cronsched.lib.errors import Conflict
 
 RANDOM_PASSWORD_BYTES = 12
@@ -27,12 +28,13 @@ class Command(BaseCommand):
         given = settings.DEFAULT_ADMIN_PASSWORD
         password = given or secrets.token_urlsafe(RANDOM_PASSWORD_BYTES)
         try:
-            user = create_first_admin(
-                username=settings.DEFAULT_ADMIN_USERNAME,
-                email=settings.DEFAULT_ADMIN_EMAIL,
-                password=password,
-                now=timezone.now(),
-            )
+            with acting_from(Origin(command="create_first_admin")):
+                user = create_first_admin(
+                    username=settings.DEFAULT_ADMIN_USERNAME,
+                    email=settings.DEFAULT_ADMIN_EMAIL,
+                    password=password,
+                    now=timezone.now(),
+                )
         except Conflict:
             # No failure: `make run` starts all the same, and everybody else can sign in.
             self.stdout.write(

@@ -17,8 +17,9 @@ from cronsched.console.changelist import ConsoleChangeList
 from cronsched.console.filters import ChoiceFilter, PeriodFilter, titled
 from cronsched.console.texts import moment
 from jobs.admin.audit.search import KINDS, about
-from jobs.admin.changes import act_of, changes_of, changes_table, names_of, written
+from jobs.admin.changes import act_of, changes_of, changes_table, written
 from jobs.admin.texts import cut_line, page_link
+from jobs.definitions.owner_names import names_of
 
 PAGES = {
     "job": "jobs_job_change",

@@ -17,7 +17,7 @@ from accounts.console import account
 from audit.models import AuditEntry
 from cronsched.console import ConsoleAdmin
 from cronsched.console.texts import local_text, moment
-from jobs.admin.changes import changes_link, changes_table, label_of, names_of
+from jobs.admin.changes import changes_link, changes_table, label_of
 from jobs.admin.jobs import words
 from jobs.admin.jobs.forms import DECIDED_ELSEWHERE
 from jobs.admin.jobs.layout import IN_WORDS
@@ -33,6 +33,7 @@ from jobs.admin.texts import (
     why,
 )
 from jobs.definitions import request_options
+from jobs.definitions.owner_names import names_of
 from jobs.definitions.validation import local_date
 from jobs.history import outcomes
 from jobs.models import NEVER_SENT_STATUSES, Job, JobExecution, TriggerType

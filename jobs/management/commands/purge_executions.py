@@ -9,19 +9,22 @@ from django.core.management.base import CommandError
 from jobs.chores import prune_history
 from jobs.management.acting import EXIT_CODES, UNUSABLE, ActingCommand, add_json
 
+# A hundred years: what lies further back may be no date at all.
+MOST_DAYS = 36_500
+
 
 class Command(ActingCommand):
     help = "Delete settled executions that are older than so many days, in small portions." + EXIT_CODES
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--older-than", type=int, required=True, metavar="DAYS", help="At least 1.")
+        parser.add_argument("--older-than", type=int, required=True, metavar="DAYS", help=f"1 to {MOST_DAYS}.")
         parser.add_argument("--dry-run", action="store_true", help="Only count.")
         add_json(parser)
 
     def act(self, now: datetime, options: dict[str, Any]) -> None:
         days, dry_run = options["older_than"], options["dry_run"]
-        if days < 1:
-            raise CommandError("--older-than must be at least 1.", returncode=UNUSABLE)
+        if not 1 <= days <= MOST_DAYS:
+            raise CommandError(f"--older-than must be 1 to {MOST_DAYS}.", returncode=UNUSABLE)
         number = prune_history.older_than(days, now=now).count() if dry_run else prune_history.purge(days, now=now)
         verb = "would be deleted" if dry_run else "were deleted"
         document = {

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -99,6 +100,20 @@ def test_all_entries_that_match_come_as_csv_that_no_spreadsheet_runs(admin, alic
     rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
     assert [row["action"] for row in rows] == ["job.updated", "job.created"]
     assert rows[0]["object_name"] == "'=HYPERLINK(1)"
+
+
+def test_a_hand_over_is_told_by_names_beside_the_ids(admin, alice, bob, job):
+    api_client(admin).post("/api/v2/jobs/bulk", {"action": "hand_over", "ids": [str(job.pk)], "owner": "bob"})
+    api_client(admin).delete(f"/api/v2/auth/users/{alice.pk}")
+    told = {"created_by": [str(alice.pk), str(bob.pk)], "owner": ["alice", "bob"]}
+    named = {"object": f"job:{job.pk}", "action": "job.updated"}
+    assert read(admin, **named)["entries"][0]["changes"] == told
+    answer: Any = api_client(admin).get(f"{AUDIT}.csv", named)
+    (row,) = csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode()))
+    assert json.loads(row["changes"]) == told
+    listed = api_client(bob).get(f"/api/v2/jobs/{job.pk}/revisions").json()["revisions"]
+    assert listed[0]["changes"] == told
+    assert listed[1]["changes"]["owner"] == [None, "alice"]
 
 
 # --- Revisions -------------------------------------------------------------------------------------------------------

@@ -79,7 +79,8 @@ def test_a_resume_says_which_job_it_could_not_resume():
         (["next_runs", "61 * * * *"], "61"),
         (["next_runs", "* * * * *", "--tz", "Nowhere/Else"], "Nowhere/Else"),
         (["next_runs", "* * * * *", "--count", "many"], "count"),
-        (["purge_executions", "--older-than", "0"], "at least 1"),
+        (["purge_executions", "--older-than", "0"], "must be 1 to 36500"),
+        (["purge_executions", "--older-than", "999999999"], "must be 1 to 36500"),
     ],
 )
 def test_what_cannot_be_understood_ends_with_2_and_changes_nothing(arguments, says):
