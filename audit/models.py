@@ -90,6 +90,8 @@ class AuditDay(models.Model):
 
     day = models.DateField(primary_key=True)
     entries = models.PositiveIntegerField()
+    # {action: how many}; null where the day was counted before actions were.
+    actions = models.JSONField(null=True, blank=True)
 
     class Meta:
         db_table = "audit_days"

@@ -27,9 +27,9 @@ class Filters:
     seen_by: UUID | None = None
 
     @property
-    def is_open(self) -> bool:
-        """Whether every entry matches."""
-        return self == Filters()
+    def is_counted(self) -> bool:
+        """Whether the counts of past days tell how many entries match."""
+        return self == Filters(action=self.action)
 
 
 def read_filters(params: Mapping[str, str], range_: DateRange, *, seen_by: UUID | None) -> Filters:
@@ -59,12 +59,20 @@ def matching(filters: Filters) -> AuditQuerySet:
 
 
 def total(filters: Filters) -> int:
-    """Return how many entries match. All of them are counted by day, so that millions cost nothing."""
-    if not filters.is_open:
-        return matching(filters).count()
-    counted = AuditDay.objects.aggregate(entries=Sum("entries"))["entries"] or 0
+    """Return how many entries match. All of them, and those of an action, are counted by day: millions cost nothing."""
     last = AuditDay.objects.order_by("-day").values_list("day", flat=True).first()
-    entries = AuditEntry.objects.all()
-    if last is not None:
-        entries = entries.filter(at__gte=datetime.combine(last + timedelta(days=1), time.min, tzinfo=UTC))
-    return counted + entries.count()
+    counted = _counted(filters.action) if filters.is_counted and last else None
+    if counted is None or last is None:
+        return matching(filters).count()
+    since = datetime.combine(last + timedelta(days=1), time.min, tzinfo=UTC)
+    return counted + matching(filters).filter(at__gte=since).count()
+
+
+def _counted(action: str) -> int | None:
+    """Return how many entries the counted days hold, all or of one action; None where a day does not tell."""
+    if not action:
+        return AuditDay.objects.aggregate(entries=Sum("entries"))["entries"] or 0
+    if AuditDay.objects.filter(actions__isnull=True).exists():
+        return None
+    days = AuditDay.objects.filter(actions__isnull=False).values_list("actions", flat=True)
+    return sum((actions or {}).get(action, 0) for actions in days)

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Min
+from django.db.models import Count, Min
 
 from audit.models import AuditDay, AuditEntry, AuditQuerySet, LeaderTerm
 
@@ -16,19 +16,24 @@ SETTLED_AFTER = timedelta(hours=2)
 
 
 def count_days(now: datetime) -> int:
-    """Count the entries of past days that are not counted yet; return how many days."""
+    """Count the entries of past days that are not counted yet, or not by action; return how many days."""
+    days = [_count(day) for day in AuditDay.objects.filter(actions__isnull=True).values_list("day", flat=True)]
     done = AuditDay.objects.order_by("-day").values_list("day", flat=True).first()
     first = AuditEntry.objects.aggregate(at=Min("at"))["at"]
     if first is None:
-        return 0
+        return len(days)
     day = done + timedelta(days=1) if done else first.astimezone(UTC).date()
     end = (now - SETTLED_AFTER).astimezone(UTC).date()
-    days = 0
     while day < end:
-        AuditDay.objects.update_or_create(day=day, defaults={"entries": _of_day(day).count()})
+        days.append(_count(day))
         day += timedelta(days=1)
-        days += 1
-    return days
+    return len(days)
+
+
+def _count(day: date) -> date:
+    actions = dict(_of_day(day).order_by().values_list("action").annotate(entries=Count("pk")))
+    AuditDay.objects.update_or_create(day=day, defaults={"entries": sum(actions.values()), "actions": actions})
+    return day
 
 
 def prune(now: datetime, may_act: Callable[[], bool] = lambda: True) -> int:
@@ -46,20 +51,23 @@ def _delete_before(limit: date, may_act: Callable[[], bool]) -> int:
     deleted = 0
     while may_act():
         with transaction.atomic():
-            portion = list(old.values_list("pk", "at")[:PORTION])
+            portion = list(old.values_list("pk", "at", "action")[:PORTION])
             if not portion:
                 AuditDay.objects.filter(day__lt=limit).delete()
                 return deleted
             # The model refuses to be deleted from; this is the one place that may.
-            deleted += AuditEntry._base_manager.filter(pk__in=[pk for pk, _ in portion]).delete()[0]
-            _uncount(Counter(at.astimezone(UTC).date() for _, at in portion))
+            deleted += AuditEntry._base_manager.filter(pk__in=[pk for pk, *_ in portion]).delete()[0]
+            _uncount(Counter((at.astimezone(UTC).date(), action) for _, at, action in portion))
     return deleted
 
 
-def _uncount(counts: Counter[date]) -> None:
-    for row in AuditDay.objects.select_for_update().filter(day__in=counts):
-        row.entries = max(0, row.entries - counts[row.day])
-        row.save(update_fields=["entries"])
+def _uncount(counts: Counter[tuple[date, str]]) -> None:
+    for row in AuditDay.objects.select_for_update().filter(day__in={day for day, _ in counts}):
+        gone = Counter({action: number for (day, action), number in counts.items() if day == row.day})
+        row.entries = max(0, row.entries - gone.total())
+        if row.actions is not None:
+            row.actions = dict(Counter(row.actions) - gone)
+        row.save(update_fields=["entries", "actions"])
 
 
 def _of_day(day: date) -> AuditQuerySet:

@@ -176,6 +176,39 @@ def test_old_entries_are_deleted_and_leave_the_total_exact(anna, settings):
     assert queries.total(Filters()) == 2
 
 
+def test_those_of_an_action_are_counted_by_day_too_and_stay_exact(anna, settings, django_assert_num_queries):
+    write_days(anna, 0, 1, 1, 3, 4)
+    record(Entry("job.paused", "p"), by=anna, now=NOW - timedelta(days=3))
+    retention.count_days(NOW)
+    with django_assert_num_queries(4) as asked:
+        assert queries.total(Filters(action="job.updated")) == 5
+    assert '"at" >=' in asked[-1]["sql"].replace("`", '"'), "of millions only those of today are counted"
+    assert (queries.total(Filters(action="job.paused")), queries.total(Filters(action="job.run"))) == (1, 0)
+    settings.AUDIT_RETENTION_DAYS = 2
+    retention.prune(NOW)
+    assert queries.total(Filters(action="job.updated")) == 3
+    assert queries.total(Filters(action="job.paused")) == 0
+
+
+def test_entries_of_a_day_that_go_in_part_are_taken_from_its_counts(anna, settings, monkeypatch):
+    settings.AUDIT_RETENTION_DAYS = 2
+    monkeypatch.setattr(retention, "PORTION", 2)
+    write_days(anna, 3, 3, 3)
+    retention.count_days(NOW)
+    retention.prune(NOW, may_act=iter([True, False]).__next__)
+    assert queries.total(Filters(action="job.updated")) == queries.total(Filters()) == 1
+
+
+def test_days_counted_before_actions_were_are_counted_again(anna):
+    write_days(anna, 0, 1, 3)
+    retention.count_days(NOW)
+    AuditDay.objects.update(actions=None)
+    assert queries.total(Filters(action="job.updated")) == 3
+    assert retention.count_days(NOW) == 3
+    assert not AuditDay.objects.filter(actions__isnull=True).exists()
+    assert queries.total(Filters(action="job.updated")) == 3
+
+
 def test_nothing_is_deleted_where_the_trail_is_kept_for_ever(anna, settings):
     settings.AUDIT_RETENTION_DAYS = 0
     write_days(anna, 4000)

@@ -19,7 +19,7 @@ from cronsched.lib.db.outages import first_line
 from cronsched.lib.errors import DomainError
 from cronsched.lib.ids import known_id
 from jobs import bulk_acts
-from jobs.bulk_acts import REFUSED, Act, Outcome
+from jobs.bulk_acts import DONE, REFUSED, Act, Outcome
 from jobs.definitions.job_filter import FILTERS
 from jobs.models import Job
 
@@ -115,5 +115,5 @@ def _lines(act: Act, outcomes: Sequence[Outcome], summary: Mapping[str, int]) ->
     for outcome in outcomes:
         yield f"{outcome.outcome:<9}  {by_id.get(outcome.id, outcome.id)}: {outcome.message}"
     yield ", ".join(f"{number} {name}" for name, number in summary.items()) + "."
-    if act.batch_id and act.sent["action"] == "pause":
+    if act.batch_id and act.sent["action"] == "pause" and summary[DONE]:
         yield f"Resume exactly these by: manage.py resume_jobs --batch {act.batch_id}"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -81,7 +82,7 @@ def test_a_trail_of_millions(web: Web) -> None:
     }.items():
         add(figures, f"the console{name}", partial(client.get, page + query))
     scripts: Any = api_client(admin)
-    add(figures, "CSV, first line", lambda: next(iter(scripts.get("/api/v2/audit.csv").streaming_content)))
+    add(figures, "CSV, first entry", lambda: list(islice(scripts.get("/api/v2/audit.csv").streaming_content, 2)))
     figures.publish()
 
 

@@ -56,6 +56,12 @@ def test_jobs_may_be_named_by_a_filter():
     assert found["counts"]["done"] == 1
 
 
+def test_a_batch_to_resume_is_named_only_where_something_was_paused():
+    make_job(name="first")
+    assert "resume_jobs --batch" in run("pause_jobs", "first", "--reason", "Release")
+    assert "resume_jobs --batch" not in run("pause_jobs", "first", "--reason", "Release")
+
+
 def test_a_resume_says_which_job_it_could_not_resume():
     make_job(name="over", is_active=False, end_date="2020-01-01")
     code, text = refused("resume_jobs", "over")
@@ -95,7 +101,11 @@ def test_what_cannot_be_understood_ends_with_2_and_changes_nothing(arguments, sa
 
 
 @pytest.mark.parametrize(
-    "command", ["run_job", "pause_jobs", "resume_jobs", "hand_over", "next_runs", "purge_executions", "seed_demo"]
+    "command",
+    [
+        *("run_job", "pause_jobs", "resume_jobs", "hand_over", "next_runs", "purge_executions", "seed_demo"),
+        *("create_api_token", "rotate_secrets"),
+    ],
 )
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as ended:
