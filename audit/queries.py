@@ -1,8 +1,8 @@
 """Reading the trail: filters, pages and how many entries there are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 from django.db.models import Q, Sum
@@ -29,7 +29,7 @@ class Filters:
     @property
     def is_counted(self) -> bool:
         """Whether the counts of past days tell how many entries match."""
-        return self == Filters(action=self.action)
+        return self == Filters(action=self.action, range=self.range)
 
 
 def read_filters(params: Mapping[str, str], range_: DateRange, *, seen_by: UUID | None) -> Filters:
@@ -59,20 +59,51 @@ def matching(filters: Filters) -> AuditQuerySet:
 
 
 def total(filters: Filters) -> int:
-    """Return how many entries match. All of them, and those of an action, are counted by day: millions cost nothing."""
+    """Return how many entries match.
+
+    Of whole past days all of them, and those of an action, are counted already: millions cost nothing.
+    """
     last = AuditDay.objects.order_by("-day").values_list("day", flat=True).first()
-    counted = _counted(filters.action) if filters.is_counted and last else None
-    if counted is None or last is None:
+    if last is None or not filters.is_counted:
         return matching(filters).count()
-    since = datetime.combine(last + timedelta(days=1), time.min, tzinfo=UTC)
-    return counted + matching(filters).filter(at__gte=since).count()
+    first, end = _whole_days(filters.range, last)
+    counted = _counted(filters.action, first, end)
+    if end <= first or counted is None:
+        return matching(filters).count()
+    edges = _scanned(filters, DateRange(_midnight(end), filters.range.end))
+    if filters.range.start is not None:
+        edges += _scanned(filters, DateRange(filters.range.start, _midnight(first)))
+    return counted + edges
 
 
-def _counted(action: str) -> int | None:
+def _scanned(filters: Filters, part: DateRange) -> int:
+    """Count within a part of the range alone: of two bounds on one side a database may take the wider one."""
+    return matching(replace(filters, range=part)).count()
+
+
+def _whole_days(range_: DateRange, last: date) -> tuple[date, date]:
+    """Return the first day that is whole within the range, and the day after the last that is, and is counted."""
+    first, end = date.min, last + timedelta(days=1)
+    if range_.start is not None:
+        start = range_.start.astimezone(UTC)
+        first = start.date()
+        # Later days are not counted at all, and the last one there is has none after it.
+        if start.time() != time.min and first <= last:
+            first += timedelta(days=1)
+    if range_.end is not None:
+        end = min(end, range_.end.astimezone(UTC).date())
+    return first, end
+
+
+def _counted(action: str, first: date, end: date) -> int | None:
     """Return how many entries the counted days hold, all or of one action; None where a day does not tell."""
+    days = AuditDay.objects.filter(day__gte=first, day__lt=end)
     if not action:
-        return AuditDay.objects.aggregate(entries=Sum("entries"))["entries"] or 0
-    if AuditDay.objects.filter(actions__isnull=True).exists():
+        return days.aggregate(entries=Sum("entries"))["entries"] or 0
+    if days.filter(actions__isnull=True).exists():
         return None
-    days = AuditDay.objects.filter(actions__isnull=False).values_list("actions", flat=True)
-    return sum((actions or {}).get(action, 0) for actions in days)
+    return sum((actions or {}).get(action, 0) for actions in days.values_list("actions", flat=True))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=UTC)

@@ -190,6 +190,23 @@ def test_those_of_an_action_are_counted_by_day_too_and_stay_exact(anna, settings
     assert queries.total(Filters(action="job.paused")) == 0
 
 
+@pytest.mark.parametrize("action", ["", "job.updated"])
+def test_the_total_of_a_period_is_that_of_its_entries(anna, action):
+    write_days(anna, 0, 1, 1, 2, 3, 4, 6)
+    retention.count_days(NOW)
+    midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+    second = timedelta(seconds=1)
+    moments = [None, *(m for n in range(8) for m in (NOW - timedelta(days=n), midnight - timedelta(days=n)))]
+    moments += [NOW + second, midnight - second, NOW + timedelta(days=2), datetime.max.replace(tzinfo=UTC)]
+    for start in moments:
+        for end in moments:
+            filters = Filters(action=action, range=DateRange(start, end))
+            assert queries.total(filters) == queries.matching(filters).count(), (start, end)
+    AuditDay.objects.filter(day=midnight - timedelta(days=3)).update(entries=1000, actions={"job.updated": 1000})
+    period = DateRange(NOW - timedelta(days=5), NOW)
+    assert queries.total(Filters(action=action, range=period)) > 1000, "days that are whole are not counted again"
+
+
 def test_entries_of_a_day_that_go_in_part_are_taken_from_its_counts(anna, settings, monkeypatch):
     settings.AUDIT_RETENTION_DAYS = 2
     monkeypatch.setattr(retention, "PORTION", 2)
