@@ -49,6 +49,8 @@ CLOCK_JUMP_SECONDS = 2.0
 # connection, and each connection a cache. Chores with a cron expression run one at a time, because each changes the one
 # list of what was done. Waiting for GitHub and for hosts must not delay the delivery of notices.
 THREADS = {"claim": 1, "lease": 1, "reconcile": 1, "chores": 2, "cron": 1, "targets": 2}
+# With those that record, help, beat and wait for the lease.
+DATABASE_THREADS = sum(THREADS.values()) + 4
 # The main thread has not used its connection since it took the lease. A restart of the server may have ended it; the
 # second try uses a new one.
 HAND_OVER_ATTEMPTS = 2

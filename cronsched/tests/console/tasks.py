@@ -101,7 +101,7 @@ def fails_now(hand: Hand, world: World) -> None:
     assert {job.name for job in failing} == {row.locator("a").first.inner_text() for row in rows.all()}
     hand.picture(hand.page)
     first = rows.first.locator("a").first.inner_text()
-    hand.follow(rows.first.locator("a").last, "the last reason")
+    hand.follow(rows.first.locator("a[href*=jobexecution]").first, "the last reason")
     newest = hand.known(lambda: JobExecution.objects.filter(job__name=first).select_related("run").newest_first()[0])
     assert hand.page.url.endswith(f"/{newest.pk}/change/")
     assert hand.known(lambda: outcomes.of(newest)) == "failed"

@@ -7,14 +7,16 @@ import threading
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from cronsched import startup
 from cronsched.checks import WITHOUT_PAGES
 from cronsched.lib.clock import uptime
+from cronsched.lib.db.databases import share_page_cache
 from cronsched.lib.db.outages import UNREACHABLE, first_line
 from cronsched.lib.memory import bound_arenas, freeze_gc
-from jobs.scheduler.runner import Runner
+from jobs.scheduler.runner import DATABASE_THREADS, Runner
 from notifications import delivery
 
 # Seconds for mails and posts that are just being sent, and then for a chore that still runs.
@@ -39,6 +41,7 @@ class Command(BaseCommand):
         if drain_timeout is not None and drain_timeout < 0:
             raise CommandError("--drain-timeout must not be negative")
         bound_arenas()
+        share_page_cache(settings.DATABASES["default"], threads=DATABASE_THREADS)
         startup.look()
         freeze_gc()
         runner = Runner(instance=instance, drain_timeout=drain_timeout)
