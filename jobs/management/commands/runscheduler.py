@@ -15,7 +15,7 @@ from cronsched.checks import WITHOUT_PAGES
 from cronsched.lib.clock import uptime
 from cronsched.lib.db.databases import share_page_cache
 from cronsched.lib.db.outages import UNREACHABLE, first_line
-from cronsched.lib.memory import bound_arenas, freeze_gc
+from cronsched.lib.memory import freeze_gc
 from jobs.scheduler.runner import DATABASE_THREADS, Runner
 from notifications import delivery
 
@@ -40,7 +40,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, once: bool, drain_timeout: float | None, instance: str | None, **options: Any) -> None:
         if drain_timeout is not None and drain_timeout < 0:
             raise CommandError("--drain-timeout must not be negative")
-        bound_arenas()
         share_page_cache(settings.DATABASES["default"], threads=DATABASE_THREADS)
         startup.look()
         freeze_gc()
