@@ -258,7 +258,9 @@ class Leader:
             self._term = lease.renew(term, uptime=asked_at, now=now)
         self._notice_step(Sample(now, asked_at))
         if self._term is None:
-            logger.warning("Another process took the lease: standing by")
+            # A renewal that was still on its way when this process gave the lease up lost it to nobody.
+            if not self._ended.is_set():
+                logger.warning("Another process took the lease: standing by")
             return
         passed = {"last_pass_at": self._producer.last_pass_at} if self._producer.last_pass_at else {}
         workers = self._producer.workers
