@@ -132,9 +132,9 @@ def live() -> list[dict[str, Any]]:
 def row(entry: dict[str, Any]) -> str:
     actor = entry["actor"]
     who = actor["name"] if actor["kind"] == "user" else f"{actor['name']} ({actor['kind']})"
-    changes = ", ".join(
-        f"{name}: {json.dumps(old)} → {json.dumps(new)}" for name, (old, new) in entry["changes"].items()
-    )
+    # Whose a job is stands in `owner` by name, and by id in `created_by` beside it.
+    told = {name: pair for name, pair in entry["changes"].items() if name != "created_by"}
+    changes = ", ".join(f"{name}: {json.dumps(old)} → {json.dumps(new)}" for name, (old, new) in told.items())
     if len(changes) > LONGEST:
         changes = changes[:LONGEST].rstrip() + " …"
     cells = entry["at"][11:16], who, entry["source_ip"] or "", entry["action"], entry["object"]["name"]
