@@ -20,7 +20,7 @@ from jobs.admin.jobs import words
 from jobs.admin.jobs.filters import failing, list_of
 from jobs.admin.now.charts import per_day, per_hour
 from jobs.admin.now.counters import counters
-from jobs.admin.texts import cut_line, page_link, relative, seconds, span, strip, why
+from jobs.admin.texts import compact_strip, cut_line, executions_of, page_link, relative, seconds, span, why
 from jobs.history import outcomes
 from jobs.models import Job, JobExecution, JobQuerySet, Status
 
@@ -91,7 +91,8 @@ def _failing_job(job: Job, rows: list[JobExecution], now: datetime) -> list[Any]
     told = cut_line(why(failed[0]) or outcomes.of(failed[0]).label) if failed else "-"
     reason = page_link("jobs_jobexecution_change", failed[0].pk, told) if failed else told
     name = page_link("jobs_job_change", job.pk, job.name)
-    return [name, since or "-", job.consecutive_failures, reason, strip(rows[:STRIP], job.name), job.pic_team.name]
+    lately = compact_strip(rows[:STRIP], executions_of(job))
+    return [name, since or "-", job.consecutive_failures, reason, lately, job.pic_team.name]
 
 
 def _acts(job: Job, user: User) -> SafeString:
