@@ -54,17 +54,17 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _queue(now: datetime) -> str:
     """Say what waits to be sent, what waits for its own time, and what is out."""
-    is_queued = Q(status=Status.QUEUED)
-    is_ready = is_queued & (Q(not_before=None) | Q(not_before__lte=now))
-    found = JobExecution.objects.open().aggregate(
+    # One status at a time: asked for both at once, SQLite goes through the whole history.
+    is_ready = Q(not_before=None) | Q(not_before__lte=now)
+    queued = JobExecution.objects.filter(status=Status.QUEUED).aggregate(
         ready=Count("pk", filter=is_ready),
         oldest=Min(Coalesce("not_before", "queued_at"), filter=is_ready),
-        later=Count("pk", filter=is_queued & Q(not_before__gt=now)),
-        out=Count("pk", filter=Q(status=Status.RUNNING)),
+        later=Count("pk", filter=~is_ready),
     )
-    since = f", the oldest for {span((now - found['oldest']).total_seconds())}" if found["oldest"] else ""
-    later = f" {found['later']} wait for their time: a retry, a turn at GitHub." if found["later"] else ""
-    return f"{found['ready']} wait to be sent{since}; {found['out']} are out.{later}"
+    out = JobExecution.objects.filter(status=Status.RUNNING).count()
+    since = f", the oldest for {span((now - queued['oldest']).total_seconds())}" if queued["oldest"] else ""
+    later = f" {queued['later']} wait for their time: a retry, a turn at GitHub." if queued["later"] else ""
+    return f"{queued['ready']} wait to be sent{since}; {out} are out.{later}"
 
 
 def _alarm() -> pulse.Pulse | None:
