@@ -539,6 +539,35 @@ class DailyCount(models.Model):
         return f"{self.day}: {self.count} {self.status}"
 
 
+class JobCount(models.Model):
+    """How many executions of one kind of one job ended and are kept: the sum of its daily counts.
+
+    Where many jobs are asked for, their days would be too many to add up for one answer.
+    """
+
+    # No foreign key, as in the daily counts: a row is forgotten with them.
+    job_key = models.UUIDField()
+    status = models.CharField(max_length=10)
+    trigger_type = models.CharField(max_length=10)
+    # Blank where the execution has none.
+    execution_type = models.CharField(max_length=20)
+    count = models.BigIntegerField()
+    # Of these, how many took a known time, and how long together.
+    timed = models.BigIntegerField()
+    seconds = models.FloatField()
+
+    class Meta:
+        db_table = "job_execution_counts"
+        constraints = [
+            models.UniqueConstraint(
+                name="execution_counts_one_per_kind", fields=["job_key", "status", "trigger_type", "execution_type"]
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job_key}: {self.count} {self.status}"
+
+
 class TotalSeries(models.TextChoices):
     """What an `ExecutionTotal` adds up."""
 

@@ -38,5 +38,5 @@ CHORES = [
     CronChore("daily_digests", "5 8 * * *", lambda now, may_act: digests.send(DAILY, now=now, may_act=may_act)),
     CronChore("weekly_reports", "10 8 * * mon", lambda now, may_act: digests.send(WEEKLY, now=now, may_act=may_act)),
     CronChore("jobs_without_owner", "20 9 * * mon", lambda now, may_act: owners.tell_teams(now=now)),
-    CronChore("recount", "45 9 * * *", lambda now, may_act: prune_history.recount_yesterday(now=now)),
+    CronChore("recount", "45 9 * * *", lambda now, may_act: prune_history.recount(now=now)),
 ]

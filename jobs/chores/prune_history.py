@@ -7,7 +7,7 @@ from django.conf import settings
 
 from cronsched.lib.chores import MayAct
 from jobs.history import daily_counts, retention, snapshots
-from jobs.models import DailyCount, ExecutionQuerySet, JobExecution, Status
+from jobs.models import DailyCount, ExecutionQuerySet, JobCount, JobExecution, Status
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +37,17 @@ def purge(days: int, *, now: datetime, may_act: MayAct = lambda: True) -> int:
         if len(ids) < BATCH:
             snapshots.prune(until.astimezone(UTC).date())
             break
-    DailyCount.objects.filter(count=0, timed=0).delete()
+    for counts in (DailyCount, JobCount):
+        counts._default_manager.filter(count=0, timed=0).delete()
     return total
 
 
-def recount_yesterday(*, now: datetime) -> int:
-    """Repair yesterday's counts, in case the history was changed in the database; return how many were wrong."""
-    wrong = daily_counts.recount(now.astimezone(UTC).date() - timedelta(days=1))
+def recount(*, now: datetime) -> int:
+    """Repair yesterday's counts and those of the jobs, in case the history was changed in the database.
+
+    Those of the jobs also lack what a release without them has recorded. Returns how many were wrong.
+    """
+    wrong = daily_counts.recount(now.astimezone(UTC).date() - timedelta(days=1)) + daily_counts.recount_jobs()
     if wrong:
-        logger.warning("%d of yesterday's counts did not match the history and were repaired", wrong)
+        logger.warning("%d counts did not match the history and were repaired", wrong)
     return wrong

@@ -2,22 +2,26 @@
 
 A row counts on the day (UTC) it started, from the moment it is settled: in the same transaction, so that one is
 never seen without the other. What settles, corrects or deletes a row calls `add`; open rows are counted when asked for.
-Each row counts twice, for its job and for all jobs, because a sum over a hundred thousand jobs is a scan too.
+Each row counts twice, for its job and for all jobs, because a sum over a hundred thousand jobs is a scan too; and once
+more for its job whatever the day (`JobCount`), because so are the days of many jobs.
 """
 
+# Names of tables and columns are our own; whatever comes from outside is a parameter.
+# ruff: noqa: S608
+
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Max, Min, QuerySet, Sum
+from django.db.models import Max, Min, Model, QuerySet, Sum
 
 from cronsched.lib.db import batches
 from cronsched.lib.db.batches import Column, Kind
 from jobs.history import totals as execution_totals
-from jobs.models import OPEN_STATUSES, DailyCount, JobExecution
+from jobs.models import OPEN_STATUSES, DailyCount, Job, JobCount, JobExecution
 
 ALL_JOBS = UUID(int=0)
 
@@ -30,7 +34,12 @@ KEY = (
 )
 AMOUNTS = (Column("count", Kind.INTEGER), Column("timed", Kind.INTEGER), Column("seconds", Kind.REAL))
 
+KEY_OF_JOB = tuple(column for column in KEY if column.name != "day")
+# So many jobs are recounted by one statement.
+PORTION = 1000
+
 Key = tuple[UUID, date, str, str, str]
+KeyOfJob = tuple[UUID, str, str, str]
 
 
 class Counted(NamedTuple):
@@ -101,6 +110,7 @@ def add(rows: Iterable[Counted]) -> None:
             known = amounts.get(key)
             amounts[key] = amount if known is None else known.plus(amount)
     _store(amounts)
+    _store_of_jobs(_of_any_day(amounts))
     execution_totals.count(row for row in rows if row.sign > 0)
 
 
@@ -140,6 +150,7 @@ def forget(job_id: UUID) -> None:
     }
     _store(amounts)
     own.delete()
+    JobCount.objects.filter(job_key=job_id).delete()
 
 
 def recount(day: date) -> int:
@@ -149,44 +160,93 @@ def recount(day: date) -> int:
     differences come from one statement, which sees history and counts at the same instant, and are added like any other
     amount.
     """
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    span = [batches.stored(connection, moment) for moment in (start, start + timedelta(days=1))]
+    parameters = 2 * [*span, *OPEN_STATUSES] + [batches.stored(connection, day)]
     with transaction.atomic():
-        wrong = _differences(day)
+        wrong = {(key[0], day, *key[1:]): amount for key, amount in _differences(_OF_A_DAY, parameters).items()}
         _store(wrong)
     return len(wrong)
 
 
-def _differences(day: date) -> dict[Key, Amount]:
-    """Return what has to be added to each count of `day`."""
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    span = [batches.stored(connection, moment) for moment in (start, start + timedelta(days=1))]
-    parameters = 2 * [*span, *OPEN_STATUSES] + [batches.stored(connection, day)]
-    differences: defaultdict[Key, Amount] = defaultdict(Amount)
+def recount_jobs() -> int:
+    """Make the counts of the jobs equal to the sums of their daily counts; return how many were wrong."""
+    # In the order of the database: MariaDB's of UUIDs is its own.
+    ids = list(Job.objects.order_by("pk").values_list("pk", flat=True))
+    portions = (ids[place : place + PORTION] for place in range(0, len(ids), PORTION))
+    return sum(_recount_jobs(portion[0], portion[-1]) for portion in portions)
+
+
+def _recount_jobs(first: UUID, last: UUID) -> int:
+    bounds = [batches.stored(connection, job_id) for job_id in (first, last)]
+    with transaction.atomic():
+        wrong = _differences(_OF_JOBS, 2 * bounds)
+        _store_of_jobs(wrong)
+    return len(wrong)
+
+
+def _differences(sql: str, parameters: Sequence[Any]) -> dict[KeyOfJob, Amount]:
+    """Return what has to be added to each count."""
+    differences: defaultdict[KeyOfJob, Amount] = defaultdict(Amount)
     with connection.cursor() as cursor:
-        cursor.execute(_DIFFERENCES, parameters)
+        cursor.execute(sql, parameters)
         for job_key, status, trigger_type, execution_type, count, timed, seconds in cursor:
-            key = (UUID(str(job_key)) if job_key else ALL_JOBS, day, status, trigger_type, execution_type)
+            key = (UUID(str(job_key)) if job_key else ALL_JOBS, status, trigger_type, execution_type)
             # The sums over all jobs come without a job and their counts with the nil one; here the two meet.
             differences[key] = differences[key].plus(Amount(int(count), int(timed), float(seconds)))
     return {key: amount for key, amount in differences.items() if amount.is_worth_storing}
 
 
 _KIND = "status, trigger_type, COALESCE(execution_type, '') AS execution_type"
-_SUMS = "COUNT(*) AS number, COUNT(duration_seconds) AS timed, COALESCE(SUM(duration_seconds), 0) AS seconds"
+_SUMS = "COUNT(*) AS count, COUNT(duration_seconds) AS timed, COALESCE(SUM(duration_seconds), 0) AS seconds"
 _SETTLED = "FROM job_executions WHERE started_at >= %s AND started_at < %s AND status NOT IN (%s, %s)"
-_DIFFERENCES = f"""
-    SELECT job_key, status, trigger_type, execution_type, SUM(number), SUM(timed), SUM(seconds) FROM (
-        SELECT job_id AS job_key, {_KIND}, {_SUMS} {_SETTLED} GROUP BY 1, 2, 3, 4
-        UNION ALL SELECT NULL AS job_key, {_KIND}, {_SUMS} {_SETTLED} GROUP BY 2, 3, 4
-        UNION ALL SELECT job_key, {_KIND}, -count, -timed, -seconds FROM job_execution_days WHERE day = %s
-    ) both_sides
-    GROUP BY job_key, status, trigger_type, execution_type
-    HAVING SUM(number) <> 0 OR SUM(timed) <> 0 OR ABS(SUM(seconds)) > 0.001
-"""  # noqa: S608 - our own names
+_COUNTED = "job_key, status, trigger_type, execution_type"
+_ADDED = "count, timed, seconds"
+_LESS = "-count, -timed, -seconds"
+
+
+def _difference_of(*sides: str) -> str:
+    """Return the statement that adds up `sides` and leaves out what comes to nothing."""
+    # MariaDB takes the names of the columns from the first side.
+    return f"""
+        SELECT {_COUNTED}, SUM(count), SUM(timed), SUM(seconds) FROM ({" UNION ALL ".join(sides)}) sides
+        GROUP BY {_COUNTED}
+        HAVING SUM(count) <> 0 OR SUM(timed) <> 0 OR ABS(SUM(seconds)) > 0.001
+    """
+
+
+_OF_A_DAY = _difference_of(
+    f"SELECT job_id AS job_key, {_KIND}, {_SUMS} {_SETTLED} GROUP BY 1, 2, 3, 4",
+    f"SELECT NULL AS job_key, {_KIND}, {_SUMS} {_SETTLED} GROUP BY 2, 3, 4",
+    f"SELECT {_COUNTED}, {_LESS} FROM job_execution_days WHERE day = %s",
+)
+_OF_JOBS = _difference_of(
+    f"SELECT {_COUNTED}, {_ADDED} FROM job_execution_days WHERE job_key BETWEEN %s AND %s",
+    f"SELECT {_COUNTED}, {_LESS} FROM job_execution_counts WHERE job_key BETWEEN %s AND %s",
+)
+
+
+def _of_any_day(amounts: Mapping[Key, Amount]) -> dict[KeyOfJob, Amount]:
+    """Return what `amounts` are for each job."""
+    found: dict[KeyOfJob, Amount] = {}
+    for of_day, amount in amounts.items():
+        key = (of_day[0], *of_day[2:])
+        if key[0] != ALL_JOBS:
+            found[key] = found[key].plus(amount) if key in found else amount
+    return found
 
 
 def _store(amounts: Mapping[Key, Amount]) -> None:
+    _add(DailyCount, KEY, amounts)
+
+
+def _store_of_jobs(amounts: Mapping[KeyOfJob, Amount]) -> None:
+    _add(JobCount, KEY_OF_JOB, amounts)
+
+
+def _add(model: type[Model], columns: Sequence[Column], amounts: Mapping[Any, Amount]) -> None:
     # Sorted, so that two transactions never deadlock.
     keys = sorted(amounts, key=lambda key: (key[0].int, *key[1:]))
     rows = [(*key, *amounts[key]) for key in keys if any(amounts[key])]
     if rows:
-        batches.add(connection, DailyCount._meta.db_table, KEY, AMOUNTS, rows)
+        batches.add(connection, model._meta.db_table, columns, AMOUNTS, rows)

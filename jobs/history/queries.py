@@ -25,6 +25,7 @@ from jobs.models import (
     DailyCount,
     ExecutionQuerySet,
     Job,
+    JobCount,
     JobExecution,
     Status,
 )
@@ -98,11 +99,12 @@ class Selection:
             rows = rows.filter(Q(any_job__in=_named(self.job_name)))
         return rows
 
-    def daily_counts(self) -> QuerySet[DailyCount]:
-        """Return the daily counts of what is meant, of any time."""
-        if self.job_name:
-            return DailyCount.objects.filter(job_key__in=_named(self.job_name), **self._conditions())
-        return DailyCount.objects.filter(job_key__in=sorted(self.jobs or {ALL_JOBS}), **self._conditions())
+    def counts(self, days: Mapping[str, date]) -> QuerySet[Any]:
+        """Return the counts of what is meant: of `days`, or of any time where there are none."""
+        if self.job_name and not days:
+            return JobCount.objects.filter(job_key__in=_named(self.job_name), **self._conditions())
+        keys = _named(self.job_name) if self.job_name else sorted(self.jobs or {ALL_JOBS})
+        return DailyCount.objects.filter(job_key__in=keys, **days, **self._conditions())
 
     def still_open(self) -> "Selection":
         """Return what of it has not ended.
@@ -313,7 +315,7 @@ def _parts(selection: Selection, cuts: Cut) -> list[Sums]:
             days["day__gte"] = cuts.first
         if cuts.last:
             days["day__lte"] = cuts.last
-        counts = selection.daily_counts().filter(**days).order_by().values_list(Value(1), "status")
+        counts = selection.counts(days).order_by().values_list(Value(1), "status")
         parts.append(counts.annotate(Sum("count"), Sum("timed"), Sum("seconds")))
     settled = selection.rows_of_any_time().exclude(status__in=OPEN_STATUSES)
     parts += [

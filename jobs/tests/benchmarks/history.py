@@ -178,6 +178,7 @@ def fill(jobs: Sequence[Job], number: int, *, shift: float = 0.0, counted: bool 
         cursor.execute(f"PRAGMA cache_size = {usual_cache}")
     for day in range(DAYS + 2 if counted else 0):
         daily_counts.recount(START.date() + timedelta(days=day))
+    daily_counts.recount_jobs()
     with connection.cursor() as cursor:
         # A year's growth would have gone from the log into the file long ago.
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")

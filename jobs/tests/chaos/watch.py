@@ -18,7 +18,8 @@ from jobs.tests.chaos.evidence import Arrival, CountRow, JobState, LeaseState, P
 from jobs.tests.chaos.script import REFUSED
 
 AUDIT, REFUSALS = "chaos_audit", "chaos_refusals"
-EXECUTIONS, LEASE, COUNTS = "job_executions", "scheduler_lease", "job_execution_days"
+EXECUTIONS, LEASE = "job_executions", "scheduler_lease"
+COUNTS, JOB_COUNTS = "job_execution_days", "job_execution_counts"
 COLUMNS = {
     EXECUTIONS: (
         "id",
@@ -224,22 +225,29 @@ def read_jobs(questions: Questions) -> list[JobState]:
 
 
 def read_counts(questions: Questions) -> list[CountRow]:
-    """Return how many settled executions there are and how many are counted, in one look at both."""
+    """Return how many settled executions there are and how many are counted: by day, and for jobs by any day."""
     settled = f"FROM {EXECUTIONS} WHERE status NOT IN ('queued', 'running')"
+    of_jobs = (
+        f"SELECT job_id AS job_key, status, COUNT(*) AS in_history, 0 AS counted {settled} GROUP BY job_id, status"
+    )
+    of_all = f"SELECT NULL, status, COUNT(*), 0 {settled} GROUP BY status"
+    return [*_compared(questions, COUNTS, of_jobs, of_all), *_compared(questions, JOB_COUNTS, of_jobs)]
+
+
+def _compared(questions: Questions, counts: str, *history: str) -> list[CountRow]:
+    """Compare with the history what the table `counts` holds, in one look at both."""
+    counted = f"SELECT job_key, status, 0, SUM(count) FROM {counts} GROUP BY job_key, status"
     found = questions.ask(
-        "SELECT job_key, status, SUM(in_history), SUM(counted) FROM ("
-        f" SELECT job_id AS job_key, status, COUNT(*) AS in_history, 0 AS counted {settled} GROUP BY job_id, status"
-        f" UNION ALL SELECT NULL, status, COUNT(*), 0 {settled} GROUP BY status"
-        f" UNION ALL SELECT job_key, status, 0, SUM(count) FROM {COUNTS} GROUP BY job_key, status"
-        ") both_sides GROUP BY job_key, status"
+        f"SELECT job_key, status, SUM(in_history), SUM(counted) FROM ({' UNION ALL '.join((*history, counted))})"
+        " both_sides GROUP BY job_key, status"
     )
     sums: dict[tuple[UUID | None, str], list[int]] = {}
-    for job_key, status, in_history, counted in found:
+    for job_key, status, in_history, number in found:
         # The counts of all jobs stand under the nil UUID.
         job_id = _uuid(job_key) if job_key and _uuid(job_key).int else None
         both = sums.setdefault((job_id, status), [0, 0])
         both[0] += int(in_history)
-        both[1] += int(counted)
+        both[1] += int(number)
     return [CountRow(*key, *both) for key, both in sums.items()]
 
 

@@ -4,9 +4,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from jobs.chores.prune_history import prune_history, recount_yesterday
+from jobs.chores.prune_history import prune_history, recount
 from jobs.history import daily_counts
-from jobs.models import DailyCount, JobExecution, Status, TriggerType
+from jobs.models import DailyCount, JobCount, JobExecution, Status, TriggerType
 from jobs.tests.factories import NOON, make_execution, make_job
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -48,5 +48,6 @@ def test_a_chore_stops_between_portions_when_the_lease_is_lost(settings):
 def test_yesterday_is_recounted():
     make_execution(started_at=NOON - timedelta(days=1))
     DailyCount.objects.all().delete()
-    assert recount_yesterday(now=NOON) == 2
+    JobCount.objects.all().delete()
+    assert recount(now=NOON) == 3
     assert daily_counts.totals()[0].number == 1

@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
 from jobs.chores.sweep import sweep
 from jobs.dispatch import Prepared
 from jobs.history import daily_counts, retention
-from jobs.models import OPEN_STATUSES, DailyCount, ExecutionType, JobExecution, Overlap, Status
+from jobs.models import OPEN_STATUSES, DailyCount, ExecutionType, Job, JobCount, JobExecution, Overlap, Status
 from jobs.schedule.reschedule import reschedule
 from jobs.tests.factories import NOON, make_execution, make_job
 from jobs.tests.scheduler.helpers import MINUTE, claim, failure, make_due_job, record, start, success
@@ -39,9 +41,23 @@ def stored(job_id=None):
     return {row[:4]: row[4:] for row in rows.values_list(*fields)}
 
 
+def of_any_day(job_id):
+    """Return the counts of a job whatever the day, and what its daily counts are together."""
+    fields = ("status", "trigger_type", "execution_type")
+    days: Any = defaultdict(lambda: [0, 0, 0.0])
+    for (_day, *kind), amounts in stored(job_id).items():
+        days[tuple(kind)] = [a + b for a, b in zip(days[tuple(kind)], amounts, strict=True)]
+    rows = JobCount.objects.filter(job_key=job_id).exclude(count=0, timed=0)
+    found = {row[:3]: [*row[3:]] for row in rows.values_list(*fields, "count", "timed", "seconds")}
+    return found, {kind: [number, timed, pytest.approx(seconds)] for kind, (number, timed, seconds) in days.items()}
+
+
 def assert_counts_are_right():
     for job_id in [None, *JobExecution.objects.order_by("job").values_list("job", flat=True).distinct()]:
         assert stored(job_id) == counted_row_by_row(job_id)
+    for job in Job.objects.all():
+        found, days = of_any_day(job.pk)
+        assert found == days
 
 
 class Life:
@@ -135,7 +151,9 @@ def test_a_recount_mends_what_somebody_changed_in_the_database():
     JobExecution.objects.filter(job=other).delete()
     DailyCount.objects.filter(job_key=job.pk, execution_type="webhook").update(count=17, seconds=3.5)
     assert daily_counts.recount(NOON.date()) > 0
+    assert daily_counts.recount_jobs() > 0
     assert_counts_are_right()
+    assert daily_counts.recount_jobs() == 0
     assert stored(other.pk) == {}
     assert daily_counts.recount(NOON.date()) == 0
 
@@ -147,12 +165,37 @@ def test_a_recount_leaves_other_days_alone():
     assert Counter(DailyCount.objects.values_list("count", flat=True)) == {9: 2}
 
 
+def test_jobs_are_recounted_in_portions(monkeypatch):
+    monkeypatch.setattr("jobs.history.daily_counts.PORTION", 2)
+    jobs = [make_job() for _ in range(5)]
+    for job in jobs:
+        make_execution(job, duration_seconds=1.0)
+    JobCount.objects.filter(job_key__in=[job.pk for job in jobs[:3]]).delete()
+    JobCount.objects.filter(job_key=jobs[3].pk).update(count=7)
+    assert daily_counts.recount_jobs() == 4
+    assert_counts_are_right()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_earlier_releases_counts_are_added_up_when_it_is_upgraded():
+    job = make_job()
+    for days in (0, 1):
+        make_execution(job, started_at=NOON - timedelta(days=days), duration_seconds=2.0)
+    make_execution(job, status=Status.FAILED)
+    newest = MigrationExecutor(connection).loader.graph.leaf_nodes("jobs")
+    MigrationExecutor(connection).migrate([("jobs", "0012_loop_delay_of_senders")])
+    MigrationExecutor(connection).migrate(newest)
+    assert JobCount.objects.count() == 2
+    assert_counts_are_right()
+
+
 def test_a_deleted_job_leaves_the_counts_of_all():
     job = make_job()
     make_execution(job)
     make_execution()
     daily_counts.forget(job.pk)
     assert daily_counts.totals(job.pk) == []
+    assert not JobCount.objects.filter(job_key=job.pk).exists()
     assert daily_counts.totals()[0].number == 1
 
 
