@@ -1,16 +1,13 @@
 """Reads the input of a forecast: active jobs grouped by when they fire, and the limits of this installation."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import Count, OuterRef, Subquery, Sum
 
-from cronsched.lib.db import batches
-from cronsched.lib.db.batches import IdIn
 from jobs.calendar import end_of, end_zone
 from jobs.github.client import Repository
 from jobs.github.configured import github, has_github_credential
@@ -19,7 +16,7 @@ from jobs.models import DailyCount, JobQuerySet
 
 # How far back durations are read.
 RECENT = timedelta(days=7)
-COLUMNS = ("id", "cron_expression", "timezone", "end_date", "github_owner", "github_repo", "github_workflow_name")
+COLUMNS = ("cron_expression", "timezone", "end_date", "github_owner", "github_repo", "github_workflow_name")
 
 
 def limits() -> Limits:
@@ -31,45 +28,58 @@ def limits() -> Limits:
 
 
 def read_loads(jobs: JobQuerySet, *, end: datetime, now: datetime) -> list[Load]:
-    """Return the active and computable ones of `jobs`, grouped by when they fire."""
-    rows = batches.read(jobs.filter(is_active=True, schedule_error="").order_by().values_list(*COLUMNS))
-    seconds = _durations([row[0] for row in rows], now)
-    groups: defaultdict[tuple[str, str, datetime | None], list[tuple[Any, ...]]] = defaultdict(list)
+    """Return the active and computable ones of `jobs`, grouped by when they fire.
+
+    A run takes as long as the job's latest have on average; of a job without any, as those of the others.
+    """
     zone = end_zone()
-    ends = {day: end_of(day, zone) for day in {row[3] for row in rows}}
-    for row in rows:
-        ends_at = ends[row[3]]
-        groups[row[1], row[2] or settings.SCHEDULER_TIMEZONE, ends_at if ends_at < end else None].append(row)
+    alike = list(_alike(jobs.filter(is_active=True, schedule_error=""), now))
+    timed = sum(row.timed for row in alike)
+    usual = sum(row.took or 0.0 for row in alike) / timed if timed else 0.0
+    ends = {day: end_of(day, zone) for day in {row.end_date for row in alike}}
+    groups: defaultdict[tuple[str, str, datetime | None], list[_Alike]] = defaultdict(list)
+    for row in alike:
+        ends_at = ends[row.end_date] if ends[row.end_date] < end else None
+        groups[row.expression, row.zone_name or settings.SCHEDULER_TIMEZONE, ends_at].append(row)
     return [
-        Load(*key, len(members), sum(seconds(row[0]) for row in members), _dispatches(members))
-        for key, members in groups.items()
+        Load(*key, sum(row.jobs for row in rows), sum(row.seconds(usual) for row in rows), _dispatches(rows))
+        for key, rows in groups.items()
     ]
 
 
-def _dispatches(rows: Iterable[tuple[Any, ...]]) -> Mapping[str, int]:
+class _Alike(NamedTuple):
+    """Jobs with one schedule, end and workflow: how many, of how many it is known how long they take, and how long."""
+
+    expression: str
+    zone_name: str | None
+    end_date: date
+    owner: str | None
+    repo: str | None
+    workflow: str | None
+    jobs: int
+    timed: int
+    took: float | None
+
+    def seconds(self, usual: float) -> float:
+        """Return how long a run of each takes together, where one takes `usual` seconds that is not known."""
+        return (self.took or 0.0) + (self.jobs - self.timed) * usual
+
+
+def _alike(jobs: JobQuerySet, now: datetime) -> Iterator[_Alike]:
+    latest = DailyCount.objects.filter(job_key=OuterRef("pk"), day__gte=(now - RECENT).date(), timed__gt=0)
+    mean = latest.order_by().values("job_key").annotate(mean=Sum("seconds") / Sum("timed")).values("mean")
+    rows = jobs.order_by().annotate(mean=Subquery(mean)).values_list(*COLUMNS)
+    return map(_Alike._make, rows.annotate(Count("pk"), Count("mean"), Sum("mean")))
+
+
+def _dispatches(rows: Iterable[_Alike]) -> Mapping[str, int]:
     """Count the jobs that dispatch workflows, by the credential that GitHub counts them against."""
-    repositories = Counter((owner, repo) for *_, owner, repo, workflow in rows if owner and repo and workflow)
     counted: Counter[str] = Counter()
-    for (owner, repo), number in repositories.items():
-        counted[github().bucket(Repository(owner, repo)) if has_github_credential() else ""] += number
+    for row in rows:
+        if row.owner and row.repo and row.workflow:
+            counted[_credential(row.owner, row.repo)] += row.jobs
     return counted
 
 
-class _Durations:
-    """How long a run of a job takes, as its latest have; of a job without any as those of the others."""
-
-    def __init__(self, known: Mapping[UUID, tuple[int, float]]) -> None:
-        self._known = {key: seconds / timed for key, (timed, seconds) in known.items() if timed}
-        total = sum(timed for timed, _ in known.values())
-        self._usual = sum(seconds for _, seconds in known.values()) / total if total else 0.0
-
-    def __call__(self, job_id: UUID) -> float:
-        return self._known.get(job_id, self._usual)
-
-
-def _durations(ids: Sequence[UUID], now: datetime) -> _Durations:
-    if not ids:
-        return _Durations({})
-    counts = DailyCount.objects.filter(IdIn("job_key", ids), day__gte=(now - RECENT).date(), timed__gt=0).order_by()
-    found = batches.read(counts.values_list("job_key").annotate(of=Sum("timed"), took=Sum("seconds")))
-    return _Durations({key: (int(timed), float(took)) for key, timed, took in found})
+def _credential(owner: str, repo: str) -> str:
+    return github().bucket(Repository(owner, repo)) if has_github_credential() else ""
