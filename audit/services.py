@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from audit import origin
+from audit.actions import ACTIONS
 from audit.models import NAME_LENGTH, REASON_LENGTH, REQUEST_ID_LENGTH, ActorKind, AuditEntry
 
 MASKED = "***"
@@ -26,7 +27,7 @@ class Account(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """What happened to one object. `action` is `<object type>.<past participle>`, e.g. `job.paused`."""
+    """What happened to one object. `action` is `<object type>.<past participle>`, one of `ACTIONS`."""
 
     action: str
     object_id: str
@@ -35,6 +36,10 @@ class Entry:
     owner_id: UUID | None = None
     reason: str = ""
     revision: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.action not in ACTIONS:
+            raise ValueError(f"{self.action} is no action of the audit trail.")
 
     @property
     def object_type(self) -> str:

@@ -1,4 +1,4 @@
-"""Write the day of docs/audit.md: what people, scripts and the scheduler did, as the audit trail tells it.
+"""Write the day and the actions of docs/audit.md: what people, scripts and the scheduler did, as the trail tells it.
 
 Run it as `.venv/bin/python -m scripts.audit_day` from the checkout. It fills a database of its own in a temporary
 directory with the demo, lets its people work for a day over the API with a clock that it moves, and asks `GET /audit`.
@@ -40,6 +40,7 @@ from django.core.management import call_command  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from audit.actions import ACTIONS  # noqa: E402
 from jobs import services  # noqa: E402
 from jobs.management import demo  # noqa: E402
 
@@ -156,6 +157,10 @@ def main() -> None:
     head = ["| at | who | from | action | what | changes | reason |", "|---|---|---|---|---|---|---|"]
     write("day", "\n".join([*head, *map(row, entries)]))
     (one,) = [entry for entry in entries if entry["action"] == "job.updated" and entry["reason"] == "Release 4.2.0"]
+    write(
+        "actions",
+        "\n".join(["| action | written when |", "|---|---|", *(f"| `{a}` | {t} |" for a, t in ACTIONS.items())]),
+    )
     write("entry", f"```json\n{json.dumps(one, indent=1, ensure_ascii=False)}\n```")
 
 

@@ -139,7 +139,7 @@ def test_filters_narrow_by_object_actor_action_and_time(anna):
 def test_others_see_their_own_acts_and_their_objects(anna):
     other = User(id=uuid4(), username="otto")
     record(Entry("job.updated", "j1", owner_id=anna.id), by=other, now=NOW)
-    record(Entry("session.opened", "s1"), by=anna, now=NOW)
+    record(Entry("session.ended", "s1"), by=anna, now=NOW)
     record(Entry("job.updated", "j2", owner_id=other.id), by=other, now=NOW)
     assert {entry.object_id for entry in queries.matching(Filters(seen_by=anna.id))} == {"j1", "s1"}
 

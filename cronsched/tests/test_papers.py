@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from audit.actions import ACTIONS
 from cronsched.tests.test_architecture import APPS, ROOT
 
 CONTRACT = ROOT / "docs" / "contract"
@@ -102,3 +103,8 @@ def test_every_command_of_make_that_is_named_exists():
     named = {(path.name, name) for path in papers() for name in MAKE.findall(path.read_text(encoding="utf-8"))}
     assert len(named) > 10
     assert {(page, name) for page, name in named if name not in known} == set()
+
+
+def test_the_page_of_the_audit_trail_has_all_actions_and_no_others():
+    rows = re.findall(r"^\| `([a-z_.]+)` \| (.+) \|$", (ROOT / "docs" / "audit.md").read_text(), re.MULTILINE)
+    assert dict(rows) == dict(ACTIONS)

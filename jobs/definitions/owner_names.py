@@ -18,8 +18,8 @@ def names_of(entries: Iterable[AuditEntry]) -> dict[str, str]:
         return {}
     names = {str(key): name for key, name in User.objects.filter(pk__in=keys).values_list("pk", "username")}
     if gone := keys - names.keys():
-        told = AuditEntry.objects.filter(object_type="user", object_id__in=gone).order_by("at", "id")
-        names |= dict(told.values_list("object_id", "object_name"))
+        deleted = AuditEntry.objects.filter(action="user.deleted", object_type="user", object_id__in=gone)
+        names |= dict(deleted.values_list("object_id", "object_name"))
     return names
 
 

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from accounts.services import record_creation
+from accounts.services import delete_account
 from accounts.tests.factories import make_user
 from audit.services import Entry, record
 from cronsched.lib.clock import database_now
@@ -67,9 +67,8 @@ def test_a_change_of_the_owner_is_told_by_names(client, admin, alice, bob, renam
 
 
 def test_an_owner_who_is_gone_is_told_by_the_name_of_then(client, admin, alice, bob, renamed):
-    record_creation(alice, by=admin, now=database_now())
     services.hand_over(renamed.pk, bob, by=admin, now=database_now())
-    alice.delete()
+    delete_account(alice, by=admin, now=database_now())
     client.force_login(admin)
     assert "Owner: alice → bob" in client.get(AUDIT).content.decode()
     page = client.get(reverse("admin:jobs_job_change", args=[renamed.pk])).content.decode()
