@@ -5,19 +5,24 @@ Core 1.0, section 3.1.3.7); also where it was fetched from the provider itself, 
 """
 
 import hmac
-import json
 import secrets
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import jwt
 import requests
+import urllib3
 from django.conf import settings
 
+from cronsched.lib.errors import DomainError
+from cronsched.lib.input.strict_json import check_tree, parse_json
+
+# For each call: until its answer begins, between its parts, and until it has come.
 SECONDS = 5.0
 LEEWAY_SECONDS = 60
 MAX_ANSWER = 512 * 1024
@@ -75,7 +80,7 @@ def authorization_url(flow: Flow) -> str:
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    endpoint = _text(_discovered(), "authorization_endpoint")
+    endpoint = _address(_discovered(), "authorization_endpoint")
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
 
@@ -109,17 +114,17 @@ def _exchanged(provider: Mapping[str, Any], code: str, flow: Flow) -> dict[str, 
         "code_verifier": flow.verifier,
     }
     identity = (settings.OIDC_CLIENT_ID, settings.OIDC_CLIENT_SECRET)
-    methods = provider.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-    endpoint = _text(provider, "token_endpoint")
+    methods = _list(provider, "token_endpoint_auth_methods_supported", default="client_secret_basic")
+    endpoint = _address(provider, "token_endpoint")
     if "client_secret_basic" in methods:
         return _asked("POST", endpoint, data=sent, auth=identity)
     return _asked("POST", endpoint, data={**sent, "client_id": identity[0], "client_secret": identity[1]})
 
 
 def _verified(provider: Mapping[str, Any], token: str, flow: Flow) -> dict[str, Any]:
-    offered = provider.get("id_token_signing_alg_values_supported") or ["RS256"]
+    offered = _list(provider, "id_token_signing_alg_values_supported", default="RS256")
     try:
-        keys = jwt.PyJWKSet.from_dict(_asked("GET", _text(provider, "jwks_uri")))
+        keys = jwt.PyJWKSet.from_dict(_asked("GET", _address(provider, "jwks_uri")))
         header = jwt.get_unverified_header(token)
         named = [key for key in keys.keys if header.get("kid") in (None, key.key_id)]
         if len(named) != 1:
@@ -133,7 +138,9 @@ def _verified(provider: Mapping[str, Any], token: str, flow: Flow) -> dict[str, 
             leeway=LEEWAY_SECONDS,
             options={"require": ["exp", "iat", "iss", "aud", "sub"]},
         )
-    except jwt.PyJWTError as error:
+        check_tree(claims)
+    # A key of another kind than the algorithm is a `TypeError`.
+    except (jwt.PyJWTError, DomainError, TypeError, ValueError) as error:
         raise SignInFailed(ODD, f"the ID token is not valid: {error}") from error
     if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), flow.nonce.encode()):
         raise SignInFailed(ODD, "the ID token has another nonce")
@@ -147,7 +154,7 @@ def _userinfo(provider: Mapping[str, Any], tokens: Mapping[str, Any], subject: s
     if not provider.get("userinfo_endpoint") or not tokens.get("access_token"):
         return {}
     headers = {"Authorization": f"Bearer {_text(tokens, 'access_token')}"}
-    info = _asked("GET", _text(provider, "userinfo_endpoint"), headers=headers)
+    info = _asked("GET", _address(provider, "userinfo_endpoint"), headers=headers)
     if info.get("sub") != subject:
         raise SignInFailed(ODD, "the userinfo is of another person")
     return info
@@ -157,19 +164,49 @@ def _asked(method: str, url: str, **sent: Any) -> dict[str, Any]:
     """Return the JSON object that the provider answers. Not redirected: what is sent holds secrets."""
     try:
         with requests.request(method, url, timeout=SECONDS, allow_redirects=False, stream=True, **sent) as answer:
-            body = answer.raw.read(MAX_ANSWER + 1, decode_content=True)
-            status = answer.status_code
-    except (requests.RequestException, OSError) as error:
+            status, body = answer.status_code, _body(answer)
+    # What comes while the body is read is urllib3's own; a name or a header that cannot be written is a `ValueError`.
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise SignInFailed(DOWN, f"{url} failed: {type(error).__name__}") from error
     if status >= requests.codes.server_error:
         raise SignInFailed(DOWN, f"{url} answered {status}")
     try:
-        document = json.loads(body) if len(body) <= MAX_ANSWER and status == 200 else None
-    except ValueError:
+        document = parse_json(body) if len(body) <= MAX_ANSWER and status == 200 else None
+    except DomainError:
         document = None
     if not isinstance(document, dict):
         raise SignInFailed(ODD, f"{url} answered {status} and no object")
     return document
+
+
+def _body(answer: requests.Response) -> bytes:
+    """Return what is answered, at most a little more than is allowed. Raises `TimeoutError` where it trickles."""
+    body, until = bytearray(), time.monotonic() + SECONDS
+    while len(body) <= MAX_ANSWER and (part := answer.raw.read1(MAX_ANSWER, decode_content=True)):
+        body += part
+        if time.monotonic() > until:
+            raise TimeoutError
+    return bytes(body)
+
+
+def _address(document: Mapping[str, Any], name: str) -> str:
+    """Return a page of the provider's."""
+    address = _text(document, name)
+    try:
+        parts = urlsplit(address)
+        is_page = parts.scheme in ("http", "https") and bool(parts.hostname) and address.isprintable()
+    except ValueError:
+        is_page = False
+    if not is_page:
+        raise SignInFailed(ODD, f"{name} is no web address")
+    return address
+
+
+def _list(document: Mapping[str, Any], name: str, *, default: str) -> list[Any]:
+    value = document.get(name) or [default]
+    if not isinstance(value, list):
+        raise SignInFailed(ODD, f"{name} is no list")
+    return value
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:

@@ -13,11 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 import pytest
 import requests
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from django.test import Client
 from django.utils import timezone
 
-from accounts import second_factors
+from accounts import second_factors, sso
 from accounts.models import Identity, LoginSession, User
 from accounts.tests.factories import PASSWORD, JSONClient
 from audit.models import AuditEntry
@@ -241,7 +241,10 @@ class Liar:
     def __init__(self):
         self.key = self.published = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.claims, self.userinfo, self.config, self.status, self.algorithm = {}, {}, {}, 200, "RS256"
-        self.nonce = ""
+        self.nonce, self.tokens = "", {}
+        self.headers: dict[str, Any] = {}
+        # What an answer at a path is instead, how many bytes more it promises, and how long each byte of it takes.
+        self.instead, self.missing, self.pause = {}, 0, 0.0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -255,9 +258,12 @@ class Liar:
             def _answer(self, document):
                 body = document if isinstance(document, bytes) else json.dumps(document).encode()
                 self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(body)))
+                for name, value in {"Content-Length": len(body) + outer.missing, **outer.headers}.items():
+                    self.send_header(name, str(value))
                 self.end_headers()
-                self.wfile.write(body)
+                for part in (body[at : at + 1] for at in range(len(body))) if outer.pause else [body]:
+                    self.wfile.write(part)
+                    time.sleep(outer.pause)
 
             def log_message(self, *arguments):
                 """Say nothing."""
@@ -268,6 +274,8 @@ class Liar:
         self.thread.start()
 
     def document(self, path):
+        if path in self.instead:
+            return self.instead[path]
         match path:
             case "/.well-known/openid-configuration":
                 ends = {name: f"{self.address}/{name}" for name in ("authorization_endpoint", "token_endpoint")}
@@ -278,7 +286,7 @@ class Liar:
                 return {"keys": [{**public, "kid": "one", "alg": "RS256"}]}
             case "/userinfo":
                 return self.userinfo
-        return {"access_token": "a", "id_token": self.token()}
+        return {"access_token": "a", "id_token": self.token(), **self.tokens}
 
     def token(self):
         now = timezone.now()
@@ -333,6 +341,9 @@ def test_a_provider_that_tells_the_truth_is_believed(liar, alice):
         {"exp": None},
         {"sub": None},
         {"aud": ["cronsched", "another-client"], "azp": "another-client"},
+        {"sub": "\ud800"},
+        {"nonce": "\ud800"},
+        {"nonce": 5},
     ],
     ids=str,
 )
@@ -386,6 +397,59 @@ def test_an_address_that_stands_in_the_userinfo_only_is_found(liar, alice):
 def test_a_provider_that_is_another_is_refused(liar, config, told):
     liar.config = config
     assert refused(Client().get("/admin/sso/")).startswith(told)
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"config": {"token_endpoint_auth_methods_supported": 5}},
+        {"config": {"id_token_signing_alg_values_supported": 5}},
+        {"config": {"id_token_signing_alg_values_supported": "RS256"}},
+        {"config": {"token_endpoint": f"http://{'a' * 70}.example/"}},
+        {"config": {"token_endpoint": "file:///etc/passwd"}},
+        {"config": {"jwks_uri": "http://[::"}},
+        {"tokens": {"id_token": "\ud800.x.y"}},
+        {"tokens": {"id_token": "é.x.y"}},
+        {"tokens": {"access_token": "日本"}, "claims": {"email": None}},
+        {"instead": {"/jwks": {"keys": ["one"]}}},
+        {"instead": {"/jwks": b'{"keys": ' + b"[" * 100_000}},
+        {"instead": {"/token_endpoint": b"[" * 100_000}},
+        {"instead": {"/.well-known/openid-configuration": b"\xff"}},
+        {"headers": {"Content-Encoding": "gzip"}},
+        {"missing": 10},
+    ],
+    ids=lambda bent: ascii(bent)[:80],
+)
+def test_whatever_the_provider_answers_the_person_is_told(liar, alice, bent):
+    client, state = come_back(liar)
+    for name, value in bent.items():
+        setattr(liar, name, value)
+    answer = client.get("/admin/sso/callback/", {"state": state, "code": "c"})
+    assert refused(answer).startswith("The identity provider ")
+    assert not Identity.objects.exists()
+
+
+def test_a_token_signed_by_another_kind_of_key_is_refused(liar, alice):
+    client, state = come_back(liar)
+    liar.config = {"id_token_signing_alg_values_supported": ["ES256", "RS256"]}
+    made = jwt.encode({"sub": "s-alice"}, ec.generate_private_key(ec.SECP256R1()), "ES256", {"kid": "one"})
+    liar.tokens = {"id_token": made}
+    answer = client.get("/admin/sso/callback/", {"state": state, "code": "c"})
+    assert refused(answer).startswith("The identity provider answered something that cannot be trusted.")
+
+
+@pytest.mark.parametrize("endpoint", ["javascript:alert(1)", "http://[::", "/here", "http://id.example/\ud800"])
+def test_the_browser_is_sent_to_a_web_page_only(liar, endpoint):
+    liar.config = {"authorization_endpoint": endpoint}
+    assert refused(Client().get("/admin/sso/")).startswith("The identity provider answered something")
+
+
+def test_a_provider_that_answers_a_byte_at_a_time_holds_no_thread(liar, monkeypatch):
+    monkeypatch.setattr(sso, "SECONDS", 0.5)
+    liar.pause = 0.05
+    begun = time.monotonic()
+    assert refused(Client().get("/admin/sso/")).startswith("The identity provider cannot be reached at the moment.")
+    assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("status, told", [(503, "The identity provider cannot be reached"), (404, "The identity")])

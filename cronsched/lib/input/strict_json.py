@@ -19,7 +19,7 @@ def parse_json(raw: bytes | str) -> Any:
         document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
     except (ValueError, RecursionError) as error:
         raise DomainError("Invalid JSON", _cause(error)) from None
-    _check_tree(document)
+    check_tree(document)
     return document
 
 
@@ -46,7 +46,8 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _check_tree(document: Any) -> None:
+def check_tree(document: Any) -> None:
+    """Raise `DomainError` for a document that is too deep, or holds what no database could store."""
     level = [document]
     for _ in range(MAX_JSON_DEPTH):
         if not level:
