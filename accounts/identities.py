@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts import services
 from accounts.models import Identity, Role, User
@@ -37,6 +37,14 @@ def account_of(claims: Mapping[str, Any], *, now: datetime) -> User:
 
     Raises `SignInFailed`, with nothing written but, where the account is known, the refusal.
     """
+    try:
+        return _account(claims, now=now)
+    except (SignInFailed, IntegrityError):
+        # Another browser of the same person, or somebody who wants the same name, may have been faster.
+        return _account(claims, now=now)
+
+
+def _account(claims: Mapping[str, Any], *, now: datetime) -> User:
     try:
         with transaction.atomic(), acting_from(replace(current(), nobody="single sign-on")):
             user = _known(claims) or _linked(claims, now=now) or _created(claims, now=now)

@@ -11,7 +11,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from accounts import second_factors
+from accounts import identities, second_factors
 from accounts.models import FailedSignIns, LoginSession, NotificationPreferences, Role, SecondFactor, User
 from accounts.second_factors import code_at, current_step
 from accounts.services import create_first_admin, delete_account
@@ -217,3 +217,17 @@ def test_two_who_remove_the_last_two_factors_at_once_leave_one_where_one_is_requ
 
     assert sum(together(*(lambda factor=factor: remove(factor) for factor in second_factors.of(user)))) == 1
     assert SecondFactor.objects.count() == 1
+
+
+def test_first_single_sign_ons_at_the_same_time_lead_to_one_account_each(settings):
+    settings.OIDC_CREATE_ACCOUNTS = True
+
+    def first(number: int) -> Any:
+        claims = {"iss": "https://id.example", "sub": f"s-{number}", "email": f"{number}@example.com"}
+        more = {"email_verified": True, "preferred_username": f"dana{number}"}
+        return identities.account_of({**claims, **more}, now=timezone.now())
+
+    for number in range(5):
+        accounts = together(*(lambda number=number: first(number) for _ in range(6)))
+        assert len(set(accounts)) == 1
+    assert User.objects.count() == 5
