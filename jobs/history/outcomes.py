@@ -92,6 +92,14 @@ def still_open() -> Q:
     return where(OPEN) if len(keys) > FEW else Q(pk__in=keys)
 
 
+def concluded(conclusion: str) -> Q:
+    """Return the condition that the GitHub run of an execution ended in `conclusion`; where those are few, by their
+    keys, for the reason of `still_open`.
+    """
+    keys = list(GitHubRun.objects.filter(conclusion=conclusion).values_list("pk", flat=True)[: FEW + 1])
+    return Q(run__conclusion=conclusion) if len(keys) > FEW else Q(pk__in=keys)
+
+
 def latest(jobs: Collection[UUID], number: int) -> Mapping[UUID, list[JobExecution]]:
     """Return the newest `number` executions of each job, the newest first, by two statements.
 

@@ -104,7 +104,7 @@ class ConclusionFilter(ChoiceFilter):
         return [(name, name.replace("_", " ").capitalize()) for name in CONCLUSIONS]
 
     def narrowed(self, request: HttpRequest, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return queryset.filter(run__conclusion=value)
+        return queryset.filter(outcomes.concluded(value))
 
 
 class TeamFilter(ChoiceFilter):
