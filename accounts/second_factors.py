@@ -45,6 +45,8 @@ MOST_FACTORS = 10
 WRONG_CODE = "This code is wrong, has run out or was used already."
 WRONG_PASSKEY = "This passkey was not recognised."
 NOT_ENROLLED = "The passkey could not be added. Try it again."
+# What reading something raises that no authenticator says.
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, struct.error)
 NEEDED = "A second factor is required of you. Add another one before you remove this one."
 
 # --- Who has and who needs one ---------------------------------------------------------------------------------------
@@ -135,7 +137,7 @@ def add_passkey(
     try:
         response = RegistrationResponse.from_dict(_answered(state, answer))
         data = _server().register_complete(state, response)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except UNREADABLE as error:
         security.warning("A passkey of %s was not taken: %s", user, error)
         raise DomainError("Invalid passkey", NOT_ENROLLED) from error
     credential = data.credential_data
@@ -284,7 +286,7 @@ def check_passkey(user: User, state: Mapping[str, Any] | None, answer: str, *, a
         credential = _server().authenticate_complete(state, _credentials(user), response)
         factor = user.second_factors.get(key=sha256(credential.credential_id).hexdigest())
         counter = response.response.authenticator_data.counter
-    except (ValueError, TypeError, KeyError, AttributeError, SecondFactor.DoesNotExist) as error:
+    except (*UNREADABLE, SecondFactor.DoesNotExist) as error:
         raise _failed(user, attempt, WRONG_PASSKEY, f"a passkey ({error})", now=now) from error
     # One that counts never goes back, unless it was copied (Web Authentication, section 6.1.1).
     counts = bool(counter or factor.counter)

@@ -1,6 +1,7 @@
 """Second factors of the console: enrolling, the second step of a sign-in, and what ends them."""
 
 import base64
+import json
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from urllib.parse import parse_qs, urlsplit
@@ -13,11 +14,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import factor_steps, second_factors
-from accounts.models import LoginSession, RecoveryCode, SecondFactor, User
+from accounts.models import FailedSignIns, LoginSession, RecoveryCode, SecondFactor, User
 from accounts.second_factors import code_at, current_step
 from accounts.tests.factories import PASSWORD, JSONClient
 from audit.models import AuditEntry
-from cronsched.lib.errors import TooManyRequests, Unauthorized
+from cronsched.lib.errors import DomainError, TooManyRequests, Unauthorized
 from cronsched.tests.console.pages import said
 from notifications.models import Delivery
 from notifications.tests.conftest import use_mail_server
@@ -464,3 +465,25 @@ def test_guesses_of_the_old_password_are_counted_like_failed_sign_ins(alice, set
     assert "Too many failed sign-ins." in answer.content.decode()
     alice.refresh_from_db()
     assert alice.check_password(PASSWORD)
+
+
+# --- Passkeys (those of a real browser are in test_passkeys) ---------------------------------------------------------
+
+CLIENT_DATA = b'{"type": "webauthn.get", "challenge": "AAAA", "origin": "http://localhost"}'
+
+
+@pytest.mark.parametrize("broken", [b"", b"\xa3", b"\x1b\x00", b"\x81" * 5000, b"\xff" * 36], ids=len)
+@pytest.mark.parametrize("client_data", [b"[" * 100_000, CLIENT_DATA], ids=len)
+def test_what_no_authenticator_says_is_refused_and_counted(alice, broken, client_data):
+    # After 32 bytes of a digest: flags that promise extensions, and a counter.
+    data = {"authenticatorData": b"\x00" * 32 + b"\x81" + b"\x00" * 4 + broken, "attestationObject": broken}
+    told = {**data, "clientDataJSON": client_data, "signature": broken}
+    sent = {name: base64.urlsafe_b64encode(value).decode() for name, value in told.items()}
+    answer = json.dumps({"id": "AA", "rawId": "AA", "type": "public-key", "response": sent})
+    state, now = {"challenge": "A" * 43, "user_verification": "preferred"}, timezone.now()
+    with pytest.raises(DomainError, match="could not be added"):
+        second_factors.add_passkey(alice, state, answer, name="Key", keep=None, now=now)
+    with pytest.raises(Unauthorized, match="not recognised"):
+        second_factors.check_passkey(alice, state, answer, address="192.0.2.1", now=now)
+    assert actions() == ["user.second_factor_refused"]
+    assert FailedSignIns.objects.exists()
