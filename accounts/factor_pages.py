@@ -24,6 +24,7 @@ from cronsched.lib import crypto
 from cronsched.lib.errors import DomainError, TooManyRequests
 
 NEW_SECRET = "new_app_secret"  # noqa: S105 the name of a place
+TOO_LATE = "This page was shown too long ago. Let the app read the new picture."
 AGAIN = "Your sign-in is more than 15 minutes old. Sign in again to change your second factors."
 
 View = Callable[[HttpRequest], HttpResponse]
@@ -97,11 +98,13 @@ def add_app(request: HttpRequest) -> HttpResponse:
     """Show a new secret as a picture until the app that has read it shows a right code."""
     by = account(request)
     form = AppForm(request.POST or None, initial={"name": "App"})
-    kept = request.session.get(NEW_SECRET)
-    # Encrypted, since sessions are rows.
-    secret = crypto.decrypt(kept) if kept else second_factors.new_secret()
+    kept = _kept_secret(request)
+    secret = kept or second_factors.new_secret()
     if not kept:
+        # Encrypted, since sessions are rows.
         request.session[NEW_SECRET] = crypto.encrypt(secret)
+        if form.is_bound:
+            form.add_error(None, TOO_LATE)
     elif request.method == "POST" and form.is_valid():
         values, session = form.cleaned_data, sessions.console_session(request)
         try:
@@ -117,6 +120,14 @@ def add_app(request: HttpRequest) -> HttpResponse:
     spaced = " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
     more = {"form": form, "picture": mark_safe(picture), "secret": spaced}  # noqa: S308 made here, of squares only
     return _page(request, "console/add_factor.html", "Add an authenticator app", **more)
+
+
+def _kept_secret(request: HttpRequest) -> str:
+    """Return the secret that the page has shown before; blank where it has not, or its key is gone meanwhile."""
+    try:
+        return crypto.decrypt(request.session.get(NEW_SECRET, ""))
+    except crypto.Undecipherable:
+        return ""
 
 
 @require_http_methods(["GET", "POST"])

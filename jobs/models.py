@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import date, datetime, timedelta
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -18,6 +18,8 @@ HOUR = 3600
 DAY = 24 * HOUR
 # Conclusions of a GitHub run that need no attention.
 GOOD_CONCLUSIONS = ("success", "neutral", "skipped")
+# Before the token that stands for a URL with a password, in the overrides of a run.
+ENCRYPTED = "encrypted:"
 
 
 class CatchUp(models.TextChoices):
@@ -361,6 +363,9 @@ class JobExecution(models.Model):
     not_before = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ExecutionQuerySet.as_manager()
+
+    # For a change of the key of all stored secrets: where the token is in the JSON, and how its text begins.
+    encrypted_in_json: ClassVar = {"overrides": ("target_url", ENCRYPTED)}
 
     class Meta:
         db_table = "job_executions"

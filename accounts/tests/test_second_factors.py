@@ -467,6 +467,17 @@ def test_guesses_of_the_old_password_are_counted_like_failed_sign_ins(alice, set
     assert alice.check_password(PASSWORD)
 
 
+def test_an_enrolment_whose_key_is_gone_begins_again(alice, settings):
+    client = signed_in(alice)
+    settings.SECRETS_KEY = "o" * 40
+    client.get("/admin/account/add_app/")
+    settings.SECRETS_KEY, before = "n" * 40, client.session["new_app_secret"]
+    answer = client.post("/admin/account/add_app/", {"name": "Phone", "code": "123456"})
+    assert answer.status_code == 200
+    assert "Let the app read the new picture." in answer.content.decode()
+    assert client.session["new_app_secret"] != before
+
+
 # --- Passkeys (those of a real browser are in test_passkeys) ---------------------------------------------------------
 
 CLIENT_DATA = b'{"type": "webauthn.get", "challenge": "AAAA", "origin": "http://localhost"}'

@@ -14,12 +14,10 @@ from cronsched.lib import crypto
 from cronsched.lib.db import batches
 from jobs.definitions.url_credentials import UrlCredentials
 from jobs.executors.base import MAX_TARGET_LENGTH, shown_url, storable
-from jobs.models import ExecutionType, Job
+from jobs.models import ENCRYPTED, ExecutionType, Job
 
 # How long after its timeout an attempt may still be on its way to the row before the sweep calls it unknown.
 DEADLINE_MARGIN = timedelta(seconds=5)
-# Before the token that stands for a URL with a password.
-ENCRYPTED = "encrypted:"
 
 
 @dataclass(frozen=True, slots=True)

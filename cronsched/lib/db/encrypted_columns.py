@@ -1,5 +1,10 @@
-"""Counts what is under an old key in the encrypted columns of all models, and encrypts it with the first key."""
+"""Counts what is under an old key in the encrypted columns of all models, and encrypts it with the first key.
 
+A column holds tokens alone, or JSON with a token within it: a model names the latter in `encrypted_in_json`, with the
+name and the beginning of the value that is one.
+"""
+
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,9 +44,18 @@ def encrypted_fields() -> list["models.Field[Any, Any]"]:
     return found
 
 
-def survey() -> list[Survey]:
-    """Count the tokens of every encrypted column by their key. Reads only."""
-    return [_walk(column, _look) for column in encrypted_fields()]
+def json_fields() -> list["models.Field[Any, Any]"]:
+    """Return the fields that hold JSON with tokens in it. Their tables are large, and all rows have to be looked at."""
+    return [
+        model._meta.get_field(name)  # type: ignore[misc]  # our own, so a column
+        for model in apps.get_models()
+        for name in getattr(model, "encrypted_in_json", ())
+    ]
+
+
+def survey(fields: Sequence["models.Field[Any, Any]"] | None = None) -> list[Survey]:
+    """Count the tokens of these columns, or of all, by their key. Reads only."""
+    return [_walk(column, _look) for column in (_all() if fields is None else fields)]
 
 
 def rotate(on_batch: Callable[[int], None] = lambda _: None) -> list[Survey]:
@@ -51,11 +65,15 @@ def rotate(on_batch: Callable[[int], None] = lambda _: None) -> list[Survey]:
     is not overwritten.
     """
     surveys = []
-    for column in encrypted_fields():
+    for column in _all():
         done = _walk(column, _rotate)
         on_batch(done.rotated)
         surveys.append(done)
     return surveys
+
+
+def _all() -> list["models.Field[Any, Any]"]:
+    return [*encrypted_fields(), *json_fields()]
 
 
 Row = tuple[Any, str]
@@ -70,8 +88,22 @@ def _walk(column: "models.Field[Any, Any]", act: Callable[[Survey, "models.Field
     return done
 
 
+def _token(column: "models.Field[Any, Any]", text: str) -> str:
+    """Return the token in what a column holds, blank where there is none."""
+    within = getattr(column.model, "encrypted_in_json", {}).get(column.name)
+    if within is None:
+        return text
+    name, mark = within
+    # As every database writes it, with or without a blank.
+    found = re.search(rf'"{name}": ?"{mark}({crypto.MARK}[\w=-]+)"', text)
+    return found[1] if found else ""
+
+
 def _look(done: Survey, column: "models.Field[Any, Any]", row: Row) -> None:
-    key, token = row
+    key, text = row
+    token = _token(column, text)
+    if not token:
+        return
     if crypto.is_current(token):
         done.current += 1
         return
@@ -83,30 +115,31 @@ def _look(done: Survey, column: "models.Field[Any, Any]", row: Row) -> None:
 
 
 def _rotate(done: Survey, column: "models.Field[Any, Any]", row: Row) -> None:
-    key, token = row
+    key, text = row
     before = done.old
     _look(done, column, row)
     if done.old == before:
         return
-    table, name, primary = _names(column)
+    token, (table, name, primary) = _token(column, text), _names(column)
     with connection.cursor() as cursor:
         # Only if it was not written meanwhile.
         cursor.execute(
             f"UPDATE {table} SET {name} = %s WHERE {primary} = %s AND {name} = %s",  # noqa: S608 our own names
-            [crypto.encrypt(crypto.decrypt(token)), key, token],
+            [text.replace(token, crypto.encrypt(crypto.decrypt(token))), key, text],
         )
         done.rotated += cursor.rowcount
 
 
 def _batches(column: "models.Field[Any, Any]") -> Iterator[Sequence[Row]]:
-    """Yield key and token of every row that has one, as the database holds them, in the order of the keys."""
+    """Yield key and value of every row that has one, as the database holds them, in the order of the keys."""
     table, name, primary = _names(column)
+    filled = f"{name} IS NOT NULL" + ("" if isinstance(column, models.JSONField) else f" AND {name} <> ''")
     last: Any = None
     while True:
         after = "" if last is None else f" AND {primary} > %s"
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT {primary}, {name} FROM {table} WHERE {name} IS NOT NULL AND {name} <> ''{after}"  # noqa: S608
+                f"SELECT {primary}, {name} FROM {table} WHERE {filled}{after}"  # noqa: S608 our own names
                 f" ORDER BY {primary} LIMIT {BATCH}",
                 [] if last is None else [last],
             )

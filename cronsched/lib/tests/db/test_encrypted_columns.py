@@ -13,12 +13,13 @@ from cronsched.lib.db import encrypted_columns
 from cronsched.lib.db.encrypted_columns import encrypted_fields, rotate, survey
 from jobs.definitions.request_options import Secrets
 from jobs.models import Job
-from jobs.tests.factories import make_job
+from jobs.schedule.scheduled_job import Overrides
+from jobs.tests.factories import make_execution, make_job
 from notifications.models import SlackSettings
 
 OLD, NEW, OTHER = "o" * 40, "n" * 40, "x" * 40
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
 @pytest.fixture
@@ -120,6 +121,33 @@ def test_the_check_counts_what_is_left(old_secrets):
     assert checks.check_keys_of_secrets(databases=["default"]) == []
 
 
-def test_the_check_reads_nothing_where_there_is_one_key(settings, django_assert_num_queries):
-    settings.SECRETS_KEY, settings.SECRETS_KEY_FALLBACKS, settings.SECRET_KEY_FALLBACKS = "", [], []
+def test_the_check_counts_what_a_single_key_does_not_read(old_secrets, settings):
+    settings.SECRETS_KEY, settings.SECRET_KEY = "", OTHER
+    (warning,) = checks.check_keys_of_secrets(databases=["default"])
+    assert (warning.id, warning.msg) == (
+        "cronsched.W032",
+        "4 stored secrets cannot be read by any key of the settings.",
+    )
+
+
+def test_the_check_passes_over_columns_that_are_not_made_yet(monkeypatch):
+    missing = models.TextField(db_column="comes_later")
+    missing.model, missing.column = Job, "comes_later"
+    monkeypatch.setattr(checks, "encrypted_fields", lambda: [missing])
     assert checks.check_keys_of_secrets(databases=["default"]) == []
+
+
+def test_the_url_of_a_run_with_a_password_is_encrypted_anew(old_secrets, settings):
+    url = "https://user:password@hooks.example.com/"
+    settings.SECRETS_KEY = ""
+    # What only looks like a token stands beside it.
+    overrides = Overrides(target_url=url, metadata={"note": f"encrypted:{crypto.MARK}x"})
+    execution = make_execution(make_job(), overrides=overrides.stored())
+    make_execution(make_job(), overrides={"metadata": {"target_url": "gAAAAA"}})
+    settings.SECRETS_KEY = NEW
+    assert counts(survey())["job_executions", "overrides"] == (0, 1, 0, 0)
+    assert counts(rotate())["job_executions", "overrides"] == (0, 1, 1, 0)
+    settings.SECRET_KEY = OTHER
+    execution.refresh_from_db()
+    assert Overrides.read(execution.overrides) == overrides
+    assert counts(rotate())["job_executions", "overrides"] == (1, 0, 0, 0)
