@@ -21,6 +21,8 @@ class Command(ActingCommand):
         parser.add_argument("--reason", default="", help="Why; kept in the audit trail.")
 
     def act(self, now: datetime, options: dict[str, Any]) -> None:
+        if options["from"] and options["owner"]:
+            raise CommandError("Say whose jobs by --from or by --owner, not by both.", returncode=UNUSABLE)
         if options["from"]:
             options["owner"] = str(_account(options["from"]).pk)
         sent = {"action": "hand_over", **chosen(options), "reason": options["reason"]}

@@ -1,12 +1,13 @@
 """`manage.py run_job`: run a job once, from the console."""
 
-import json
 from argparse import ArgumentParser
 from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
 
+from cronsched.lib.errors import DomainError
+from cronsched.lib.input.strict_json import parse_json
 from jobs import services
 from jobs.dispatch import manual
 from jobs.management.acting import EXIT_CODES, FAILED, UNUSABLE, ActingCommand, add_json, find_job
@@ -58,9 +59,9 @@ class Command(ActingCommand):
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise CommandError(f"--metadata is no JSON: {error}", returncode=UNUSABLE) from None
+        value = parse_json(text)
+    except DomainError as error:
+        raise CommandError(f"--metadata is no JSON: {error.message or error.error}", returncode=UNUSABLE) from None
     if not isinstance(value, dict):
         raise CommandError("--metadata must be a JSON object.", returncode=UNUSABLE)
     return value

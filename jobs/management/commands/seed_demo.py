@@ -26,7 +26,7 @@ class Command(ActingCommand):
     def act(self, now: datetime, options: dict[str, Any]) -> None:
         if demo.is_filled():
             if options["unless_filled"]:
-                self.stdout.write("There are jobs already: nothing was added.")
+                self.write({}, ["There are jobs already: nothing was added."], as_json=options["json"])
                 return
             raise CommandError(
                 "There are jobs in this database. Name an empty one by DATABASE_URL.", returncode=UNUSABLE

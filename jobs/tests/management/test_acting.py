@@ -176,3 +176,37 @@ def test_old_history_goes_and_the_rest_stays():
     assert run("purge_executions", "--older-than", "30") == "1 executions were deleted.\n"
     assert list(JobExecution.objects.values_list("pk", flat=True)) == [new.pk]
     assert old.pk != new.pk
+
+
+# --- What cannot be understood ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "metadata", ["{", '{"a": NaN}', '{"a": "\\u0000"}', '{"a": "\\ud800"}', '{"a": 1, "a": 2}', "[" * 100_000]
+)
+def test_metadata_that_the_api_would_refuse_are_refused(metadata):
+    make_job(name="first")
+    code, text = refused("run_job", "first", "--metadata", metadata)
+    assert code == 2
+    assert text.startswith("--metadata is no JSON: ")
+    assert len(text) < 200
+    assert not JobExecution.objects.exists()
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "21"])
+def test_how_many_times_are_shown_is_said_exactly(count):
+    assert refused("next_runs", "* * * * *", "--count", count) == (2, "--count must be 1 to 20.")
+
+
+def test_the_jobs_of_an_account_are_named_in_one_way():
+    ann, ben = make_user("ann"), make_user("ben")
+    job = make_job(created_by=ann)
+    code, text = refused("hand_over", "--from", "ann", "--owner", str(ben.pk), "--to", "ben")
+    assert (code, text) == (2, "Say whose jobs by --from or by --owner, not by both.")
+    job.refresh_from_db()
+    assert job.created_by == ann
+
+
+def test_a_demo_that_is_there_already_is_told_in_json_too():
+    make_job()
+    assert json.loads(run("seed_demo", "--unless-filled", "--json")) == {}
