@@ -11,7 +11,7 @@ import string
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
 
 from django.db import transaction
@@ -32,6 +32,8 @@ SCOPES = ("read", "write", "run")
 MAX_NAME = 100
 MAX_PER_ACCOUNT = 100
 MAX_NETWORKS = 50
+# What stands before the IPv4 address in ::ffff:192.0.2.1.
+MAPPED_BITS = 96
 # Precision of "last used", and of refusals of one token in the audit trail.
 NOTED_EVERY = timedelta(minutes=1)
 
@@ -78,7 +80,8 @@ def create(sent: Mapping[str, Any], *, owner: User, by: User | None, now: dateti
             raise DomainError("Too many tokens", f"An account may have at most {MAX_PER_ACCOUNT} tokens.")
         token.save(force_insert=True)
         written = expires_at.isoformat() if expires_at else None
-        made = differences({}, {"scopes": scopes, "expires_at": written, "allowed_ips": networks})
+        about = {"owner": owner.username, "scopes": scopes, "expires_at": written, "allowed_ips": networks}
+        made = differences({}, about)
         record(_entry("token.created", token, made), by=by, now=now)
     return NewToken(token, secret)
 
@@ -86,12 +89,19 @@ def create(sent: Mapping[str, Any], *, owner: User, by: User | None, now: dateti
 def end(token_id: str, *, by: User, now: datetime) -> None:
     """Delete a token. Raises `NotFound` for one that the account may not see."""
     known = known_id(token_id)
-    token = visible_to(by).filter(pk=known).first() if known else None
+    token = visible_to(by).select_related("owner").filter(pk=known).first() if known else None
     if token is None:
         raise NotFound("Token not found", f"No token found with ID: {token_id}")
     with transaction.atomic():
         if ApiToken.objects.filter(pk=token.pk).delete()[0]:
-            record(_entry("token.deleted", token, {}), by=by, now=now)
+            record(_ended(token), by=by, now=now)
+
+
+def end_all(owner: User, *, why: str, by: User | None, now: datetime) -> None:
+    """Delete the tokens of an account that leaves, in the transaction of that. A reason that was given goes first."""
+    tokens = list(ApiToken.objects.select_related("owner").filter(owner=owner).order_by("created_at", "id"))
+    ApiToken.objects.filter(pk__in=[token.pk for token in tokens]).delete()
+    record(*(_ended(token, reason=origin.current().reason or why) for token in tokens), by=by, now=now)
 
 
 def listed(by: User, *, owner: str, everybody: bool) -> QuerySet[ApiToken]:
@@ -115,6 +125,10 @@ def visible_to(by: User) -> QuerySet[ApiToken]:
 
 def _entry(action: str, token: ApiToken, changes: Mapping[str, tuple[Any, Any]], *, reason: str = "") -> Entry:
     return Entry(action, str(token.pk), token.name, changes, owner_id=token.owner_id, reason=reason)
+
+
+def _ended(token: ApiToken, *, reason: str = "") -> Entry:
+    return _entry("token.deleted", token, {"owner": (token.owner.username, None)}, reason=reason)
 
 
 def _digest(secret: str) -> str:
@@ -214,6 +228,17 @@ def _networks(sent: Mapping[str, Any]) -> list[str]:
     try:
         if not isinstance(value, list) or len(value) > MAX_NETWORKS:
             raise ValueError
-        return [str(ip_network(item.strip())) for item in value]
+        return [_network(item.strip()) for item in value]
     except (ValueError, AttributeError):
         raise DomainError("Invalid allowed_ips", BAD_NETWORKS, field="allowed_ips") from None
+
+
+def _network(text: str) -> str:
+    """Return a network as it is compared. IPv4 in the writing of IPv6 is IPv4, as with the addresses of callers.
+
+    Raises `ValueError`.
+    """
+    network = ip_network(text)
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= MAPPED_BITS:
+        network = IPv4Network((network.network_address.ipv4_mapped, network.prefixlen - MAPPED_BITS))
+    return str(network)

@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import hashing, sessions, throttle
+from accounts import api_tokens, hashing, sessions, throttle
 from accounts.authentication import REVOKED, USER_NOT_FOUND, open_session
 from accounts.models import LoginSession, NotificationPreferences, Role, SessionKind, UiPreferences, User
 from accounts.signals import LeaverJobs, leaving
@@ -263,6 +263,7 @@ def update_account(
             before = _locked(user)
             if changes.is_active is False:
                 left = _leave(user, to=hand_over_to, by=by, now=now)
+                api_tokens.end_all(user, why="The account was deactivated.", by=by, now=now)
             user.save(update_fields=[*changes.fields, "updated_at"])
             record_changes(user, before, fields=changes.fields, by=by, now=now)
     except IntegrityError:
@@ -316,6 +317,7 @@ def delete_account(user: User, *, by: User, now: datetime, hand_over_to: User | 
         # Locked first, so that no row that refers to the account can appear while the others are being collected.
         _locked(user)
         left = _leave(user, to=hand_over_to, by=by, now=now)
+        api_tokens.end_all(user, why="The account was deleted.", by=by, now=now)
         User.objects.filter(id=user.id).delete()
         deleted = {name: (value, None) for name, value in _described(user).items()}
         record(_entry("user.deleted", user, deleted), by=by, now=now)

@@ -178,6 +178,36 @@ def test_administrators_see_and_end_the_tokens_of_others(admin, alice, bob):
     assert client.get(TOKENS, {"owner": "alice"}).status_code == 400
 
 
+@pytest.mark.parametrize("leaves", ["deactivated", "deleted"])
+def test_what_ends_with_its_owner_is_on_record(admin, alice, leaves):
+    made = [make_token(alice, name=name) for name in ("ci", "nightly")]
+    client, url = api_client(admin), f"/api/v2/auth/users/{alice.pk}"
+    if leaves == "deleted":
+        answer = client.delete(url)
+    else:
+        answer = client.put(url, {"is_active": False}, headers={"X-Change-Reason": "She leaves"})
+    assert answer.status_code == 200
+    assert not ApiToken.objects.exists()
+    entries = AuditEntry.objects.filter(action="token.deleted").order_by("id")
+    assert [entry.object_id for entry in entries] == [str(one.token.pk) for one in made]
+    why = {"deleted": "The account was deleted.", "deactivated": "She leaves"}[leaves]
+    for entry in entries:
+        told = (entry.actor_name, entry.owner_id, entry.changes, entry.reason)
+        assert told == ("admin", alice.pk, {"owner": ["alice", None]}, why)
+
+
+def test_whose_token_it_is_stands_in_the_trail(alice):
+    run("alice", "--name", "ci", "--scope", "read")
+    assert AuditEntry.objects.get(action="token.created").changes["owner"] == [None, "alice"]
+
+
+def test_an_ipv4_address_in_the_writing_of_ipv6_is_that_address(alice):
+    sent = {"name": "ci", "scopes": ["read"], "allowed_ips": ["::ffff:192.0.2.7", "::ffff:10.0.0.0/104"]}
+    made = api_client(alice).post(TOKENS, sent).json()
+    assert made["token"]["allowed_ips"] == ["192.0.2.7/32", "10.0.0.0/8"]
+    assert token_client(made["secret"], REMOTE_ADDR="192.0.2.7").get(JOBS).status_code == 200
+
+
 # --- The command -----------------------------------------------------------------------------------------------------
 
 
