@@ -46,6 +46,13 @@ def acting_from(origin: Origin) -> Iterator[None]:
         _current.reset(before)
 
 
+@contextmanager
+def by_itself() -> Iterator[None]:
+    """Attribute the changes made within the block to the service, whoever's request or command brought them about."""
+    with acting_from(replace(_current.get(), token=None, command="", nobody="")):
+        yield
+
+
 def note_token(token_id: UUID, name: str) -> None:
     """Attribute the rest of the current request to an API token."""
     _current.set(replace(_current.get(), token=(token_id, name)))

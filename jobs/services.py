@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
+from audit.origin import by_itself
 from audit.services import record
 from cronsched.lib import crypto
 from cronsched.lib.db import batches
@@ -281,7 +282,7 @@ def auto_pause(job_id: UUID, *, now: datetime, with_team: bool = False) -> int |
     Return the number of notices, None where there was nothing to do. `with_team` names the team in the notice, as the
     weekly task does.
     """
-    with transaction.atomic():
+    with transaction.atomic(), by_itself():
         job = _locked(job_id)
         if not job.is_active or not job.has_expired(validation.local_date(now)):
             return None

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db.models import F
 
+from audit.origin import by_itself
 from audit.services import record
 from cronsched.lib.db.effects import Effects
 from jobs.definitions import revisions
@@ -59,7 +60,10 @@ def _count(ended: Sequence[Ended], *, jobs: Mapping[UUID, Job], now: datetime) -
         failed = [job for job, failed in failures.items() if failed == number]
         Job.objects.filter(id__in=failed).update(consecutive_failures=F("consecutive_failures") + number)
     limited = [job_id for job_id in failures if job_id in jobs and jobs[job_id].pause_after_failures]
-    return _pause_failing(limited, now) if limited else []
+    if not limited:
+        return []
+    with by_itself():
+        return _pause_failing(limited, now)
 
 
 def _pause_failing(job_ids: Sequence[UUID], now: datetime) -> list[Message]:

@@ -8,9 +8,10 @@ import pytest
 from werkzeug import Response as SinkResponse
 
 from accounts.tests.factories import api_client
+from audit.models import AuditEntry
 from jobs.definitions.github_names import BAD_DISPATCH_URL
 from jobs.dispatch import manual
-from jobs.models import Job, JobExecution
+from jobs.models import Job, JobExecution, JobPause
 from jobs.tests.factories import make_job
 from notifications.models import Notification
 
@@ -245,6 +246,10 @@ def test_a_past_end_date_pauses_the_job_instead(client, alice, admin, hook):
     notices = Notification.objects.all()
     assert {notice.title for notice in notices} == {"Job auto-paused (end date passed)"}
     assert {notice.user_id for notice in notices} == {alice.pk, admin.pk}
+    # Whoever asked for a run did not pause it.
+    entry = AuditEntry.objects.get(action="job.paused")
+    assert (entry.actor_name, entry.actor_kind) == ("scheduler", "system")
+    assert JobPause.objects.get().by_name == "scheduler"
 
 
 def test_an_expired_job_is_announced_once(client, hook):
