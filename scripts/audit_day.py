@@ -149,6 +149,11 @@ def write(section: str, text: str) -> None:
     PAGE.write_text(page)
 
 
+def action_row(name: str) -> str:
+    text, actors = ACTIONS[name]
+    return f"| `{name}` | {text} | {', '.join(actors)} |"
+
+
 def main() -> None:
     call_command("migrate", verbosity=0)
     with time_machine.travel(DAY, tick=False):
@@ -159,7 +164,7 @@ def main() -> None:
     (one,) = [entry for entry in entries if entry["action"] == "job.updated" and entry["reason"] == "Release 4.2.0"]
     write(
         "actions",
-        "\n".join(["| action | written when |", "|---|---|", *(f"| `{a}` | {t} |" for a, t in ACTIONS.items())]),
+        "\n".join(["| action | written when | by |", "|---|---|---|", *map(action_row, ACTIONS)]),
     )
     write("entry", f"```json\n{json.dumps(one, indent=1, ensure_ascii=False)}\n```")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from audit.services import Entry, record
 from jobs.chores import prune_history
 from jobs.management.acting import EXIT_CODES, UNUSABLE, ActingCommand, add_json
 
@@ -26,6 +27,9 @@ class Command(ActingCommand):
         if not 1 <= days <= MOST_DAYS:
             raise CommandError(f"--older-than must be 1 to {MOST_DAYS}.", returncode=UNUSABLE)
         number = prune_history.older_than(days, now=now).count() if dry_run else prune_history.purge(days, now=now)
+        if number and not dry_run:
+            told = {"executions": (None, number), "older_than_days": (None, days)}
+            record(Entry("history.purged", "", "old executions", told), by=None, now=now)
         verb = "would be deleted" if dry_run else "were deleted"
         document = {
             "older_than_days": days,

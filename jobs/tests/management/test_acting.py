@@ -174,6 +174,8 @@ def test_old_history_goes_and_the_rest_stays():
     counted = json.loads(run("purge_executions", "--older-than", "30", "--dry-run", "--json"))
     assert (counted["matching"], counted["deleted"]) == (1, 0)
     assert run("purge_executions", "--older-than", "30") == "1 executions were deleted.\n"
+    entry = AuditEntry.objects.get(action="history.purged")
+    assert (entry.actor_name, entry.changes["executions"]) == ("purge_executions", [None, 1])
     assert list(JobExecution.objects.values_list("pk", flat=True)) == [new.pk]
     assert old.pk != new.pk
 
