@@ -63,7 +63,7 @@ def test_the_older_services_file_is_refused_and_left_as_it_is(arguments, older_f
 @pytest.mark.django_db
 def test_a_servers_database_with_the_older_tables_alone_is_refused(monkeypatch):
     tables = {"users", "jobs", "job_executions"}
-    monkeypatch.setattr(connection.introspection, "table_names", lambda cursor: sorted(tables))
+    monkeypatch.setattr(connection.introspection, "table_names", lambda cursor=None: sorted(tables))
     for look in (lambda: older_service.refuse(connection), lambda: call_command("check", databases=["default"])):
         with pytest.raises(BadSetting, match="import_legacy"):
             look()
