@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-# The kinds of `audit.models.ActorKind`. The system is the scheduler, single sign-on, or a caller who is not signed in.
-USER, TOKEN, COMMAND, SYSTEM = "user", "token", "command", "system"
+from audit.models import ActorKind
+
+# The system is the scheduler, single sign-on, or a caller who is not signed in.
+USER, TOKEN, COMMAND, SYSTEM = ActorKind.USER, ActorKind.TOKEN, ActorKind.COMMAND, ActorKind.SYSTEM
 
 
 class Action(NamedTuple):
     text: str
-    actors: tuple[str, ...]
+    actors: tuple[ActorKind, ...]
 
 
 ACTIONS: Mapping[str, Action] = {
