@@ -283,8 +283,8 @@ def _changes(jobs: Mapping[str, Job], people: Mapping[str, User], now: datetime)
     waiting = Terms("Waits for the bank's new certificate")
     services.pause_job(jobs["Bank statements"].pk, by=daniel, now=now - timedelta(hours=3), terms=waiting)
     failing = jobs["Warehouse load"]
-    # Whenever the demo is made, this job was paused when it was due last.
-    due = max(moment for moment in _fire_times(failing, now) if moment < now - timedelta(hours=1))
+    # Whenever the demo is made, this job was paused when it was due last: within the 24 hours that Why shows unasked.
+    due = max(_fire_times(failing, now))
     full = Terms("Disk full, waits for a larger one")
     services.pause_job(failing.pk, by=priya, now=due - timedelta(hours=3), terms=full)
     services.resume_job(failing.pk, by=priya, now=min(due + timedelta(hours=4), now), reason="Disk enlarged")
