@@ -14,8 +14,7 @@ from django.utils.safestring import SafeString
 from accounts.console import account
 from accounts.models import User
 from cronsched.console.dialogs import dialog_link
-from cronsched.lib.clock import database_now
-from jobs.admin import lateness, pulse
+from jobs.admin import lateness
 from jobs.admin.jobs import words
 from jobs.admin.jobs.filters import failing, list_of
 from jobs.admin.now.charts import per_day, per_hour
@@ -48,7 +47,6 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "queue": _queue(now),
         "lateness": lateness.measured(now),
         "slowest": _slowest(now),
-        "alarm": _alarm(),
     }
 
 
@@ -65,11 +63,6 @@ def _queue(now: datetime) -> str:
     since = f", the oldest for {span((now - queued['oldest']).total_seconds())}" if queued["oldest"] else ""
     later = f" {queued['later']} wait for their time: a retry, a turn at GitHub." if queued["later"] else ""
     return f"{queued['ready']} wait to be sent{since}; {out} are out.{later}"
-
-
-def _alarm() -> pulse.Pulse | None:
-    found = pulse.read(database_now())
-    return found if found.colour == "danger" else None
 
 
 def _own_first(jobs: JobQuerySet, user: User) -> JobQuerySet:
