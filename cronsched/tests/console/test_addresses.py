@@ -11,6 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
+import cronsched.urls  # noqa: F401 - all pages of the console are registered from here on
 from accounts.models import NotificationPreferences, User
 from accounts.tests.factories import make_user
 from cronsched.console import ConsoleAdmin, SnapshotForm

@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils.text import capfirst
 
+import cronsched.urls  # noqa: F401 - all pages of the console are registered from here on
 from accounts import api_tokens
 from accounts.tests.factories import make_user
 from cronsched.lib.clock import database_now

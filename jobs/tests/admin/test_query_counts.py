@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+import cronsched.urls  # noqa: F401 - all pages of the console are registered from here on
 from accounts import api_tokens
 from accounts.tests.factories import make_user
 from audit.models import AuditEntry
